@@ -1,0 +1,40 @@
+# Third-party libraries. docs/dependencies.md says why each is here.
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(LibArchive REQUIRED)
+find_package(CURL REQUIRED)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(ZLIB REQUIRED)
+pkg_check_modules(TURBOJPEG REQUIRED IMPORTED_TARGET libturbojpeg)
+pkg_check_modules(SPNG REQUIRED IMPORTED_TARGET spng)
+
+# libtorch: CMAKE_PREFIX_PATH first, then a torch that python3 can import. scripts/ install one when there is neither.
+find_package(Torch CONFIG QUIET)
+if(NOT Torch_FOUND)
+  execute_process(
+    COMMAND python3 -c "import torch; print(torch.utils.cmake_prefix_path)"
+    OUTPUT_VARIABLE importable_torch OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+  find_package(Torch CONFIG QUIET PATHS "${importable_torch}")
+endif()
+if(NOT Torch_FOUND)
+  message(FATAL_ERROR
+    "libtorch: found neither in CMAKE_PREFIX_PATH nor as a Python package, expected version 2.11 to 2.15. "
+    "Run ./scripts/test or ./scripts/demo, which install it, or pass "
+    "-DCMAKE_PREFIX_PATH=\"$(python3 -c 'import torch; print(torch.utils.cmake_prefix_path)')\".")
+endif()
+
+string(REGEX MATCH "^[0-9]+\\.[0-9]+" libtorch_version "${Torch_VERSION}")
+if(libtorch_version VERSION_LESS 2.11 OR libtorch_version VERSION_GREATER 2.15)
+  message(FATAL_ERROR
+    "libtorch in ${TORCH_INSTALL_PREFIX}: got version ${Torch_VERSION}, expected 2.11 to 2.15. "
+    "Name another with -DCMAKE_PREFIX_PATH=...")
+endif()
+message(STATUS "libtorch ${Torch_VERSION} in ${TORCH_INSTALL_PREFIX}")
+
+# What the rooms that touch tensors link: the library, its headers as system headers.
+add_library(libtorch INTERFACE)
+target_include_directories(libtorch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
+target_link_libraries(libtorch INTERFACE ${TORCH_LIBRARIES})

@@ -1,0 +1,21 @@
+// What Lorikeet throws. Every message is one line for a person: `where: got X, expected Y. Hint`.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace lorikeet {
+
+/// Something from outside (a file, the network, the machine) is not as it must be. The command exits with 1.
+class Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// The caller asked for something that cannot be: an unknown name, an impossible value. The command exits with 2.
+class UsageError : public Error {
+ public:
+  using Error::Error;
+};
+
+}  // namespace lorikeet

@@ -1,0 +1,168 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+#include "base/text.h"
+
+#ifndef RENAME_EXCHANGE
+#define RENAME_EXCHANGE (1 << 1)
+#endif
+
+namespace fs = std::filesystem;
+
+namespace lorikeet {
+namespace {
+
+[[noreturn]] void fail_write(const fs::path& path, int error) {
+  const char* hint = error == ENOSPC || error == EDQUOT || error == EFBIG
+                         ? " Free some space or choose another place; nothing was left half written."
+                         : "";
+  fail(path.string(), ": cannot be written: ", std::strerror(error), ".", hint);
+}
+
+void sync_folder(const fs::path& folder) {
+  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return;  // some file systems do not open folders; the rename itself has happened
+  ::fsync(descriptor);
+  ::close(descriptor);
+}
+
+fs::path parent_of(const fs::path& path) {
+  const fs::path parent = path.parent_path();
+  return parent.empty() ? fs::path(".") : parent;
+}
+
+void make_folders(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) fail(folder.string(), ": cannot be created: ", error.message(), ".");
+}
+
+}  // namespace
+
+InputFile::InputFile(fs::path path) : path_(std::move(path)) {
+  descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor_ < 0) fail(path_.string(), ": cannot be opened: ", std::strerror(errno), ".");
+  struct stat status {};
+  if (::fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) {
+    ::close(descriptor_);
+    fail(path_.string(), ": got something that is not a regular file, expected a file.");
+  }
+  size_ = static_cast<std::uint64_t>(status.st_size);
+}
+
+InputFile::~InputFile() { ::close(descriptor_); }
+
+void InputFile::read(std::uint64_t offset, std::span<std::byte> into) const {
+  while (!into.empty()) {
+    const ssize_t got = ::pread(descriptor_, into.data(), into.size(), static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail(path_.string(), ": cannot be read: ", std::strerror(errno), ".");
+    if (got == 0) fail(path_.string(), ": got its end at byte ", offset, ", expected ", into.size(), " bytes more. The file is truncated.");
+    offset += static_cast<std::uint64_t>(got);
+    into = into.subspan(static_cast<std::size_t>(got));
+  }
+}
+
+std::string read_file(const fs::path& path, std::uint64_t limit) {
+  const InputFile file(path);
+  if (file.size() > limit) {
+    fail(path.string(), ": got ", human_bytes(file.size()), ", expected at most ", human_bytes(limit), ".");
+  }
+  std::string content(file.size(), '\0');
+  file.read(0, std::as_writable_bytes(std::span(content)));
+  return content;
+}
+
+AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
+  make_folders(parent_of(path_));
+  std::string name = (parent_of(path_) / ("." + path_.filename().string() + ".XXXXXX")).string();
+  descriptor_ = ::mkostemp(name.data(), O_CLOEXEC);
+  if (descriptor_ < 0) fail_write(path_, errno);
+  temporary_ = name;
+  const mode_t mask = ::umask(0);
+  ::umask(mask);
+  ::fchmod(descriptor_, 0666 & ~mask);
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::write(const void* bytes, std::size_t count) {
+  const char* from = static_cast<const char*>(bytes);
+  while (count > 0) {
+    const ssize_t put = ::write(descriptor_, from, count);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) fail_write(path_, errno);
+    from += put;
+    count -= static_cast<std::size_t>(put);
+  }
+}
+
+void AtomicFile::commit() {
+  if (::fsync(descriptor_) != 0) fail_write(path_, errno);
+  const int closed = ::close(descriptor_);
+  descriptor_ = -1;
+  if (closed != 0) fail_write(path_, errno);
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_write(path_, errno);
+  temporary_.clear();
+  sync_folder(parent_of(path_));
+}
+
+void write_file(const fs::path& path, std::string_view content) {
+  AtomicFile file(path);
+  file.write(content);
+  file.commit();
+}
+
+void replace_folder(const fs::path& folder, const std::function<void(const fs::path&)>& fill) {
+  make_folders(parent_of(folder));
+  std::string name = (parent_of(folder) / ("." + folder.filename().string() + ".XXXXXX")).string();
+  if (::mkdtemp(name.data()) == nullptr) fail_write(folder, errno);
+  const fs::path temporary = name;
+  struct Cleaner {
+    fs::path path;
+    ~Cleaner() {
+      std::error_code ignored;
+      fs::remove_all(path, ignored);
+    }
+  } cleaner{temporary};  // after the swap this removes what was there before
+
+  fs::permissions(temporary, fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec | fs::perms::others_read |
+                                 fs::perms::others_exec);
+  fill(temporary);
+  sync_folder(temporary);
+  if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, folder.c_str(), RENAME_EXCHANGE) != 0) {
+    // Nothing to swap with, or a file system that cannot swap: an old folder steps aside first.
+    const fs::path aside = name + ".old";
+    const bool had_old = ::rename(folder.c_str(), aside.c_str()) == 0;
+    if (::rename(temporary.c_str(), folder.c_str()) != 0) {
+      const int error = errno;
+      if (had_old) static_cast<void>(::rename(aside.c_str(), folder.c_str()));
+      fail_write(folder, error);
+    }
+    std::error_code ignored;
+    if (had_old) fs::remove_all(aside, ignored);
+  }
+  sync_folder(parent_of(folder));
+}
+
+fs::path home_folder() {
+  if (const char* home = std::getenv("LORIKEET_HOME"); home != nullptr && *home != '\0') return home;
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0') return fs::path(cache) / "lorikeet";
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') return fs::path(home) / ".cache" / "lorikeet";
+  fail("LORIKEET_HOME: got neither it nor HOME in the environment, expected a folder to keep weights and data in.");
+}
+
+}  // namespace lorikeet

@@ -1,0 +1,66 @@
+// Files that are read within a limit, and written whole or not at all: to a temporary name, synced, then renamed.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace lorikeet {
+
+/// The whole file. Throws Error where it cannot be read or is larger than `limit` bytes.
+std::string read_file(const std::filesystem::path& path, std::uint64_t limit);
+
+/// Random-access reads of one open file. Thread-safe.
+class InputFile {
+ public:
+  /// Throws Error where `path` cannot be opened or is not a regular file.
+  explicit InputFile(std::filesystem::path path);
+  ~InputFile();
+  InputFile(const InputFile&) = delete;
+  InputFile& operator=(const InputFile&) = delete;
+
+  std::uint64_t size() const { return size_; }
+  const std::filesystem::path& path() const { return path_; }
+
+  /// Fills `into` from byte `offset` on; throws Error where the file ends before.
+  void read(std::uint64_t offset, std::span<std::byte> into) const;
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+  std::uint64_t size_ = 0;
+};
+
+/// A new file under a temporary name beside `path`; `commit` puts it in place, destruction without it removes it.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(const void* bytes, std::size_t count);
+  void write(std::string_view text) { write(text.data(), text.size()); }
+  /// Syncs, closes and renames.
+  void commit();
+
+ private:
+  std::filesystem::path path_;
+  std::filesystem::path temporary_;
+  int descriptor_ = -1;
+};
+
+/// Writes `content` to `path`, whole or not at all.
+void write_file(const std::filesystem::path& path, std::string_view content);
+
+/// Calls `fill` with a new empty folder, then puts it in the place of `folder`, replacing one that was there.
+/// At every moment `folder` is absent, the old one or the new one, whole.
+void replace_folder(const std::filesystem::path& folder, const std::function<void(const std::filesystem::path&)>& fill);
+
+/// $LORIKEET_HOME, else $XDG_CACHE_HOME/lorikeet, else ~/.cache/lorikeet: where weights and data are kept.
+std::filesystem::path home_folder();
+
+}  // namespace lorikeet

@@ -1,0 +1,20 @@
+// JSON from outside: parsed strictly, within limits. Objects keep the order of the file (PEFT's patterns depend on it).
+#pragma once
+
+#include <cstddef>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+namespace lorikeet {
+
+using Json = nlohmann::ordered_json;
+
+/// Parses `text`; `where` begins the message of an Error. Refuses duplicate keys, nesting deeper than `max_depth`,
+/// anything after the document, and text that is not UTF-8.
+Json parse_json(std::string_view text, const std::string& where, std::size_t max_depth = 32);
+
+/// What kind of value this is, for messages: "a string", "an object" …
+std::string json_kind(const Json& value);
+
+}  // namespace lorikeet

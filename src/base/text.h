@@ -1,0 +1,37 @@
+// Text for people: near misses for misspelt names, numbers with units.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace lorikeet {
+
+/// Levenshtein distance in bytes.
+std::size_t edit_distance(std::string_view a, std::string_view b);
+
+/// The up to `count` candidates nearest to `name`, nearest first; those too far to be a misspelling are left out.
+std::vector<std::string> nearest(std::string_view name, const std::vector<std::string>& candidates, std::size_t count = 1);
+
+/// " Did you mean 'x'?", or what the choice is where nothing is near. Begins with a space; meant to end a message.
+std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates);
+
+std::string join(const std::vector<std::string>& parts, std::string_view separator);
+
+/// 2714610 → "2,714,610".
+std::string with_commas(std::int64_t value);
+
+/// 8274000 → "7.89 MiB".
+std::string human_bytes(std::uint64_t bytes);
+
+/// 0.9712 with 4 decimals → "0.9712".
+std::string fixed(double value, int decimals);
+
+/// 95 → "1:35", 4000 → "1:06:40".
+std::string clock(double seconds);
+
+/// What an untrusted string may look like in a message: control bytes escaped, cut at `limit` bytes.
+std::string printable(std::string_view text, std::size_t limit = 120);
+
+}  // namespace lorikeet

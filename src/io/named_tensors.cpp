@@ -1,0 +1,40 @@
+#include "io/named_tensors.h"
+
+#include "base/error.h"
+#include "base/text.h"
+
+namespace lorikeet {
+
+void NamedTensors::add(std::string name, at::Tensor tensor) {
+  const auto [position, inserted] = index_.emplace(name, entries_.size());
+  if (!inserted) fail("tensors: got the name '", printable(name), "' twice, expected each name once.");
+  entries_.emplace_back(std::move(name), std::move(tensor));
+}
+
+void NamedTensors::set(std::string_view name, at::Tensor tensor) {
+  const auto found = index_.find(std::string(name));
+  if (found == index_.end()) {
+    add(std::string(name), std::move(tensor));
+  } else {
+    entries_[found->second].second = std::move(tensor);
+  }
+}
+
+const at::Tensor* NamedTensors::find(std::string_view name) const {
+  const auto found = index_.find(std::string(name));
+  return found == index_.end() ? nullptr : &entries_[found->second].second;
+}
+
+std::uint64_t NamedTensors::bytes() const {
+  std::uint64_t total = 0;
+  for (const auto& [name, tensor] : entries_) total += tensor.nbytes();
+  return total;
+}
+
+std::string shape_text(at::IntArrayRef shape) {
+  std::string out = "(";
+  for (std::size_t i = 0; i < shape.size(); ++i) out += (i > 0 ? ", " : "") + std::to_string(shape[i]);
+  return out + (shape.size() == 1 ? ",)" : ")");
+}
+
+}  // namespace lorikeet

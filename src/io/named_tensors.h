@@ -1,0 +1,47 @@
+// Tensors by name, in the order of the file they came from: what every weight format is read into and written from.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace lorikeet {
+
+class NamedTensors {
+ public:
+  using Entry = std::pair<std::string, at::Tensor>;
+
+  /// Throws Error where `name` is there already.
+  void add(std::string name, at::Tensor tensor);
+  /// Replaces or adds.
+  void set(std::string_view name, at::Tensor tensor);
+
+  /// Null where there is none of that name.
+  const at::Tensor* find(std::string_view name) const;
+  bool contains(std::string_view name) const { return find(name) != nullptr; }
+
+  std::size_t size() const { return entries_.size(); }
+  bool empty() const { return entries_.empty(); }
+  auto begin() const { return entries_.begin(); }
+  auto end() const { return entries_.end(); }
+
+  /// Bytes of all tensors together.
+  std::uint64_t bytes() const;
+
+  /// Free text beside the tensors (safetensors' `__metadata__`).
+  std::map<std::string, std::string> metadata;
+
+ private:
+  std::vector<Entry> entries_;
+  std::unordered_map<std::string, std::size_t> index_;
+};
+
+/// "(512, 2048, 1, 1)".
+std::string shape_text(at::IntArrayRef shape);
+
+}  // namespace lorikeet
