@@ -1,0 +1,87 @@
+#include "io/safetensors.h"
+
+#include <ATen/Functions.h>
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <string>
+
+#include "base/file.h"
+#include "lorikeet/error.h"
+#include "temporary_folder.h"
+
+using namespace lorikeet;
+
+namespace {
+
+// A file with `header` and `data_bytes` zero bytes after it.
+std::string file_with(const std::string& header, std::size_t data_bytes) {
+  const std::uint64_t length = header.size();
+  return std::string(reinterpret_cast<const char*>(&length), 8) + header + std::string(data_bytes, '\0');
+}
+
+std::string message_of(const std::string& content) {
+  const TemporaryFolder folder;
+  const auto path = folder.path / "x.safetensors";
+  write_file(path, content);
+  try {
+    read_safetensors(path);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+bool refused(const std::string& content, const std::string& because) {
+  const std::string message = message_of(content);
+  CAPTURE(message);
+  CHECK(message.find("x.safetensors") != std::string::npos);
+  CHECK(message.find('\n') == std::string::npos);
+  CAPTURE(because);
+  return message.find(because) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("tensors come back as written, with names, order, dtypes and metadata") {
+  const TemporaryFolder folder;
+  NamedTensors out;
+  out.metadata["format"] = "pt";
+  out.add("b", at::arange(6, at::kFloat).reshape({2, 3}));
+  out.add("a", at::scalar_tensor(7, at::kLong));
+  out.add("h", at::ones({3}, at::kBFloat16));
+  out.add("empty", at::empty({0, 4}));
+  write_safetensors(folder.path / "x.safetensors", out);
+
+  const NamedTensors in = read_safetensors(folder.path / "x.safetensors");
+  REQUIRE(in.size() == 4);
+  CHECK(in.metadata.at("format") == "pt");
+  CHECK(in.begin()->first == std::string("b"));
+  for (const auto& [name, tensor] : out) {
+    CAPTURE(name);
+    REQUIRE(in.contains(name));
+    CHECK((in.find(name)->scalar_type() == tensor.scalar_type()));
+    CHECK(at::equal(*in.find(name), tensor));
+  }
+}
+
+TEST_CASE("hostile safetensors files are refused, by name") {
+  CHECK(refused("abc", "truncated"));
+  CHECK(refused(std::string(8, '\xff'), "header"));
+  CHECK(refused(file_with("{", 0), "broken JSON"));
+  CHECK(refused(file_with("[]", 0), "expected an object"));
+  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 4), "truncated"));
+  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 12), "follows"));
+  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8), "12 bytes"));
+  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", 8), "data_offsets"));
+  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", 8), "whole number"));
+  CHECK(refused(file_with(R"({"a":{"dtype":"X9","shape":[2],"data_offsets":[0,8]}})", 8), "dtype"));
+  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})", 0), "64 bits"));
+  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}})", 6),
+                "overlap"));
+  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4),
+                "twice"));
+  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1}})", 4), "'x'"));
+  CHECK(refused(file_with(R"({"__metadata__":{"a":1}})", 0), "__metadata__"));
+  CHECK(refused(file_with(std::string(50, '[') + std::string(50, ']'), 0), "nested"));
+}
