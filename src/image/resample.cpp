@@ -88,7 +88,8 @@ LORIKEET_CLONES void resample_row(const Axis& axis, const std::uint8_t* from, st
 }
 
 // sums[i] += from[i] · weight
-LORIKEET_CLONES void add_weighted(std::int32_t* __restrict sums, const std::uint8_t* __restrict from, std::int32_t weight, std::size_t count) {
+LORIKEET_CLONES void add_weighted(std::int32_t* __restrict sums, const std::uint8_t* __restrict from, std::int32_t weight,
+                                  std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) sums[i] += from[i] * weight;
 }
 
@@ -98,7 +99,8 @@ LORIKEET_CLONES void store_bytes(std::uint8_t* __restrict to, const std::int32_t
 
 }  // namespace
 
-at::Tensor resample(const at::Tensor& image, std::int64_t height, std::int64_t width, const Region& region, Interpolation interpolation) {
+at::Tensor resample(const at::Tensor& image, std::int64_t height, std::int64_t width, const Region& region,
+                    Interpolation interpolation) {
   TORCH_INTERNAL_ASSERT(image.dim() == 3 && image.size(0) == 3 && image.scalar_type() == at::kByte && image.numel() > 0);
   TORCH_INTERNAL_ASSERT(region.height > 0 && region.width > 0 && region.top >= 0 && region.left >= 0 &&
                         region.top + region.height <= height && region.left + region.width <= width);

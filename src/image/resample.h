@@ -21,6 +21,7 @@ struct Region {
 
 /// The `region` of what `image` (uint8, (3, H, W)) becomes when resized to `height` x `width`; nothing outside is computed.
 /// Interleaved as decode.h describes. REQUIRES: a region of at least one pixel that lies within the resized image.
-at::Tensor resample(const at::Tensor& image, std::int64_t height, std::int64_t width, const Region& region, Interpolation interpolation);
+at::Tensor resample(const at::Tensor& image, std::int64_t height, std::int64_t width, const Region& region,
+                    Interpolation interpolation);
 
 }  // namespace lorikeet

@@ -112,7 +112,8 @@ at::Tensor normalise(const at::Tensor& batch, const Preprocessing& preprocessing
   }
 
   const std::int64_t pixels = batch.size(2) * batch.size(3);
-  const at::Tensor input = batch.stride(2) == batch.size(3) * batch.stride(3) ? batch : batch.contiguous(at::MemoryFormat::ChannelsLast);
+  const bool rows_adjoin = batch.stride(2) == batch.size(3) * batch.stride(3);  // pixels of an image lie at one stride
+  const at::Tensor input = rows_adjoin ? batch : batch.contiguous(at::MemoryFormat::ChannelsLast);
   const std::int64_t image_stride = input.stride(0), channel_stride = input.stride(1), pixel_stride = input.stride(3);
   at::Tensor out = at::empty(batch.sizes(), batch.options().dtype(at::kFloat), at::MemoryFormat::ChannelsLast);
   const std::uint8_t* from = input.const_data_ptr<std::uint8_t>();

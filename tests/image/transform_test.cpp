@@ -107,7 +107,8 @@ TEST_CASE("a centre crop rounds halves to even and pads with black, as torchvisi
 
 TEST_CASE("a prepared image is interleaved and does not keep a larger one alive") {
   const at::Tensor image = pattern(64, 40);
-  for (const auto& p : {steps(0, 0, kBilinear), steps(40, 20, kBilinear), steps(30, 20, kBicubic), steps(0, 20, kBilinear), steps(30, 0, kBilinear)}) {
+  for (const auto& p : {steps(0, 0, kBilinear), steps(40, 20, kBilinear), steps(30, 20, kBicubic),
+                        steps(0, 20, kBilinear), steps(30, 0, kBilinear)}) {
     for (const at::Tensor& input : {image, image.contiguous(), image.narrow(2, 3, 50)}) {
       const at::Tensor out = prepare(input, p);
       CHECK(out.permute({1, 2, 0}).is_contiguous());
