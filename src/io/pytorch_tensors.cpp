@@ -1,0 +1,331 @@
+#include "io/pytorch_tensors.h"
+
+#include <ATen/Functions.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/text.h"
+
+namespace lorikeet {
+namespace {
+
+constexpr std::size_t kMaxRank = 16;
+constexpr std::uint64_t kMaxCopies = 4;  // in sizes of the file; see make_tensor
+constexpr std::array<std::string_view, 4> kWrappers{"state_dict", "model", "model_state", "state_dict_ema"};
+constexpr std::string_view kDataParallel = "module.";
+
+struct Dtype {
+  std::string_view storage;  // what torch.save calls a storage of it; empty where there is no such type
+  std::string_view name;     // what _rebuild_tensor_v3 calls it
+  at::ScalarType type;
+};
+constexpr std::array<Dtype, 11> kDtypes{{{"torch.FloatStorage", "torch.float32", at::kFloat},
+                                         {"torch.DoubleStorage", "torch.float64", at::kDouble},
+                                         {"torch.HalfStorage", "torch.float16", at::kHalf},
+                                         {"torch.BFloat16Storage", "torch.bfloat16", at::kBFloat16},
+                                         {"torch.LongStorage", "torch.int64", at::kLong},
+                                         {"torch.IntStorage", "torch.int32", at::kInt},
+                                         {"torch.ShortStorage", "torch.int16", at::kShort},
+                                         {"torch.CharStorage", "torch.int8", at::kChar},
+                                         {"torch.ByteStorage", "torch.uint8", at::kByte},
+                                         {"torch.BoolStorage", "torch.bool", at::kBool},
+                                         {"", "torch.float8_e4m3fn", at::kFloat8_e4m3fn}}};
+constexpr std::array<std::string_view, 2> kUntypedStorages{"torch.storage.UntypedStorage", "torch.UntypedStorage"};
+
+constexpr std::string_view kOrderedDict = "collections.OrderedDict";
+constexpr std::string_view kSize = "torch.Size";
+constexpr std::string_view kParameter = "torch._utils._rebuild_parameter";
+
+// The calls that stand for a tensor; their first four arguments are (storage, offset, shape, strides).
+struct Rebuild {
+  std::string_view name;
+  std::size_t fewest;  // arguments
+  std::size_t most;
+  std::size_t metadata;  // position of a dict that must be empty (it could ask for a negated view), where there is one
+  std::size_t dtype;     // position of the dtype, where the storage does not give it
+};
+constexpr std::size_t kNowhere = SIZE_MAX;
+constexpr std::array<Rebuild, 3> kRebuilds{{{"torch._utils._rebuild_tensor", 4, 4, kNowhere, kNowhere},
+                                            {"torch._utils._rebuild_tensor_v2", 6, 7, 6, kNowhere},
+                                            {"torch._utils._rebuild_tensor_v3", 7, 8, 7, 6}}};
+
+std::vector<std::string_view> allowed_globals() {
+  std::vector<std::string_view> names{kOrderedDict, kSize, kParameter};
+  for (const auto& rebuild : kRebuilds) names.push_back(rebuild.name);
+  names.insert(names.end(), kUntypedStorages.begin(), kUntypedStorages.end());
+  for (const auto& dtype : kDtypes) {
+    if (!dtype.storage.empty()) names.push_back(dtype.storage);
+    names.push_back(dtype.name);
+  }
+  return names;
+}
+
+// Makes tensors of the values of one tree.
+class TensorReader {
+ public:
+  TensorReader(const InputFile& file, const Pickle& pickle, const Extents& extents)
+      : file_(file), pickle_(pickle), extents_(extents) {}
+
+  NamedTensors read() {
+    const auto entries = entries_of(find_state_dict());
+    const bool prefixed = !entries.empty() && std::all_of(entries.begin(), entries.end(), [&](const Entry& entry) {
+      return pickle_[entry.first].text.starts_with(kDataParallel);
+    });
+    NamedTensors out;
+    for (const auto& [key, value] : entries) {
+      const PickleValue& name = pickle_[key];
+      if (name.kind != PickleKind::kText) {
+        fail(file_.path().string(), ": got ", describe(pickle_, name), " as a name, expected a text.");
+      }
+      at::Tensor tensor = make_tensor(pickle_[value], cat(file_.path().string(), ": entry '", printable(name.text), "'"));
+      std::string plain = prefixed ? name.text.substr(kDataParallel.size()) : name.text;
+      if (out.contains(plain)) {
+        fail(file_.path().string(), ": got the name '", printable(plain), "' twice, expected each name once.");
+      }
+      out.add(std::move(plain), std::move(tensor));
+    }
+    return out;
+  }
+
+ private:
+  using Entry = std::pair<PickleIndex, PickleIndex>;  // key, value
+
+  bool is_mapping(const PickleValue& value) const {
+    return value.kind == PickleKind::kDict || pickle_.is_call(value, kOrderedDict);
+  }
+
+  std::vector<Entry> entries_of(const PickleValue& mapping) const {
+    std::vector<Entry> out;
+    if (mapping.kind == PickleKind::kObject && !pickle_[mapping.arguments].items.empty()) {
+      // Python 2 passes the items to the constructor, as a list of pairs.
+      for (const PickleIndex pair : pickle_[pickle_[mapping.arguments].items[0]].items) {
+        const auto& items = pickle_[pair].items;
+        if (items.size() != 2) {
+          fail(file_.path().string(), ": got an OrderedDict of ", describe(pickle_, pickle_[pair]), ", expected pairs.");
+        }
+        out.emplace_back(items[0], items[1]);
+      }
+    }
+    for (std::size_t i = 0; i + 1 < mapping.items.size(); i += 2) out.emplace_back(mapping.items[i], mapping.items[i + 1]);
+    return out;
+  }
+
+  const PickleValue& find_state_dict() const {
+    const PickleValue& top = pickle_.top();
+    if (!is_mapping(top)) {
+      fail(file_.path().string(), ": got ", describe(pickle_, top),
+           " at the top, expected a dict of tensors. Save model.state_dict().");
+    }
+    const auto entries = entries_of(top);
+    for (const std::string_view wrapper : kWrappers) {
+      for (const auto& [key, value] : entries) {
+        const PickleValue& name = pickle_[key];
+        if (name.kind == PickleKind::kText && name.text == wrapper && is_mapping(pickle_[value])) return pickle_[value];
+      }
+    }
+    return top;
+  }
+
+  std::vector<std::int64_t> sizes(const PickleValue& value, const std::string& where, const char* what) const {
+    const PickleValue* tuple = &value;
+    if (pickle_.is_call(value, kSize) && pickle_[value.arguments].items.size() == 1) {
+      tuple = &pickle_[pickle_[value.arguments].items[0]];
+    }
+    if (tuple->kind != PickleKind::kTuple || tuple->items.size() > kMaxRank) {
+      fail(where, ": got ", describe(pickle_, *tuple), " as ", what, ", expected a tuple of at most ", kMaxRank, " numbers.");
+    }
+    std::vector<std::int64_t> out;
+    for (const PickleIndex item : tuple->items) {
+      const PickleValue& number = pickle_[item];
+      if (number.kind != PickleKind::kInt) fail(where, ": got ", describe(pickle_, number), " in ", what, ", expected an int.");
+      if (number.integer < 0) fail(where, ": got ", number.integer, " in ", what, ", expected no negative number.");
+      out.push_back(number.integer);
+    }
+    return out;
+  }
+
+  at::Tensor make_tensor(const PickleValue& value, const std::string& where) {
+    const PickleValue* call = &value;
+    if (pickle_.is_call(value, kParameter)) {  // (tensor, requires_grad, hooks)
+      const auto& parameter = pickle_[value.arguments].items;
+      if (parameter.empty()) fail(where, ": got a parameter without a tensor.");
+      call = &pickle_[parameter[0]];
+    }
+    const auto rebuild =
+        std::find_if(kRebuilds.begin(), kRebuilds.end(), [&](const Rebuild& r) { return pickle_.is_call(*call, r.name); });
+    if (rebuild == kRebuilds.end()) {
+      fail(where, ": got ", describe(pickle_, *call),
+           ", expected a tensor. A state dict holds nothing else; save model.state_dict().");
+    }
+    const auto& arguments = pickle_[call->arguments].items;
+    if (arguments.size() < rebuild->fewest || arguments.size() > rebuild->most) {
+      fail(where, ": got a tensor of ", arguments.size(), " arguments, expected ", rebuild->fewest, " to ", rebuild->most, ".");
+    }
+    if (rebuild->metadata < arguments.size()) {
+      const PickleValue& metadata = pickle_[arguments[rebuild->metadata]];
+      if (metadata.kind != PickleKind::kNone && !(is_mapping(metadata) && entries_of(metadata).empty())) {
+        fail(where, ": got a tensor with metadata (a conjugated or negated view), expected a plain one.");
+      }
+    }
+
+    const PytorchStorage storage = parse_storage(pickle_, pickle_[arguments[0]], where);
+    at::ScalarType type = storage.type;
+    if (rebuild->dtype != kNowhere) {
+      const PickleValue& dtype = pickle_[arguments[rebuild->dtype]];
+      const auto known = std::find_if(kDtypes.begin(), kDtypes.end(), [&](const Dtype& d) { return d.name == dtype.text; });
+      if (dtype.kind != PickleKind::kGlobal || known == kDtypes.end()) {
+        fail(where, ": got ", describe(pickle_, dtype), " as its dtype.");
+      }
+      if (!storage.untyped && known->type != storage.type) fail(where, ": got a dtype other than that of its storage.");
+      type = known->type;
+    }
+
+    const PickleValue& offset_value = pickle_[arguments[1]];
+    if (offset_value.kind != PickleKind::kInt || offset_value.integer < 0) {
+      fail(where, ": got ", describe(pickle_, offset_value), " as its offset, expected a number that is not negative.");
+    }
+    const auto shape = sizes(pickle_[arguments[2]], where, "its shape");
+    const auto strides = sizes(pickle_[arguments[3]], where, "its strides");
+    if (shape.size() != strides.size()) fail(where, ": got ", strides.size(), " strides, expected ", shape.size(), ".");
+    const std::uint64_t element_size = c10::elementSize(type);
+    check_bounds(offset_value.integer, shape, strides, storage.bytes / element_size, element_size, where);
+    return view(storage, type, offset_value.integer, shape, strides, where);
+  }
+
+  // Every element that shape and strides reach lies in the storage, and there are no more of them than it has.
+  static void check_bounds(std::int64_t offset, const std::vector<std::int64_t>& shape,
+                           const std::vector<std::int64_t>& strides, std::uint64_t available, std::uint64_t element_size,
+                           const std::string& where) {
+    std::uint64_t last = static_cast<std::uint64_t>(offset);  // the furthest element
+    std::uint64_t capacity = element_size;                    // bytes, with sizes of 0 taken for 1: ATen multiplies those too
+    std::uint64_t count = 1;
+    bool fits = true;
+    for (std::size_t i = 0; i < shape.size(); ++i) {
+      const auto size = static_cast<std::uint64_t>(shape[i]);
+      const auto reach = checked_mul(std::max<std::uint64_t>(size, 1) - 1, static_cast<std::uint64_t>(strides[i]));
+      const auto product = checked_mul(capacity, std::max<std::uint64_t>(size, 1));
+      fits = reach && product && *product <= INT64_MAX && !__builtin_add_overflow(last, *reach, &last);
+      if (!fits) break;
+      capacity = *product;
+      count *= size;  // no overflow: it is at most the capacity
+    }
+    if (!fits || (count > 0 && last >= available)) {
+      fail(where, ": got the shape ", shape_text(shape), " with strides ", shape_text(strides), " from element ", offset,
+           ", expected a view inside its storage of ", available, " elements.");
+    }
+    // A stride of 0 makes many elements of one; so a small file could ask for any amount of memory.
+    if (count > available) {
+      fail(where, ": got ", count, " elements that overlap in a storage of ", available, ", expected at most one for each. "
+           "Save the tensor as tensor.contiguous().");
+    }
+  }
+
+  const at::Tensor& load(const PytorchStorage& storage, const std::string& where) {
+    const auto extent = extents_.find(storage.key);
+    if (extent == extents_.end()) {
+      fail(where, ": got the storage '", printable(storage.key), "', which the file does not hold.");
+    }
+    if (extent->second.bytes != storage.bytes) {
+      fail(where, ": got ", extent->second.bytes, " bytes in the storage '", printable(storage.key), "', expected ",
+           storage.bytes, ".");
+    }
+    at::Tensor& bytes = loaded_[storage.key];
+    if (!bytes.defined()) {
+      bytes = at::empty({static_cast<std::int64_t>(storage.bytes)}, at::TensorOptions().dtype(at::kByte));
+      file_.read(extent->second.offset,
+                 std::span(static_cast<std::byte*>(bytes.data_ptr()), static_cast<std::size_t>(storage.bytes)));
+    }
+    return bytes;
+  }
+
+  at::Tensor view(const PytorchStorage& storage, at::ScalarType type, std::int64_t offset,
+                  const std::vector<std::int64_t>& shape, const std::vector<std::int64_t>& strides, const std::string& where) {
+    const at::Tensor& bytes = load(storage, where);
+    if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return at::empty(shape, at::TensorOptions().dtype(type));
+    if (storage.bytes % c10::elementSize(type) != 0) {
+      fail(where, ": got a storage of ", storage.bytes, " bytes, expected whole elements of ", c10::elementSize(type), ".");
+    }
+    const at::Tensor elements = bytes.view(type);
+    at::Tensor tensor = elements.as_strided(shape, strides, offset);
+    if (tensor.is_contiguous()) {
+      tensor = elements.narrow(0, offset, tensor.numel()).view(shape);  // plain strides also where the size is 1
+    } else {
+      // Many names may ask for copies of one storage. Real files ask for one each (weights kept channels-last).
+      copied_ += tensor.nbytes();
+      if (copied_ / kMaxCopies > file_.size()) {
+        fail(where, ": got ", human_bytes(copied_), " of tensors that are not contiguous, expected at most ", kMaxCopies,
+             " times the size of the file.");
+      }
+      tensor = tensor.contiguous();
+    }
+    if (type == at::kBool) require_bools(tensor, where);
+    return tensor;
+  }
+
+  // A bool of any other byte is undefined behaviour wherever it is read.
+  static void require_bools(const at::Tensor& tensor, const std::string& where) {
+    const auto* bytes = static_cast<const std::uint8_t*>(tensor.data_ptr());
+    if (std::any_of(bytes, bytes + tensor.numel(), [](std::uint8_t b) { return b > 1; })) {
+      fail(where, ": got bools other than 0 and 1.");
+    }
+  }
+
+  const InputFile& file_;
+  const Pickle& pickle_;
+  const Extents& extents_;
+  std::unordered_map<std::string, at::Tensor> loaded_;  // bytes of the storages that were needed so far
+  std::uint64_t copied_ = 0;
+};
+
+}  // namespace
+
+PickleOptions state_dict_options(const std::string& where) {
+  static const std::vector<std::string_view> allowed = allowed_globals();
+  PickleOptions options;
+  options.where = where;
+  options.allowed_globals = allowed;
+  return options;
+}
+
+PytorchStorage parse_storage(const Pickle& pickle, const PickleValue& value, const std::string& where) {
+  if (value.kind != PickleKind::kPersistentId) {
+    fail(where, ": got ", describe(pickle, value), " as its storage, expected a storage.");
+  }
+  const PickleValue& id = pickle[value.arguments];
+  const auto part = [&](std::size_t i) -> const PickleValue& { return pickle[id.items[i]]; };
+  if (id.kind != PickleKind::kTuple || (id.items.size() != 5 && id.items.size() != 6) || part(0).text != "storage" ||
+      part(1).kind != PickleKind::kGlobal || part(2).kind != PickleKind::kText || part(4).kind != PickleKind::kInt) {
+    fail(where, ": got a storage that is not ('storage', type, key, location, size), as torch.save writes it.");
+  }
+  if (id.items.size() == 6 && part(5).kind != PickleKind::kNone) {
+    fail(where, ": got a view of a storage, expected a whole one. Load it with PyTorch and save it again.");
+  }
+  PytorchStorage storage{part(2).text, at::kByte, false, 0};
+  const std::string& type = part(1).text;
+  const auto known = std::find_if(kDtypes.begin(), kDtypes.end(), [&](const Dtype& d) { return d.storage == type; });
+  storage.untyped = std::find(kUntypedStorages.begin(), kUntypedStorages.end(), type) != kUntypedStorages.end();
+  if (!storage.untyped && known == kDtypes.end()) {
+    fail(where, ": got a storage of type '", printable(type), "', expected torch.FloatStorage or alike.");
+  }
+  if (!storage.untyped) storage.type = known->type;
+  const std::int64_t elements = part(4).integer;
+  const auto bytes =
+      elements < 0 ? std::nullopt : checked_mul(static_cast<std::uint64_t>(elements), c10::elementSize(storage.type));
+  if (!bytes) fail(where, ": got a storage of ", elements, " elements, expected a size that fits 64 bits.");
+  storage.bytes = *bytes;
+  return storage;
+}
+
+NamedTensors read_state_dict(const InputFile& file, const Pickle& pickle, const Extents& extents) {
+  return TensorReader(file, pickle, extents).read();
+}
+
+}  // namespace lorikeet

@@ -1,0 +1,452 @@
+#include "io/pytorch_file.h"
+
+#include <ATen/Functions.h>
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <fstream>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "io/pickle.h"
+#include "io/safetensors.h"
+#include "io/stored_zip.h"
+#include "io/weights_file.h"
+#include "lorikeet/error.h"
+#include "pytorch_samples.h"
+#include "temporary_folder.h"
+
+using namespace lorikeet;
+using namespace std::string_literals;
+
+namespace {
+
+// ---- an assembler of pickles ----------------------------------------------------------------------------------------
+
+template <typename T>
+std::string le(T value) {
+  return std::string(reinterpret_cast<const char*>(&value), sizeof(T));
+}
+
+std::string text(const std::string& content) { return "X" + le(static_cast<std::uint32_t>(content.size())) + content; }
+std::string number(std::int64_t value) { return "\x8a\x08" + le(value); }
+std::string global(const std::string& module, const std::string& name) { return "c" + module + "\n" + name + "\n"; }
+std::string tuple(std::initializer_list<std::int64_t> values) {
+  std::string out = "(";
+  for (const auto value : values) out += number(value);
+  return out + "t";
+}
+std::string ordered_dict() { return global("collections", "OrderedDict") + ")R"; }
+std::string storage(std::int64_t elements, const std::string& key = "0", const std::string& type = "FloatStorage") {
+  return "(" + text("storage") + global("torch", type) + text(key) + text("cpu") + number(elements) + "tQ";
+}
+std::string tensor(const std::string& of, std::int64_t offset, const std::string& shape, const std::string& strides) {
+  return global("torch._utils", "_rebuild_tensor_v2") + "(" + of + number(offset) + shape + strides + "\x89" + ordered_dict() +
+         "tR";
+}
+std::string vector2(const std::string& key = "0") { return tensor(storage(2, key), 0, tuple({2}), tuple({1})); }
+std::string entry(const std::string& name, const std::string& value) { return text(name) + value; }
+std::string dict(const std::string& entries) { return "}(" + entries + "u"; }
+std::string pickle(const std::string& body) { return "\x80\x02" + body + "."; }
+
+// ---- zip archives -------------------------------------------------------------------------------------------------
+
+struct Member {
+  std::string name;
+  std::string data;
+  std::uint16_t method = 0;
+  std::uint16_t flags = 0;
+  std::uint32_t claimed_more = 0;             // bytes of size beyond the data
+  std::uint32_t header_shift = 0;             // of the offset in the directory
+  std::string local_name = std::string();     // where it is to disagree
+};
+
+std::string zip(const std::vector<Member>& members, std::uint16_t count_more = 0) {
+  std::string out;
+  std::string directory;
+  for (const Member& m : members) {
+    const auto offset = static_cast<std::uint32_t>(out.size()) + m.header_shift;
+    const auto size = static_cast<std::uint32_t>(m.data.size()) + m.claimed_more;
+    const std::string& local = m.local_name.empty() ? m.name : m.local_name;
+    const auto fields = le(m.flags) + le(m.method) + le(std::uint32_t{0}) + le(std::uint32_t{0}) + le(size) + le(size);
+    out += "PK\x03\x04" + le(std::uint16_t{20}) + fields + le(static_cast<std::uint16_t>(local.size())) + le(std::uint16_t{0}) +
+           local + m.data;
+    directory += "PK\x01\x02" + le(std::uint16_t{20}) + le(std::uint16_t{20}) + fields +
+                 le(static_cast<std::uint16_t>(m.name.size())) + std::string(12, '\0') + le(offset) + m.name;
+  }
+  const auto count = static_cast<std::uint16_t>(members.size() + count_more);
+  const auto start = static_cast<std::uint32_t>(out.size());
+  return out + directory + "PK\x05\x06" + std::string(4, '\0') + le(count) + le(count) +
+         le(static_cast<std::uint32_t>(directory.size())) + le(start) + le(std::uint16_t{0});
+}
+
+const std::string kTwoFloats = le(1.0F) + le(2.0F);
+
+// A file of the tree `body`, and one storage "0" of two floats.
+std::string zipped(const std::string& body, const std::string& data = kTwoFloats) {
+  return zip({{"x/data.pkl", pickle(body)}, {"x/byteorder", "little"}, {"x/data/0", data}, {"x/version", "3\n"}});
+}
+
+std::string legacy(const std::string& body, std::int64_t count = 2, const std::string& data = kTwoFloats,
+                   const std::string& keys = "](" + text("0") + "e") {
+  return pickle("\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19") + pickle("M\xe9\x03") +
+         pickle(dict(entry("little_endian", "\x88"))) + pickle(body) + pickle(keys) + le(count) + data;
+}
+
+// ---- reading ------------------------------------------------------------------------------------------------------
+
+// Not write_file, which syncs: the loops below write thousands of files.
+void put(const std::filesystem::path& path, const std::string& content) {
+  std::ofstream(path, std::ios::binary).write(content.data(), static_cast<std::streamsize>(content.size()));
+}
+
+NamedTensors read(const std::string& content) {
+  const TemporaryFolder folder;
+  put(folder.path / "x.pth", content);
+  return read_pytorch_file(folder.path / "x.pth");
+}
+
+bool refused(const std::string& content, const std::string& because) {
+  std::string message;
+  try {
+    read(content);
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  CAPTURE(message);
+  CHECK(message.find("x.pth") != std::string::npos);
+  CHECK(message.find('\n') == std::string::npos);
+  CAPTURE(because);
+  const bool found = message.find(because) != std::string::npos;
+  CHECK(found);
+  return found;
+}
+
+// Whether it was read; anything but a result or an Error escapes and fails the test.
+bool survives(const std::filesystem::path& path) {
+  try {
+    for (const auto& [name, value] : read_pytorch_file(path)) {
+      if (!value.is_contiguous()) throw std::logic_error("not contiguous: " + name);
+      value.to(at::kDouble).sum().item<double>();  // touches every byte, for the sanitizers
+    }
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+void check_sample(const NamedTensors& in) {
+  REQUIRE(in.size() == 4);
+  std::vector<std::string> names;
+  for (const auto& [name, value] : in) {
+    names.push_back(name);
+    CHECK(value.is_contiguous());
+    CHECK(value.device().is_cpu());
+  }
+  CHECK(names == std::vector<std::string>{"w", "w_t", "n", "half"});
+  const at::Tensor w = at::arange(6, at::kFloat).reshape({2, 3});
+  CHECK(at::equal(*in.find("w"), w));
+  CHECK(at::equal(*in.find("w_t"), w.t()));
+  CHECK((in.find("n")->scalar_type() == at::kLong));
+  CHECK(in.find("n")->dim() == 0);
+  CHECK(in.find("n")->item<std::int64_t>() == 7);
+  CHECK((in.find("half")->scalar_type() == at::kBFloat16));
+  CHECK(in.find("half")->to(at::kFloat)[0].item<float>() == 1.5F);
+  CHECK(in.find("half")->to(at::kFloat)[1].item<float>() == -2.0F);
+}
+
+}  // namespace
+
+TEST_CASE("files of torch.save are read, zip and legacy") {
+  check_sample(read(from_hex(kZipSample)));
+  check_sample(read(from_hex(kLegacySample)));
+}
+
+TEST_CASE("weights are told apart by content, not by name") {
+  const TemporaryFolder folder;
+  put(folder.path / "a.safetensors", from_hex(kZipSample));
+  put(folder.path / "b.bin", from_hex(kLegacySample));
+  check_sample(read_weights_file(folder.path / "a.safetensors"));
+  check_sample(read_weights_file(folder.path / "b.bin"));
+  write_safetensors(folder.path / "c.pth", read_weights_file(folder.path / "b.bin"));
+  CHECK(read_weights_file(folder.path / "c.pth").size() == 4);
+  put(folder.path / "d.pth", "  <!DOCTYPE html><html>404</html>");
+  CHECK_THROWS_WITH_AS(read_weights_file(folder.path / "d.pth"), doctest::Contains("HTML"), Error);
+}
+
+TEST_CASE("checkpoints that wrap a state dict are looked into, and DataParallel's prefix goes") {
+  const std::string both = dict(entry("module.a", vector2()) + entry("module.b", vector2()));
+  for (const char* wrapper : {"state_dict", "model", "model_state", "state_dict_ema"}) {
+    CAPTURE(wrapper);
+    const auto in = read(zipped(dict(entry("epoch", number(3)) + entry("arch", text("resnet")) + entry(wrapper, both))));
+    CHECK(in.size() == 2);
+    CHECK(in.contains("a"));
+    CHECK(in.find("b")->sum().item<float>() == 3);
+  }
+  const auto order = read(
+      zipped(dict(entry("model", dict(entry("second", vector2()))) + entry("state_dict", dict(entry("first", vector2()))))));
+  CHECK(order.contains("first"));
+  const auto mixed = read(zipped(dict(entry("module.a", vector2()) + entry("b", vector2()))));
+  CHECK(mixed.contains("module.a"));
+  CHECK(read(zipped(dict(entry("model", vector2())))).contains("model"));  // a tensor of that name is just a tensor
+}
+
+TEST_CASE("parameters, torch.Size, old and new rebuilds, untyped storages and Python 2's OrderedDict are understood") {
+  const auto parameter = global("torch._utils", "_rebuild_parameter") + "(" + vector2() + "\x88" + ordered_dict() + "tR";
+  CHECK(read(zipped(dict(entry("a", parameter)))).size() == 1);
+  const auto size = global("torch", "Size") + "(" + tuple({2}) + "tR";
+  CHECK(read(zipped(dict(entry("a", tensor(storage(2), 0, size, tuple({1})))))).find("a")->numel() == 2);
+  const auto old = global("torch._utils", "_rebuild_tensor") + "(" + storage(2) + number(1) + tuple({1}) + tuple({1}) + "tR";
+  CHECK(read(zipped(dict(entry("a", old)))).find("a")->item<float>() == 2);
+  const auto untyped =
+      "(" + text("storage") + global("torch.storage", "UntypedStorage") + text("0") + text("cpu") + number(8) + "tQ";
+  const auto v3 = global("torch._utils", "_rebuild_tensor_v3") + "(" + untyped + number(0) + tuple({2}) + tuple({1}) + "\x89" +
+                  ordered_dict() + global("torch", "float32") + "tR";
+  CHECK(read(zipped(dict(entry("a", v3)))).find("a")->sum().item<float>() == 3);
+  const auto python2 = global("collections", "OrderedDict") + "(]](U\x01" "a" + vector2() + "eatR";
+  CHECK(read(zipped(python2)).contains("a"));
+  CHECK(read(legacy(dict(entry("a", vector2())))).size() == 1);
+  CHECK(read(zipped(dict(entry("a", tensor(storage(2), 2, tuple({0, 3}), tuple({3, 1})))))).find("a")->numel() == 0);
+}
+
+TEST_CASE("tensors of one storage share it, and tensors that are not contiguous are copied") {
+  const auto in = read(zipped(dict(entry("a", vector2()) + entry("b", vector2()))));
+  CHECK(in.find("a")->data_ptr() == in.find("b")->data_ptr());
+  const auto every_second = tensor(storage(4), 0, tuple({2}), tuple({2}));
+  const auto strided = read(zipped(dict(entry("a", every_second)), le(1.0F) + le(2.0F) + le(3.0F) + le(4.0F)));
+  CHECK(strided.find("a")->is_contiguous());
+  CHECK(strided.find("a")->sum().item<float>() == 4);
+}
+
+TEST_CASE("a pickle that names a program is refused by that name, and nothing is run") {
+  const TemporaryFolder folder;
+  const auto mark = (folder.path / "ran").string();
+  for (const auto& call : {global("os", "system") + "(" + text("touch " + mark) + "tR",
+                           global("posix", "system") + "(" + text("touch " + mark) + "tR",
+                           text("os") + text("system") + "\x93(" + text("touch " + mark) + "tR"}) {
+    CHECK(refused(zipped(call), "system'"));
+    CHECK(refused(legacy(dict(entry("a", call))), "Nothing was run"));
+  }
+  CHECK(refused(zipped(global("builtins", "eval") + "(" + text("1") + "tR"), "'builtins.eval'"));
+  CHECK(refused(zipped(global("torchvision.models.resnet", "ResNet") + ")\x81}b"), "'torchvision.models.resnet.ResNet'"));
+  CHECK(refused(zipped("(ios\nsystem\n"), "opcode 0x69"));  // INST
+  CHECK(refused(zipped("\x82\x01"), "opcode 0x82"));         // EXT1
+  CHECK(refused(zipped(text("os") + "(tR"), "expected a name and a tuple"));
+  CHECK_FALSE(std::filesystem::exists(mark));
+}
+
+TEST_CASE("what is not a state dict is refused, and says what it is") {
+  CHECK(refused("", "an empty file"));
+  CHECK(refused("hello, world", "unknown kind"));
+  CHECK(refused("\x1f\x8b\x08" + std::string(20, '\0'), "a gzip file"));
+  CHECK(refused("<html></html>", "HTML"));
+  CHECK(refused(le(std::uint64_t{2}) + "{}", "a safetensors file"));
+  CHECK(refused("version https://git-lfs.github.com/spec/v1\n", "Git LFS"));
+  CHECK(refused(pickle(dict("")), "a dict, expected a file that torch.save wrote"));
+  CHECK(refused(zip({{"x/readme", "hello"}}), "without data.pkl"));
+  CHECK(refused(zip({}), "without data.pkl"));
+  CHECK(refused(zip({{"x/data.pkl", pickle(dict(""))}, {"x/constants.pkl", ""}}), "TorchScript"));
+  CHECK(refused(zip({{"x/data.pkl", pickle(dict(""))}, {"x/byteorder", "big"}}), "byte order"));
+  CHECK(refused(zipped(number(3)), "an int at the top"));
+  CHECK(refused(zipped(dict(entry("epoch", number(3)) + entry("a", vector2()))), "'epoch': got an int"));
+  CHECK(refused(zipped(dict(entry("a", storage(2)))), "a bare storage"));
+  CHECK(refused(zipped(dict(entry("a", ordered_dict()))), "collections.OrderedDict"));
+  CHECK(refused(zipped(dict(number(1) + vector2())), "as a name"));
+  CHECK(refused(zipped(dict(entry("a", vector2()) + entry("a", vector2()))), "twice"));
+}
+
+TEST_CASE("tensors that do not fit their storage are refused") {
+  const auto one = [](const std::string& value) { return zipped(dict(entry("a", value))); };
+  const auto huge = std::int64_t{1} << 62;
+  CHECK(refused(one(tensor(storage(2), 0, tuple({3}), tuple({1}))), "inside its storage"));
+  CHECK(refused(one(tensor(storage(2), 1, tuple({2}), tuple({1}))), "inside its storage"));
+  CHECK(refused(one(tensor(storage(2), 0, tuple({2}), tuple({2}))), "inside its storage"));
+  CHECK(refused(one(tensor(storage(2), 2, tuple({}), tuple({}))), "inside its storage"));
+  CHECK(refused(one(tensor(storage(2), 0, tuple({2}), tuple({-1}))), "negative"));
+  CHECK(refused(one(tensor(storage(2), 0, tuple({-2}), tuple({1}))), "negative"));
+  CHECK(refused(one(tensor(storage(2), -1, tuple({2}), tuple({1}))), "offset"));
+  CHECK(refused(one(tensor(storage(2), 0, tuple({2, 1}), tuple({1}))), "strides"));
+  CHECK(refused(one(tensor(storage(2), 0, tuple({3, huge, huge}), tuple({1, huge, huge}))), "inside its storage"));
+  CHECK(refused(one(tensor(storage(2), 0, tuple({0, huge, huge}), tuple({0, 0, 0}))), "inside its storage"));
+  CHECK(refused(one(tensor(storage(2), INT64_MAX, tuple({2}), tuple({INT64_MAX}))), "inside its storage"));
+  CHECK(refused(one(tensor(storage(2), 0, tuple({huge / 2}), tuple({0}))), "inside its storage"));
+  CHECK(refused(one(tensor(storage(2), 0, tuple({1 << 30}), tuple({0}))), "overlap"));
+  CHECK(refused(one(tensor(storage(2), 0, tuple({1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2}), tuple({1}))),
+                "at most 16"));
+  CHECK(refused(one(tensor(storage(2), 0, number(2), tuple({1}))), "an int as its shape"));
+  CHECK(refused(one(tensor(storage(2), 0, "(" + text("2") + "t", tuple({1}))), "a text in its shape"));
+  CHECK(refused(one(tensor(storage(3), 0, tuple({2}), tuple({1}))), "8 bytes in the storage '0', expected 12"));
+  CHECK(refused(one(tensor(storage(huge), 0, tuple({2}), tuple({1}))), "64 bits"));
+  CHECK(refused(one(tensor(storage(-1), 0, tuple({2}), tuple({1}))), "64 bits"));
+  CHECK(refused(one(tensor(storage(2, "9"), 0, tuple({2}), tuple({1}))), "does not hold"));
+  CHECK(refused(one(tensor(storage(2, "0", "ComplexFloatStorage"), 0, tuple({2}), tuple({1}))), "ComplexFloatStorage"));
+  CHECK(refused(one(tensor(storage(2, "0", "Size"), 0, tuple({2}), tuple({1}))), "'torch.Size'"));
+  CHECK(refused(one(tensor(number(1), 0, tuple({2}), tuple({1}))), "as its storage"));
+  CHECK(refused(one(tensor(tuple({1, 2, 3, 4, 5}) + "Q", 0, tuple({2}), tuple({1}))), "is not ('storage'"));
+  CHECK(refused(one(tensor(storage(8, "0", "BoolStorage"), 0, tuple({8}), tuple({1}))), "bools"));
+  CHECK(refused(one(global("torch._utils", "_rebuild_tensor_v2") + "(" + storage(2) + "tR"), "1 arguments"));
+  const auto negated = global("torch._utils", "_rebuild_tensor_v2") + "(" + storage(2) + number(0) + tuple({2}) + tuple({1}) +
+                       "\x89" + ordered_dict() + dict(entry("neg", "\x88")) + "tR";
+  CHECK(refused(one(negated), "metadata"));
+
+  // Many copies of one storage, each small: together they would be as large as one likes.
+  std::string copies;
+  for (int i = 0; i < 2000; ++i) copies += text(std::to_string(i)) + "h\x01";
+  const std::string data(400 * 400 * 4, '\0');
+  const auto transposed = tensor(storage(400 * 400), 0, tuple({400, 400}), tuple({1, 400}));
+  CHECK(refused(zipped("}(" + text("a") + transposed + "q\x01" + copies + "u", data), "not contiguous"));
+}
+
+TEST_CASE("broken and hostile zip archives are refused") {
+  const std::string tree = pickle(dict(entry("a", vector2())));
+  const Member good{"x/data.pkl", tree};
+  const auto with = [&](Member m) { return zip({good, std::move(m)}); };
+  CHECK(read(with({"x/data/0", kTwoFloats})).size() == 1);
+  CHECK(refused(with({"x/data/0", kTwoFloats, 8}), "compressed"));
+  CHECK(refused(with({"x/data/0", kTwoFloats, 0, 1}), "encrypted"));
+  CHECK(refused(with({"x/data/0", kTwoFloats, 0, 0, 1}), "end before the directory"));
+  CHECK(refused(with({"x/data/0", kTwoFloats, 0, 0, 0x7fffffff}), "end before the directory"));
+  CHECK(refused(with({"x/data/0", kTwoFloats, 0, 0, 0, 1}), "does not agree"));
+  CHECK(refused(with({"x/data/0", kTwoFloats, 0, 0, 0, 1U << 30}), "before the directory"));
+  CHECK(refused(with({"x/data/0", kTwoFloats, 0, 0, 0, 0, "x/data/1"}), "does not agree"));
+  CHECK(refused(with({"x/data.pkl", tree}), "twice"));
+  CHECK(refused(zip({good, {"x/data/0", kTwoFloats}}, 1), "directory"));
+  CHECK(refused(zip({good, {"x/data/0", kTwoFloats}}, 0xfff0), "directory"));
+  CHECK(refused(zip({{"x/data.pkl", tree, 0, 0, 5}, {"x/data/0", kTwoFloats}}), "overlap"));
+  CHECK(refused(with({"x/data/0", kTwoFloats}) + "x", "without a directory"));
+  CHECK(refused("PK\x03\x04" + std::string(100, '\0'), "without a directory"));
+  CHECK(refused("PK\x05\x06" + std::string(10, '\0'), "without a directory"));
+
+  std::string zip64 = from_hex(kZipSample);
+  const auto record = zip64.rfind("PK\x06\x06"s);
+  REQUIRE(record != std::string::npos);
+  zip64.replace(record + 32, 8, std::string(8, '\xff'));
+  CHECK(refused(zip64, "impossible size"));
+  zip64 = from_hex(kZipSample);
+  zip64.replace(zip64.rfind("PK\x06\x07"s) + 8, 8, std::string(8, '\xff'));
+  CHECK(refused(zip64, "outside the file"));
+}
+
+TEST_CASE("broken and hostile legacy files are refused") {
+  const std::string tree = dict(entry("a", vector2()));
+  CHECK(refused(legacy(tree, 3), "3 elements, expected 8 bytes"));
+  CHECK(refused(legacy(tree, -1), "-1 elements"));
+  CHECK(refused(legacy(tree, INT64_MAX), "elements"));
+  CHECK(refused(legacy(tree, 2, "abcd"), "truncated"));
+  CHECK(refused(legacy(tree, 2, kTwoFloats + "x"), "after the last storage"));
+  CHECK(refused(legacy(tree, 2, kTwoFloats, "](" + text("7") + "e"), "no tensor uses"));
+  CHECK(refused(legacy(tree, 2, kTwoFloats + le(std::int64_t{2}) + kTwoFloats, "](" + text("0") + text("0") + "e"), "twice"));
+  CHECK(refused(legacy(tree, 2, kTwoFloats, number(1)), "list of storages"));
+  CHECK(refused(legacy(dict(entry("a", vector2()) + entry("b", vector2("1")))), "does not hold"));
+  const auto huge = std::int64_t{1} << 40;  // no allocation before the file was compared
+  CHECK(refused(legacy(dict(entry("a", tensor(storage(huge), 0, tuple({huge}), tuple({1})))), huge), "truncated"));
+  std::string other = legacy(tree);
+  other.replace(other.find("M\xe9\x03"), 3, "M\xe8\x03");
+  CHECK(refused(other, "protocol version"));
+  other = legacy(tree);
+  other.replace(other.find("little_endian") + 13, 1, "\x89");
+  CHECK(refused(other, "byte order"));
+  const auto view =
+      "(" + text("storage") + global("torch", "FloatStorage") + text("0") + text("cpu") + number(2) + tuple({1, 2, 3}) + "tQ";
+  CHECK(refused(legacy(dict(entry("a", tensor(view, 0, tuple({2}), tuple({1}))))), "view of a storage"));
+}
+
+TEST_CASE("broken and hostile pickles are refused, within limits") {
+  CHECK(refused(zipped(""), "empty stack"));
+  CHECK(refused(zipped("t"), "no mark"));
+  CHECK(refused(zipped("(R"), "empty stack"));
+  CHECK(refused(zipped("h\x05"), "never put"));
+  CHECK(refused(zipped("X\xff\xff\xff\xff"), "expected 4294967295"));
+  CHECK(refused(zipped("\x8d" + std::string(8, '\xff')), "truncated or broken"));
+  CHECK(refused(zipped("\x95" + std::string(8, '\xff')), "truncated or broken"));
+  CHECK(refused(zipped("\x8b\xff\xff\xff\xff"), "expected at most 255"));
+  CHECK(refused(zipped(text("\xff\xfe")), "UTF-8"));
+  CHECK(refused(zipped("I12x\n"), "'12x'"));
+  CHECK(refused(zipped("c" + std::string(1000, 'a')), "longer than"));
+  CHECK(refused(zipped("\x80\x06"), "protocol 6"));
+  CHECK(refused(zipped("NNa"), "takes no such items"));
+  CHECK(refused(zipped("}(Nu"), "even number"));
+  CHECK(refused(zipped("}}b"), "a state for a dict"));
+  CHECK(refused(zipped(std::string(100'000, '(')), "marks nested deeper"));
+  CHECK(refused(zipped(std::string(1'100'000, 'N')), "values"));
+  CHECK(refused(zipped("N" + std::string(1'100'000, '2')), "on the stack"));
+  CHECK(refused(zipped(text(std::string(2 << 20, 'a'))), "a text of"));
+  // A very deep tuple, and a list that holds itself: built, described and destroyed without recursion.
+  CHECK(refused(zipped("N" + std::string(900'000, '\x85')), "a tuple at the top"));
+  CHECK(refused(zipped("]q\x01h\x01" "a"), "a list at the top"));
+
+  const TemporaryFolder folder;
+  put(folder.path / "long", std::string(1000, 'N'));
+  const InputFile file(folder.path / "long");
+  PickleOptions options;
+  options.where = "x";
+  options.max_bytes = 100;
+  CHECK_THROWS_WITH_AS(read_pickle(file, 0, file.size(), options), doctest::Contains("longer than 100 B"), Error);
+}
+
+TEST_CASE("the pickle machine reads the opcodes of protocols 0 to 5") {
+  const TemporaryFolder folder;
+  const auto parse = [&](const std::string& bytes) {
+    put(folder.path / "p", bytes);
+    const InputFile file(folder.path / "p");
+    PickleOptions options;
+    options.where = "p";
+    return read_pickle(file, 0, file.size(), options);
+  };
+  CHECK(parse("I01\n.").top().kind == PickleKind::kBool);
+  CHECK(parse("I-12\n.").top().integer == -12);
+  CHECK(parse("L12L\n.").top().integer == 12);
+  CHECK(parse("F1.5\n.").top().real == 1.5);
+  CHECK(parse("G\x3f\xf8" + std::string(6, '\0') + ".").top().real == 1.5);
+  CHECK(parse("\x8a\x01\xff.").top().integer == -1);
+  CHECK(parse("\x8a"s + '\0' + ".").top().integer == 0);
+  CHECK(parse("\x8a\x02\x00\x01."s).top().integer == 256);
+  CHECK(parse("\x80\x04\x95" + le(std::uint64_t{5}) + "\x8c\x02" "ab\x94.").top().text == "ab");
+  CHECK(parse("C\x02" "ab.").top().kind == PickleKind::kBytes);
+  CHECK(parse("\x8f(K\x01K\x02\x90.").top().items.size() == 2);
+  CHECK(parse("(K\x01K\x02l.").top().items.size() == 2);
+  CHECK(parse("(K\x01K\x02" "dp7\n0g7\n.").top().kind == PickleKind::kDict);
+  CHECK(parse("K\x01(N0" "0.").top().integer == 1);
+  CHECK(parse("K\x01(NN1.").top().integer == 1);
+  CHECK(parse("K\x01.K\x02.").end == 3);
+  CHECK(is_utf8("żółć 🦜"));
+  CHECK_FALSE(is_utf8("\xc0\x80"));
+  CHECK_FALSE(is_utf8("\xed\xa0\x80"));
+  CHECK_FALSE(is_utf8("\xf4\x90\x80\x80"));
+  CHECK_FALSE(is_utf8("\xe2\x82"));
+}
+
+TEST_CASE("a file cut off anywhere is refused") {
+  const TemporaryFolder folder;
+  const auto path = folder.path / "x.pth";
+  for (const auto sample : {kZipSample, kLegacySample}) {
+    const std::string whole = from_hex(sample);
+    for (std::size_t size = 0; size < whole.size(); ++size) {
+      CAPTURE(size);
+      put(path, whole.substr(0, size));
+      CHECK_FALSE(survives(path));
+    }
+  }
+}
+
+TEST_CASE("a file with any byte changed gives a result or an Error") {
+  const TemporaryFolder folder;
+  const auto path = folder.path / "x.pth";
+  for (const auto sample : {kZipSample, kLegacySample}) {
+    const std::string whole = from_hex(sample);
+    std::size_t read_anyway = 0;
+    for (std::size_t i = 0; i < whole.size(); ++i) {
+      for (const int change : {0x01, 0x80, 0xff}) {
+        CAPTURE(i);
+        std::string changed = whole;
+        changed[i] = static_cast<char>(changed[i] ^ change);
+        put(path, changed);
+        read_anyway += survives(path) ? 1 : 0;
+      }
+    }
+    CHECK(read_anyway > 0);  // the bytes of the tensors themselves, and padding
+    CHECK(read_anyway < 3 * whole.size());
+  }
+}
