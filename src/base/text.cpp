@@ -42,6 +42,8 @@ std::vector<std::string> nearest(std::string_view name, const std::vector<std::s
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates) {
   const auto near = nearest(name, candidates);
   if (!near.empty()) return cat(" Did you mean '", near.front(), "'?");
+  constexpr std::size_t kListable = 30;
+  if (candidates.size() > kListable) return "";
   return cat(" Choose one of: ", join(candidates, ", "), ".");
 }
 

@@ -14,7 +14,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b);
 /// The up to `count` candidates nearest to `name`, nearest first; those too far to be a misspelling are left out.
 std::vector<std::string> nearest(std::string_view name, const std::vector<std::string>& candidates, std::size_t count = 1);
 
-/// " Did you mean 'x'?", or what the choice is where nothing is near. Begins with a space; meant to end a message.
+/// " Did you mean 'x'?", or what the choice is where nothing is near and the list is short. Begins with a space; meant
+/// to end a message.
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates);
 
 std::string join(const std::vector<std::string>& parts, std::string_view separator);

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "io/gzip.h"
 
 namespace lorikeet {
 namespace {
@@ -133,6 +134,21 @@ class Search {
 void extract_member(const std::filesystem::path& archive, const std::string& member, const std::filesystem::path& destination,
                     std::uint64_t limit) {
   Search(archive, member, destination, limit).run();
+}
+
+void gunzip(const std::filesystem::path& packed, const std::filesystem::path& destination, std::uint64_t limit) {
+  GzipInput input(packed);
+  if (!input.gzipped()) fail(packed.string(), ": got something else, expected a gzip file. Download it again.");
+  AtomicFile out(destination);
+  std::vector<std::uint8_t> block(kBlock);
+  for (std::uint64_t written = 0;;) {
+    const std::size_t got = input.read(block.data(), block.size());
+    if (got == 0) break;
+    written += got;
+    if (written > limit) fail(packed.string(), ": got more than ", human_bytes(limit), " once unpacked, expected at most that.");
+    out.write(block.data(), got);
+  }
+  out.commit();
 }
 
 }  // namespace lorikeet

@@ -15,4 +15,7 @@ namespace lorikeet {
 void extract_member(const std::filesystem::path& archive, const std::string& member, const std::filesystem::path& destination,
                     std::uint64_t limit);
 
+/// Unpacks a gzip file. Throws Error where it is broken, cut off, or larger than `limit` bytes once unpacked.
+void gunzip(const std::filesystem::path& packed, const std::filesystem::path& destination, std::uint64_t limit);
+
 }  // namespace lorikeet

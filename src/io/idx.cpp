@@ -1,17 +1,15 @@
 #include "io/idx.h"
 
-#include <zlib.h>
-
 #include <algorithm>
 #include <array>
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "io/gzip.h"
 
 namespace lorikeet {
 namespace {
@@ -20,49 +18,11 @@ constexpr std::uint64_t kMaxBytes = 1ULL << 30;
 constexpr std::uint64_t kMaxRatio = 1032;  // deflate cannot do better (zlib.net, "Technical details")
 constexpr std::uint8_t kUnsignedByte = 8;
 
-// zlib's reader, which passes a file that is not gzipped through as it is.
-class GzipInput {
- public:
-  explicit GzipInput(const std::filesystem::path& path) : path_(path.string()), file_(gzopen(path_.c_str(), "rbe")) {
-    if (file_ == nullptr) fail(path_, ": cannot be opened.");
-    gzbuffer(file_, 1 << 17);
-  }
-  ~GzipInput() { gzclose_r(file_); }
-  GzipInput(const GzipInput&) = delete;
-  GzipInput& operator=(const GzipInput&) = delete;
-
-  bool gzipped() const { return gzdirect(file_) == 0; }
-
-  /// Fills `into` unless the file ends before. Throws Error where the compressed data are corrupt or cut off.
-  std::size_t read(std::uint8_t* into, std::size_t count) {
-    constexpr std::size_t kAtOnce = 1 << 28;  // the count of gzread is an int
-    std::size_t done = 0;
-    while (done < count) {
-      const int got = gzread(file_, into + done, static_cast<unsigned>(std::min(count - done, kAtOnce)));
-      // A file cut off inside the compressed data gives no error but one that is only pending.
-      int error = Z_OK;
-      const char* message = gzerror(file_, &error);
-      if (got < 0 || (error != Z_OK && error != Z_STREAM_END)) {
-        std::string_view reason = message;
-        if (reason.starts_with(path_ + ": ")) reason.remove_prefix(path_.size() + 2);
-        fail(path_, ": got broken gzip data (", reason, "), expected a whole file. Download it again.");
-      }
-      if (got == 0) break;
-      done += static_cast<std::size_t>(got);
-    }
-    return done;
-  }
-
- private:
-  std::string path_;
-  gzFile file_;
-};
-
 }  // namespace
 
 IdxArray read_idx(const std::filesystem::path& path, int dimensions) {
   const std::string where = path.string();
-  const std::uint64_t file_size = InputFile(path).size();  // also refuses folders and devices
+  const std::uint64_t file_size = InputFile(path).size();
   GzipInput input(path);
   std::array<std::uint8_t, 4> magic{};
   const std::size_t got = input.read(magic.data(), magic.size());

@@ -3,6 +3,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <doctest/doctest.h>
+#include <zlib.h>
 
 #include <fstream>
 #include <string>
@@ -159,4 +160,56 @@ TEST_CASE("broken archives are refused") {
       }
     }
   }
+}
+
+namespace {
+
+std::string gzip(const std::string& content) {
+  const TemporaryFolder folder;
+  const std::string path = (folder.path / "x.gz").string();
+  const gzFile file = gzopen(path.c_str(), "wb");
+  gzwrite(file, content.data(), static_cast<unsigned>(content.size()));
+  gzclose(file);
+  return read_file(path, kLimit);
+}
+
+// What it unpacks to; the message of the Error, and nothing left behind, where it is refused.
+std::string unpacked(const std::string& packed, std::uint64_t limit = kLimit) {
+  const TemporaryFolder folder;
+  put(folder.path / "x.gz", packed);
+  try {
+    gunzip(folder.path / "x.gz", folder.path / "out" / "x", limit);
+  } catch (const Error& error) {
+    const std::string message = error.what();
+    CHECK(message.starts_with((folder.path / "x.gz").string() + ": got "));
+    CHECK(message.find('\n') == std::string::npos);
+    CHECK((!std::filesystem::exists(folder.path / "out") || std::filesystem::is_empty(folder.path / "out")));
+    return message;
+  }
+  return read_file(folder.path / "out" / "x", kLimit);
+}
+
+}  // namespace
+
+TEST_CASE("gzip files are unpacked") {
+  for (const std::string& content : {std::string("hello"), std::string(), kLong}) {
+    CHECK(unpacked(gzip(content)) == content);
+    CHECK(unpacked(gzip(content), content.size()) == content);
+  }
+  CHECK(unpacked(gzip("one ") + gzip("two")) == "one two");  // members follow one another
+}
+
+TEST_CASE("what is no gzip file, is cut off, changed or too large is refused") {
+  for (const std::string other : {"", "x", "<html>404</html>"}) CHECK(unpacked(other).find("expected a gzip file") != std::string::npos);
+  CHECK(unpacked(gzip(kLong), kLong.size() - 1).find("once unpacked") != std::string::npos);
+  const std::string packed = gzip("some text that is not too long, 0123456789");
+  for (std::size_t size = 0; size < packed.size(); ++size) {
+    CAPTURE(size);
+    CHECK(unpacked(packed.substr(0, size)).find(": got ") != std::string::npos);
+  }
+  std::string changed = packed;
+  changed[changed.size() - 6] = static_cast<char>(changed[changed.size() - 6] ^ 1);  // in the checksum
+  CHECK(unpacked(changed).find("broken gzip") != std::string::npos);
+  CHECK_THROWS_AS(gunzip("/nonexistent/x.gz", "/tmp/never", kLimit), Error);
+  CHECK_THROWS_AS(gunzip("/tmp", "/tmp/never", kLimit), Error);
 }

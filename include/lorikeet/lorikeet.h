@@ -1,0 +1,8 @@
+// All of Lorikeet's public interface.
+#pragma once
+
+#include "lorikeet/error.h"
+#include "lorikeet/model.h"
+#include "lorikeet/progress.h"
+#include "lorikeet/train.h"
+#include "lorikeet/version.h"

@@ -1,0 +1,31 @@
+// Regular expressions as Python's `re` has them, by PCRE2, with limits: a pattern may come in an adapter from outside
+// and must neither run for ever nor exhaust the stack.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace lorikeet {
+
+class Regex {
+ public:
+  /// Throws UsageError, beginning with `where`, for a pattern that does not compile or is longer than 4 KiB.
+  Regex(std::string_view pattern, const std::string& where);
+
+  /// Python's `re.fullmatch`. Throws Error where the pattern takes too long on `text`.
+  bool full_match(std::string_view text) const;
+  /// Python's `re.match`: from the start of `text`, not necessarily to its end.
+  bool match(std::string_view text) const;
+  /// Python's `re.search`.
+  bool search(std::string_view text) const;
+  /// The text of the named group "idx" after `match`, where it took part.
+  std::optional<std::string> match_index(std::string_view text) const;
+
+ private:
+  struct Code;
+  std::shared_ptr<const Code> code_;
+};
+
+}  // namespace lorikeet

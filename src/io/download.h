@@ -1,0 +1,30 @@
+// Files from the network, by libcurl: resumed where an earlier try stopped, checked, and put in place whole or not at all.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "lorikeet/progress.h"
+
+namespace lorikeet {
+
+struct Download {
+  /// Tried in order. $LORIKEET_MIRROR, a base address, is tried first, with the file name of the first of them.
+  std::vector<std::string> urls;
+  /// Of the file: 64 hexadecimal digits, or a prefix of at least 8; empty: not checked.
+  std::string sha256;
+  std::filesystem::path destination;
+  /// Bytes; a larger file is refused.
+  std::uint64_t limit = 0;
+  DownloadCallback progress = {};
+  /// Ends the message where every address failed: what the user can do.
+  std::string hint = {};
+};
+
+/// Throws Error, with the reason for each address, where none gives the file. What arrived stays beside the destination
+/// as `NAME.part` and is resumed by the next try, unless its checksum is wrong.
+void download(const Download& request);
+
+}  // namespace lorikeet
