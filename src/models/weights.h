@@ -1,0 +1,30 @@
+// Base weights: fetched by name into $LORIKEET_HOME/weights, or read from any file and checked against the graph.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "io/download.h"
+#include "io/named_tensors.h"
+#include "models/models.h"
+
+namespace lorikeet {
+
+/// Where the file of these weights is kept, whether or not it is there.
+std::filesystem::path weights_path(const WeightsEntry& entry);
+
+/// The path of the weights, downloaded and checked by SHA-256 first where they are not there yet.
+std::filesystem::path fetch_weights(const WeightsEntry& entry, const DownloadCallback& progress);
+
+/// Reads .pth or .safetensors and checks it against the graph: translated names, none missing, none unknown, shapes,
+/// floating-point types, finite values. Gives float32 tensors in the graph's order.
+NamedTensors load_base_weights(const std::filesystem::path& path, const ModelEntry& model, const Graph& graph);
+
+/// SHA-256 over the names, shapes and float32 values of all parameters in the graph's order: the same for the same
+/// weights in any file format. It says which base an adapter belongs to.
+std::string fingerprint(const NamedTensors& base_weights);
+
+/// Which model a weights file is of, by the shapes in it; "" where none fits.
+std::string guess_model(const NamedTensors& file);
+
+}  // namespace lorikeet
