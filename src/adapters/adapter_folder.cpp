@@ -1,0 +1,256 @@
+#include "adapters/adapter_folder.h"
+
+#include <ATen/Functions.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "io/safetensors.h"
+
+namespace fs = std::filesystem;
+
+namespace lorikeet {
+namespace {
+
+constexpr const char* kConfigFile = "adapter_config.json";
+constexpr const char* kModelFile = "adapter_model.safetensors";
+constexpr const char* kHeadFile = "head.safetensors";
+constexpr const char* kMetadataFile = "lorikeet.json";
+constexpr std::string_view kPrefix = "base_model.model.";
+constexpr std::string_view kHeadPrefix = "head.";
+constexpr std::uint64_t kMaxJson = 16 << 20;
+constexpr int kFormat = 1;
+constexpr std::int64_t kMaxPixels = 4096;
+
+bool starts_with(std::string_view text, std::string_view prefix) { return text.substr(0, prefix.size()) == prefix; }
+
+bool is_batch_counter(std::string_view name) { return name.find(".num_batches_tracked") != std::string_view::npos; }
+
+Json preprocessing_json(const Preprocessing& p) {
+  return {{"resize", p.resize},
+          {"crop", p.crop},
+          {"interpolation", p.interpolation == Interpolation::kBicubic ? "bicubic" : "bilinear"},
+          {"antialias", true},
+          {"mean", p.mean},
+          {"std", p.std}};
+}
+
+// Reads one object's fields with the checks that an untrusted file needs.
+class Fields {
+ public:
+  Fields(const Json& object, std::string where) : object_(object), where_(std::move(where)) {
+    if (!object.is_object()) fail(where_, ": got ", json_kind(object), ", expected an object.");
+  }
+
+  const Json& at(const char* key) const {
+    const auto found = object_.find(key);
+    if (found == object_.end()) fail(where_, ": got no '", key, "', expected one.");
+    return *found;
+  }
+  bool has(const char* key) const { return object_.contains(key) && !object_.at(key).is_null(); }
+
+  std::string text(const char* key) const {
+    if (!at(key).is_string()) fail(where_, ": ", key, ": got ", json_kind(at(key)), ", expected a string.");
+    return at(key).get<std::string>();
+  }
+  std::int64_t whole(const char* key, std::int64_t least, std::int64_t most) const { return whole(at(key), key, least, most); }
+  std::int64_t whole(const Json& value, const char* key, std::int64_t least, std::int64_t most) const {
+    if (!value.is_number_integer() || value.get<double>() < static_cast<double>(least) || value.get<double>() > static_cast<double>(most)) {
+      fail(where_, ": ", key, ": got ", json_kind(value), ", expected a whole number from ", least, " to ", most, ".");
+    }
+    return value.get<std::int64_t>();
+  }
+  const Json& list(const char* key) const {
+    if (!at(key).is_array()) fail(where_, ": ", key, ": got ", json_kind(at(key)), ", expected a list.");
+    return at(key);
+  }
+  std::array<double, 3> three_numbers(const char* key) const {
+    std::array<double, 3> out{};
+    if (list(key).size() != 3) fail(where_, ": ", key, ": got ", list(key).size(), " values, expected 3.");
+    for (std::size_t i = 0; i < 3; ++i) {
+      const Json& value = list(key)[i];
+      if (!value.is_number() || !std::isfinite(value.get<double>())) fail(where_, ": ", key, ": got ", json_kind(value), ", expected a finite number.");
+      out[i] = value.get<double>();
+    }
+    return out;
+  }
+  std::string choice(const char* key, const std::vector<std::string>& choices) const {
+    const std::string value = text(key);
+    if (std::find(choices.begin(), choices.end(), value) == choices.end()) {
+      fail(where_, ": ", key, ": got '", printable(value), "', expected one of ", join(choices, ", "), ".");
+    }
+    return value;
+  }
+
+ private:
+  const Json& object_;
+  std::string where_;
+};
+
+Preprocessing parse_preprocessing(const Json& json, const std::string& where) {
+  const Fields fields(json, where);
+  Preprocessing out;
+  out.resize = static_cast<int>(fields.whole("resize", 0, kMaxPixels));
+  out.crop = static_cast<int>(fields.whole("crop", 0, kMaxPixels));
+  out.interpolation = fields.choice("interpolation", {"bilinear", "bicubic"}) == "bicubic" ? Interpolation::kBicubic : Interpolation::kBilinear;
+  out.mean = fields.three_numbers("mean");
+  out.std = fields.three_numbers("std");
+  for (const double s : out.std) {
+    if (!(s > 0)) fail(where, ": std: got ", s, ", expected numbers above 0.");
+  }
+  return out;
+}
+
+Head parse_head(const Json& json, const std::string& where) {
+  const Fields fields(json, where);
+  Head head;
+  if (fields.list("hidden").size() > 64) fail(where, ": hidden: got ", fields.list("hidden").size(), " layers, expected at most 64.");
+  for (const auto& width : fields.list("hidden")) head.hidden.push_back(fields.whole(width, "hidden", 1, 1 << 20));
+  head.classes = fields.whole("classes", 1, 1'000'000);
+  head.activation = fields.choice("activation", {"none", "relu"}) == "relu" ? Activation::kRelu : Activation::kNone;
+  return head;
+}
+
+void parse_metadata(const Json& json, const std::string& where, AdapterFolder& out) {
+  const Fields fields(json, where);
+  if (const auto format = fields.whole("format", 1, 1'000'000); format != kFormat) {
+    fail(where, ": format: got ", format, ", expected ", kFormat, ". Use a newer Lorikeet.");
+  }
+  AdapterMetadata metadata;
+  const Fields base(fields.at("base"), where + ": base");
+  metadata.base_model = base.text("model");
+  metadata.base_weights = base.text("weights");
+  metadata.base_sha256 = base.text("sha256");
+  if (metadata.base_sha256.size() != 64 || metadata.base_sha256.find_first_not_of("0123456789abcdef") != std::string::npos) {
+    fail(where, ": base: sha256: got '", printable(metadata.base_sha256), "', expected 64 hexadecimal digits.");
+  }
+  for (const auto& name : fields.list("classes")) {
+    if (!name.is_string()) fail(where, ": classes: got ", json_kind(name), ", expected a name.");
+    metadata.classes.push_back(name.get<std::string>());
+  }
+  metadata.preprocessing = parse_preprocessing(fields.at("preprocessing"), where + ": preprocessing");
+  metadata.precision = fields.choice("precision", {"float32", "bfloat16"});
+  if (fields.has("training")) metadata.training = fields.at("training");
+  if (fields.has("head")) out.spec.head = parse_head(fields.at("head"), where + ": head");
+  if (fields.has("output_classes")) out.spec.output_classes = fields.whole("output_classes", 1, 1'000'000);
+  out.metadata = std::move(metadata);
+}
+
+Json metadata_json(const AdapterFolder& folder) {
+  const AdapterMetadata& m = *folder.metadata;
+  Json out{{"format", kFormat},
+           {"base", {{"model", m.base_model}, {"weights", m.base_weights}, {"sha256", m.base_sha256}}},
+           {"classes", m.classes},
+           {"preprocessing", preprocessing_json(m.preprocessing)},
+           {"precision", m.precision},
+           {"output_classes", folder.spec.output_classes ? Json(*folder.spec.output_classes) : Json(nullptr)},
+           {"head", nullptr},
+           {"training", m.training}};
+  if (const auto& head = folder.spec.head) {
+    out["head"] = {{"hidden", head->hidden},
+                   {"classes", head->classes},
+                   {"activation", head->activation == Activation::kRelu ? "relu" : "none"}};
+  }
+  return out;
+}
+
+std::string pretty(const Json& json) { return json.dump(2) + "\n"; }
+
+}  // namespace
+
+bool is_adapter_folder(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_directory(path, ignored) && fs::exists(path / kConfigFile, ignored);
+}
+
+AdapterFolder read_adapter_folder(const fs::path& path) {
+  if (!is_adapter_folder(path)) fail(path.string(), ": got no ", kConfigFile, " in it, expected the folder of an adapter.");
+  AdapterFolder out;
+  const std::string config_name = (path / kConfigFile).string();
+  out.spec.lora = parse_lora_config(parse_json(read_file(path / kConfigFile, kMaxJson), config_name), config_name);
+  if (fs::exists(path / kMetadataFile)) {
+    const std::string name = (path / kMetadataFile).string();
+    parse_metadata(parse_json(read_file(path / kMetadataFile, kMaxJson), name), name, out);
+  }
+
+  const NamedTensors model = read_safetensors(path / kModelFile);
+  for (const auto& [name, tensor] : model) {
+    if (!starts_with(name, kPrefix)) {
+      fail((path / kModelFile).string(), ": got the tensor '", printable(name), "', expected names that begin with ", kPrefix, ".");
+    }
+    if (is_batch_counter(name)) continue;  // PEFT saves it with a BatchNorm; evaluation does not use it
+    out.tensors.add(name.substr(kPrefix.size()), tensor);
+  }
+  if (out.spec.head) {
+    for (const auto& [name, tensor] : read_safetensors(path / kHeadFile)) {
+      if (!starts_with(name, kHeadPrefix)) {
+        fail((path / kHeadFile).string(), ": got the tensor '", printable(name), "', expected names that begin with ", kHeadPrefix, ".");
+      }
+      out.tensors.add(name, tensor);
+    }
+  }
+  return out;
+}
+
+void check_adapter_tensors(const NamedTensors& tensors, const Adaptation& adaptation, const std::string& where) {
+  std::vector<Parameter> expected = trainable_parameters(adaptation);
+  for (const NodeId id : adaptation.retrained) {
+    for (auto& parameter : adaptation.graph.parameters(id)) {
+      if (parameter.buffer) expected.push_back(std::move(parameter));
+    }
+  }
+  std::vector<std::string> names;
+  for (const auto& parameter : expected) {
+    names.push_back(parameter.name);
+    const at::Tensor* tensor = tensors.find(parameter.name);
+    if (tensor == nullptr) fail(where, ": got no tensor '", parameter.name, "', expected one of shape ", shape_text(parameter.shape), ".");
+    if (tensor->sizes() != at::IntArrayRef(parameter.shape)) {
+      fail(where, ": tensor '", parameter.name, "': got shape ", shape_text(tensor->sizes()), ", expected ", shape_text(parameter.shape), ".");
+    }
+    if (!tensor->is_floating_point()) {
+      fail(where, ": tensor '", parameter.name, "': got type ", c10::toString(tensor->scalar_type()), ", expected floating-point numbers.");
+    }
+    if (!at::isfinite(*tensor).all().item<bool>()) {
+      fail(where, ": tensor '", parameter.name, "': got NaN or infinity, expected finite numbers.");
+    }
+  }
+  for (const auto& [name, tensor] : tensors) {
+    if (std::find(names.begin(), names.end(), name) == names.end()) {
+      fail(where, ": got the unknown tensor '", printable(name), "', expected only what its configuration names.", did_you_mean(name, names));
+    }
+  }
+}
+
+void infer_output_classes(AdapterFolder& folder, const Graph& base) {
+  const auto& output = base.node(base.output());
+  const at::Tensor* weight = folder.tensors.find(output.name + ".weight");
+  if (folder.metadata || weight == nullptr || weight->dim() != 2) return;
+  if (weight->size(0) != std::get<Linear>(output.op).out) folder.spec.output_classes = weight->size(0);
+}
+
+void write_adapter_folder(const fs::path& path, const AdapterFolder& folder) {
+  NamedTensors model;
+  NamedTensors head;
+  model.metadata["format"] = "pt";
+  head.metadata["format"] = "pt";
+  for (const auto& [name, tensor] : folder.tensors) {
+    if (starts_with(name, kHeadPrefix)) {
+      head.add(name, tensor);
+    } else {
+      model.add(std::string(kPrefix) + name, tensor);
+    }
+  }
+  replace_folder(path, [&](const fs::path& in) {
+    write_file(in / kConfigFile, pretty(lora_config_json(folder.spec.lora)));
+    write_safetensors(in / kModelFile, model);
+    if (!head.empty()) write_safetensors(in / kHeadFile, head);
+    if (folder.metadata) write_file(in / kMetadataFile, pretty(metadata_json(folder)));
+  });
+}
+
+std::uint64_t adapter_file_bytes(const fs::path& path) { return fs::file_size(path / kModelFile); }
+
+}  // namespace lorikeet

@@ -1,0 +1,63 @@
+// An adapter on disk: PEFT's folder, which PEFT opens as it is, and beside its two files what PEFT does not record.
+//
+//   adapter_config.json         PEFT's LoraConfig
+//   adapter_model.safetensors   `base_model.model.NAME.lora_A.weight` …, and modules_to_save as plain tensors
+//   head.safetensors            the layers behind the network (`head.0.weight` …), where there are any
+//   lorikeet.json               base model and its SHA-256, classes, preprocessing, head; written by Lorikeet only
+//
+// A folder of PEFT's own has only the first two; what the last would say is then inferred or given by the caller.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "adapters/adapt.h"
+#include "image/preprocessing.h"
+#include "io/named_tensors.h"
+
+namespace lorikeet {
+
+/// What lorikeet.json holds.
+struct AdapterMetadata {
+  std::string base_model;    // "resnet50"
+  std::string base_weights;  // "resnet50.v1", or the name of the file they came from
+  std::string base_sha256;   // fingerprint() of the base weights
+  std::vector<std::string> classes;
+  Preprocessing preprocessing;
+  /// The element type in which it was trained and evaluated: "float32" or "bfloat16".
+  std::string precision = "float32";
+  /// What the last training measured, for people: accuracy, data … Kept as it is.
+  Json training = Json::object();
+};
+
+struct AdapterFolder {
+  AdapterSpec spec;
+  /// Absent in a folder that PEFT wrote.
+  std::optional<AdapterMetadata> metadata;
+  /// Names without "base_model.model.": "fc.weight", "layer1.2.conv3.lora_A.weight"; the head's as they are.
+  NamedTensors tensors;
+};
+
+/// Whether `path` is a folder with an adapter_config.json.
+bool is_adapter_folder(const std::filesystem::path& path);
+
+/// Reads and checks each file on its own; whether the tensors fit a network is `check_adapter_tensors`'s to say.
+AdapterFolder read_adapter_folder(const std::filesystem::path& path);
+
+/// Throws Error, naming the tensor, unless `tensors` are just those that `adaptation` asks for: none missing, none
+/// unknown, shapes as expected, floating-point, finite.
+void check_adapter_tensors(const NamedTensors& tensors, const Adaptation& adaptation, const std::string& where);
+
+/// For a folder without lorikeet.json: where the tensor of the network's own output has another number of rows than the
+/// base, the output was replaced.
+void infer_output_classes(AdapterFolder& folder, const Graph& base);
+
+/// Puts the folder in place whole, replacing one that was there.
+void write_adapter_folder(const std::filesystem::path& path, const AdapterFolder& folder);
+
+/// Bytes of the folder's PEFT file, adapter_model.safetensors.
+std::uint64_t adapter_file_bytes(const std::filesystem::path& path);
+
+}  // namespace lorikeet

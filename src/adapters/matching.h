@@ -1,0 +1,39 @@
+// PEFT's rules for which modules an adapter touches (peft 0.21, tuners_utils.check_target_module_exists): first
+// exclude_modules, then modules_to_save, then target_modules.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "adapters/lora_config.h"
+#include "graph/graph.h"
+
+namespace lorikeet {
+
+/// A node that gets low-rank matrices.
+struct LoraTarget {
+  NodeId node;
+  std::int64_t rank;
+  double alpha;
+  /// alpha / rank, or alpha / √rank with rsLoRA.
+  double scaling;
+};
+
+struct Matches {
+  std::vector<LoraTarget> targets;
+  /// Nodes with parameters that lie in modules_to_save.
+  std::vector<NodeId> retrained;
+};
+
+/// Throws UsageError where a pattern or an entry of a list matches nothing (near misses are named), or where it
+/// matches a module that LoRA cannot adapt.
+Matches match_modules(const Graph& graph, const LoraConfig& config);
+
+/// Whether PEFT's rule counts `name` in: a string is matched in full, a list entry is the name or a dotted suffix.
+bool matches(const ModulePattern& pattern, std::string_view name);
+
+/// The names of modules that `pattern` almost matches, the nearest first.
+std::vector<std::string> near_misses(const Graph& graph, std::string_view pattern, std::size_t count = 5);
+
+}  // namespace lorikeet
