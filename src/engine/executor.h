@@ -1,0 +1,42 @@
+// Runs a plan. The plain executor is ATen operator by operator, with ordinary autograd: slow, simple, and the measure
+// of every faster one.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <vector>
+
+#include "engine/network.h"
+#include "engine/plan.h"
+
+namespace lorikeet {
+
+/// What a step starts from: the outputs of Plan::frontier, in its order, each (N, …).
+using Frontier = std::vector<at::Tensor>;
+
+class Executor {
+ public:
+  virtual ~Executor() = default;
+
+  /// images float32 (N, 3, H, W), normalised → the frontier, without gradients.
+  virtual Frontier run_prefix(const at::Tensor& images) = 0;
+  /// The frontier → logits float32 (N, classes), differentiable to the trainable tensors where gradients are enabled.
+  /// Dropout acts only where `training`.
+  virtual at::Tensor run_rest(const Frontier& frontier, bool training) = 0;
+
+  virtual const Plan& plan() const = 0;
+
+  /// Logits without gradients.
+  at::Tensor predict(const at::Tensor& images);
+};
+
+struct ExecutorOptions {
+  /// Element type of activations and frozen weights: at::kFloat or at::kBFloat16. Adapters, loss and optimiser stay float32.
+  at::ScalarType precision = at::kFloat;
+};
+
+/// The network must outlive the executor.
+std::unique_ptr<Executor> make_plain_executor(const Network& network, const ExecutorOptions& options);
+
+}  // namespace lorikeet

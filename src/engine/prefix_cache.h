@@ -1,0 +1,35 @@
+// Keeps the frozen prefix's output for every image of a dataset in memory, so that later epochs start there. Only for
+// a fixed input pipeline; lives as long as one training run, so that it cannot be stale.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/executor.h"
+
+namespace lorikeet {
+
+class PrefixCache {
+ public:
+  /// For `images` images.
+  explicit PrefixCache(std::int64_t images);
+
+  /// Keeps the rows of `frontier`, and the labels, for these images. indices, labels int64 (N,).
+  void store(const at::Tensor& indices, const at::Tensor& labels, const Frontier& frontier);
+  /// Whether every image has been stored.
+  bool complete() const { return missing_ == 0; }
+  /// The rows of these images. REQUIRES: complete().
+  Frontier load(const at::Tensor& indices) const;
+  /// int64 (images,). REQUIRES: complete().
+  const at::Tensor& labels() const { return labels_; }
+
+ private:
+  std::vector<bool> filled_;
+  std::int64_t missing_;
+  std::vector<at::Tensor> rows_;  // each (images, H, W, C) or (images, features)
+  at::Tensor labels_;
+};
+
+}  // namespace lorikeet
