@@ -1,0 +1,58 @@
+// The training loop over one network: order, batches, prefix cache, loss, optimiser, validation, early stop. It writes
+// nothing; what it has to say goes through hooks.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/json.h"
+#include "data/dataset.h"
+#include "engine/executor.h"
+#include "engine/network.h"
+#include "lorikeet/progress.h"
+#include "train/evaluate.h"
+#include "train/recipe.h"
+
+namespace lorikeet {
+
+struct LoopHooks {
+  TrainCallback progress;
+  /// One object for each step and each epoch.
+  std::function<void(const Json&)> metrics = [](const Json&) {};
+  std::function<void(const std::string&)> log = [](const std::string&) {};
+  /// About every minute and after each epoch: the network's adapter is worth keeping.
+  std::function<void()> checkpoint = [] {};
+};
+
+struct LoopData {
+  /// Prepared, not normalised; `validation` may be null.
+  std::shared_ptr<const Dataset> train;
+  std::shared_ptr<const Dataset> validation;
+  Preprocessing preprocessing;
+};
+
+struct LoopResult {
+  bool interrupted = false;
+  std::int64_t steps = 0;
+  std::int64_t epochs = 0;
+  std::int64_t images = 0;
+  /// Steps and validation.
+  double seconds = 0;
+  /// Of these, waiting for images.
+  double data_wait_seconds = 0;
+  /// Mean over the last epoch.
+  double loss = 0;
+  double accuracy = 0;
+  /// Of the epoch that was kept; total 0 without validation.
+  Evaluation validation;
+  bool cached_prefix = false;
+
+  double images_per_second() const { return seconds > 0 ? static_cast<double>(images) / seconds : 0; }
+};
+
+/// Trains `network` through `executor`, which runs it. Throws Error where the loss is not finite.
+LoopResult run_training(Network& network, Executor& executor, const LoopData& data, const Recipe& recipe, const LoopHooks& hooks);
+
+}  // namespace lorikeet

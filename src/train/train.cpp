@@ -1,0 +1,199 @@
+#include "train/train.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "adapters/adapter_folder.h"
+#include "base/error.h"
+#include "base/random.h"
+#include "base/text.h"
+#include "data/datasets.h"
+#include "data/loader.h"
+#include "engine/loaded_model.h"
+#include "train/run_folder.h"
+
+namespace fs = std::filesystem;
+
+namespace lorikeet {
+namespace {
+
+void check_device(const std::string& device) {
+  if (device == "cuda" && !at::hasCUDA()) {
+    fail_usage("device: got cuda, expected cpu: this libtorch or this machine has no usable CUDA device. 'lorikeet doctor' says more.");
+  }
+}
+
+// The network's own outputs must be the classes, where nothing else provides them.
+void check_classes(const Recipe& recipe, const Graph& base, const Dataset& data) {
+  const auto classes = static_cast<std::int64_t>(data.classes().size());
+  const std::int64_t outputs = output_features(base);
+  if (recipe.head || recipe.replace_output || outputs == classes) return;
+  fail_usage("data: got ", classes, " classes in ", recipe.data, ", expected ", outputs, ", the outputs of ", recipe.model,
+             ". Set replace_output: true with modules_to_save: [", base.node(base.output()).name, "], or a head.");
+}
+
+struct SplitData {
+  std::shared_ptr<const Dataset> train;
+  std::shared_ptr<const Dataset> validation;  // may be null
+  std::shared_ptr<const Dataset> test;        // likewise
+};
+
+std::vector<std::int64_t> slice(const std::vector<std::int64_t>& from, std::int64_t begin, std::int64_t end) {
+  return {from.begin() + begin, from.begin() + end};
+}
+
+// What the recipe uses of the data: limits, images held out, resizing.
+SplitData split_data(const Recipe& recipe, const Splits& splits, const Preprocessing& preprocessing) {
+  if (!splits.train) fail(recipe.data, ": got no train split, expected one to train on.");
+  SplitData out{splits.train, splits.validation, splits.test};
+  if (recipe.validation > 0) {
+    if (splits.validation) fail_usage("validation: got ", recipe.validation, ", expected 0: ", recipe.data, " has a val split of its own.");
+    if (recipe.validation >= splits.train->size()) {
+      fail_usage("validation: got ", recipe.validation, ", expected fewer than the ", splits.train->size(), " training images.");
+    }
+  }
+  if (recipe.early_stop > 0 && recipe.validation == 0 && !splits.validation) {
+    fail_usage("early_stop: got ", recipe.early_stop, " without validation images, expected a val split or validation: N.");
+  }
+  if (recipe.validation > 0 || recipe.train_limit > 0) {
+    std::vector<std::int64_t> order(static_cast<std::size_t>(splits.train->size()));
+    std::iota(order.begin(), order.end(), 0);
+    if (recipe.shuffle) Random(recipe.seed).shuffle(order);
+    const std::int64_t rest = splits.train->size() - recipe.validation;
+    const std::int64_t used = recipe.train_limit > 0 ? std::min(recipe.train_limit, rest) : rest;
+    out.train = subset(splits.train, slice(order, 0, used));
+    if (recipe.validation > 0) out.validation = subset(splits.train, slice(order, rest, splits.train->size()));
+  }
+  if (out.test) out.test = first(out.test, recipe.test_limit);
+  for (auto* split : {&out.train, &out.validation, &out.test}) {
+    if (*split) *split = prepared(*split, preprocessing);
+  }
+  return out;
+}
+
+void start_from(const fs::path& path, const Adaptation& adaptation, Network& network) {
+  const auto folder = adapter_path(path);
+  if (!folder) fail_usage("start_from: got '", path.string(), "', expected the folder of an adapter.");
+  const AdapterFolder start = read_adapter_folder(*folder);
+  check_adapter_tensors(start.tensors, adaptation, folder->string());
+  network.load_adapter_tensors(start.tensors);
+}
+
+std::uint64_t folder_bytes(const fs::path& path) {
+  std::uint64_t total = 0;
+  for (const auto& entry : fs::directory_iterator(path)) total += entry.file_size();
+  return total;
+}
+
+Json evaluation_json(const Evaluation& found) {
+  return {{"accuracy", found.accuracy()}, {"correct", found.correct}, {"total", found.total}, {"loss", found.loss}, {"seconds", found.seconds}};
+}
+
+}  // namespace
+
+TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool replace) {
+  // Everything that can be wrong with the recipe is found before the run's folder is touched.
+  if (is_run_folder(recipe.run) && !replace) RunFolder(recipe.run, /*replace=*/false);
+  check_device(recipe.device);
+  const BaseModel base = load_base_model({recipe.model, recipe.weights}, callbacks.download);
+  const Splits splits = open_dataset(recipe.data, {}, callbacks.download);
+  const Preprocessing preprocessing = recipe_preprocessing(recipe, base.preprocessing);
+  const SplitData data = split_data(recipe, splits, preprocessing);
+  check_classes(recipe, base.graph, *data.train);
+  AdapterFolder folder;
+  folder.spec = adapter_spec(recipe, static_cast<std::int64_t>(data.train->classes().size()));
+  folder.spec.lora.base_model_name_or_path = base.entry->name;
+  const Adaptation adaptation = adapt(base.graph, folder.spec);
+  Network network(adaptation, base.weights, folder.spec.lora, recipe.seed);
+  if (!recipe.start_from.empty()) start_from(recipe.start_from, adaptation, network);
+
+  if (recipe.threads > 0) at::set_num_threads(static_cast<int>(recipe.threads));
+  network.to(at::Device(recipe.device));
+  const auto executor = make_plain_executor(network, {.precision = recipe.precision == "bfloat16" ? at::kBFloat16 : at::kFloat});
+
+  RunFolder run(recipe.run, replace);
+  run.write_recipe(recipe_yaml(recipe));
+  TrainSummary out;
+  out.adapter = run.adapter();
+  out.trainable_parameters = count_trainable(adaptation);
+  for (const auto& parameter : adaptation.graph.parameters()) {
+    out.whole_model_bytes += static_cast<std::uint64_t>(parameter.count()) * sizeof(float);
+    if (!parameter.buffer) out.total_parameters += parameter.count();
+  }
+
+  const auto log = [&](const std::string& line) {
+    run.add_log(line);
+    if (callbacks.log) callbacks.log(line);
+  };
+  log(cat(base.entry->name, " (", base.weights_name, "): ", with_commas(out.trainable_parameters), " of ", with_commas(out.total_parameters),
+          " parameters to learn; ", with_commas(data.train->size()), " images of ", data.train->classes().size(), " classes in ", recipe.data,
+          "; images of ", preprocessing.crop > 0 ? cat(preprocessing.crop, " pixels") : "their own size", "; ", at::get_num_threads(), " threads"));
+
+  folder.metadata = AdapterMetadata{base.entry->name, base.weights_name, base.sha256, data.train->classes(), preprocessing, recipe.precision};
+  const auto save = [&] {
+    folder.tensors = network.adapter_tensors();
+    write_adapter_folder(out.adapter, folder);
+  };
+
+  out.loop = run_training(network, *executor, {data.train, data.validation, preprocessing}, recipe,
+                          {.progress = callbacks.progress, .metrics = [&](const Json& line) { run.add_metrics(line); }, .log = log, .checkpoint = save});
+  out.interrupted = out.loop.interrupted;
+
+  const auto& judged = data.test ? data.test : data.validation;
+  if (judged && !out.interrupted) {
+    out.test = evaluate(*executor, judged, preprocessing,
+                        {.device = at::Device(recipe.device), .progress = [&](std::int64_t done, std::int64_t total) {
+                           out.interrupted = callbacks.progress && !callbacks.progress({.phase = "test",
+                                                                                        .epoch = out.loop.epochs,
+                                                                                        .epochs = recipe.epochs,
+                                                                                        .done = done,
+                                                                                        .total = total,
+                                                                                        .loss = out.loop.loss,
+                                                                                        .accuracy = out.loop.accuracy});
+                           return !out.interrupted;
+                         }});
+    if (out.interrupted) out.test = {};
+  }
+
+  Json& training = folder.metadata->training;
+  training = {{"data", recipe.data}, {"images", data.train->size()}, {"epochs", out.loop.epochs}, {"steps", out.loop.steps},
+              {"seed", recipe.seed}, {"trainable_parameters", out.trainable_parameters}};
+  if (out.test.total > 0) training[data.test ? "test" : "validation"] = evaluation_json(out.test);
+  save();
+  out.adapter_bytes = adapter_file_bytes(out.adapter);
+  out.adapter_folder_bytes = folder_bytes(out.adapter);
+  run.write_summary(summary_json(out, recipe));
+  if (out.test.total > 0) {
+    log(cat(data.test ? "test" : "validation", " accuracy ", fixed(out.test.accuracy(), 4), " (", out.test.correct, " of ", out.test.total, ")"));
+  }
+  return out;
+}
+
+Json summary_json(const TrainSummary& summary, const Recipe& recipe) {
+  const LoopResult& loop = summary.loop;
+  Json out{{"status", summary.interrupted ? "interrupted" : "finished"},
+           {"model", recipe.model},
+           {"data", recipe.data},
+           {"trainable_parameters", summary.trainable_parameters},
+           {"total_parameters", summary.total_parameters},
+           {"adapter_bytes", summary.adapter_bytes},
+           {"adapter_folder_bytes", summary.adapter_folder_bytes},
+           {"whole_model_bytes", summary.whole_model_bytes},
+           {"steps", loop.steps},
+           {"epochs", loop.epochs},
+           {"train_seconds", loop.seconds},
+           {"images_per_second", loop.images_per_second()},
+           {"data_wait_seconds", loop.data_wait_seconds},
+           {"cached_prefix", loop.cached_prefix},
+           {"train_loss", loop.loss},
+           {"train_accuracy", loop.accuracy}};
+  if (loop.validation.total > 0) out["validation"] = evaluation_json(loop.validation);
+  if (summary.test.total > 0) out["test"] = evaluation_json(summary.test);
+  out["adapter"] = summary.adapter.string();
+  return out;
+}
+
+}  // namespace lorikeet
