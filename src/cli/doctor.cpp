@@ -1,0 +1,93 @@
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <thread>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "cli/commands.h"
+#include "data/datasets.h"
+#include "lorikeet/version.h"
+#include "models/models.h"
+#include "models/weights.h"
+
+namespace fs = std::filesystem;
+
+namespace lorikeet::cli {
+namespace {
+
+struct Finding {
+  std::string what;
+  std::string found;
+  bool good = true;
+};
+
+constexpr std::uintmax_t kRoomNeeded = 1ULL << 30;
+
+Finding home_finding() {
+  const fs::path home = home_folder();
+  try {
+    std::error_code ignored;
+    fs::create_directories(home, ignored);
+    const fs::path probe = home / ".doctor";
+    write_file(probe, "");
+    fs::remove(probe);
+  } catch (const Error& error) {
+    return {"home", error.what(), false};
+  }
+  const auto room = fs::space(home).available;
+  return {"home", cat(home.string(), ", ", human_bytes(room), " free", room < kRoomNeeded ? ", expected at least 1 GiB" : ""), room >= kRoomNeeded};
+}
+
+std::vector<Finding> examine() {
+  std::vector<Finding> out;
+  out.push_back({"lorikeet", version()});
+  out.push_back({"libtorch", libtorch_version()});
+  out.push_back({"processor", cat(std::thread::hardware_concurrency(), " hardware threads, ", at::get_num_threads(), " used, ATen kernels for ",
+                                  at::get_cpu_capability())});
+  out.push_back({"oneDNN", at::hasMKLDNN() ? "yes" : "no: convolutions will be slow", at::hasMKLDNN()});
+  out.push_back({"CUDA", at::hasCUDA() ? "yes: device=cuda can be used" : "no: device=cpu only"});
+  out.push_back(home_finding());
+  std::vector<std::string> here;
+  for (const auto& model : models()) {
+    for (const auto& weights : model.weights) {
+      if (fs::exists(weights_path(weights))) here.push_back(weights.name);
+    }
+  }
+  out.push_back({"weights", here.empty() ? "none yet; 'lorikeet models get NAME' fetches them" : join(here, ", ")});
+  here.clear();
+  for (const auto& dataset : datasets()) {
+    if (has_dataset(dataset)) here.push_back(dataset.name);
+  }
+  out.push_back({"data", here.empty() ? "none yet; 'lorikeet data get NAME' fetches them" : join(here, ", ")});
+  return out;
+}
+
+int doctor_command(bool json) {
+  bool good = true;
+  Json out = Json::array();
+  for (const auto& [what, found, is_good] : examine()) {
+    good = good && is_good;
+    out.push_back({{"what", what}, {"found", found}, {"good", is_good}});
+    if (!json) std::printf("%s %-10s %s\n", is_good ? "ok " : "BAD", what.c_str(), found.c_str());
+  }
+  if (json) std::printf("%s\n", out.dump(2).c_str());
+  return good ? 0 : kFailed;
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& app, int& status) {
+  auto* command = app.add_subcommand("doctor", "What this machine offers, and whether anything is in the way");
+  auto json = std::make_shared<bool>(false);
+  command->add_flag("--json", *json, "Print one JSON array on standard output");
+  command->callback([json, &status] { status = doctor_command(*json); });
+}
+
+}  // namespace lorikeet::cli

@@ -1,0 +1,196 @@
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <numeric>
+
+#include "adapters/adapter_folder.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "cli/commands.h"
+#include "engine/loaded_model.h"
+#include "graph/shapes.h"
+#include "io/weights_file.h"
+#include "models/weights.h"
+#include "report/table.h"
+
+namespace fs = std::filesystem;
+
+namespace lorikeet::cli {
+namespace {
+
+struct Options {
+  ModelOptions model;
+  std::string match;
+  std::int64_t rank = 8;
+  int image_size = 0;
+  bool json = false;
+};
+
+// What is inspected: the graph with its adapter, where there is one. No weights are needed.
+struct Subject {
+  const ModelEntry* model = nullptr;
+  Graph graph;
+  std::optional<AdapterFolder> adapter;
+  Adaptation adaptation;
+  Preprocessing preprocessing;
+};
+
+Subject open_subject(const ModelOptions& options) {
+  Subject out;
+  if (const auto path = adapter_path(options.name)) {
+    out.adapter = read_adapter_folder(*path);
+    std::string base = options.model;
+    if (base.empty()) base = out.adapter->metadata ? out.adapter->metadata->base_model : out.adapter->spec.lora.base_model_name_or_path;
+    if (!is_model_name(base)) fail_usage(path->string(), ": got an adapter that does not name its base (PEFT wrote it). Name it with --model.");
+    out.model = &find_model(base);
+    out.graph = out.model->build();
+    infer_output_classes(*out.adapter, out.graph);
+    out.adaptation = adapt(out.graph, out.adapter->spec);
+    check_adapter_tensors(out.adapter->tensors, out.adaptation, path->string());
+    out.graph = out.adaptation.graph;
+    out.preprocessing = out.adapter->metadata ? out.adapter->metadata->preprocessing : out.model->preprocessing();
+    return out;
+  }
+  std::error_code ignored;
+  std::string name = options.name;
+  if (fs::is_regular_file(name, ignored)) {
+    name = options.model.empty() ? guess_model(read_weights_file(name)) : options.model;
+    if (name.empty()) fail(options.name, ": got tensors that fit no known model. Name it with --model.");
+  }
+  out.model = &find_model(name);
+  out.graph = out.model->build();
+  out.adaptation.graph = out.graph;
+  out.preprocessing = find_weights(name).preprocessing;
+  return out;
+}
+
+std::string shape_of(const std::vector<std::int64_t>& shape) { return shape_text(shape); }
+
+struct NodeRow {
+  std::string name, kind, output;
+  std::int64_t parameters = 0;
+  std::int64_t trainable = 0;
+  std::int64_t macs = 0;
+};
+
+std::vector<NodeRow> node_rows(const Subject& subject, int size) {
+  const auto shapes = infer_shapes(subject.graph, size, size);
+  const auto macs = count_macs(subject.graph, size, size);
+  std::vector<NodeRow> out;
+  for (NodeId id = 0; id < subject.graph.nodes().size(); ++id) {
+    const Node& node = subject.graph.node(id);
+    NodeRow row{node.name, describe(node.op), shape_of(shapes[id]), 0, 0, macs[id]};
+    for (const auto& parameter : subject.graph.parameters(id)) row.parameters += parameter.buffer ? 0 : parameter.count();
+    out.push_back(std::move(row));
+  }
+  for (const auto& parameter : trainable_parameters(subject.adaptation)) out[parameter.node].trainable += parameter.count();
+  return out;
+}
+
+// What a pattern hits as target_modules, and what LoRA of that rank would cost there.
+std::vector<NodeRow> matching(const std::vector<NodeRow>& rows, const Graph& graph, const Options& options) {
+  LoraConfig lora;
+  lora.r = options.rank;
+  lora.target_modules = options.match;
+  const Adaptation adaptation = adapt(graph, {lora, std::nullopt, std::nullopt});
+  std::vector<NodeRow> out;
+  for (const auto& target : adaptation.targets) out.push_back(rows[target.node]);
+  for (auto& row : out) row.trainable = 0;
+  for (const auto& parameter : trainable_parameters(adaptation)) {
+    for (auto& row : out) row.trainable += row.name == graph.node(parameter.node).name ? parameter.count() : 0;
+  }
+  return out;
+}
+
+Json adapter_json(const AdapterFolder& adapter) {
+  Json out{{"r", adapter.spec.lora.r}, {"lora_alpha", adapter.spec.lora.lora_alpha}, {"tensors", Json::array()}};
+  for (const auto& [name, tensor] : adapter.tensors) out["tensors"].push_back({{"name", name}, {"shape", tensor.sizes().vec()}});
+  if (const auto& metadata = adapter.metadata) {
+    out["base_model"] = metadata->base_model;
+    out["base_weights"] = metadata->base_weights;
+    out["base_sha256"] = metadata->base_sha256;
+    out["classes"] = metadata->classes;
+    out["precision"] = metadata->precision;
+    out["training"] = metadata->training;
+  }
+  return out;
+}
+
+void print_adapter(const AdapterFolder& adapter) {
+  std::printf("adapter: LoRA r=%s, lora_alpha=%s", std::to_string(adapter.spec.lora.r).c_str(), cat(adapter.spec.lora.lora_alpha).c_str());
+  if (!adapter.spec.lora.modules_to_save.empty()) std::printf(", retrained: %s", join(adapter.spec.lora.modules_to_save, ", ").c_str());
+  std::printf("\n");
+  if (const auto& metadata = adapter.metadata) {
+    std::printf("base:    %s, weights %s, SHA-256 %s\nclasses: %s\n", metadata->base_model.c_str(), printable(metadata->base_weights).c_str(),
+                metadata->base_sha256.c_str(), printable(join(metadata->classes, ", "), 200).c_str());
+  }
+}
+
+int inspect_command(const Options& options) {
+  const Subject subject = open_subject(options.model);
+  const int size = options.image_size > 0 ? options.image_size : subject.preprocessing.crop > 0 ? subject.preprocessing.crop : 224;
+  const std::vector<NodeRow> all = node_rows(subject, size);
+  std::int64_t parameters = 0, macs = 0;
+  for (const auto& row : all) {
+    parameters += row.parameters;
+    macs += row.macs;
+  }
+  const std::int64_t trainable = count_trainable(subject.adaptation);
+  const auto shown = options.match.empty() ? all : matching(all, subject.graph, options);
+  std::int64_t shown_trainable = 0;
+  for (const auto& row : shown) shown_trainable += row.trainable;
+
+  if (options.json) {
+    Json nodes = Json::array();
+    for (const auto& row : shown) {
+      nodes.push_back({{"name", row.name}, {"op", row.kind}, {"output", row.output}, {"parameters", row.parameters}, {"trainable", row.trainable}, {"flops", 2 * row.macs}});
+    }
+    Json tensors = Json::array();
+    for (const auto& parameter : subject.graph.parameters()) {
+      tensors.push_back({{"name", parameter.name}, {"shape", parameter.shape}, {"buffer", parameter.buffer}});
+    }
+    Json out{{"model", subject.model->name}, {"image_size", size},  {"parameters", parameters}, {"trainable_parameters", trainable},
+             {"flops", 2 * macs},            {"nodes", nodes},           {"tensors", tensors}};
+    if (!options.match.empty()) out["match"] = {{"pattern", options.match}, {"modules", shown.size()}, {"r", options.rank}, {"lora_parameters", shown_trainable}};
+    if (subject.adapter) out["adapter"] = adapter_json(*subject.adapter);
+    std::printf("%s\n", out.dump(2).c_str());
+    return 0;
+  }
+
+  std::printf("model:   %s, %s parameters, %s, %s GFLOPs for one image of %d pixels\n", subject.model->name.c_str(), with_commas(parameters).c_str(),
+              human_bytes(static_cast<std::uint64_t>(parameters) * 4).c_str(), fixed(2e-9 * static_cast<double>(macs), 2).c_str(), size);
+  if (subject.adapter) print_adapter(*subject.adapter);
+  if (trainable > 0) {
+    std::printf("learned: %s parameters, %s %% of the model's\n", with_commas(trainable).c_str(),
+                fixed(100 * static_cast<double>(trainable) / static_cast<double>(parameters), 2).c_str());
+  }
+  if (!options.match.empty()) {
+    std::printf("match:   '%s' hits %zu modules; LoRA with r=%s there has %s parameters\n", options.match.c_str(), shown.size(),
+                std::to_string(options.rank).c_str(), with_commas(shown_trainable).c_str());
+  }
+  Table table({{"module"}, {"operation"}, {"output"}, {"parameters", true}, {options.match.empty() ? "learned" : "LoRA", true}, {"MFLOPs", true}});
+  for (const auto& row : shown) {
+    table.add({row.name, row.kind, row.output, row.parameters > 0 ? with_commas(row.parameters) : "", row.trainable > 0 ? with_commas(row.trainable) : "",
+               row.macs > 0 ? fixed(2e-6 * static_cast<double>(row.macs), 1) : ""});
+  }
+  std::printf("\n%s", table.markdown().c_str());
+  return 0;
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& app, int& status) {
+  auto* command = app.add_subcommand("inspect", "Modules, shapes, counts and FLOPs of a model or an adapter; what a pattern hits");
+  auto options = std::make_shared<Options>();
+  options->model.add_to(*command, "A model's name, a weights file, an adapter's or a run's folder", false);
+  command->add_option("--match", options->match, "Only what this pattern hits as target_modules: a regular expression for the whole name")->type_name("REGEX");
+  command->add_option("--rank", options->rank, "Rank for which --match counts LoRA's parameters")->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--image-size", options->image_size, "Side of the images in pixels for shapes and FLOPs; default: the weights' own")
+      ->check(CLI::Range(1, 4096));
+  command->add_flag("--json", options->json, "Print one JSON document on standard output");
+  command->footer("FLOPs are two for each multiply-add of convolutions and linear layers, for one image; LoRA's own are left out.");
+  command->callback([options, &status] { status = inspect_command(*options); });
+}
+
+}  // namespace lorikeet::cli
