@@ -1,11 +1,6 @@
-#include <ATen/Context.h>
-#include <ATen/Parallel.h>
-#include <ATen/Version.h>
-
 #include <cstdio>
 #include <filesystem>
 #include <memory>
-#include <thread>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -13,6 +8,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "data/datasets.h"
+#include "engine/machine.h"
 #include "lorikeet/version.h"
 #include "models/models.h"
 #include "models/weights.h"
@@ -49,10 +45,10 @@ std::vector<Finding> examine() {
   std::vector<Finding> out;
   out.push_back({"lorikeet", version()});
   out.push_back({"libtorch", libtorch_version()});
-  out.push_back({"processor", cat(std::thread::hardware_concurrency(), " hardware threads, ", at::get_num_threads(), " used, ATen kernels for ",
-                                  at::get_cpu_capability())});
-  out.push_back({"oneDNN", at::hasMKLDNN() ? "yes" : "no: convolutions will be slow", at::hasMKLDNN()});
-  out.push_back({"CUDA", at::hasCUDA() ? "yes: device=cuda can be used" : "no: device=cpu only"});
+  const Machine machine = examine_machine();
+  out.push_back({"processor", cat(machine.hardware_threads, " hardware threads, ", machine.threads, " used, ATen kernels for ", machine.kernels)});
+  out.push_back({"oneDNN", machine.onednn ? "yes" : "no: convolutions will be slow", machine.onednn});
+  out.push_back({"CUDA", machine.cuda ? "yes: device=cuda can be used" : "no: device=cpu only"});
   out.push_back(home_finding());
   std::vector<std::string> here;
   for (const auto& model : models()) {

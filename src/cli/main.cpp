@@ -1,10 +1,12 @@
 // The command: reads the arguments, runs one command, turns what it throws into one line and an exit code.
-#include <c10/util/Exception.h>
-
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <string>
+#include <vector>
 
+#include "base/error.h"
+#include "base/text.h"
 #include "cli/commands.h"
 #include "cli/progress_bar.h"
 #include "lorikeet/version.h"
@@ -25,6 +27,23 @@ int report(int status, std::string message) {
   return status;
 }
 
+// Names the word that should be a command and is none, where there is one; CLI11 only says that a command is missing.
+std::string wrong_command(const CLI::App& app, int argc, char** argv) {
+  const CLI::App* parent = &app;
+  for (int i = 1; i < argc; ++i) {
+    std::vector<std::string> names;
+    const CLI::App* found = nullptr;
+    for (const CLI::App* command : parent->get_subcommands({})) {
+      names.push_back(command->get_name());
+      if (names.back() == argv[i]) found = command;
+    }
+    if (names.empty()) return "";
+    if (found == nullptr) return cat("'", printable(argv[i]), "': got an unknown command.", did_you_mean(argv[i], names));
+    parent = found;
+  }
+  return "";
+}
+
 int run(int argc, char** argv) {
   CLI::App app{kAbout, "lorikeet"};
   app.set_version_flag("--version", std::string("lorikeet ") + version() + "\nlibtorch " + libtorch_version());
@@ -37,16 +56,17 @@ int run(int argc, char** argv) {
     return status;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    if (const std::string wrong = wrong_command(app, argc, argv); !wrong.empty()) return report(kUsage, wrong);
     return report(kUsage, std::string(error.what()) + ". 'lorikeet --help' and 'lorikeet COMMAND --help' say what is expected.");
   } catch (const UsageError& error) {
     return report(kUsage, error.what());
   } catch (const Error& error) {
     return report(kFailed, error.what());
-  } catch (const c10::Error& error) {
-    return report(kFailed, std::string("internal error, please report it: ") + error.what_without_backtrace());
+  } catch (const std::filesystem::filesystem_error& error) {
+    return report(kFailed, cat(error.path1().string(), ": cannot be used: ", error.code().message(), "."));
   } catch (const std::bad_alloc&) {
     return report(kFailed, "memory: got none left, expected more. Use a smaller batch_size, or cache_gib=0.");
-  } catch (const std::exception& error) {
+  } catch (const std::exception& error) {  // libtorch's too; its stack trace follows in further lines
     return report(kFailed, std::string("internal error, please report it: ") + error.what());
   }
 }

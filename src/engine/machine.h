@@ -1,0 +1,22 @@
+// What this machine offers for computing.
+#pragma once
+
+#include <string>
+
+namespace lorikeet {
+
+struct Machine {
+  int hardware_threads = 1;
+  /// Threads that ATen computes with.
+  int threads = 1;
+  /// The instruction set that ATen's own kernels were chosen for: "AVX2".
+  std::string kernels;
+  /// Whether oneDNN runs the convolutions.
+  bool onednn = false;
+  /// Whether device "cuda" can be used.
+  bool cuda = false;
+};
+
+Machine examine_machine();
+
+}  // namespace lorikeet

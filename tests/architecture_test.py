@@ -1,0 +1,60 @@
+"""Includes point down only (docs/architecture.md), and what prints or exits lies in cli/."""
+import re
+import unittest
+from pathlib import Path
+
+SRC = Path(__file__).resolve().parents[1] / "src"
+
+# What each room may include besides itself.
+BELOW = {
+    "base": set(),
+    "io": {"base"},
+    "image": {"base"},
+    "report": {"base"},
+    "data": {"base", "io", "image"},
+    "graph": {"base", "io"},
+    "models": {"base", "io", "image", "graph"},
+    "adapters": {"base", "io", "image", "graph"},
+    "engine": {"base", "io", "image", "graph", "models", "adapters"},
+    "train": {"base", "io", "image", "data", "graph", "models", "adapters", "engine"},
+    "api": {"base", "io", "image", "data", "graph", "models", "adapters", "engine", "train"},
+    "cli": {"base", "io", "image", "data", "graph", "models", "adapters", "engine", "train", "report"},
+}
+WITHOUT_TENSORS = {"base", "report", "cli"}
+
+
+def sources():
+    return [path for path in sorted(SRC.rglob("*")) if path.suffix in (".h", ".cpp")]
+
+
+class Architecture(unittest.TestCase):
+    def test_includes_point_down(self):
+        self.assertGreater(len(sources()), 50)
+        for path in sources():
+            room = path.relative_to(SRC).parts[0]
+            for included in re.findall(r'#include "([^"]+)"', path.read_text()):
+                target = included.split("/")[0]
+                if target in (room, "lorikeet"):
+                    continue
+                self.assertIn(target, BELOW[room], f"{path.relative_to(SRC)} includes {included}")
+
+    def test_rooms_without_tensors(self):
+        for path in sources():
+            room = path.relative_to(SRC).parts[0]
+            if room in WITHOUT_TENSORS:
+                self.assertNotRegex(path.read_text(), r"#include <(ATen|c10|torch)/", f"{path.relative_to(SRC)} includes libtorch")
+
+    def test_only_the_command_prints_and_exits(self):
+        for path in sources():
+            if path.relative_to(SRC).parts[0] != "cli":
+                found = re.search(r"std::(printf|puts|cout|cerr|exit|abort)\b|\bstderr\b", path.read_text())
+                self.assertIsNone(found, f"{path.relative_to(SRC)}: {found and found[0]}")
+
+    def test_every_file_says_what_it_is(self):
+        for path in sources():
+            if path.suffix == ".h":
+                self.assertTrue(path.read_text().startswith("// "), f"{path.relative_to(SRC)} has no comment on top")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
