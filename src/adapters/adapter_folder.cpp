@@ -27,7 +27,7 @@ constexpr std::int64_t kMaxPixels = 4096;
 
 bool starts_with(std::string_view text, std::string_view prefix) { return text.substr(0, prefix.size()) == prefix; }
 
-bool is_batch_counter(std::string_view name) { return name.find(".num_batches_tracked") != std::string_view::npos; }
+bool is_batch_counter(std::string_view name) { return name.ends_with(".num_batches_tracked"); }
 
 Json preprocessing_json(const Preprocessing& p) {
   return {{"resize", p.resize},
@@ -178,11 +178,15 @@ AdapterFolder read_adapter_folder(const fs::path& path) {
 
   const NamedTensors model = read_safetensors(path / kModelFile);
   for (const auto& [name, tensor] : model) {
-    if (!starts_with(name, kPrefix)) {
-      fail((path / kModelFile).string(), ": got the tensor '", printable(name), "', expected names that begin with ", kPrefix, ".");
+    if (!starts_with(name, kPrefix) || starts_with(std::string_view(name).substr(kPrefix.size()), kHeadPrefix)) {
+      fail((path / kModelFile).string(), ": got the tensor '", printable(name), "', expected names that begin with ", kPrefix,
+           " and go on with a module of the base model.");
     }
     if (is_batch_counter(name)) continue;  // PEFT saves it with a BatchNorm; evaluation does not use it
     out.tensors.add(name.substr(kPrefix.size()), tensor);
+  }
+  if (!out.spec.head && fs::exists(path / kHeadFile)) {
+    fail(path.string(), ": got ", kHeadFile, ", but no head in ", kMetadataFile, ", expected both or neither. The folder is damaged.");
   }
   if (out.spec.head) {
     for (const auto& [name, tensor] : read_safetensors(path / kHeadFile)) {

@@ -92,7 +92,8 @@ const std::map<std::string, std::vector<Json>>& neutral_values() {
       {"bias", {"none"}},         {"use_dora", {false}},          {"lora_bias", {false}},
       {"fan_in_fan_out", {false}}, {"target_parameters", {nullptr}}, {"trainable_token_indices", {nullptr}},
       {"layer_replication", {nullptr}}, {"use_bdlora", {nullptr, false}}, {"alora_invocation_tokens", {nullptr}},
-      {"arrow_config", {nullptr}}, {"use_qalora", {false}}};
+      {"arrow_config", {nullptr}}, {"use_qalora", {false}}, {"kasa_config", {nullptr}},
+      {"monteclora_config", {nullptr}}};
   return kNeutral;
 }
 
@@ -126,8 +127,12 @@ LoraConfig parse_lora_config(const Json& json, const std::string& where) {
       {"layers_pattern", [&](const Json& v, const std::string& w) { config.layers_pattern = string_list(v, w); }},
       {"use_rslora", [&](const Json& v, const std::string& w) { config.use_rslora = truth(v, w); }},
       {"init_lora_weights",
-       [&](const Json& v, const std::string&) {
+       [&](const Json& v, const std::string& w) {
          // A finished adapter holds its tensors; how they began no longer matters, except to whoever rewrites the file.
+         // But PiSSA, OLoRA, CorDA, LoftQ and LoRA-GA also took something away from the base weights.
+         if (v.is_string() && v != "gaussian" && v != "eva" && v != "orthogonal" && v != "mica") {
+           fail(w, ": got ", printable(v.dump(), 60), ", expected true or \"gaussian\". This start changes the base weights and is not supported yet.");
+         }
          config.init_lora_weights = v == "gaussian" ? LoraStart::kGaussian : LoraStart::kDefault;
          if (v != "gaussian" && v != true) config.other["init_lora_weights"] = v;
        }},

@@ -55,8 +55,10 @@ bool is_target(const LoraConfig& config, const Graph& graph, NodeId id) {
   const auto* text = std::get_if<std::string>(&config.target_modules);
   if (text != nullptr && *text == kAllLinear) return std::holds_alternative<Linear>(node.op) && id != graph.output();
   if (!matches(config.target_modules, node.name)) return false;
-  // As in PEFT, layers_to_transform narrows lists only.
-  return text != nullptr || passes_layer_filter(config, node.name);
+  // As in PEFT, layers_to_transform narrows lists only, and in them what matches by suffix, not what is named in full.
+  if (text != nullptr) return true;
+  const auto& list = std::get<std::vector<std::string>>(config.target_modules);
+  return std::find(list.begin(), list.end(), node.name) != list.end() || passes_layer_filter(config, node.name);
 }
 
 // The value of the first pattern that matches the end of the name (peft.utils.get_pattern_key).

@@ -32,7 +32,11 @@ std::string fixed(double value, int decimals);
 /// 95 → "1:35", 4000 → "1:06:40".
 std::string clock(double seconds);
 
-/// What an untrusted string may look like in a message: control bytes escaped, cut at `limit` bytes.
+/// Bytes of the well-formed UTF-8 character that `text` begins with; 0 where it begins with none (overlong forms and
+/// surrogates are none).
+std::size_t utf8_character(std::string_view text);
+
+/// What an untrusted string may look like in a message: control characters and what is no UTF-8 escaped, cut at `limit` bytes.
 std::string printable(std::string_view text, std::size_t limit = 120);
 
 }  // namespace lorikeet

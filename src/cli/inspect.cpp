@@ -27,7 +27,7 @@ struct Options {
   bool json = false;
 };
 
-// What is inspected: the graph with its adapter, where there is one. No weights are needed.
+// What is inspected: the graph with its adapter, where there is one. No weights are needed; those that are named are checked.
 struct Subject {
   const ModelEntry* model = nullptr;
   Graph graph;
@@ -45,21 +45,26 @@ Subject open_subject(const ModelOptions& options) {
     if (!is_model_name(base)) fail_usage(path->string(), ": got an adapter that does not name its base (PEFT wrote it). Name it with --model.");
     out.model = &find_model(base);
     out.graph = out.model->build();
-    infer_output_classes(*out.adapter, out.graph);
-    out.adaptation = adapt(out.graph, out.adapter->spec);
-    check_adapter_tensors(out.adapter->tensors, out.adaptation, path->string());
+    if (!options.weights.empty()) load_base_weights(options.weights, *out.model, out.graph);
+    out.adaptation = adapt_as(*out.adapter, out.graph, *path);
     out.graph = out.adaptation.graph;
     out.preprocessing = out.adapter->metadata ? out.adapter->metadata->preprocessing : out.model->preprocessing();
     return out;
   }
   std::error_code ignored;
+  if (fs::is_directory(options.name, ignored)) {
+    fail(options.name, ": got a folder without adapter_config.json, expected an adapter or a run's folder.");
+  }
   std::string name = options.name;
+  std::string weights = options.weights;
   if (fs::is_regular_file(name, ignored)) {
-    name = options.model.empty() ? guess_model(read_weights_file(name)) : options.model;
-    if (name.empty()) fail(options.name, ": got tensors that fit no known model. Name it with --model.");
+    weights = options.name;
+    name = options.model.empty() ? guess_model(read_weights_file(weights)) : options.model;
+    if (name.empty()) fail(weights, ": got tensors that fit no known model. Name it with --model.");
   }
   out.model = &find_model(name);
   out.graph = out.model->build();
+  if (!weights.empty()) load_base_weights(weights, *out.model, out.graph);
   out.adaptation.graph = out.graph;
   out.preprocessing = find_weights(name).preprocessing;
   return out;
@@ -185,7 +190,7 @@ void add_inspect(CLI::App& app, int& status) {
   auto options = std::make_shared<Options>();
   options->model.add_to(*command, "A model's name, a weights file, an adapter's or a run's folder", false);
   command->add_option("--match", options->match, "Only what this pattern hits as target_modules: a regular expression for the whole name")->type_name("REGEX");
-  command->add_option("--rank", options->rank, "Rank for which --match counts LoRA's parameters")->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--rank", options->rank, "Rank for which --match counts LoRA's parameters")->check(CLI::Range(1, 1 << 16))->capture_default_str();
   command->add_option("--image-size", options->image_size, "Side of the images in pixels for shapes and FLOPs; default: the weights' own")
       ->check(CLI::Range(1, 4096));
   command->add_flag("--json", options->json, "Print one JSON document on standard output");

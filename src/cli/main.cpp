@@ -1,6 +1,8 @@
 // The command: reads the arguments, runs one command, turns what it throws into one line and an exit code.
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -53,6 +55,7 @@ int run(int argc, char** argv) {
   for (const auto add : {add_train, add_compare, add_eval, add_predict, add_inspect, add_models, add_data, add_doctor}) add(app, status);
   try {
     app.parse(argc, argv);
+    if (std::fflush(stdout) != 0) fail("standard output: cannot be written: ", std::strerror(errno), ".");
     return status;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version

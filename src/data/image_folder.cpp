@@ -41,6 +41,16 @@ bool is_image(const fs::path& path) {
   return extension == ".jpg" || extension == ".jpeg" || extension == ".png";
 }
 
+// Links that lead nowhere, or back to themselves, are neither.
+bool is_folder(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_directory(path, ignored);
+}
+bool is_file(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_regular_file(path, ignored);
+}
+
 bool is_hidden(const fs::path& path) { return path.filename().string().rfind('.', 0) == 0; }
 
 std::vector<fs::path> sorted_entries(const fs::path& folder) {
@@ -55,14 +65,13 @@ std::vector<fs::path> sorted_entries(const fs::path& folder) {
 }  // namespace
 
 bool has_split(const fs::path& root, const std::string& split) {
-  std::error_code ignored;
-  return fs::is_directory(root / split, ignored);
+  return is_folder(root / split);
 }
 
 std::vector<std::string> folder_classes(const fs::path& root, const std::string& split) {
   std::vector<std::string> out;
   for (const auto& entry : sorted_entries(root / split)) {
-    if (fs::is_directory(entry) && !is_hidden(entry)) out.push_back(entry.filename().string());
+    if (is_folder(entry) && !is_hidden(entry)) out.push_back(entry.filename().string());
   }
   if (out.empty()) {
     fail((root / split).string(), ": got no folders, expected one for each class, with its images. The layout is ", split, "/<class>/*.jpg|png.");
@@ -82,7 +91,7 @@ std::shared_ptr<const Dataset> read_image_folder(const fs::path& root, const std
            did_you_mean(name, names));
     }
     for (const auto& entry : sorted_entries(root / split / name)) {
-      if (fs::is_regular_file(entry) && !is_hidden(entry) && is_image(entry)) items.push_back({entry, position - names.begin()});
+      if (is_file(entry) && !is_hidden(entry) && is_image(entry)) items.push_back({entry, position - names.begin()});
     }
   }
   if (items.empty()) fail((root / split).string(), ": got no images, expected *.jpg, *.jpeg or *.png in the folders of its classes.");

@@ -58,6 +58,17 @@ LoadedModel use_base_model(BaseModel base) {
           base.weights_name, base.sha256};
 }
 
+Adaptation adapt_as(AdapterFolder& folder, const Graph& base, const fs::path& path) {
+  infer_output_classes(folder, base);
+  try {
+    Adaptation adaptation = adapt(base, folder.spec);
+    check_adapter_tensors(folder.tensors, adaptation, path.string());
+    return adaptation;
+  } catch (const UsageError& error) {
+    throw Error(cat(path.string(), ": ", error.what()));  // the adapter's fault, not the call's
+  }
+}
+
 LoadedModel load_adapter(const fs::path& path, const ModelChoice& choice, const DownloadCallback& progress) {
   AdapterFolder folder = read_adapter_folder(path);
   ModelChoice wanted = choice;
@@ -83,15 +94,7 @@ LoadedModel load_adapter(const fs::path& path, const ModelChoice& choice, const 
 
   const BaseModel base = load_base_model(wanted, progress);
   check_base(folder, base, path);
-  infer_output_classes(folder, base.graph);
-  Adaptation adaptation = [&] {
-    try {
-      return adapt(base.graph, folder.spec);
-    } catch (const UsageError& error) {
-      throw Error(cat(path.string(), ": ", error.what()));  // the adapter's fault, not the call's
-    }
-  }();
-  check_adapter_tensors(folder.tensors, adaptation, path.string());
+  const Adaptation adaptation = adapt_as(folder, base.graph, path);
 
   Network network(adaptation, base.weights, folder.spec.lora, /*seed=*/0);
   network.load_adapter_tensors(folder.tensors);

@@ -53,6 +53,9 @@ LoadedModel use_base_model(BaseModel base);
 /// where they are not the official ones. Throws Error where the base is not the one it was trained on.
 LoadedModel load_adapter(const std::filesystem::path& path, const ModelChoice& choice, const DownloadCallback& progress);
 
+/// The adapter over its base's graph. Throws Error, naming `path`, where its patterns or tensors do not fit.
+Adaptation adapt_as(AdapterFolder& folder, const Graph& base, const std::filesystem::path& path);
+
 /// `name` is an adapter's folder, a run's folder (with adapter/ in it), a model's name, or a weights file.
 LoadedModel load_model(const std::string& name, const ModelChoice& choice, const DownloadCallback& progress);
 

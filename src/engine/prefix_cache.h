@@ -20,7 +20,7 @@ class PrefixCache {
   void store(const at::Tensor& indices, const at::Tensor& labels, const Frontier& frontier);
   /// Whether every image has been stored.
   bool complete() const { return missing_ == 0; }
-  /// The rows of these images. REQUIRES: complete().
+  /// The rows of these images, in the memory layout in which they were stored. REQUIRES: complete().
   Frontier load(const at::Tensor& indices) const;
   /// int64 (images,). REQUIRES: complete().
   const at::Tensor& labels() const { return labels_; }
@@ -28,7 +28,8 @@ class PrefixCache {
  private:
   std::vector<bool> filled_;
   std::int64_t missing_;
-  std::vector<at::Tensor> rows_;  // each (images, H, W, C) or (images, features)
+  std::vector<at::Tensor> rows_;  // each (images, C, H, W), (images, H, W, C) where it came channels-last, or (images, features)
+  std::vector<bool> channels_last_;
   at::Tensor labels_;
 };
 

@@ -13,7 +13,8 @@ std::int64_t window_count(std::int64_t size, std::int64_t padded, std::int64_t k
                           std::int64_t dilation, const std::string& name) {
   const std::int64_t span = (kernel - 1) * dilation + 1;
   if (padded < span) {
-    fail_usage("image size: got ", size, " pixels at ", name, ", expected at least ", span, ". Use larger images.");
+    const std::int64_t padding = padded - size;
+    fail_usage("image size: got ", size, " pixels at ", name, ", expected at least ", span - padding, ". Use larger images.");
   }
   return (padded - span) / stride + 1;
 }

@@ -417,21 +417,10 @@ std::string describe(const Pickle& pickle, const PickleValue& value) {
 }
 
 bool is_utf8(std::string_view text) {
-  for (std::size_t i = 0; i < text.size();) {
-    const auto first = static_cast<std::uint8_t>(text[i]);
-    const std::size_t length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
-    if (length == 0 || length > text.size() - i) return false;
-    for (std::size_t k = 1; k < length; ++k) {
-      if ((static_cast<std::uint8_t>(text[i + k]) & 0xc0) != 0x80) return false;
-    }
-    if (length > 2) {  // the second byte rules out overlong forms, surrogates and what is past U+10FFFF
-      const auto second = static_cast<std::uint8_t>(text[i + 1]);
-      if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) || (first == 0xf0 && second < 0x90) ||
-          (first == 0xf4 && second > 0x8f)) {
-        return false;
-      }
-    }
-    i += length;
+  while (!text.empty()) {
+    const std::size_t length = utf8_character(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
   }
   return true;
 }

@@ -66,7 +66,12 @@ NamedTensors load_base_weights(const fs::path& path, const ModelEntry& model, co
   const NamedTensors file = read_weights_file(path);
   NamedTensors translated;
   for (const auto& [name, tensor] : file) {
-    if (!is_ignored(name)) translated.add(model.translate_name != nullptr ? model.translate_name(name) : name, tensor);
+    if (is_ignored(name)) continue;
+    std::string own_name = model.translate_name != nullptr ? model.translate_name(name) : name;
+    if (translated.contains(own_name)) {
+      fail(path.string(), ": got the tensor '", printable(own_name), "' twice, under two projects' names, expected it once.");
+    }
+    translated.add(std::move(own_name), tensor);
   }
 
   NamedTensors out;

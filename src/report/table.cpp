@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 namespace lorikeet {
 namespace {
@@ -11,16 +12,21 @@ std::size_t width(const std::string& text) {
   return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
+// What would end a cell or a row does not.
 std::string escaped(const std::string& text) {
   std::string out;
   for (const char c : text) {
     if (c == '|') out += '\\';
-    out += c;
+    out += c == '\n' || c == '\r' ? ' ' : c;
   }
   return out;
 }
 
 }  // namespace
+
+Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {
+  for (auto& column : columns_) column.title = escaped(column.title);
+}
 
 void Table::add(std::vector<std::string> cells) {
   assert(cells.size() == columns_.size());

@@ -12,7 +12,7 @@ class Table {
     std::string title;
     bool right = false;  // numbers
   };
-  explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
+  explicit Table(std::vector<Column> columns);
 
   /// REQUIRES: as many cells as columns.
   void add(std::vector<std::string> cells);

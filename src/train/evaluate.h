@@ -30,7 +30,7 @@ struct EvaluationOptions {
   at::Device device = at::kCPU;
   /// Filled the first time, read from then on; null: none. Same batches, so the same numbers.
   PrefixCache* cache = nullptr;
-  EvaluateCallback progress;
+  EvaluateCallback progress = {};
 };
 
 /// `dataset` gives images that are prepared but not normalised.

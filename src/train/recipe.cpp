@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <functional>
 #include <iomanip>
 #include <limits>
@@ -19,6 +20,9 @@ namespace lorikeet {
 namespace {
 
 constexpr std::uint64_t kMaxRecipe = 1 << 20;
+// YAML's aliases repeat a long text in three bytes: both limits together bound what a small file can become.
+constexpr std::size_t kMaxText = 4096;
+constexpr std::size_t kMaxNames = 10'000;
 
 // One key of a recipe. `read` throws UsageError with a message that begins with the key.
 struct Field {
@@ -36,6 +40,7 @@ std::string shown(const YAML::Node& node) {
 std::string text(const std::string& key, const YAML::Node& node) {
   if (node.IsNull()) return "";
   if (!node.IsScalar()) fail_usage(key, ": got ", shown(node), ", expected a word.");
+  if (node.Scalar().size() > kMaxText) fail_usage(key, ": got ", node.Scalar().size(), " characters, expected at most ", kMaxText, ".");
   return node.Scalar();
 }
 
@@ -63,8 +68,9 @@ bool truth(const std::string& key, const YAML::Node& node) {
 
 std::vector<std::string> words(const std::string& key, const YAML::Node& node) {
   if (node.IsNull()) return {};
-  if (node.IsScalar()) return {node.Scalar()};
+  if (node.IsScalar()) return {text(key, node)};
   if (!node.IsSequence()) fail_usage(key, ": got ", shown(node), ", expected a list of names.");
+  if (node.size() > kMaxNames) fail_usage(key, ": got a list of ", node.size(), " names, expected at most ", kMaxNames, ".");
   std::vector<std::string> out;
   for (const auto& item : node) out.push_back(text(key, item));
   return out;
@@ -73,6 +79,7 @@ std::vector<std::string> words(const std::string& key, const YAML::Node& node) {
 PatternTable table(const std::string& key, const YAML::Node& node) {
   if (node.IsNull()) return {};
   if (!node.IsMap()) fail_usage(key, ": got ", shown(node), ", expected a table of numbers by pattern.");
+  if (node.size() > kMaxNames) fail_usage(key, ": got a table of ", node.size(), " patterns, expected at most ", kMaxNames, ".");
   PatternTable out;
   for (const auto& item : node) out.emplace_back(text(key, item.first), number(key, item.second, -1e6, 1e6));
   return out;
@@ -84,7 +91,7 @@ std::string exact(double value) {
     std::ostringstream out;
     out.precision(precision);
     out << value;
-    if (std::stod(out.str()) == value) return out.str();
+    if (std::strtod(out.str().c_str(), nullptr) == value) return out.str();  // stod throws at subnormal numbers
   }
   return std::to_string(value);
 }

@@ -51,6 +51,12 @@ void RunFolder::append(const File& file, const char* name, std::string line) con
   }
 }
 
+void RunFolder::discard() {
+  std::error_code ignored;
+  for (const char* part : kParts) fs::remove_all(path_ / part, ignored);
+  fs::remove(path_, ignored);
+}
+
 void RunFolder::write_recipe(std::string_view yaml) { write_file(path_ / kRecipe, yaml); }
 
 void RunFolder::write_summary(const Json& summary) { write_file(path_ / kSummary, summary.dump(2) + "\n"); }

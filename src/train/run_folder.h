@@ -25,6 +25,8 @@ class RunFolder {
   void add_metrics(const Json& metrics);
   /// One line of log.txt.
   void add_log(std::string_view line);
+  /// Removes the run, and the folder where it is empty then: for one that failed before it had an adapter.
+  void discard();
 
  private:
   using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;

@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <exception>
 #include <numeric>
 
 #include "adapters/adapter_folder.h"
@@ -82,6 +83,15 @@ void start_from(const fs::path& path, const Adaptation& adaptation, Network& net
   network.load_adapter_tensors(start.tensors);
 }
 
+// A run that fails before its first adapter, say by a damaged image, leaves nothing behind.
+struct DiscardOnFailure {
+  RunFolder& run;
+  int exceptions = std::uncaught_exceptions();
+  ~DiscardOnFailure() {
+    if (std::uncaught_exceptions() > exceptions && !is_adapter_folder(run.adapter())) run.discard();
+  }
+};
+
 std::uint64_t folder_bytes(const fs::path& path) {
   std::uint64_t total = 0;
   for (const auto& entry : fs::directory_iterator(path)) total += entry.file_size();
@@ -115,6 +125,7 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
   const auto executor = make_plain_executor(network, {.precision = recipe.precision == "bfloat16" ? at::kBFloat16 : at::kFloat});
 
   RunFolder run(recipe.run, replace);
+  const DiscardOnFailure discard{run};
   run.write_recipe(recipe_yaml(recipe));
   TrainSummary out;
   out.adapter = run.adapter();

@@ -1,0 +1,107 @@
+#include "adapters/adapt.h"
+
+#include <ATen/Functions.h>  // before doctest: c10 has a CHECK of its own
+#include <doctest/doctest.h>
+
+#include "graph/small_graphs.h"
+#include "lorikeet/error.h"
+
+using namespace lorikeet;
+
+namespace {
+
+AdapterSpec spec_for(const std::string& targets, std::vector<std::string> saved) {
+  AdapterSpec spec;
+  if (!targets.empty()) spec.lora.target_modules = targets;
+  spec.lora.modules_to_save = std::move(saved);
+  spec.lora.r = 2;
+  return spec;
+}
+
+// "name(shape) …" of what is learned.
+std::string learned(const Adaptation& adaptation) {
+  std::string out;
+  for (const auto& parameter : trainable_parameters(adaptation)) {
+    CHECK_FALSE(parameter.buffer);
+    out += (out.empty() ? "" : " ") + parameter.name + shape_text(parameter.shape);
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("what is learned: the matrices, the retrained modules without statistics, the head") {
+  AdapterSpec spec = spec_for(R"(layer1\.2\.conv[23])", {"fc", "layer1.0.bn1"});
+  spec.head = Head{{7}, 3};
+  const Adaptation adaptation = adapt(small_resnet(), spec);
+  CHECK(learned(adaptation) ==
+        "layer1.2.conv2.lora_A.weight(2, 4, 3, 3) layer1.2.conv2.lora_B.weight(4, 2, 1, 1) "
+        "layer1.2.conv3.lora_A.weight(2, 4, 1, 1) layer1.2.conv3.lora_B.weight(8, 2, 1, 1) "
+        "layer1.0.bn1.weight(4,) layer1.0.bn1.bias(4,) fc.weight(5, 8) fc.bias(5,) "
+        "head.0.weight(7, 5) head.0.bias(7,) head.1.weight(3, 7) head.1.bias(3,)");
+  CHECK(count_trainable(adaptation) == 72 + 8 + 8 + 16 + 8 + 45 + 42 + 24);
+  CHECK_FALSE(adaptation.replaced);
+}
+
+TEST_CASE("a head's layers follow the output and one another, with ReLU between them where asked") {
+  AdapterSpec spec = spec_for("", {});
+  for (const auto activation : {Activation::kNone, Activation::kRelu}) {
+    spec.head = Head{{7, 6}, 3, activation};
+    const Adaptation adaptation = adapt(small_resnet(), spec);
+    const Graph& graph = adaptation.graph;
+    CHECK(graph.nodes().size() == small_resnet().nodes().size() + (activation == Activation::kRelu ? 5 : 3));
+    CHECK(graph.node(graph.output()).name == "head.2");
+    CHECK(output_features(graph) == 3);
+    REQUIRE(adaptation.head.size() == 3);
+    const NodeId before = graph.node(adaptation.head[1]).inputs[0];
+    CHECK(graph.node(before).name == (activation == Activation::kRelu ? "head.0.relu" : "head.0"));
+    CHECK(graph.node(adaptation.head[0]).inputs == std::vector<NodeId>{*graph.find("fc")});
+    CHECK(std::get<Linear>(graph.node(adaptation.head[1]).op).in == 7);
+  }
+  spec.head = Head{{}, 10};
+  CHECK(learned(adapt(small_resnet(), spec)) == "head.0.weight(10, 5) head.0.bias(10,)");
+}
+
+TEST_CASE("a replaced output is retrained and sized anew; the base graph stays") {
+  const Graph base = small_resnet();
+  AdapterSpec spec = spec_for("", {"fc"});
+  spec.output_classes = 10;
+  const Adaptation adaptation = adapt(base, spec);
+  CHECK(adaptation.replaced == base.output());
+  CHECK(learned(adaptation) == "fc.weight(10, 8) fc.bias(10,)");
+  CHECK(output_features(base) == 5);
+  spec.head = Head{{}, 4};
+  CHECK(learned(adapt(base, spec)) == "fc.weight(10, 8) fc.bias(10,) head.0.weight(4, 10) head.0.bias(4,)");
+}
+
+TEST_CASE("nothing to learn is a network as it was") {
+  const Adaptation adaptation = adapt(small_resnet(), AdapterSpec{});
+  CHECK(trainable_parameters(adaptation).empty());
+  CHECK(count_trainable(adaptation) == 0);
+}
+
+TEST_CASE("impossible adapters are refused") {
+  const auto refused = [](const Graph& graph, const AdapterSpec& spec, const char* because) {
+    CHECK_THROWS_WITH_AS(adapt(graph, spec), doctest::Contains(because), UsageError);
+  };
+  AdapterSpec spec = spec_for("", {"layer1.0.conv1"});
+  spec.output_classes = 10;
+  refused(small_resnet(), spec, "got no 'fc', expected it where the output is replaced");
+  spec = spec_for("", {"fc"});
+  for (const std::int64_t classes : {0, -1, 1'000'001}) {
+    spec.output_classes = classes;
+    refused(small_resnet(), spec, " classes, expected 1 to 1000000");
+  }
+  spec = spec_for("", {});
+  spec.head = Head{{0}, 10};
+  refused(small_resnet(), spec, "got 0 hidden features");
+  spec.head = Head{{}, 0};
+  refused(small_resnet(), spec, "got 0 classes");
+
+  Graph grouped;
+  grouped.add("input", Input{4}, {});
+  grouped.add("conv", Conv2d{.in = 4, .out = 4, .groups = 4}, {0});
+  grouped.add("pool", GlobalAvgPool{}, {1});
+  grouped.add("fc", Linear{4, 2}, {2});
+  refused(grouped, spec_for("conv", {}), "r: got 2 for conv with groups=4");
+}

@@ -1,0 +1,251 @@
+#include "adapters/adapter_folder.h"
+
+#include <ATen/Functions.h>
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "base/file.h"
+#include "graph/small_graphs.h"
+#include "io/safetensors.h"
+#include "lorikeet/error.h"
+#include "temporary_folder.h"
+
+using namespace lorikeet;
+
+namespace {
+
+const std::string kSha(64, 'a');
+
+NamedTensors tensors_for(const Adaptation& adaptation) {
+  at::Generator generator = seeded(3);
+  NamedTensors out;
+  for (const auto& parameter : trainable_parameters(adaptation)) {
+    out.add(parameter.name, at::empty(parameter.shape).normal_(0, 1, generator));
+  }
+  for (const NodeId id : adaptation.retrained) {
+    for (const auto& parameter : adaptation.graph.parameters(id)) {
+      if (parameter.buffer) out.add(parameter.name, at::ones(parameter.shape));
+    }
+  }
+  return out;
+}
+
+// LoRA on two layers, the output replaced, a BatchNorm retrained, a head behind.
+AdapterFolder sample() {
+  AdapterFolder folder;
+  folder.spec.lora.target_modules = std::string(R"(.*\.2\.conv[23])");
+  folder.spec.lora.r = 2;
+  folder.spec.lora.modules_to_save = {"fc", "layer1.0.bn1"};
+  folder.spec.output_classes = 6;
+  folder.spec.head = Head{{7}, 3, Activation::kRelu};
+  folder.metadata = AdapterMetadata{"small", "small.v1", kSha, {"cat", "dog", "Vögel"}, {}, "bfloat16", {{"accuracy", 0.5}}};
+  folder.metadata->preprocessing = {
+      .resize = 40, .crop = 32, .interpolation = Interpolation::kBicubic, .mean = {0.1, 0.2, 0.3}, .std = {1, 2, 3}};
+  folder.tensors = tensors_for(adapt(small_resnet(), folder.spec));
+  return folder;
+}
+
+// A good folder, to be damaged.
+struct Written : TemporaryFolder {
+  Written() { write_adapter_folder(adapter(), sample()); }
+  std::filesystem::path adapter() const { return path / "adapter"; }
+
+  void write(const char* file, const std::string& content) const { write_file(adapter() / file, content); }
+  // Sets one value of lorikeet.json by a path like "/head/hidden".
+  void set(const std::string& pointer, const Json& value) const {
+    Json json = parse_json(read_file(adapter() / "lorikeet.json", 1 << 20), "x");
+    json[Json::json_pointer(pointer)] = value;
+    write("lorikeet.json", json.dump());
+  }
+  void add(const char* file, const std::string& name) const {
+    NamedTensors tensors = read_safetensors(adapter() / file);
+    tensors.add(name, at::ones({1}));
+    write_safetensors(adapter() / file, tensors);
+  }
+  void refused(const std::string& because) const {
+    CHECK_THROWS_WITH_AS(read_adapter_folder(adapter()), doctest::Contains(because.c_str()), Error);
+    CHECK_THROWS_WITH_AS(read_adapter_folder(adapter()), doctest::Contains(adapter().c_str()), Error);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("what is saved comes back") {
+  const Written written;
+  const AdapterFolder before = sample();
+  const AdapterFolder after = read_adapter_folder(written.adapter());
+  CHECK(is_adapter_folder(written.adapter()));
+  CHECK_FALSE(is_adapter_folder(written.path));
+  CHECK(lora_config_json(after.spec.lora).dump() == lora_config_json(before.spec.lora).dump());
+  CHECK(after.spec.output_classes == 6);
+  REQUIRE(after.spec.head);
+  CHECK(after.spec.head->hidden == std::vector<std::int64_t>{7});
+  CHECK(after.spec.head->classes == 3);
+  CHECK((after.spec.head->activation == Activation::kRelu));
+  REQUIRE(after.metadata);
+  CHECK(after.metadata->base_model == "small");
+  CHECK(after.metadata->base_weights == "small.v1");
+  CHECK(after.metadata->base_sha256 == kSha);
+  CHECK(after.metadata->classes == before.metadata->classes);
+  CHECK((after.metadata->preprocessing == before.metadata->preprocessing));
+  CHECK(after.metadata->precision == "bfloat16");
+  CHECK(after.metadata->training == before.metadata->training);
+  CHECK(after.tensors.size() == before.tensors.size());
+  for (const auto& [name, tensor] : before.tensors) {
+    CAPTURE(name);
+    REQUIRE(after.tensors.contains(name));
+    CHECK(at::equal(*after.tensors.find(name), tensor));
+  }
+  check_adapter_tensors(after.tensors, adapt(small_resnet(), after.spec), "x");
+  CHECK(adapter_file_bytes(written.adapter()) == std::filesystem::file_size(written.adapter() / "adapter_model.safetensors"));
+}
+
+TEST_CASE("PEFT's file holds PEFT's names, and the head lies beside it") {
+  const Written written;
+  const NamedTensors model = read_safetensors(written.adapter() / "adapter_model.safetensors");
+  CHECK(model.metadata.at("format") == "pt");
+  CHECK(model.contains("base_model.model.layer1.2.conv3.lora_A.weight"));
+  CHECK(model.contains("base_model.model.fc.bias"));
+  CHECK(model.contains("base_model.model.layer1.0.bn1.running_var"));
+  for (const auto& [name, tensor] : model) CHECK(name.rfind("base_model.model.", 0) == 0);
+  const NamedTensors head = read_safetensors(written.adapter() / "head.safetensors");
+  CHECK(head.size() == 4);
+  CHECK(head.contains("head.1.weight"));
+}
+
+TEST_CASE("a folder is replaced whole: no head of the last one stays") {
+  const Written written;
+  AdapterFolder plain = sample();
+  plain.spec.head.reset();
+  plain.metadata.reset();
+  plain.tensors = tensors_for(adapt(small_resnet(), plain.spec));
+  write_adapter_folder(written.adapter(), plain);
+  CHECK_FALSE(std::filesystem::exists(written.adapter() / "head.safetensors"));
+  CHECK_FALSE(std::filesystem::exists(written.adapter() / "lorikeet.json"));
+
+  AdapterFolder read = read_adapter_folder(written.adapter());
+  CHECK_FALSE(read.metadata);
+  CHECK_FALSE(read.spec.output_classes);  // PEFT's file does not say it; fc.weight does
+  infer_output_classes(read, small_resnet());
+  CHECK(read.spec.output_classes == 6);
+  check_adapter_tensors(read.tensors, adapt(small_resnet(), read.spec), "x");
+}
+
+TEST_CASE("the count of batches that PEFT saves with a BatchNorm is left out, and nothing else") {
+  const Written written;
+  written.add("adapter_model.safetensors", "base_model.model.layer1.0.bn1.num_batches_tracked");
+  written.add("adapter_model.safetensors", "base_model.model.layer1.0.bn1.num_batches_tracked.more");
+  const AdapterFolder read = read_adapter_folder(written.adapter());
+  CHECK(read.tensors.size() == sample().tensors.size() + 1);
+  CHECK(read.tensors.contains("layer1.0.bn1.num_batches_tracked.more"));
+}
+
+TEST_CASE("tensors that are not just the adapter's are refused, by name") {
+  const AdapterFolder folder = sample();
+  const Adaptation adaptation = adapt(small_resnet(), folder.spec);
+  const auto refused = [&](const std::string& name, const at::Tensor& tensor, const std::string& because) {
+    NamedTensors tensors;
+    for (const auto& [own, value] : folder.tensors) {
+      if (own != name) tensors.add(own, value);
+    }
+    if (tensor.defined()) tensors.add(name, tensor);
+    const std::string message = "where: " + because;
+    CHECK_THROWS_WITH_AS(check_adapter_tensors(tensors, adaptation, "where"), doctest::Contains(message.c_str()), Error);
+  };
+  const std::string a = "layer1.2.conv3.lora_A.weight";
+  refused(a, {}, "got no tensor '" + a + "', expected one of shape (2, 4, 1, 1)");
+  refused("layer1.0.bn1.running_mean", {}, "got no tensor 'layer1.0.bn1.running_mean'");
+  refused("head.1.bias", {}, "got no tensor 'head.1.bias'");
+  refused(a, at::ones({3, 4, 1, 1}), "tensor '" + a + "': got shape (3, 4, 1, 1), expected (2, 4, 1, 1)");
+  refused("fc.weight", at::ones({5, 8}), "tensor 'fc.weight': got shape (5, 8), expected (6, 8)");
+  refused(a, at::ones({2, 4, 1, 1}, at::kInt), "tensor '" + a + "': got type Int");
+  refused(a, at::full({2, 4, 1, 1}, std::nan("")), "tensor '" + a + "': got NaN or infinity");
+  refused("fc.bias", at::full({6}, INFINITY, at::kHalf), "tensor 'fc.bias': got NaN or infinity");
+  // What would silently overwrite the base in PEFT.
+  refused("layer1.2.conv3.base_layer.weight", at::ones({8, 4, 1, 1}),
+          "got the unknown tensor 'layer1.2.conv3.base_layer.weight'");
+  refused("layer1.1.conv3.weight", at::ones({8, 4, 1, 1}), "got the unknown tensor");
+  refused("head.2.weight", at::ones({1}), "got the unknown tensor 'head.2.weight'");
+}
+
+TEST_CASE("a damaged folder is refused, with the file's name") {
+  CHECK_THROWS_WITH_AS(read_adapter_folder("/nowhere"), doctest::Contains("no adapter_config.json"), Error);
+  {
+    const Written written;
+    written.add("adapter_model.safetensors", "fc.extra");
+    written.refused("adapter_model.safetensors: got the tensor 'fc.extra', expected names that begin with base_model.model. and");
+  }
+  {
+    const Written written;
+    written.add("head.safetensors", "layer1.0.conv1.weight");
+    written.refused("head.safetensors: got the tensor 'layer1.0.conv1.weight', expected names that begin with head.");
+  }
+  {
+    const Written written;
+    written.add("adapter_model.safetensors", "base_model.model.head.0.weight");
+    written.refused("got the tensor 'base_model.model.head.0.weight'");
+  }
+  {
+    const Written written;
+    std::filesystem::remove(written.adapter() / "head.safetensors");
+    written.refused("head.safetensors");
+  }
+  {
+    const Written written;
+    written.set("/head", nullptr);
+    written.refused("got head.safetensors, but no head in lorikeet.json");
+  }
+  {
+    const Written written;
+    std::filesystem::remove(written.adapter() / "adapter_model.safetensors");
+    written.refused("adapter_model.safetensors");
+  }
+  const Written written;
+  for (const char* file : {"adapter_config.json", "lorikeet.json"}) {
+    const std::string good = read_file(written.adapter() / file, 1 << 20);
+    const auto bad = [&](const std::string& content, const char* because) {
+      written.write(file, content);
+      written.refused(because);
+    };
+    bad(R"({"r": 4, "r": 5})", "the key 'r' twice");
+    bad(R"({"x": )" + std::string(100, '[') + std::string(100, ']') + "}", "nested deeper than");
+    bad("{", "broken JSON");
+    bad("[]", "got a list");
+    bad("", "broken JSON");
+    written.write(file, good);
+  }
+}
+
+TEST_CASE("metadata that cannot be is refused, by field") {
+  const auto refused = [](const std::string& pointer, const Json& value, const std::string& because) {
+    CAPTURE(pointer);
+    const Written written;
+    written.set(pointer, value);
+    written.refused("lorikeet.json: " + because);
+  };
+  refused("/format", 2, "format: got 2, expected 1. Use a newer Lorikeet.");
+  refused("/format", "1", "format: got a string");
+  refused("/base", "resnet50", "base: got a string");
+  refused("/base/model", nullptr, "base: model: got null");
+  refused("/base/sha256", std::string(63, 'a'), "base: sha256: got");
+  refused("/base/sha256", std::string(64, 'g'), "base: sha256: got");
+  refused("/classes", "cat", "classes: got a string");
+  refused("/classes/1", 7, "classes: got the number 7");
+  refused("/precision", "float16", "precision: got 'float16', expected one of float32, bfloat16");
+  refused("/output_classes", 0, "output_classes: got the number 0");
+  refused("/output_classes", 2'000'000, "output_classes");
+  refused("/head", Json::array(), "head: got a list");
+  refused("/head/hidden", Json::array({1LL << 40}), "head: hidden: got the number");
+  refused("/head/hidden", Json::array({-1}), "head: hidden: got the number -1");
+  refused("/head/hidden", Json::array({1.5}), "head: hidden");
+  refused("/head/hidden", Json(std::vector<int>(65, 1)), "head: hidden: got 65 layers");
+  refused("/head/classes", 18446744073709551615ULL, "head: classes");
+  refused("/head/activation", "gelu", "head: activation: got 'gelu'");
+  refused("/preprocessing/resize", 5000, "preprocessing: resize: got the number 5000");
+  refused("/preprocessing/crop", -1, "preprocessing: crop");
+  refused("/preprocessing/std", Json::array({1, 0, 1}), "preprocessing: std: got 0");
+  refused("/preprocessing/mean", Json::array({1, 2}), "preprocessing: mean: got 2 values");
+  refused("/preprocessing/mean", Json::array({1, "2", 3}), "preprocessing: mean: got a string");
+  refused("/preprocessing/interpolation", "nearest", "preprocessing: interpolation");
+}

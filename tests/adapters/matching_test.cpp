@@ -1,0 +1,157 @@
+#include "adapters/matching.h"
+
+#include <ATen/Functions.h>  // before doctest: c10 has a CHECK of its own
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "base/text.h"
+#include "graph/small_graphs.h"
+#include "lorikeet/error.h"
+
+using namespace lorikeet;
+
+namespace {
+
+using List = std::vector<std::string>;
+
+LoraConfig targeting(const ModulePattern& targets) {
+  LoraConfig config;
+  config.target_modules = targets;
+  return config;
+}
+
+// Names of the targets, with a blank between them; "| …" the retrained.
+std::string matched(const Graph& graph, const LoraConfig& config) {
+  const Matches found = match_modules(graph, config);
+  List names;
+  for (const auto& target : found.targets) names.push_back(graph.node(target.node).name);
+  if (!found.retrained.empty()) names.push_back("|");
+  for (const NodeId id : found.retrained) names.push_back(graph.node(id).name);
+  return join(names, " ");
+}
+
+void refused(const Graph& graph, const LoraConfig& config, const char* because) {
+  CHECK_THROWS_WITH_AS(match_modules(graph, config), doctest::Contains(because), UsageError);
+}
+
+}  // namespace
+
+TEST_CASE("a string is a regular expression for the whole name, a list entry the name or a dotted suffix") {
+  CHECK(matches(std::string(R"(.*\.2\.conv3)"), "layer1.2.conv3"));
+  CHECK_FALSE(matches(std::string(R"(.*\.2\.conv)"), "layer1.2.conv3"));
+  CHECK_FALSE(matches(std::string("conv3"), "layer1.2.conv3"));
+  CHECK(matches(List{"fc", "conv3"}, "layer1.2.conv3"));
+  CHECK(matches(List{"2.conv3"}, "layer1.2.conv3"));
+  CHECK(matches(List{"conv3"}, "conv3"));
+  CHECK_FALSE(matches(List{"onv3"}, "layer1.2.conv3"));
+  CHECK_FALSE(matches(List{".*conv3"}, "layer1.2.conv3"));  // a list holds names, not expressions
+  CHECK_FALSE(matches(ModulePattern{}, ""));
+
+  const Graph graph = small_resnet();
+  CHECK(matched(graph, targeting(std::string(R"(.*\.2\.conv[13])"))) == "layer1.2.conv1 layer1.2.conv3");
+  CHECK(matched(graph, targeting(List{"1.conv2", "conv1"})) ==
+        "conv1 layer1.0.conv1 layer1.1.conv1 layer1.1.conv2 layer1.2.conv1");
+  CHECK(matched(graph, targeting(List{"fc"})) == "fc");
+}
+
+TEST_CASE("exclude_modules and modules_to_save go before the targets") {
+  const Graph graph = small_resnet();
+  LoraConfig config = targeting(List{"conv3", "fc"});
+  config.exclude_modules = List{"layer1.0.conv3"};
+  CHECK(matched(graph, config) == "layer1.1.conv3 layer1.2.conv3 fc");
+  config.exclude_modules = std::string(R"(layer1\.[01]\..*)");
+  config.modules_to_save = {"fc"};
+  CHECK(matched(graph, config) == "layer1.2.conv3 | fc");
+  config.exclude_modules = List{"fc"};  // narrows the targets only
+  CHECK(matched(graph, config) == "layer1.0.conv3 layer1.1.conv3 layer1.2.conv3 | fc");
+
+  config.modules_to_save = {"layer1.1"};  // all that has tensors in a container, BatchNorm too
+  CHECK(matched(graph, config) ==
+        "layer1.0.conv3 layer1.2.conv3 | layer1.1.conv1 layer1.1.bn1 layer1.1.conv2 layer1.1.bn2 layer1.1.conv3 layer1.1.bn3");
+  LoraConfig only_saved;
+  only_saved.modules_to_save = {"fc", "bn1"};
+  CHECK(matched(conv_chain({"a"}), LoraConfig{}).empty());
+  CHECK(matched(graph, only_saved) == "| bn1 layer1.0.bn1 layer1.1.bn1 layer1.2.bn1 fc");
+}
+
+TEST_CASE("rank and alpha come from the first pattern that matches the end of the name") {
+  const Graph graph = small_resnet();
+  LoraConfig config = targeting(List{"conv1", "conv3"});
+  config.r = 4;
+  config.lora_alpha = 6;
+  config.rank_pattern = {{"0.conv1", 2}, {"conv1", 16}, {R"(layer1\.\d\.conv3)", 9}, {"conv3", 1}};
+  config.alpha_pattern = {{"^conv1", 5}, {"onv3", 100}};  // neither a beginning nor a part of a segment will do
+  for (const bool rslora : {false, true}) {
+    config.use_rslora = rslora;
+    std::vector<std::int64_t> ranks;
+    std::vector<double> alphas;
+    for (const auto& target : match_modules(graph, config).targets) {
+      ranks.push_back(target.rank);
+      alphas.push_back(target.alpha);
+      const auto rank = static_cast<double>(target.rank);
+      CHECK(target.scaling == target.alpha / (rslora ? std::sqrt(rank) : rank));
+    }
+    CHECK((ranks == std::vector<std::int64_t>{16, 2, 9, 16, 9, 16, 9}));
+    CHECK((alphas == std::vector<double>{5, 6, 6, 6, 6, 6, 6}));
+  }
+}
+
+TEST_CASE("layers_to_transform narrows a list by the number in the name") {
+  const Graph graph =
+      conv_chain({"conv", "net.blocks.0.conv", "net.blocks.1.conv", "net.blocks.1.sub.0.conv", "net.tail.1.conv"});
+  LoraConfig config = targeting(List{"conv"});
+  config.layers_to_transform = {1};
+  // The first number after two segments; a name in full is not narrowed, as PEFT has it.
+  CHECK(matched(graph, config) == "conv net.blocks.1.conv net.blocks.1.sub.0.conv net.tail.1.conv");
+  config.layers_pattern = {"other", "blocks"};
+  CHECK(matched(graph, config) == "conv net.blocks.1.conv net.blocks.1.sub.0.conv");
+  config.layers_to_transform = {0, 7};
+  CHECK(matched(graph, config) == "conv net.blocks.0.conv");
+  config.target_modules = std::string(".*conv");  // an expression says it itself
+  CHECK(match_modules(graph, config).targets.size() == 5);
+
+  // torchvision's names are one segment too short for the rule without layers_pattern.
+  LoraConfig resnet = targeting(List{"conv2"});
+  resnet.layers_to_transform = {2};
+  refused(small_resnet(), resnet, "outside layers_to_transform");
+  resnet.layers_pattern = {"layer1"};
+  CHECK(matched(small_resnet(), resnet) == "layer1.2.conv2");
+}
+
+TEST_CASE("all-linear is every Linear but the output") {
+  Graph graph = conv_chain({"a"});
+  graph.add("head", Linear{3, 4}, {graph.output()});
+  CHECK(matched(graph, targeting(std::string("all-linear"))) == "fc");
+  refused(small_resnet(), targeting(std::string("all-linear")), "expected at least one module");
+}
+
+TEST_CASE("a pattern that matches nothing is refused, with near misses") {
+  const Graph graph = small_resnet();
+  // The article's slip: meant is conv1 … conv3 of each third block.
+  refused(graph, targeting(std::string(".*.2.conv")),
+          "which matches no module. Near misses: layer1.2.conv1, layer1.2.conv2, layer1.2.conv3.");
+  refused(graph, targeting(List{"conv1", "layer1.2.conv4"}),
+          "'layer1.2.conv4', which matches no module. Near misses: layer1.2.conv");
+  refused(graph, targeting(std::string("zzz")), "lorikeet inspect");
+  refused(graph, targeting(List{"relu"}), "matches no module");  // nothing in it to adapt
+  LoraConfig config = targeting(List{"conv1"});
+  config.modules_to_save = {"classifier"};
+  refused(graph, config, "modules_to_save: got 'classifier'");
+  config.modules_to_save = {"conv1"};
+  refused(graph, config, "expected at least one module to adapt");
+  refused(graph, targeting(List{}), "expected at least one module to adapt");
+  CHECK(near_misses(graph, "layer1.0.conv", 2).size() == 2);
+}
+
+TEST_CASE("what LoRA cannot adapt, and what is no expression, is refused") {
+  refused(small_resnet(), targeting(std::string(R"(.*\.bn1)")), "matches layer1.0.bn1, a BatchNorm2d");
+  refused(small_resnet(), targeting(std::string("(")), "target_modules: got '('");
+  LoraConfig config = targeting(List{"conv1"});
+  config.rank_pattern = {{"(", 3}};
+  refused(small_resnet(), config, "rank_pattern: got");
+  // Narrowed, it is accepted.
+  LoraConfig narrowed = targeting(std::string("layer1.0.*"));
+  narrowed.exclude_modules = std::string(".*bn.");
+  CHECK(match_modules(small_resnet(), narrowed).targets.size() == 3);
+}

@@ -1,0 +1,60 @@
+#include "data/dataset.h"
+
+#include <ATen/Functions.h>
+#include <doctest/doctest.h>
+
+#include <memory>
+
+#include "data/made_dataset.h"
+#include "image/transform.h"
+
+using namespace lorikeet;
+
+namespace {
+
+// Ten images of 12 × 16, image i full of ramps that begin at i, label i % 4.
+std::shared_ptr<const Dataset> ten() {
+  return std::make_shared<MadeDataset>(10, 4, [](std::int64_t i) {
+    return Sample{at::arange(i, i + 192).remainder(251).to(at::kByte).reshape({1, 12, 16}).expand({3, 12, 16}).contiguous(),
+                  i % 4};
+  });
+}
+
+}  // namespace
+
+TEST_CASE("a subset gives the images asked for, in the order asked for") {
+  const auto all = ten();
+  const auto some = subset(all, {7, 2, 2});
+  CHECK(some->size() == 3);
+  CHECK(some->classes() == all->classes());
+  CHECK(some->get(0).label == 3);
+  CHECK(at::equal(some->get(0).image, all->get(7).image));
+  CHECK(at::equal(some->get(2).image, all->get(2).image));
+  CHECK(some->describe(0) == "made/7");
+  CHECK(subset(some, {1})->describe(0) == "made/2");
+  CHECK(subset(all, {})->size() == 0);
+}
+
+TEST_CASE("the first images, or all for 0") {
+  const auto all = ten();
+  CHECK(first(all, 0)->size() == 10);
+  CHECK(first(all, 10)->size() == 10);
+  CHECK(first(all, 1'000'000)->size() == 10);
+  const auto three = first(all, 3);
+  CHECK(three->size() == 3);
+  for (std::int64_t i = 0; i < 3; ++i) CHECK(at::equal(three->get(i).image, all->get(i).image));
+}
+
+TEST_CASE("prepared images are resized and cropped, and keep label and source") {
+  const auto all = ten();
+  const Preprocessing eval{.resize = 8, .crop = 6};
+  const auto ready = prepared(subset(all, {5, 6}), eval);
+  CHECK(ready->size() == 2);
+  CHECK(ready->classes() == all->classes());
+  CHECK(ready->describe(1) == "made/6");
+  const Sample sample = ready->get(1);
+  CHECK(sample.label == 2);
+  CHECK(sample.image.sizes() == at::IntArrayRef({3, 6, 6}));
+  CHECK(at::equal(sample.image, prepare(all->get(6).image, eval)));
+  CHECK(at::equal(prepared(all, {})->get(4).image, all->get(4).image));  // 0 and 0: as they are
+}

@@ -1,0 +1,95 @@
+#include "data/datasets.h"
+
+#include <ATen/Functions.h>
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <string>
+
+#include "data/idx_files.h"
+#include "data/refusal.h"
+#include "image/encode.h"
+#include "io/environment.h"
+#include "lorikeet/error.h"
+
+using namespace lorikeet;
+namespace fs = std::filesystem;
+
+namespace {
+
+void put_idx(const fs::path& folder, bool packed = false) {
+  for (const auto& [name, content] : idx_dataset())
+    write_file(folder / (packed ? name + ".gz" : name), packed ? gzip(content) : content);
+}
+
+Splits open(const fs::path& folder, const std::vector<std::string>& classes = {}) {
+  return open_dataset(folder.string(), classes, {});
+}
+
+}  // namespace
+
+TEST_CASE("a folder of IDX files is opened with classes named by its labels") {
+  for (const bool packed : {false, true}) {
+    const TemporaryFolder folder;
+    put_idx(folder.path, packed);
+    const Splits splits = open(folder.path);
+    CHECK(splits.train->size() == 3);
+    CHECK(splits.validation == nullptr);
+    CHECK(splits.test->size() == 2);
+    CHECK(splits.train->classes() == std::vector<std::string>{"0", "1", "2"});
+    CHECK(splits.train->get(1).label == 2);
+    CHECK(splits.test->get(1).image[2].equal(at::tensor({'q', 'r', 's', 't'}).to(at::kByte).reshape({2, 2})));
+    CHECK(open(folder.path, {"a", "b", "c", "d"}).test->classes().size() == 4);
+    CHECK(refusal([&] { open(folder.path, {"a", "b"}); }) == has("got label 2 for image 1, expected 0 to 1."));
+  }
+}
+
+TEST_CASE("a dataset known by name is opened from where it is kept") {
+  const TemporaryFolder home;
+  const ScopedEnvironment kept("LORIKEET_HOME", home.path.string());
+  const DatasetEntry& entry = find_dataset("fashion-mnist");
+  CHECK(dataset_path(entry) == home.path / "data" / "fashion-mnist");
+  put_idx(dataset_path(entry));
+  CHECK(has_dataset(entry));
+  const Splits splits = open_dataset("fashion-mnist", {}, {});
+  CHECK(splits.train->size() == 3);
+  CHECK(splits.test->classes() == entry.classes);
+
+  for (const auto& known : datasets()) {
+    CAPTURE(known.name);
+    CHECK(known.classes.size() == 10);
+    CHECK(known.files.size() == 4);
+    for (const auto& file : known.files) CHECK(file.sha256.size() == 64);
+  }
+}
+
+TEST_CASE("a folder of images is opened with the splits that it has, all with the classes of train") {
+  const TemporaryFolder folder;
+  const auto image = [&](const std::string& name) {
+    fs::create_directories((folder.path / name).parent_path());
+    write_png(at::zeros({3, 2, 2}, at::kByte), folder.path / name);
+  };
+  image("train/a/1.png");
+  image("train/b/1.png");
+  image("val/b/1.png");
+  const Splits splits = open(folder.path);
+  CHECK(splits.train->size() == 2);
+  CHECK(splits.validation->size() == 1);
+  CHECK(splits.test == nullptr);
+  CHECK(splits.validation->get(0).label == 1);
+  CHECK(open(folder.path, {"z", "b", "a"}).train->get(0).label == 2);  // the order that an adapter knows
+  image("test/aa/1.png");
+  CHECK(refusal([&] { open(folder.path); }) == has("test/aa: got a class that training does not know"));
+}
+
+TEST_CASE("what is no dataset is refused with what it should be") {
+  const TemporaryFolder folder;
+  CHECK(refusal([&] { open(folder.path); }) == has("got neither train/, val/ nor test/ in it, nor MNIST's files"));
+  write_file(folder.path / "t10k-images-idx3-ubyte", idx_dataset()[2].content);
+  CHECK(refusal([&] { open(folder.path); }) == has("-ubyte (or .gz), expected MNIST's four files."));
+  CHECK(refusal<UsageError>([&] { open(folder.path / "none"); }) ==
+        has("none', which is no folder, expected one, or a dataset's name."));
+  CHECK(refusal<UsageError>([] { open("mnits"); }) ==
+        "data: got 'mnits', which is neither a folder nor a known dataset. Did you mean 'mnist'?");
+  CHECK(refusal<UsageError>([] { find_dataset("imagenet-1k"); }) == has(" Choose one of: mnist, fashion-mnist."));
+}

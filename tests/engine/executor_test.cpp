@@ -1,0 +1,118 @@
+#include "engine/executor.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <doctest/doctest.h>
+
+#include "engine/small_networks.h"
+
+using namespace lorikeet;
+
+namespace {
+
+// LoRA at the input, in the middle, on all; heads; nothing at all.
+std::vector<AdapterSpec> specs() {
+  std::vector<AdapterSpec> out{full_spec(), spec_for("conv1"), spec_for(R"(layer1\.2\.conv3)"), spec_for("(.*conv.|fc)"),
+                               spec_for("", {"fc"}), spec_for("", {"layer1.1"}), spec_for("")};
+  out.push_back(spec_for(""));
+  out.back().head = Head{{}, 4};
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("prefix and rest together are the network, node by node") {
+  for (const AdapterSpec& spec : specs()) {
+    const Network network = trained_network(spec);
+    CAPTURE(network.adapter_tensors().size());
+    const auto executor = make_plain_executor(network, {});
+    const Frontier frontier = executor->run_prefix(some_images());
+    REQUIRE(frontier.size() == executor->plan().frontier.size());
+    for (const at::Tensor& tensor : frontier) CHECK_FALSE(tensor.requires_grad());
+    const at::Tensor logits = executor->run_rest(frontier, false);
+    const at::Tensor expected = evaluate(network, some_images());
+    CHECK(at::equal(logits, expected));  // the same kernels in the same layout
+    CHECK(at::equal(executor->run_rest(frontier, false), expected));  // a frontier can be used again
+    CHECK(at::equal(executor->predict(some_images()), expected));
+    CHECK_FALSE(executor->predict(some_images()).requires_grad());
+  }
+}
+
+TEST_CASE("the gradient reaches exactly what is learned, and is autograd's over the whole network") {
+  for (const AdapterSpec& spec : specs()) {
+    Network network = trained_network(spec);
+    const auto gradients = [&](const at::Tensor& logits) {
+      std::vector<at::Tensor> out;
+      at::sin(logits).sum().backward();
+      for (auto& [name, tensor] : network.trainable()) {
+        CAPTURE(name);
+        REQUIRE(tensor.grad().defined());
+        CHECK(at::abs(tensor.grad()).max().item<double>() > 0);
+        out.push_back(tensor.grad().clone());
+        tensor.mutable_grad() = at::Tensor();
+      }
+      return out;
+    };
+    if (network.trainable().empty()) continue;
+    const auto executor = make_plain_executor(network, {});
+    const auto own = gradients(executor->run_rest(executor->run_prefix(some_images()), true));
+    const auto expected = gradients(evaluate(network, some_images()));
+    for (std::size_t i = 0; i < own.size(); ++i) CHECK(at::allclose(own[i], expected[i], 1e-5, 1e-6));
+
+    std::size_t learned = 0;
+    for (NodeId id = 0; id < network.graph().nodes().size(); ++id) {
+      const NodeTensors& tensors = network.tensors(id);
+      for (const at::Tensor* tensor : {&tensors.weight, &tensors.bias, &tensors.running_mean, &tensors.running_var}) {
+        if (tensor->defined() && tensor->requires_grad()) ++learned;
+      }
+      learned += network.lora(id) != nullptr ? 2 : 0;
+    }
+    CHECK(learned == network.trainable().size());
+  }
+}
+
+TEST_CASE("an update of what is learned counts from the next step on") {
+  Network network = trained_network(full_spec());
+  const auto executor = make_plain_executor(network, {});
+  const at::Tensor before = executor->predict(some_images());
+  {
+    const at::NoGradGuard no_grad;
+    for (auto& [name, tensor] : network.trainable()) tensor.mul_(1.5);
+  }
+  CHECK(at::equal(executor->predict(some_images()), evaluate(network, some_images())));
+  CHECK_FALSE(at::allclose(executor->predict(some_images()), before));
+}
+
+TEST_CASE("bfloat16 is near float32, with logits and gradients in float32") {
+  for (const AdapterSpec& spec : specs()) {
+    Network network = trained_network(spec);
+    const at::Tensor exact = make_plain_executor(network, {})->predict(some_images());
+    const auto executor = make_plain_executor(network, {at::kBFloat16});
+    const Frontier frontier = executor->run_prefix(some_images());
+    for (const at::Tensor& tensor : frontier) CHECK((tensor.scalar_type() == at::kBFloat16));
+    const at::Tensor logits = executor->run_rest(frontier, true);
+    CHECK((logits.scalar_type() == at::kFloat));
+    const double difference = (logits - exact).norm().item<double>() / exact.norm().item<double>();
+    CAPTURE(difference);
+    CHECK(difference < 0.03);  // 8 bits of mantissa, a dozen layers
+    CHECK(difference > 1e-5);  // it was in bfloat16 indeed
+    if (network.trainable().empty()) continue;
+    logits.sum().backward();
+    for (const auto& [name, tensor] : network.trainable()) {
+      CAPTURE(name);
+      REQUIRE(tensor.grad().defined());
+      CHECK((tensor.grad().scalar_type() == at::kFloat));
+      CHECK(tensor.grad().is_contiguous());
+    }
+  }
+}
+
+TEST_CASE("dropout acts in training only") {
+  AdapterSpec spec = spec_for(R"(.*conv.)");
+  spec.lora.lora_dropout = 0.5;
+  const Network network = trained_network(spec);
+  const auto executor = make_plain_executor(network, {});
+  const Frontier frontier = executor->run_prefix(some_images());
+  CHECK(at::equal(executor->run_rest(frontier, false), evaluate(network, some_images())));
+  CHECK_FALSE(at::allclose(executor->run_rest(frontier, true), executor->run_rest(frontier, true)));
+}

@@ -1,0 +1,119 @@
+#include "models/models.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <numeric>
+#include <set>
+
+#include "graph/shapes.h"
+#include "lorikeet/error.h"
+
+using namespace lorikeet;
+
+namespace {
+
+// Published figures: torchvision's `num_params` and `_ops` (ResNet), the paper's repository (EfficientNet-Lite0).
+struct Published {
+  std::int64_t parameters;
+  double giga_macs;  // at 224 × 224
+  double rounding;   // of giga_macs
+};
+const std::map<std::string, Published> kPublished{
+    {"resnet18", {11'689'512, 1.814, 5e-4}},   {"resnet34", {21'797'672, 3.664, 5e-4}},   {"resnet50", {25'557'032, 4.089, 5e-4}},
+    {"resnet101", {44'549'160, 7.801, 5e-4}}, {"resnet152", {60'192'808, 11.514, 5e-4}},
+    {"efficientnet_lite0", {4'652'008, 0.407, 25e-3}}};
+
+bool is_hexadecimal(const std::string& text) { return text.find_first_not_of("0123456789abcdef") == std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("every model is a whole classifier of the published size and cost") {
+  CHECK(models().size() == kPublished.size());
+  for (const auto& model : models()) {
+    CAPTURE(model.name);
+    REQUIRE(kPublished.count(model.name) == 1);
+    const Published& published = kPublished.at(model.name);
+    const Graph graph = model.build();
+
+    REQUIRE(std::holds_alternative<Linear>(graph.node(graph.output()).op));
+    CHECK(output_features(graph) == 1000);
+    std::int64_t learned = 0;
+    for (const auto& parameter : graph.parameters()) learned += parameter.buffer ? 0 : parameter.count();
+    CHECK(learned == published.parameters);
+
+    const auto macs = count_macs(graph, 224, 224);
+    const double giga = static_cast<double>(std::accumulate(macs.begin(), macs.end(), std::int64_t{0})) / 1e9;
+    CAPTURE(giga);
+    CHECK(std::abs(giga - published.giga_macs) <= published.rounding);
+
+    // The trunk sees 224 pixels as 7 × 7, and MNIST's 28 as 1 × 1.
+    const auto& pool = graph.node(graph.node(graph.output()).inputs[0]);
+    REQUIRE(std::holds_alternative<GlobalAvgPool>(pool.op));
+    for (const std::int64_t size : {224, 28}) {
+      const auto shapes = infer_shapes(graph, size, size);
+      CHECK(shapes[pool.inputs[0]][1] == (size + 31) / 32);
+      CHECK(shapes[pool.inputs[0]][2] == (size + 31) / 32);
+      CHECK((shapes.back() == std::vector<std::int64_t>{1000}));
+    }
+  }
+}
+
+TEST_CASE("in every model a node fits its inputs") {
+  for (const auto& model : models()) {
+    CAPTURE(model.name);
+    const Graph graph = model.build();
+    const auto shapes = infer_shapes(graph, 97, 130);  // odd and even, not square
+    for (NodeId id = 1; id < graph.nodes().size(); ++id) {
+      const Node& node = graph.node(id);
+      CAPTURE(node.name);
+      const std::int64_t in = shapes[node.inputs[0]][0];
+      if (const auto* conv = std::get_if<Conv2d>(&node.op)) CHECK(conv->in == in);
+      if (const auto* norm = std::get_if<BatchNorm2d>(&node.op)) CHECK(norm->features == in);
+      if (const auto* linear = std::get_if<Linear>(&node.op)) CHECK(linear->in == in);
+      CHECK(node.inputs.size() == (std::holds_alternative<Add>(node.op) ? 2 : 1));
+      if (node.inputs.size() == 2) CHECK(shapes[node.inputs[0]] == shapes[node.inputs[1]]);
+    }
+  }
+}
+
+TEST_CASE("every set of weights says where it comes from") {
+  std::set<std::string> names;
+  std::set<std::string> files;
+  for (const auto& model : models()) {
+    CAPTURE(model.name);
+    REQUIRE_FALSE(model.weights.empty());
+    CHECK(model.weights.front().name == model.name);
+    CHECK(model.preprocessing() == model.weights.front().preprocessing);
+    for (const auto& weights : model.weights) {
+      CAPTURE(weights.name);
+      CHECK(names.insert(weights.name).second);
+      CHECK(files.insert(weights.file_name).second);
+      CHECK(&find_model(weights.name) == &model);
+      CHECK(&find_weights(weights.name) == &weights);
+      CHECK(weights.url.empty() == !weights.package.empty());
+      CHECK(weights.package.empty() == weights.package_member.empty());
+      CHECK((weights.sha256.size() == 64 || weights.sha256.size() == 8));
+      CHECK(is_hexadecimal(weights.sha256));
+      CHECK(weights.file_name.find(weights.sha256.substr(0, 8)) != std::string::npos);
+      CHECK_FALSE(weights.licence.empty());
+      CHECK(weights.preprocessing.crop == 224);
+    }
+  }
+}
+
+TEST_CASE("models are found by name, and a misspelt name by its neighbour") {
+  CHECK(find_model("resnet50.v1").name == "resnet50");
+  CHECK(find_weights("resnet50.v1").official_name == "IMAGENET1K_V1");
+  CHECK(find_weights("resnet50").official_name == "IMAGENET1K_V2");
+  CHECK(find_model("tf_efficientnet_lite0").name == "efficientnet_lite0");
+  CHECK(find_weights("tf_efficientnet_lite0").name == "efficientnet_lite0");
+  CHECK(is_model_name("resnet152"));
+  CHECK_FALSE(is_model_name("resnet"));
+  CHECK_THROWS_WITH_AS(find_model("resnet5"), doctest::Contains("Did you mean 'resnet50'?"), UsageError);
+  CHECK_THROWS_WITH_AS(find_weights("eficientnet_lite0"), doctest::Contains("Did you mean 'efficientnet_lite0'?"), UsageError);
+  CHECK_THROWS_WITH_AS(find_model("resnet50\n.v1"), doctest::Contains("\\x0a"), UsageError);
+  CHECK_THROWS_AS(find_model(""), UsageError);
+}

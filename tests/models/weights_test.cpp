@@ -1,0 +1,127 @@
+#include "models/weights.h"
+
+#include <ATen/Functions.h>
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "graph/small_graphs.h"
+#include "io/safetensors.h"
+#include "lorikeet/error.h"
+#include "temporary_folder.h"
+
+using namespace lorikeet;
+
+namespace {
+
+std::string strip_their(const std::string& name) { return name.rfind("their.", 0) == 0 ? name.substr(6) : name; }
+
+const ModelEntry kSmall{"small", small_resnet, strip_their, {}};
+
+NamedTensors reload(const NamedTensors& tensors) {
+  const TemporaryFolder folder;
+  write_safetensors(folder.path / "w.safetensors", tensors);
+  return load_base_weights(folder.path / "w.safetensors", kSmall, kSmall.build());
+}
+
+NamedTensors good() { return random_weights(kSmall.build(), 1); }
+
+// Every tensor of `graph` by shape alone, without memory.
+NamedTensors shapes_only(const Graph& graph) {
+  NamedTensors out;
+  for (const auto& parameter : graph.parameters()) out.add(parameter.name, at::zeros({}).expand(parameter.shape));
+  return out;
+}
+
+void refused(const NamedTensors& tensors, const std::string& because) {
+  CHECK_THROWS_WITH_AS(reload(tensors), doctest::Contains(because.c_str()), Error);
+  CHECK_THROWS_WITH_AS(reload(tensors), doctest::Contains("w.safetensors: "), Error);
+}
+
+NamedTensors good_but(const std::string& name, const at::Tensor& tensor) {
+  NamedTensors out = good();
+  out.set(name, tensor);
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("weights load in the graph's order and in float32, whatever the file's order, types and names") {
+  const NamedTensors weights = good();
+  NamedTensors shuffled;
+  std::vector<NamedTensors::Entry> entries(weights.begin(), weights.end());
+  for (std::size_t i = entries.size(); i-- > 0;) {
+    const auto& [name, tensor] = entries[i];
+    shuffled.add(i % 2 == 0 ? "their." + name : name, i % 3 == 0 ? tensor.to(at::kDouble) : tensor);
+  }
+  shuffled.add("bn1.num_batches_tracked", at::scalar_tensor(7, at::kLong));  // nothing that evaluation uses
+
+  const NamedTensors loaded = reload(shuffled);
+  REQUIRE(loaded.size() == weights.size());
+  auto expected = weights.begin();
+  for (const auto& [name, tensor] : loaded) {
+    CHECK(name == expected->first);
+    CHECK((tensor.scalar_type() == at::kFloat));
+    CHECK(at::equal(tensor, (expected++)->second));
+  }
+  CHECK(fingerprint(loaded) == fingerprint(weights));
+
+  const NamedTensors half = reload(good_but("fc.weight", weights.find("fc.weight")->to(at::kBFloat16)));
+  CHECK((half.find("fc.weight")->scalar_type() == at::kFloat));
+}
+
+TEST_CASE("weights that do not fit the graph are refused, by name") {
+  NamedTensors missing;
+  for (const auto& [name, tensor] : good()) {
+    if (name != "layer1.1.bn2.running_var") missing.add(name, tensor);
+  }
+  refused(missing, "got no tensor 'layer1.1.bn2.running_var', expected the weights of small.");
+  refused(good_but("layer1.0.conv9.weight", at::ones({2})), "unknown tensor 'layer1.0.conv9.weight'");
+  refused(good_but("layer1.0.conv9.weight", at::ones({2})), "Did you mean 'layer1.0.conv");
+  refused(good_but("fc.bias", at::ones({6})), "tensor 'fc.bias': got shape (6,), expected (5,) for small.");
+  refused(good_but("fc.bias", at::ones({5, 1})), "got shape (5, 1)");
+  refused(good_but("fc.bias", at::ones({5}, at::kLong)), "tensor 'fc.bias': got type Long");
+  refused(good_but("fc.bias", at::full({5}, std::nan(""))), "tensor 'fc.bias': got NaN or infinity");
+  refused(good_but("fc.bias", at::full({5}, -std::numeric_limits<double>::infinity(), at::kBFloat16)), "got NaN or infinity");
+  refused(good_but("fc.bias", at::full({5}, 1e300, at::kDouble)), "got NaN or infinity");  // infinite in float32
+  refused(good_but("their.fc.bias", at::ones({5})), "twice");
+}
+
+TEST_CASE("the fingerprint depends on every number, shape and name, and on nothing else") {
+  const NamedTensors weights = good();
+  const std::string print = fingerprint(weights);
+  CHECK(print.size() == 64);
+  CHECK(fingerprint(good()) == print);
+  CHECK(fingerprint(good_but("conv1.weight", weights.find("conv1.weight")->contiguous(at::MemoryFormat::ChannelsLast))) == print);
+
+  at::Tensor changed = weights.find("fc.weight")->clone();
+  changed[4][7].add_(1e-6);
+  CHECK(fingerprint(good_but("fc.weight", changed)) != print);
+  CHECK(fingerprint(good_but("fc.weight", weights.find("fc.weight")->reshape({8, 5}))) != print);
+  CHECK(fingerprint(good_but("extra", at::ones({0}))) != print);
+}
+
+TEST_CASE("the shapes in a file say which model it is of") {
+  for (const auto& model : models()) {
+    CAPTURE(model.name);
+    NamedTensors file = shapes_only(model.build());
+    file.add("bn1.num_batches_tracked", at::scalar_tensor(1, at::kLong));
+    CHECK(guess_model(file) == model.name);
+    file.add("more", at::ones({1}));
+    CHECK(guess_model(file).empty());
+  }
+  CHECK(guess_model(good()).empty());
+  CHECK(guess_model({}).empty());
+}
+
+TEST_CASE("weights of another known model are called by its name") {
+  const TemporaryFolder folder;
+  NamedTensors other;
+  for (const auto& [name, tensor] : shapes_only(find_model("efficientnet_lite0").build())) {
+    other.add(name, tensor.to(at::kHalf).contiguous());
+  }
+  write_safetensors(folder.path / "w.safetensors", other);
+  CHECK_THROWS_WITH_AS(load_base_weights(folder.path / "w.safetensors", kSmall, kSmall.build()),
+                       doctest::Contains("These look like those of efficientnet_lite0."), Error);
+}

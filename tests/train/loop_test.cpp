@@ -1,0 +1,233 @@
+#include "train/loop.h"
+
+#include <ATen/Functions.h>
+#include <ATen/core/grad_mode.h>
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "data/refusal.h"
+#include "train/small_model.h"
+
+using namespace lorikeet;
+
+namespace {
+
+// One training run with all that it says.
+struct Run {
+  SmallModel model;
+  LoopResult result;
+  std::vector<Json> steps;
+  std::vector<Json> epochs;
+  std::vector<std::string> log;
+  std::vector<std::vector<at::Tensor>> checkpoints;
+  std::vector<TrainProgress> progress;
+  // False interrupts.
+  TrainCallback go_on = [](const TrainProgress&) { return true; };
+
+  explicit Run(std::uint64_t seed = 0) : model(seed) {}
+
+  void run(const Recipe& recipe, const LoopData& data) {
+    const LoopHooks hooks{.progress = [&](const TrainProgress& now) { return progress.push_back(now), go_on(now); },
+                          .metrics = [&](const Json& line) { (line.contains("step") ? steps : epochs).push_back(line); },
+                          .log = [&](const std::string& line) { log.push_back(line); },
+                          .checkpoint = [&] { checkpoints.push_back(model.learned()); }};
+    result = run_training(model.network, *model.executor, data, recipe, hooks);
+  }
+  std::vector<double> losses() const {
+    std::vector<double> out;
+    for (const Json& line : steps) out.push_back(line["loss"]);
+    return out;
+  }
+};
+
+LoopData only_train(std::int64_t images = 30) { return {coloured(images), nullptr, kAsTheyAre}; }
+LoopData with_validation() { return {coloured(30), coloured(24, 100), kAsTheyAre}; }
+
+}  // namespace
+
+TEST_CASE("training lowers the loss, and says what it does") {
+  Run run;
+  run.run(small_recipe(), with_validation());
+  CHECK(run.result.loss < 0.3 * run.losses().front());
+  CHECK(run.result.accuracy > 0.9);
+  CHECK(run.result.validation.accuracy() > 0.9);
+  CHECK(run.result.validation.total == 24);
+  CHECK_FALSE(run.result.interrupted);
+  CHECK(run.result.steps == 20);  // 30 images are 4 batches of up to 8
+  CHECK(run.result.epochs == 5);
+  CHECK(run.result.images == 150);
+  CHECK(run.result.seconds > 0);
+
+  REQUIRE(run.steps.size() == 20);
+  REQUIRE(run.epochs.size() == 5);
+  CHECK(run.steps[4]["step"] == 5);
+  CHECK(run.steps[4]["epoch"] == 2);
+  CHECK(run.steps[4]["learning_rate"] == 0.05);
+  CHECK_FALSE(run.steps[4].contains("grad_norm"));
+  const auto last = run.losses();
+  const double mean = (8 * (last[16] + last[17] + last[18]) + 6 * last[19]) / 30;  // over images, not over batches
+  CHECK(run.epochs[4]["train_loss"].get<double>() == doctest::Approx(mean));
+  CHECK(run.epochs[4]["validation_accuracy"] == run.result.validation.accuracy());
+  CHECK(run.log.size() == 5);
+  CHECK(run.log[4] == has("epoch 5/5: loss 0."));
+  CHECK(run.checkpoints.size() == 5);
+  CHECK(same(run.checkpoints.back(), run.model.learned()));
+  CHECK_FALSE(same(run.checkpoints.front(), run.model.learned()));
+
+  REQUIRE(run.progress.size() == 5 * (4 + 1));
+  CHECK(run.progress[3].phase == "train");
+  CHECK(run.progress[3].done == 30);
+  CHECK(run.progress[3].total == 30);
+  CHECK(run.progress[4].phase == "validate");
+  CHECK(run.progress[4].done == 24);
+  CHECK(run.progress[5].epoch == 2);
+}
+
+TEST_CASE("the same seed gives the same run, another one another") {
+  Recipe recipe = small_recipe();
+  recipe.epochs = 2;
+  const auto losses = [&](std::uint64_t seed, bool shuffle = true) {
+    recipe.seed = seed;
+    recipe.shuffle = shuffle;
+    Run run;  // the network's start is not what differs
+    run.run(recipe, only_train());
+    return run.losses();
+  };
+  const auto first = losses(1);
+  CHECK(first == losses(1));
+  CHECK(first != losses(2));
+  CHECK(first != losses(1, /*shuffle=*/false));
+}
+
+TEST_CASE("the prefix cache changes nothing but how often images are read") {
+  std::vector<std::vector<double>> losses;
+  for (const double gib : {2.0, 0.0, 1e-6}) {  // one image's frontier is 2 KiB: the third holds none
+    CAPTURE(gib);
+    Recipe recipe = small_recipe();
+    recipe.cache_gib = gib;
+    Run run;
+    const auto train = coloured(30);
+    const auto validation = coloured(24, 100);
+    run.run(recipe, {train, validation, kAsTheyAre});
+    CHECK(run.result.cached_prefix == (gib == 2));
+    CHECK(train->reads == (gib == 2 ? 30 : 150));
+    CHECK(validation->reads == (gib == 2 ? 24 : 120));
+    losses.push_back(run.losses());
+    losses.back().push_back(run.result.validation.loss);
+  }
+  for (std::size_t i = 0; i < losses[0].size(); ++i) {
+    CAPTURE(i);
+    CHECK(losses[0][i] == doctest::Approx(losses[1][i]).epsilon(1e-4));  // memory layouts differ, hence the order of sums
+    CHECK(losses[1][i] == losses[2][i]);
+  }
+}
+
+TEST_CASE("there is no cache where it cannot help, or images have no fixed size") {
+  Recipe recipe = small_recipe();
+  const auto cached = [&](const LoopData& data) {
+    Run run;
+    run.run(recipe, data);
+    return run.result.cached_prefix;
+  };
+  CHECK_FALSE(cached({coloured(30), nullptr, Preprocessing{}}));
+  recipe.max_steps = 4;
+  CHECK_FALSE(cached(only_train()));
+  recipe.max_steps = 5;
+  CHECK(cached(only_train()));
+  recipe.max_steps = 0;
+  recipe.epochs = 1;
+  CHECK_FALSE(cached(only_train()));
+}
+
+TEST_CASE("max_steps ends training, and the schedule with it") {
+  Recipe recipe = small_recipe();
+  recipe.max_steps = 6;
+  recipe.schedule = ScheduleKind::kOneCycle;
+  recipe.warmup = 0.5;
+  Run run;
+  run.run(recipe, only_train());
+  CHECK(run.result.steps == 6);
+  CHECK(run.result.epochs == 2);
+  CHECK(run.result.images == 30 + 16);
+  CHECK(run.epochs.size() == 2);
+  CHECK(run.checkpoints.size() == 2);
+  CHECK(run.steps[2]["learning_rate"].get<double>() == doctest::Approx(0.05));
+  CHECK(run.steps[5]["learning_rate"].get<double>() == doctest::Approx(0.05 / 25 / 1e4));
+  recipe.max_steps = 100;
+  Run all;
+  all.run(recipe, only_train());
+  CHECK(all.result.steps == 20);
+}
+
+TEST_CASE("early stop ends when nothing gets better, and keeps the best epoch") {
+  Recipe recipe = small_recipe();
+  recipe.epochs = 40;
+  recipe.early_stop = 3;
+  Run run;
+  run.run(recipe, with_validation());
+  std::vector<double> accuracies;
+  for (const Json& line : run.epochs) accuracies.push_back(line["validation_accuracy"]);
+  const auto best = std::max_element(accuracies.begin(), accuracies.end());  // the first of the best
+  const auto at = static_cast<std::size_t>(best - accuracies.begin());
+  REQUIRE(accuracies.size() < 40);
+  CHECK(accuracies.size() == at + 1 + 3);
+  CHECK(run.result.epochs == static_cast<std::int64_t>(accuracies.size()));
+  CHECK(run.result.validation.accuracy() == *best);
+  CHECK(same(run.model.learned(), run.checkpoints[at]));
+  CHECK_FALSE(same(run.model.learned(), run.checkpoints.back()));
+  CHECK(run.log.back() == "stopped early: no better validation accuracy in 3 epochs; the best epoch is kept");
+}
+
+TEST_CASE("the progress callback interrupts, in training and in validation") {
+  Run run;
+  run.go_on = [&](const TrainProgress&) { return run.progress.size() < 6; };
+  run.run(small_recipe(), only_train());
+  CHECK(run.result.interrupted);
+  CHECK(run.result.steps == 6);
+  CHECK(run.result.epochs == 1);
+  CHECK(run.epochs.size() == 1);
+  CHECK(run.checkpoints.size() == 1);
+
+  Run validating;
+  validating.go_on = [](const TrainProgress& now) { return now.phase == "train"; };
+  validating.run(small_recipe(), with_validation());
+  CHECK(validating.result.interrupted);
+  CHECK(validating.result.steps == 4);
+  CHECK(validating.epochs.empty());
+  CHECK(validating.result.validation.total == 0);
+}
+
+TEST_CASE("a loss that is not finite is an Error that says where") {
+  Run run;
+  const auto spoil = [&](const TrainProgress& now) {
+    const at::NoGradGuard no_grad;
+    if (now.done == 16) run.model.network.trainable().back().second.fill_(std::numeric_limits<float>::quiet_NaN());
+    return true;
+  };
+  run.go_on = spoil;
+  CHECK(refusal([&] { run.run(small_recipe(), only_train()); }) ==
+        "training: got a loss of nan at step 3, expected a finite one. Lower learning_rate, or set clip_grad_norm.");
+  CHECK(run.steps.size() == 2);
+}
+
+TEST_CASE("label smoothing and clipping act on training alone") {
+  Recipe recipe = small_recipe();
+  recipe.epochs = 1;
+  recipe.learning_rate = 0;  // so that training and validation see the same network
+  recipe.clip_grad_norm = 0.5;
+  const auto train = coloured(30);
+  for (const double smoothing : {0.0, 0.3}) {
+    recipe.label_smoothing = smoothing;
+    Run run;
+    const auto before = run.model.learned();
+    run.run(recipe, {train, train, kAsTheyAre});
+    CHECK(same(run.model.learned(), before));
+    CHECK(run.steps[0]["grad_norm"].get<double>() > 0);
+    CHECK((run.result.loss == doctest::Approx(run.result.validation.loss).epsilon(1e-5)) == (smoothing == 0));
+    CHECK(run.result.accuracy == run.result.validation.accuracy());
+  }
+}

@@ -1,0 +1,211 @@
+// What a recipe means; recipe_refusal_test.cpp has what is none.
+#include "train/recipe.h"
+
+#include <doctest/doctest.h>
+
+#include <sstream>
+#include <string>
+
+#include "base/file.h"
+#include "data/refusal.h"
+#include "temporary_folder.h"
+
+using namespace lorikeet;
+
+namespace {
+
+Recipe load(const std::string& yaml, const std::vector<std::string>& overrides = {}) {
+  const TemporaryFolder folder;
+  write_file(folder.path / "r.yaml", yaml);
+  return load_recipe(folder.path / "r.yaml", overrides);
+}
+
+// Every key, none of them at its default.
+const char* const kEverything = R"(model: efficientnet_lite0
+weights: 'w: 1.pth'
+data: "my photos"
+start_from: runs/a
+image_size: 28
+preprocess: eval
+train_limit: 100
+test_limit: 50
+validation: 10
+r: 4
+lora_alpha: 12.5
+lora_dropout: 0.1
+target_modules: '.*\.conv_pw[l]?'
+exclude_modules: [a.b, 'null', "", '#x']
+modules_to_save: [classifier]
+rank_pattern: {'layer4.*': 8, "a: b": 2}
+alpha_pattern: {z: 0.1, a: -3}
+use_rslora: true
+init_lora_weights: gaussian
+replace_output: true
+head: [512, 256]
+head_activation: relu
+epochs: 3
+max_steps: 7
+batch_size: 32
+optimizer: sgd
+learning_rate: 0.30000000000000004
+weight_decay: 1e-5
+betas: [0.5, 0.75]
+eps: 1e-7
+momentum: 0.5
+nesterov: true
+schedule: one_cycle
+warmup: 0.1
+label_smoothing: 0.2
+clip_grad_norm: 1.5
+early_stop: 2
+seed: 9223372036854775807
+shuffle: false
+device: cuda
+precision: bfloat16
+threads: 3
+cache_gib: 0.25
+reference: {title: "T: 1", trainable: 1.2 M, accuracy: 0.97}
+)";
+
+}  // namespace
+
+TEST_CASE("a short recipe is filled up with defaults") {
+  const Recipe recipe = load("data: mnist\nhead: []\n");
+  CHECK(recipe.model == "resnet50");
+  CHECK(recipe.data == "mnist");
+  CHECK(recipe.head->empty());
+  CHECK_FALSE(recipe.lora.has_targets());
+  CHECK(recipe.lora.r == 8);
+  CHECK(recipe.epochs == 1);
+  CHECK(recipe.batch_size == 64);
+  CHECK(recipe.optimizer == OptimizerKind::kAdamW);
+  CHECK(recipe.betas == std::vector<double>{0.9, 0.999});
+  CHECK(recipe.schedule == ScheduleKind::kConstant);
+  CHECK(recipe.shuffle);
+  CHECK(recipe.run.empty());
+}
+
+TEST_CASE("every key is read") {
+  const Recipe r = load(kEverything);
+  CHECK(r.model == "efficientnet_lite0");
+  CHECK(r.weights == "w: 1.pth");
+  CHECK(r.data == "my photos");
+  CHECK(r.start_from == "runs/a");
+  CHECK(r.image_size == 28);
+  CHECK(r.train_limit == 100);
+  CHECK(r.test_limit == 50);
+  CHECK(r.validation == 10);
+  CHECK(r.lora.r == 4);
+  CHECK(r.lora.lora_alpha == 12.5);
+  CHECK(r.lora.lora_dropout == 0.1);
+  CHECK(std::get<std::string>(r.lora.target_modules) == R"(.*\.conv_pw[l]?)");
+  CHECK(std::get<std::vector<std::string>>(r.lora.exclude_modules) == std::vector<std::string>{"a.b", "null", "", "#x"});
+  CHECK(r.lora.modules_to_save == std::vector<std::string>{"classifier"});
+  CHECK(r.lora.rank_pattern == PatternTable{{"layer4.*", 8}, {"a: b", 2}});
+  CHECK(r.lora.alpha_pattern == PatternTable{{"z", 0.1}, {"a", -3}});  // in the file's order: the first that matches counts
+  CHECK(r.lora.use_rslora);
+  CHECK(r.lora.init_lora_weights == LoraStart::kGaussian);
+  CHECK(r.replace_output);
+  CHECK(r.head == std::vector<std::int64_t>{512, 256});
+  CHECK(r.head_activation == Activation::kRelu);
+  CHECK(r.epochs == 3);
+  CHECK(r.max_steps == 7);
+  CHECK(r.batch_size == 32);
+  CHECK(r.optimizer == OptimizerKind::kSgd);
+  CHECK(r.learning_rate == 0.30000000000000004);
+  CHECK(r.weight_decay == 1e-5);
+  CHECK(r.betas == std::vector<double>{0.5, 0.75});
+  CHECK(r.eps == 1e-7);
+  CHECK(r.momentum == 0.5);
+  CHECK(r.nesterov);
+  CHECK(r.schedule == ScheduleKind::kOneCycle);
+  CHECK(r.warmup == 0.1);
+  CHECK(r.label_smoothing == 0.2);
+  CHECK(r.clip_grad_norm == 1.5);
+  CHECK(r.early_stop == 2);
+  CHECK(r.seed == 9223372036854775807);
+  CHECK_FALSE(r.shuffle);
+  CHECK(r.device == "cuda");
+  CHECK(r.precision == "bfloat16");
+  CHECK(r.threads == 3);
+  CHECK(r.cache_gib == 0.25);
+  CHECK(r.reference.title == "T: 1");
+  CHECK(r.reference.trainable == "1.2 M");
+  CHECK(r.reference.accuracy == 0.97);
+}
+
+TEST_CASE("a recipe that is written reads back as the same") {
+  // Every key that is written is in kEverything, and the other way round.
+  const std::string everything = recipe_yaml(load(kEverything));
+  const auto keys = [](const std::string& yaml) {
+    std::vector<std::string> out;
+    std::istringstream lines(yaml);
+    for (std::string line; std::getline(lines, line);) {
+      if (!line.starts_with(' ')) out.push_back(line.substr(0, line.find(':')));
+    }
+    return out;
+  };
+  CHECK(keys(everything) == keys(kEverything));
+
+  for (const std::string& yaml :
+       {everything, std::string("data: mnist\nhead: []\n"), std::string("data: 'null'\nmodules_to_save: ~\nhead: [3]\n"),
+        std::string("data: \"a\\n\\tb'é\"\ntarget_modules: \"it's\\n\"\n"), std::string("data: 'true'\ntarget_modules: []\n"),
+        std::string("data: d\nhead: []\nlearning_rate: 1e-320\neps: 1e-30\nlora_alpha: 123456.789123\n"),
+        std::string("data: d\ntarget_modules: '1'\nrank_pattern: {'': 1, '~': 2}\npreprocess: normalise\n")}) {
+    CAPTURE(yaml);
+    const std::string written = recipe_yaml(load(yaml));
+    CHECK(recipe_yaml(load(written)) == written);
+  }
+  const Recipe awkward =
+      load(recipe_yaml(load("data: \"a\\n\\tb'é\"\ntarget_modules: \"it's\\n\"\nweights: '~'\nlearning_rate: 0.1\n")));
+  CHECK(awkward.data == "a\n\tb'é");
+  CHECK(std::get<std::string>(awkward.lora.target_modules) == "it's\n");
+  CHECK(awkward.weights == "~");
+  CHECK(awkward.learning_rate == 0.1);
+}
+
+TEST_CASE("the run's folder is not part of what is written") {
+  const Recipe a = load("data: mnist\nhead: []\nrun: here\n");
+  const Recipe b = load("data: mnist\nhead: []\n", {"run=there"});
+  CHECK(a.run == "here");
+  CHECK(b.run == "there");
+  CHECK(recipe_yaml(a) == recipe_yaml(b));
+}
+
+TEST_CASE("overrides replace what the file says, the last one counts") {
+  const Recipe recipe = load(kEverything, {"epochs=5", "data=", "data=a=b", "head=[7]", "target_modules=", "rank_pattern={x: 1}",
+                                           "epochs=6", "weights=", "reference=", "exclude_modules=[conv1, 'b.c']"});
+  CHECK(recipe.epochs == 6);
+  CHECK(recipe.data == "a=b");
+  CHECK(recipe.head == std::vector<std::int64_t>{7});
+  CHECK_FALSE(recipe.lora.has_targets());
+  CHECK(recipe.lora.rank_pattern == PatternTable{{"x", 1}});
+  CHECK(recipe.weights.empty());
+  CHECK_FALSE(recipe.reference.accuracy);
+  CHECK(std::get<std::vector<std::string>>(recipe.lora.exclude_modules) == std::vector<std::string>{"conv1", "b.c"});
+}
+
+TEST_CASE("what depends on other values is filled in and written down") {
+  CHECK(load("data: d\nhead: []\nschedule: one_cycle\n").warmup == 0.3);  // OneCycleLR's pct_start
+  CHECK(recipe_yaml(load("data: d\nhead: []\nschedule: one_cycle\n")) == has("\nwarmup: 0.3\n"));
+  CHECK(load("data: d\nhead: []\nschedule: cosine\n").warmup == 0);
+
+  const AdapterSpec spec = adapter_spec(load(kEverything), 5);
+  CHECK(spec.output_classes == 5);
+  CHECK(spec.head->classes == 5);
+  CHECK(spec.head->hidden == std::vector<std::int64_t>{512, 256});
+  const AdapterSpec plain = adapter_spec(load("data: d\ntarget_modules: x\n"), 5);
+  CHECK_FALSE(plain.output_classes);
+  CHECK_FALSE(plain.head);
+
+  const Preprocessing weights{.resize = 232, .crop = 224};
+  CHECK(recipe_preprocessing(load("data: d\nhead: []\n"), weights) == weights);
+  CHECK(recipe_preprocessing(load("data: d\nhead: []\nimage_size: 28\n"), weights) == Preprocessing{.resize = 28, .crop = 28});
+  CHECK(recipe_preprocessing(load("data: d\nhead: []\npreprocess: normalise\n"), weights) == Preprocessing{});
+}
+
+TEST_CASE("the help names every key that a recipe has") {
+  const std::string help = "\n" + recipe_help();
+  std::istringstream lines(kEverything);
+  for (std::string line; std::getline(lines, line);) CHECK(help == has("\n  " + line.substr(0, line.find(':')) + " "));
+}

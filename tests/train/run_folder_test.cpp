@@ -1,0 +1,89 @@
+#include "train/run_folder.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "base/file.h"
+#include "data/refusal.h"
+#include "temporary_folder.h"
+
+using namespace lorikeet;
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string read(const fs::path& path) { return read_file(path, 1000); }
+
+}  // namespace
+
+TEST_CASE("a run's folder is claimed and written as the run goes") {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path / "runs" / "a";
+  CHECK_FALSE(is_run_folder(path));
+  RunFolder run(path, /*replace=*/false);
+  CHECK(run.path() == path);
+  CHECK(run.adapter() == path / "adapter");
+  CHECK(fs::is_directory(path));
+  CHECK_FALSE(is_run_folder(path));  // not before it holds something that a second run would destroy
+  run.write_recipe("epochs: 3\n");
+  CHECK(is_run_folder(path));
+  run.add_metrics({{"step", 1}, {"loss", 0.5}});
+  run.add_metrics({{"step", 2}});
+  run.add_log("a line");
+  run.add_log("");
+  // While the run is still open: a crash must not lose them.
+  CHECK(read(path / "recipe.yaml") == "epochs: 3\n");
+  CHECK(read(path / "metrics.jsonl") == "{\"step\":1,\"loss\":0.5}\n{\"step\":2}\n");
+  CHECK(read(path / "log.txt") == "a line\n\n");
+  run.write_summary({{"status", "finished"}});
+  CHECK(Json::parse(read(path / "summary.json"))["status"] == "finished");
+}
+
+TEST_CASE("a second run needs permission, and keeps what is not of a run") {
+  for (const char* part : {"recipe.yaml", "summary.json", "adapter"}) {
+    CAPTURE(part);
+    const TemporaryFolder folder;
+    const fs::path path = folder.path / "run";
+    if (std::string(part) == "adapter") {
+      write_file(path / "adapter/adapter_config.json", "{}");
+    } else {
+      write_file(path / part, "{}");
+    }
+    write_file(path / "metrics.jsonl", "{}\n");
+    write_file(path / "notes.txt", "mine");
+    CHECK(refusal<UsageError>([&] { RunFolder(path, /*replace=*/false); }) ==
+          path.string() + ": got a folder that holds a run already. Name another with run=FOLDER, or replace it with --force.");
+    CHECK(fs::exists(path / part));
+    CHECK(read(path / "metrics.jsonl") == "{}\n");
+
+    const RunFolder run(path, /*replace=*/true);
+    CHECK_FALSE(fs::exists(path / part));
+    CHECK(read(path / "metrics.jsonl").empty());
+    CHECK(read(path / "notes.txt") == "mine");
+  }
+}
+
+TEST_CASE("a run that is discarded takes its folder along, unless something else is in it") {
+  const TemporaryFolder folder;
+  for (const bool has_notes : {false, true}) {
+    const fs::path path = folder.path / "run";
+    if (has_notes) write_file(path / "notes.txt", "mine");
+    RunFolder run(path, /*replace=*/false);
+    run.write_recipe("epochs: 3\n");
+    run.discard();
+    CHECK_FALSE(is_run_folder(path));
+    CHECK(fs::exists(path) == has_notes);
+    CHECK(fs::exists(path / "notes.txt") == has_notes);
+    CHECK_FALSE(fs::exists(path / "log.txt"));
+  }
+}
+
+TEST_CASE("a place that cannot hold a folder is an Error") {
+  const TemporaryFolder folder;
+  write_file(folder.path / "file", "");
+  CHECK(refusal([&] { RunFolder(folder.path / "file", false); }) == has("file: cannot be made: "));
+  CHECK(refusal([&] { RunFolder(folder.path / "file" / "run", false); }) == has("run: cannot be made: "));
+  fs::create_directories(folder.path / "taken" / "log.txt");
+  CHECK(refusal([&] { RunFolder(folder.path / "taken", false); }) == has("log.txt: cannot be written: "));
+}

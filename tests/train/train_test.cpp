@@ -1,0 +1,193 @@
+// A whole run from recipe to folder: EfficientNet-Lite0 with made-up weights, MNIST's format with made-up digits.
+#include "train/train.h"
+
+#include <ATen/Functions.h>
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <set>
+#include <sstream>
+#include <string>
+
+#include "adapters/adapter_folder.h"
+#include "base/file.h"
+#include "data/idx_files.h"
+#include "data/refusal.h"
+#include "io/safetensors.h"
+#include "models/models.h"
+#include "train/small_model.h"
+
+using namespace lorikeet;
+namespace fs = std::filesystem;
+
+namespace {
+
+// Weights and data, made once: they are what takes time.
+struct Material {
+  TemporaryFolder folder;
+  fs::path weights = folder.path / "weights.safetensors";
+  fs::path data = folder.path / "digits";
+
+  Material() {
+    NamedTensors tensors;
+    for (const auto& parameter : find_model("efficientnet_lite0").build().parameters()) {
+      // BatchNorm as it is built; convolutions that keep the size of what they are given.
+      const bool is_one = parameter.shape.size() == 1 && (parameter.name.ends_with("weight") || parameter.name.ends_with("var"));
+      const double fan_in = static_cast<double>(parameter.count() / parameter.shape[0]);
+      tensors.add(parameter.name, is_one                         ? at::ones(parameter.shape)
+                                  : parameter.shape.size() == 1 ? at::zeros(parameter.shape)
+                                                                 : scattered(parameter.shape, 2 / std::sqrt(fan_in), 0));
+    }
+    write_safetensors(weights, tensors);
+    put("train", 24);
+    put("t10k", 9);
+  }
+  // Digit 0 is dark, 1 is brighter, 2 brightest.
+  void put(const std::string& split, std::uint32_t count) const {
+    std::string pixels;
+    std::string labels;
+    for (std::uint32_t i = 0; i < count; ++i) {
+      labels += static_cast<char>(i % 3);
+      for (int p = 0; p < 64; ++p) pixels += static_cast<char>((i % 3) * 90 + (i * 7 + p * 13) % 60);
+    }
+    write_file(data / (split + "-images-idx3-ubyte"), idx({count, 8, 8}, pixels));
+    write_file(data / (split + "-labels-idx1-ubyte"), idx({count}, labels));
+  }
+  Recipe recipe(const std::string& run, const std::vector<std::string>& overrides = {}) const {
+    write_file(folder.path / "r.yaml",
+               "model: efficientnet_lite0\nweights: " + weights.string() + "\ndata: " + data.string() +
+                   "\nimage_size: 32\nr: 2\ntarget_modules: [blocks.6.0.conv_pw]\nmodules_to_save: [classifier]\n"
+                   "replace_output: true\nepochs: 2\nbatch_size: 8\nthreads: 1\nrun: " +
+                   (folder.path / run).string() + "\n");
+    return load_recipe(folder.path / "r.yaml", overrides);
+  }
+};
+
+const Material& material() {
+  static const Material made;
+  return made;
+}
+
+// metrics.jsonl without what a clock measured.
+std::string metrics(const fs::path& run) {
+  std::istringstream lines(read_file(run / "metrics.jsonl", 1 << 20));
+  std::string out;
+  for (std::string line; std::getline(lines, line);) {
+    Json json = Json::parse(line);
+    json.erase("seconds");
+    out += json.dump() + "\n";
+  }
+  return out;
+}
+
+std::set<std::string> names(const fs::path& folder) {
+  std::set<std::string> out;
+  for (const auto& entry : fs::directory_iterator(folder)) out.insert(entry.path().filename().string());
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("a recipe becomes a run's folder, whose recipe repeats the run") {
+  const Recipe recipe = material().recipe("a");
+  std::vector<std::string> log;
+  const TrainSummary summary =
+      train(recipe, {.progress = {}, .log = [&](const std::string& line) { log.push_back(line); }, .download = {}});
+  CHECK_FALSE(summary.interrupted);
+  CHECK(summary.loop.steps == 6);
+  CHECK(summary.test.total == 9);
+  CHECK(summary.trainable_parameters == 2 * (192 + 1152) + 3 * 1280 + 3);
+  CHECK((names(recipe.run) == std::set<std::string>{"recipe.yaml", "metrics.jsonl", "summary.json", "log.txt", "adapter"}));
+
+  const Json written = Json::parse(read_file(recipe.run / "summary.json", 1 << 20));
+  CHECK(written["status"] == "finished");
+  CHECK(written["test"]["total"] == 9);
+  CHECK(written["trainable_parameters"] == summary.trainable_parameters);
+  CHECK(written["adapter_bytes"] == fs::file_size(summary.adapter / "adapter_model.safetensors"));
+  CHECK(written["whole_model_bytes"].get<std::int64_t>() > 4 * written["total_parameters"].get<std::int64_t>());  // buffers too
+  std::string lines;
+  for (const auto& line : log) lines += line + "\n";
+  CHECK(read_file(recipe.run / "log.txt", 1 << 20) == lines);
+  CHECK(log.front() == has("efficientnet_lite0 (weights.safetensors): 6,531 of "));
+  CHECK(log.back() == has("test accuracy "));
+
+  const AdapterFolder adapter = read_adapter_folder(summary.adapter);
+  CHECK(adapter.tensors.size() == 4);
+  CHECK((adapter.metadata->classes == std::vector<std::string>{"0", "1", "2"}));
+  CHECK(adapter.metadata->preprocessing.crop == 32);
+  CHECK(adapter.metadata->training["test"]["correct"] == summary.test.correct);
+
+  Recipe again = load_recipe(recipe.run / "recipe.yaml", {"run=" + (material().folder.path / "again").string()});
+  const TrainSummary repeated = train(again, {});
+  CHECK(metrics(again.run) == metrics(recipe.run));
+  CHECK(read_file(again.run / "recipe.yaml", 1 << 20) == read_file(recipe.run / "recipe.yaml", 1 << 20));
+  CHECK(read_file(repeated.adapter / "adapter_model.safetensors", 1 << 24) ==
+        read_file(summary.adapter / "adapter_model.safetensors", 1 << 24));
+
+  CHECK(refusal<UsageError>([&] { train(recipe, {}); }) == has("got a folder that holds a run already."));
+  CHECK(metrics(again.run) == metrics(recipe.run));
+
+  // Going on from an adapter begins where it ended.
+  const TrainSummary further =
+      train(material().recipe("further", {"start_from=" + recipe.run.string(), "learning_rate=0", "max_steps=1"}), {});
+  CHECK(further.test.loss == doctest::Approx(summary.test.loss));
+}
+
+TEST_CASE("limits are kept, and images held out for validation are not trained on") {
+  for (const auto& [limit, images] : {std::pair("train_limit=10", 10), {"train_limit=100", 24 - 6}}) {
+    const Recipe recipe = material().recipe(limit, {"epochs=1", limit, "validation=6", "test_limit=4"});
+    const TrainSummary summary = train(recipe, {});
+    CHECK(summary.loop.images == images);
+    CHECK(summary.loop.validation.total == 6);
+    CHECK(summary.test.total == 4);
+  }
+}
+
+TEST_CASE("an interrupted run is saved as far as it came") {
+  const Recipe recipe = material().recipe("interrupted");
+  const TrainSummary summary =
+      train(recipe, {.progress = [](const TrainProgress& now) { return now.done < 16; }, .log = {}, .download = {}});
+  CHECK(summary.interrupted);
+  CHECK(summary.loop.steps == 2);
+  CHECK(summary.test.total == 0);
+  const Json written = Json::parse(read_file(recipe.run / "summary.json", 1 << 20));
+  CHECK(written["status"] == "interrupted");
+  CHECK_FALSE(written.contains("test"));
+  CHECK(read_adapter_folder(summary.adapter).tensors.size() == 4);
+
+  const Recipe testing = material().recipe("interrupted2", {"epochs=1"});
+  const TrainSummary late =
+      train(testing, {.progress = [](const TrainProgress& now) { return now.phase != "test"; }, .log = {}, .download = {}});
+  CHECK(late.interrupted);
+  CHECK(late.test.total == 0);
+}
+
+TEST_CASE("a recipe that does not fit its model or data leaves nothing behind") {
+  const auto refused = [](const std::string& override) {
+    const Recipe recipe = material().recipe("refused", {override});
+    const std::string message = refusal<UsageError>([&] { train(recipe, {}); });
+    CHECK_FALSE(fs::exists(recipe.run));
+    return message;
+  };
+  CHECK(refused("replace_output=false") == has("data: got 3 classes in "));
+  CHECK(refused("replace_output=false") == has("Set replace_output: true with modules_to_save: [classifier], or a head."));
+  CHECK(refused("modules_to_save=[]") == has("modules_to_save: got no 'classifier'"));
+  CHECK(refused("target_modules=[blocks.9.0.conv_pw]") == has("blocks.9.0.conv_pw"));
+  CHECK(refused("validation=24") == has("validation: got 24, expected fewer than the 24 training images."));
+  CHECK(refused("early_stop=2") == has("early_stop: got 2 without validation images"));
+  CHECK(refused("start_from=nowhere") == has("start_from: got 'nowhere', expected the folder of an adapter."));
+  CHECK(refused("data=no/such") == has("data: got 'no/such', which is no folder"));
+  CHECK(refused("model=efficientnet_lite1") == has("efficientnet_lite0"));
+}
+
+TEST_CASE("a run that fails before its first adapter is removed, later it keeps what there is") {
+  write_file(material().folder.path / "photos/train/a/1.png", "no image");
+  const Recipe recipe = material().recipe("damaged", {"data=" + (material().folder.path / "photos").string()});
+  CHECK(refusal([&] { train(recipe, {}); }) == has("photos/train/a/1.png: "));
+  CHECK_FALSE(fs::exists(recipe.run));
+
+  const Recipe late = material().recipe("late");
+  const auto fails = [](const TrainProgress& now) { return now.epoch < 2 ? true : throw Error("out of paper"); };
+  CHECK(refusal([&] { train(late, {.progress = fails, .log = {}, .download = {}}); }) == "out of paper");
+  CHECK(read_adapter_folder(late.run / "adapter").tensors.size() == 4);
+}
