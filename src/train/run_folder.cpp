@@ -1,8 +1,10 @@
 #include "train/run_folder.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -18,13 +20,25 @@ constexpr const char* kSummary = "summary.json";
 constexpr const char* kLog = "log.txt";
 constexpr std::array<const char*, 5> kParts{kRecipe, kMetrics, kSummary, kLog, "adapter"};
 
+// Removes what a run wrote, with the unfinished files and folders (".adapter.Ab3dEf") that one leaves which was killed.
+void remove_run(const fs::path& path) {
+  std::vector<fs::path> found;
+  std::error_code ignored;
+  for (fs::directory_iterator it(path, ignored), end; !ignored && it != end; it.increment(ignored)) found.push_back(it->path());
+  for (const auto& entry : found) {
+    const std::string name = entry.filename().string();
+    const bool part = std::any_of(kParts.begin(), kParts.end(), [&](const char* p) { return name == p || name.starts_with(cat(".", p, ".")); });
+    if (part) fs::remove_all(entry, ignored);
+  }
+}
+
 // The folder, empty of any run. A step of its own, so that the files are opened after it.
 fs::path claim(fs::path path, bool replace) {
   if (is_run_folder(path)) {
     if (!replace) {
       fail_usage(path.string(), ": got a folder that holds a run already. Name another with run=FOLDER, or replace it with --force.");
     }
-    for (const char* part : kParts) fs::remove_all(path / part);
+    remove_run(path);
   }
   std::error_code error;
   fs::create_directories(path, error);
@@ -52,8 +66,8 @@ void RunFolder::append(const File& file, const char* name, std::string line) con
 }
 
 void RunFolder::discard() {
+  remove_run(path_);
   std::error_code ignored;
-  for (const char* part : kParts) fs::remove_all(path_ / part, ignored);
   fs::remove(path_, ignored);
 }
 

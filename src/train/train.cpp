@@ -144,6 +144,9 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
           "; images of ", preprocessing.crop > 0 ? cat(preprocessing.crop, " pixels") : "their own size", "; ", at::get_num_threads(), " threads"));
 
   folder.metadata = AdapterMetadata{base.entry->name, base.weights_name, base.sha256, data.train->classes(), preprocessing, recipe.precision};
+  // Checkpoints have it too, so that what is left of a run that was killed knows its data.
+  Json& training = folder.metadata->training;
+  training = {{"data", recipe.data}, {"images", data.train->size()}, {"seed", recipe.seed}, {"trainable_parameters", out.trainable_parameters}};
   const auto save = [&] {
     folder.tensors = network.adapter_tensors();
     write_adapter_folder(out.adapter, folder);
@@ -169,9 +172,8 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
     if (out.interrupted) out.test = {};
   }
 
-  Json& training = folder.metadata->training;
-  training = {{"data", recipe.data}, {"images", data.train->size()}, {"epochs", out.loop.epochs}, {"steps", out.loop.steps},
-              {"seed", recipe.seed}, {"trainable_parameters", out.trainable_parameters}};
+  training["epochs"] = out.loop.epochs;
+  training["steps"] = out.loop.steps;
   if (out.test.total > 0) training[data.test ? "test" : "validation"] = evaluation_json(out.test);
   save();
   out.adapter_bytes = adapter_file_bytes(out.adapter);

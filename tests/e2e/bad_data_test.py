@@ -1,0 +1,131 @@
+"""Datasets and images that are damaged, absurd or missing: one line that names the file, exit code 1, nothing left behind."""
+import base64
+import gzip
+import struct
+import zlib
+
+from command import CommandTest, main, write_idx
+
+IMAGES, LABELS = "-images-idx3-ubyte", "-labels-idx1-ubyte"
+PIXELS = bytes(range(256)) * 25  # more than eight images of 28 × 28
+JPEG = base64.b64decode("/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABsSFBcUERsXFhceHBsgKEIrKCUlKFE6PTBCYFVlZF9VXVtqeJmBanGQc1tdhbWGkJ6jq62rZ4C8ybqmx5moq6T/wAALC"
+                        "AAIAAgBAREA/8QAFAABAAAAAAAAAAAAAAAAAAAAAf/EABcQAAMBAAAAAAAAAAAAAAAAAAADBTL/2gAIAQEAAD8AICsn/9k=")  # 8 × 8, grey
+
+
+def png(width, height, pixels=b"", damage=0):
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content) ^ damage)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
+
+
+class BadIdx(CommandTest):
+    def mnist(self, name):
+        """A folder of MNIST's four files with eight images each."""
+        folder = self.folder / name
+        folder.mkdir()
+        for part in "train", "t10k":
+            write_idx(folder / (part + IMAGES), (8, 28, 28), PIXELS[:8 * 784])
+            write_idx(folder / (part + LABELS), (8,), range(8))
+        return folder
+
+    def sample(self, folder):
+        return ["data", "sample", folder, "--out", self.folder / "out"]
+
+    def test_good_files_plain_and_gzipped(self):
+        folder = self.mnist("plain")
+        self.assertEqual(len(self.lorikeet(*self.sample(folder)).splitlines()), 8)
+        for path in list(folder.iterdir()):
+            (folder / (path.name + ".gz")).write_bytes(gzip.compress(path.read_bytes()))
+            path.unlink()
+        self.assertEqual(len(self.lorikeet(*self.sample(folder)).splitlines()), 8)
+
+    def test_bad_files(self):
+        images, labels = "t10k" + IMAGES, "t10k" + LABELS
+        cases = []
+
+        def case(name, file, words, content=None, shape=(8, 28, 28), elements=PIXELS[:8 * 784], magic=None, gz=None):
+            path = self.mnist(name) / file
+            path.unlink()
+            if gz:
+                path = path.with_name(path.name + ".gz")
+                path.write_bytes(gz)
+            elif content is not None:
+                path.write_bytes(content)
+            else:
+                write_idx(path, shape, elements, magic)
+            cases.append((self.sample(self.folder / name), [path, *words]))
+
+        whole = (self.mnist("whole") / images).read_bytes()
+        packed = gzip.compress(whole)
+        case("cut", images, ["truncated"], whole[:-1])
+        case("cut in the header", images, ["header"], whole[:9])
+        case("cut in the magic", images, [], whole[:3])
+        case("empty", images, ["IDX"], b"")
+        case("longer", images, ["more bytes", "6272"], whole + b"x")
+        case("gz cut", images, [], gz=packed[:-20])
+        case("gz cut early", images, [], gz=packed[:15])
+        case("gz checksum", images, [], gz=packed[:-8] + bytes([packed[-8] ^ 1]) + packed[-7:])
+        case("gz data", images, [], gz=packed[:40] + bytes([packed[40] ^ 255]) + packed[41:])
+        case("text", images, ["IDX"], b"<html>not found</html>")
+        case("floats", images, ["type 13", "unsigned bytes"], magic=bytes([0, 0, 13, 3]))
+        case("labels for images", images, ["1 dimensions", "expected 3"], shape=(8,), elements=range(8))
+        case("images for labels", labels, ["3 dimensions", "expected 1"])
+        case("counts", labels, ["7 labels", "expected 8"], shape=(7,), elements=range(7))
+        case("label", labels, ["label 8", "0 to 7"], shape=(8,), elements=[8] * 8)
+        case("huge", images, ["GiB"], shape=(2**32 - 1,) * 3, elements=b"")
+        case("announced", images, ["truncated"], shape=(1000, 28, 28), elements=b"1234")
+        case("gz announced", images, ["truncated"], gz=gzip.compress(struct.pack(">4I", 0x803, 1000, 1000, 1000) + bytes(1000)))
+        folder = self.mnist("missing")
+        (folder / labels).unlink()
+        cases.append((self.sample(folder), [folder, f"no {labels}"]))
+        folder = self.mnist("directory")
+        (folder / images).unlink()
+        (folder / images).mkdir()
+        cases.append((self.sample(folder), [folder / images, "not a regular file"]))
+        self.assert_all_refused(1, cases)
+        self.assertFalse((self.folder / "out").exists())
+
+
+class BadImages(CommandTest):
+    def test_predict(self):
+        grey = png(8, 8, bytes(72))
+        good = {"grey.png": grey, "grey.jpg": JPEG, "jpeg.png": JPEG}  # the content decides, not the name
+        bad = {"cut.png": grey[:-20], "cut early.png": grey[:30], "cut.jpg": JPEG[:-8], "cut early.jpg": JPEG[:60], "checksum.png": png(8, 8, bytes(72), damage=1),
+               "few pixels.png": png(8, 8, bytes(40)), "no pixels.png": png(8, 8), "nothing.png": png(0, 8),
+               "text.png": b"A cat.\n", "empty.png": b"", "page.png": b"<html>404", "lies.jpg": b"GIF89a", "zip.png": b"PK\x03\x04",
+               "bomb.png": png(60_000, 60_000, bytes(60_000)), "control.png": b"\x1b[2J\n\xff\xfe"}
+        words = {"bomb.png": ["60000"], "text.png": ["'A cat.", "expected a JPEG or a PNG"], "empty.png": ["an empty file"], "page.png": ["HTML"],
+                 "lies.jpg": ["a GIF"], "control.png": ["\\x1b"]}
+        for name, content in {**good, **bad}.items():
+            (self.folder / name).write_bytes(content)
+        self.lorikeet("predict", "efficientnet_lite0", *(self.folder / name for name in good))
+        out = self.folder / "logits.safetensors"
+        self.assert_all_refused(1, [(["predict", "efficientnet_lite0", self.folder / "grey.png", self.folder / name, "--logits", out],
+                                     [self.folder / name, *words.get(name, [])]) for name in bad])
+        self.assertFalse(out.exists())
+
+    def test_folders(self):
+        layouts = {
+            "empty": ([], ["train/", "<split>/<class>"]),
+            "no classes": (["train/x.png"], ["train", "no folders", "train/<class>"]),
+            "no images": (["train/a/x.txt", "train/b/.hidden.png"], ["train", "no images"]),
+            "no train": (["test/a/x.png"], ["no train split"]),
+            "a new class": (["train/cat/x.png", "train/dog/y.png", "test/cta/x.png"], ["test/cta", "does not know", "Did you mean 'cat'?"]),
+            "bad image": (["train/a/x.png", "train/b/bad.png"], ["train/b/bad.png", "expected a JPEG or a PNG"]),
+        }
+        cases = []
+        for name, (files, words) in layouts.items():
+            root = self.folder / "data" / name
+            root.mkdir(parents=True)
+            for file in files:
+                (root / file).parent.mkdir(parents=True, exist_ok=True)
+                (root / file).write_bytes(b"no image" if "bad" in file else png(8, 8, bytes(72)))
+            cases.append((["train", self.recipe(), f"data={root}", "image_size=32"], [root if name != "a new class" else "test", *words]))
+        for arguments, words in cases:
+            with self.subTest(arguments):
+                self.assert_training_fails(words, *arguments, cwd=self.folder)
+        self.assertEqual([str(p) for p in self.folder.glob("runs/*")], [])
+
+
+if __name__ == "__main__":
+    main()

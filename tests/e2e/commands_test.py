@@ -1,0 +1,190 @@
+"""Help, version, lists, doctor, inspect; and what is wrong in the call itself."""
+import subprocess
+
+from command import BINARY, EFFICIENTNET, HOME, MNIST, CommandTest, environment, main, run
+
+COMMANDS = ["train", "compare", "eval", "predict", "inspect", "models", "models list", "models get", "models path", "data", "data list",
+            "data get", "data path", "data sample", "doctor"]
+
+
+class Commands(CommandTest):
+    def test_help_of_every_command(self):
+        summary = self.lorikeet("--help")
+        for name in COMMANDS:
+            text = self.lorikeet(*name.split(), "--help")
+            self.assertIn(f"Usage: lorikeet {name} ", text)
+            self.assertGreater(len(text.splitlines()), 5, name)
+            self.assertIn(name.split()[0], summary)
+        self.assertRegex(self.lorikeet("train", "--help"), r"\n  lora_alpha +8 +\w")
+
+    def test_version_names_libtorch(self):
+        self.assertRegex(self.lorikeet("--version"), r"\Alorikeet \d+\.\d+\.\d+\nlibtorch 2\.\d+\.\d+\n\Z")
+
+    def test_models(self):
+        found = {entry["name"]: entry for entry in self.json("models", "list")}
+        self.assertEqual(list(found), ["resnet18", "resnet34", "resnet50", "resnet50.v1", "resnet101", "resnet101.v1", "resnet152",
+                                       "resnet152.v1", "efficientnet_lite0"])
+        self.assertTrue(found["efficientnet_lite0"]["here"])
+        self.assertIn("| efficientnet_lite0 ", self.lorikeet("models", "list"))
+        for command in "get", "path":
+            self.assertEqual(self.lorikeet("models", command, "efficientnet_lite0"), f"{EFFICIENTNET}\n")
+
+    def test_data(self):
+        self.assertEqual([(entry["name"], entry["here"]) for entry in self.json("data", "list")][0], ("mnist", True))
+        self.assertIn("| fashion-mnist ", self.lorikeet("data", "list"))
+        for command in "get", "path":
+            self.assertEqual(self.lorikeet("data", command, "mnist"), f"{MNIST}\n")
+
+    def test_paths_of_what_is_not_there(self):
+        for command, name, path in ("models", "resnet18", "weights/resnet18-f37072fd.pth"), ("data", "mnist", "data/mnist"):
+            done = run(command, "path", name, env=environment(LORIKEET_HOME=self.folder))
+            self.assertEqual((done.returncode, done.stdout), (1, f"{self.folder / path}\n"))
+            self.assert_one_line(done.stderr, [f"lorikeet {command} get {name}"])
+
+    def test_doctor(self):
+        text = self.lorikeet("doctor")
+        self.assertNotIn("BAD", text)
+        found = {entry["what"]: entry["found"] for entry in self.json("doctor")}
+        self.assertIn(str(HOME), found["home"])
+        self.assertIn("efficientnet_lite0", found["weights"])
+        self.assertIn("mnist", found["data"])
+        home = self.folder / "file"
+        home.write_text("")
+        bad = run("doctor", env=environment(LORIKEET_HOME=home))
+        self.assertEqual((bad.returncode, bad.stderr), (1, ""))
+        self.assertIn("BAD home", bad.stdout)
+
+    def test_output_that_cannot_be_written(self):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([BINARY, "models", "list"], stdout=full, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 1)
+        self.assert_one_line(done.stderr, ["standard output", "No space left"])
+
+    def test_inspect_needs_no_weights(self):
+        env = environment(LORIKEET_HOME=self.folder)
+        counts = {"resnet18": 11_689_512, "resnet34": 21_797_672, "resnet50": 25_557_032, "resnet101": 44_549_160, "resnet152": 60_192_808,
+                  "efficientnet_lite0": 4_652_008}
+        for name, parameters in counts.items():
+            self.assertEqual(self.json("inspect", name, env=env)["parameters"], parameters)
+        self.assert_empty(self.folder)
+        text = self.lorikeet("inspect", "resnet50", env=env)
+        self.assertIn("25,557,032 parameters, 97.5 MiB", text)
+        self.assertIn("| layer4.2.conv3 ", text)
+
+    def test_inspect_reads_weights_files(self):
+        self.assertEqual(self.json("inspect", EFFICIENTNET)["model"], "efficientnet_lite0")
+
+    def test_article_counts_of_lora(self):
+        for pattern, rank, modules, parameters in ((r".*\.2\.conv3", 4, 4, 19_200), (r".*\.2\.conv3", 8, 4, 38_400),
+                                                   (r".*\.2\.conv[123]", 4, 12, 76_800)):
+            found = self.json("inspect", "resnet50", "--match", pattern, "--rank", rank)["match"]
+            self.assertEqual(found, {"pattern": pattern, "modules": modules, "r": rank, "lora_parameters": parameters})
+        self.assertIn(r"'.*\.2\.conv3' hits 4 modules; LoRA with r=4 there has 19,200 parameters",
+                      self.lorikeet("inspect", "resnet50", "--match", r".*\.2\.conv3", "--rank", 4))
+
+
+# Arguments, and words of the one line that refuses them with exit code 2.
+USAGE = [
+    ([], ["subcommand"]),
+    (["trian"], ["'trian'", "Did you mean 'train'?"]),
+    (["models", "lst"], ["'lst'", "Did you mean 'list'?"]),
+    (["train"], ["recipe"]),
+    (["inspect", "resnet50", "--nonsense"], ["--nonsense"]),
+    (["predict", "efficientnet_lite0"], ["images"]),
+    (["predict", "efficientnet_lite0", "x.png", "--top", "0"], ["--top"]),
+    (["predict", "efficientnet_lite0", "x.png", "--preprocess", "none"], ["--preprocess", "normalise"]),
+    (["inspect", "resnet5"], ["resnet5", "Did you mean 'resnet50'?"]),
+    (["models", "get", "resent18"], ["resent18", "Did you mean 'resnet18'?"]),
+    (["data", "get", "mnits"], ["mnits", "Did you mean 'mnist'?"]),
+    (["data", "sample", "mnist", "--out", "x", "--count", "-1"], ["--count"]),
+    (["eval", "efficientnet_lite0"], ["got no data", "data=mnist"]),
+    (["eval", "efficientnet_lite0", "date=mnist"], ["date=mnist", "expected data="]),
+    (["eval", "efficientnet_lite0", "data=mnist"], ["got 10 classes in mnist", "1000"]),
+    (["compare", "epochs=1"], ["got no recipe"]),
+    # The article's own pattern matches no module; its near misses are what it meant.
+    (["inspect", "resnet50", "--match", ".*.2.conv"], ["'.*.2.conv'", "matches no module", "layer1.2.conv1", "layer1.2.conv3"]),
+    (["inspect", "resnet50", "--match", "layer1.0.con1"], ["layer1.0.con1", "matches no module", "layer1.0.conv1"]),
+    (["inspect", "resnet50", "--match", "("], ["'('"]),
+    (["inspect", "resnet50", "--match", ".*bn1"], ["bn1", "BatchNorm2d", "expected only Conv2d and Linear"]),
+    (["inspect", "resnet50", "--match", "fc", "--rank", "99999999999"], ["--rank", "99999999999"]),
+]
+# Overrides of the recipe, likewise.
+OVERRIDES = [
+    (["epoch=3"], ["epoch", "unknown key", "Did you mean 'epochs'?"]),
+    (["epochs"], ["'epochs'", "key=value"]),
+    (["epochs=-1"], ["epochs", "'-1'", "whole number"]),
+    (["epochs=three"], ["epochs", "'three'", "whole number"]),
+    (["epochs=1.5"], ["epochs", "'1.5'"]),
+    (["learning_rate=nan"], ["learning_rate", "'nan'"]),
+    (["batch_size=0"], ["batch_size", "'0'", "1 to"]),
+    (["lora_dropout=1"], ["lora_dropout", "'1'"]),
+    (["lora_alpha=0"], ["lora_alpha", "got 0"]),
+    (["r=100000"], ["r:", "'100000'"]),
+    (["optimizer=adam"], ["optimizer", "'adam'", "adamw, sgd"]),
+    (["betas=[0.9]"], ["betas", "two numbers"]),
+    (["head=[512, -1]"], ["head", "'-1'"]),
+    (["shuffle=perhaps"], ["shuffle", "true or false"]),
+    (["target_modules={"], ["target_modules", "YAML"]),
+    (["model=efficientnet_lite"], ["efficientnet_lite", "Did you mean 'efficientnet_lite0'?"]),
+    (["data=mnis"], ["mnis", "Did you mean 'mnist'?"]),
+    (["data=no/such"], ["no/such", "no folder"]),
+    (["data="], ["data", "expected the name"]),
+    (["validation=60000"], ["validation", "60000"]),
+    (["early_stop=2"], ["early_stop", "validation"]),
+    (["start_from=nowhere"], ["start_from", "nowhere"]),
+    (["target_modules=blocks.6.0.conv_pwx"], ["blocks.6.0.conv_pwx", "matches no module", "Near misses: blocks.6.0.conv_pw"]),
+    (["target_modules='blocks\\.6\\.0\\.conv_pw'", "exclude_modules=.*"], ["target_modules", "exclude_modules"]),
+    (["modules_to_save=[fc]"], ["modules_to_save", "'fc'", "matches no module"]),
+    (["target_modules=null", "modules_to_save=null", "replace_output=false"], ["something to learn"]),
+    (["replace_output=false"], ["got 10 classes in mnist", "expected 1000", "replace_output"]),
+    (["modules_to_save=[]"], ["modules_to_save", "classifier"]),
+    (["preprocess=normalise"], ["image_size", "preprocess=normalise"]),
+    (["device=cuda"], ["device", "cuda"]),
+]
+# Whole recipes: a file that is wrong is not a wrong call.
+RECIPES = [
+    ("learnign_rate: 1\n", ["learnign_rate", "Did you mean 'learning_rate'?"]),
+    ("epochs: 1\nepochs: 2\n", ["epochs", "twice"]),
+    ("- a\n- b\n", ["a list", "key: value"]),
+    ("a: [1\nb: 2\n", ["line 2", "YAML"]),
+    ("", ["nothing", "key: value"]),
+    ("epochs: &a [*a]\n", ["recipe.yaml"]),
+    ("epochs: !!binary x\n", ["recipe.yaml"]),
+    ("[" * 100_000, ["recipe.yaml"]),
+    ("\0\1\2", ["recipe.yaml"]),
+]
+
+
+class BadCalls(CommandTest):
+    def test_wrong_usage(self):
+        self.assert_all_refused(2, USAGE, cwd=self.folder)
+        self.assert_empty(self.folder)
+
+    def test_wrong_overrides(self):
+        has_cuda = "device=cuda can be used" in self.lorikeet("doctor")
+        cases = [(["train", self.recipe(), *overrides], words) for overrides, words in OVERRIDES if not (has_cuda and "device=cuda" in overrides)]
+        self.assert_all_refused(2, cases, cwd=self.folder)
+        self.assert_empty(self.folder)
+
+    def test_wrong_recipes(self):
+        for text, words in RECIPES:
+            with self.subTest(text[:40]):
+                self.assert_refused(1, words, "train", self.recipe(text), cwd=self.folder)
+                self.assert_empty(self.folder)
+
+    def test_what_is_not_there_or_of_another_kind(self):
+        cases = [(["train", "none.yaml"], ["none.yaml", "No such file"]),
+                 (["train", "."], ["not a regular file"]),
+                 (["inspect", "."], ["adapter_config.json"]),
+                 (["eval", "no/run", "data=mnist"], ["no/run"]),
+                 (["predict", "efficientnet_lite0", "none.png"], ["none.png", "No such file"]),
+                 (["predict", "efficientnet_lite0", "."], ["not a regular file"]),
+                 (["predict", "efficientnet_lite0", "x.png", "--weights", "."], ["not a regular file"]),
+                 (["predict", "efficientnet_lite0", "x.png", "--weights", "none.pth"], ["none.pth", "No such file"]),
+                 (["data", "sample", ".", "--out", "x"], ["train/"])]
+        self.assert_all_refused(1, cases, cwd=self.folder)
+        self.assert_empty(self.folder)
+
+
+if __name__ == "__main__":
+    main()
