@@ -29,7 +29,7 @@ bool is_usage_error(const std::string& fields) {
   return false;
 }
 
-// As PEFT 0.21.0's LoraConfig(r=4, lora_alpha=8, target_modules=…, modules_to_save=["fc"], …).save_pretrained writes it.
+// In the shape that PEFT 0.21.0's LoraConfig.save_pretrained writes, with a value for every field that is read here.
 constexpr const char* kPefts = R"({
   "alora_invocation_tokens": null,
   "alpha_pattern": {"conv3": 3.5, "conv1": 7},
@@ -44,6 +44,7 @@ constexpr const char* kPefts = R"({
   "fan_in_fan_out": false,
   "inference_mode": true,
   "init_lora_weights": "gaussian",
+  "kasa_config": null,
   "layer_replication": null,
   "layers_pattern": "layer1",
   "layers_to_transform": 2,
@@ -51,14 +52,17 @@ constexpr const char* kPefts = R"({
   "lora_alpha": 8,
   "lora_bias": false,
   "lora_dropout": 0.25,
+  "lora_ga_config": null,
   "megatron_config": null,
   "megatron_core": "megatron.core",
   "modules_to_save": ["fc"],
+  "monteclora_config": null,
   "peft_type": "LORA",
   "peft_version": "0.21.0",
   "qalora_group_size": 16,
   "r": 4,
   "rank_pattern": {"z": 2, "a": 3},
+  "revision": null,
   "target_modules": ["conv3", "conv1"],
   "target_parameters": null,
   "task_type": null,
@@ -66,7 +70,8 @@ constexpr const char* kPefts = R"({
   "use_bdlora": null,
   "use_dora": false,
   "use_qalora": false,
-  "use_rslora": true
+  "use_rslora": true,
+  "velora_config": null
 })";
 
 }  // namespace
