@@ -32,15 +32,19 @@ LoraLayer start_lora(const Node& node, const LoraTarget& target, const LoraConfi
   return layer;
 }
 
-at::Tensor lora_forward(const LoraLayer& layer, const Op& op, const at::Tensor& x, bool training) {
+at::Tensor lora_down(const LoraLayer& layer, const Op& op, const at::Tensor& x, bool training) {
   const at::Tensor A = layer.lora_A.to(x.scalar_type());
-  const at::Tensor B = layer.lora_B.to(x.scalar_type());
   const at::Tensor dropped = training && layer.dropout > 0 ? at::dropout(x, layer.dropout, true) : x;
-  if (std::holds_alternative<Linear>(op)) return at::linear(at::linear(dropped, A), B) * layer.scaling;
-  const auto& conv = std::get<Conv2d>(op);
-  const at::Tensor down = conv2d(conv, dropped, A, {}, /*groups=*/1);
+  if (std::holds_alternative<Linear>(op)) return at::linear(dropped, A);
+  return conv2d(std::get<Conv2d>(op), dropped, A, {}, /*groups=*/1);
+}
+
+at::Tensor lora_forward(const LoraLayer& layer, const Op& op, const at::Tensor& x, bool training) {
+  const at::Tensor down = lora_down(layer, op, x, training);
+  const at::Tensor B = layer.lora_B.to(x.scalar_type());
+  if (std::holds_alternative<Linear>(op)) return at::linear(down, B) * layer.scaling;
   const Pair one{1, 1};
-  return at::conv2d(down, B, {}, one, at::IntArrayRef{0, 0}, one, conv.groups) * layer.scaling;
+  return at::conv2d(down, B, {}, one, at::IntArrayRef{0, 0}, one, std::get<Conv2d>(op).groups) * layer.scaling;
 }
 
 at::Tensor lora_delta_weight(const LoraLayer& layer, const Node& node) {

@@ -36,6 +36,9 @@ LoraLayer start_lora(const Node& node, const LoraTarget& target, const LoraConfi
 /// What the layer adds to the node's output for input x. Dropout acts only where `training`.
 at::Tensor lora_forward(const LoraLayer& layer, const Op& op, const at::Tensor& x, bool training);
 
+/// The first half of that, A(dropout x), in x's element type: what the rest of the arithmetic starts from.
+at::Tensor lora_down(const LoraLayer& layer, const Op& op, const at::Tensor& x, bool training);
+
 /// ΔW in the shape of the node's weight. Throws Error for grouped convolutions, whose ΔW is not grouped.
 at::Tensor lora_delta_weight(const LoraLayer& layer, const Node& node);
 

@@ -54,7 +54,7 @@ struct Model::State {
   std::unique_ptr<Executor> executor;  // over loaded.network; made when it is first needed
 
   Executor& run() {
-    if (!executor) executor = make_plain_executor(loaded.network, executor_options(loaded));
+    if (!executor) executor = make_fused_executor(loaded.network, executor_options(loaded));
     return *executor;
   }
 };

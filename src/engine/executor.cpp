@@ -104,4 +104,8 @@ std::unique_ptr<Executor> make_plain_executor(const Network& network, const Exec
   return std::make_unique<PlainExecutor>(network, options);
 }
 
+std::unique_ptr<Executor> make_executor(EngineKind kind, const Network& network, const ExecutorOptions& options) {
+  return kind == EngineKind::kPlain ? make_plain_executor(network, options) : make_fused_executor(network, options);
+}
+
 }  // namespace lorikeet

@@ -1,5 +1,5 @@
-// Runs a plan. The plain executor is ATen operator by operator, with ordinary autograd: slow, simple, and the measure
-// of every faster one.
+// Runs a plan. The plain executor is ATen operator by operator, with ordinary autograd: slow, simple, and the measure of the
+// fused one.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -31,12 +31,17 @@ class Executor {
   at::Tensor predict(const at::Tensor& images);
 };
 
+enum class EngineKind { kFused, kPlain };
+
 struct ExecutorOptions {
   /// Element type of activations and frozen weights: at::kFloat or at::kBFloat16. Adapters, loss and optimiser stay float32.
   at::ScalarType precision = at::kFloat;
 };
 
-/// The network must outlive the executor.
+/// The network must outlive the executor, and what is frozen in it must not change. Not for several threads at once.
 std::unique_ptr<Executor> make_plain_executor(const Network& network, const ExecutorOptions& options);
+/// This one must also outlive the gradients of what it computed.
+std::unique_ptr<Executor> make_fused_executor(const Network& network, const ExecutorOptions& options);
+std::unique_ptr<Executor> make_executor(EngineKind kind, const Network& network, const ExecutorOptions& options);
 
 }  // namespace lorikeet

@@ -303,6 +303,8 @@ const std::vector<Field>& fields() {
 
       choice_field("device", "where it runs", {"cpu", "cuda"}, LORIKEET_MEMBER(device)),
       choice_field("precision", "of activations and frozen weights; what is learned stays float32", {"float32", "bfloat16"}, LORIKEET_MEMBER(precision)),
+      choice_field("engine", "fused, or plain: PyTorch's own operators in its own order, to follow it step by step", {"fused", "plain"},
+                   LORIKEET_MEMBER(engine)),
       whole_field("threads", "of the computation; 0: one for each core", 0, 1024, LORIKEET_MEMBER(threads)),
       number_field("cache_gib", "memory, in GiB, in which the frozen prefix's outputs may be kept for later epochs; 0: none", 0, 1024,
                    LORIKEET_MEMBER(cache_gib)),

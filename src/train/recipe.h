@@ -10,6 +10,7 @@
 
 #include "adapters/adapt.h"
 #include "adapters/lora_config.h"
+#include "engine/executor.h"
 #include "image/preprocessing.h"
 
 namespace lorikeet {
@@ -64,6 +65,7 @@ struct Recipe {
   // The machine.
   std::string device = "cpu";
   std::string precision = "float32";
+  EngineKind engine = EngineKind::kFused;
   std::int64_t threads = 0;
   double cache_gib = 2;
 

@@ -122,7 +122,8 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
 
   if (recipe.threads > 0) at::set_num_threads(static_cast<int>(recipe.threads));
   network.to(at::Device(recipe.device));
-  const auto executor = make_plain_executor(network, {.precision = recipe.precision == "bfloat16" ? at::kBFloat16 : at::kFloat});
+  const ExecutorOptions executor_options{.precision = recipe.precision == "bfloat16" ? at::kBFloat16 : at::kFloat};
+  auto executor = make_executor(recipe.engine, network, executor_options);
 
   RunFolder run(recipe.run, replace);
   const DiscardOnFailure discard{run};
@@ -158,6 +159,8 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
 
   const auto& judged = data.test ? data.test : data.validation;
   if (judged && !out.interrupted) {
+    // By the engine that will run the adapter: a loaded one must come to exactly this accuracy.
+    if (recipe.engine != EngineKind::kFused) executor = make_fused_executor(network, executor_options);
     out.test = evaluate(*executor, judged, preprocessing,
                         {.device = at::Device(recipe.device), .progress = [&](std::int64_t done, std::int64_t total) {
                            out.interrupted = callbacks.progress && !callbacks.progress({.phase = "test",

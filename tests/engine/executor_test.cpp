@@ -19,31 +19,54 @@ std::vector<AdapterSpec> specs() {
   return out;
 }
 
+const EngineKind kKinds[]{EngineKind::kPlain, EngineKind::kFused};
+
+std::vector<std::pair<AdapterSpec, EngineKind>> every_spec_and_kind() {
+  std::vector<std::pair<AdapterSpec, EngineKind>> out;
+  for (const AdapterSpec& spec : specs()) {
+    for (const EngineKind kind : kKinds) out.emplace_back(spec, kind);
+  }
+  return out;
+}
+
+double relative(const at::Tensor& a, const at::Tensor& b) {
+  REQUIRE(a.sizes() == b.sizes());
+  return (a - b).norm().item<double>() / b.norm().item<double>();
+}
+
+// The plain engine takes the kernels that evaluate() takes, in the same layout; the fused one sums in another order.
+bool agrees(EngineKind kind, const at::Tensor& a, const at::Tensor& b) {
+  if (kind == EngineKind::kPlain) return at::equal(a, b);
+  return relative(a, b) < 1e-5;
+}
+
 }  // namespace
 
 TEST_CASE("prefix and rest together are the network, node by node") {
-  for (const AdapterSpec& spec : specs()) {
+  for (const auto& [spec, kind] : every_spec_and_kind()) {
     const Network network = trained_network(spec);
     CAPTURE(network.adapter_tensors().size());
-    const auto executor = make_plain_executor(network, {});
+    CAPTURE(static_cast<int>(kind));
+    const auto executor = make_executor(kind, network, {});
     const Frontier frontier = executor->run_prefix(some_images());
     REQUIRE(frontier.size() == executor->plan().frontier.size());
     for (const at::Tensor& tensor : frontier) CHECK_FALSE(tensor.requires_grad());
     const at::Tensor logits = executor->run_rest(frontier, false);
     const at::Tensor expected = evaluate(network, some_images());
-    CHECK(at::equal(logits, expected));  // the same kernels in the same layout
-    CHECK(at::equal(executor->run_rest(frontier, false), expected));  // a frontier can be used again
-    CHECK(at::equal(executor->predict(some_images()), expected));
+    CHECK(agrees(kind, logits, expected));
+    CHECK(at::equal(executor->run_rest(frontier, false), logits));  // a frontier can be used again
+    CHECK(at::equal(executor->predict(some_images()), logits));
     CHECK_FALSE(executor->predict(some_images()).requires_grad());
   }
 }
 
 TEST_CASE("the gradient reaches exactly what is learned, and is autograd's over the whole network") {
-  for (const AdapterSpec& spec : specs()) {
+  for (const auto& [spec, kind] : every_spec_and_kind()) {
     Network network = trained_network(spec);
+    CAPTURE(static_cast<int>(kind));
     const auto gradients = [&](const at::Tensor& logits) {
       std::vector<at::Tensor> out;
-      at::sin(logits).sum().backward();
+      logits.square().sum().backward();
       for (auto& [name, tensor] : network.trainable()) {
         CAPTURE(name);
         REQUIRE(tensor.grad().defined());
@@ -54,10 +77,10 @@ TEST_CASE("the gradient reaches exactly what is learned, and is autograd's over 
       return out;
     };
     if (network.trainable().empty()) continue;
-    const auto executor = make_plain_executor(network, {});
+    const auto executor = make_executor(kind, network, {});
     const auto own = gradients(executor->run_rest(executor->run_prefix(some_images()), true));
     const auto expected = gradients(evaluate(network, some_images()));
-    for (std::size_t i = 0; i < own.size(); ++i) CHECK(at::allclose(own[i], expected[i], 1e-5, 1e-6));
+    for (std::size_t i = 0; i < own.size(); ++i) CHECK(relative(own[i], expected[i]) < 1e-5);
 
     std::size_t learned = 0;
     for (NodeId id = 0; id < network.graph().nodes().size(); ++id) {
@@ -72,29 +95,32 @@ TEST_CASE("the gradient reaches exactly what is learned, and is autograd's over 
 }
 
 TEST_CASE("an update of what is learned counts from the next step on") {
-  Network network = trained_network(full_spec());
-  const auto executor = make_plain_executor(network, {});
-  const at::Tensor before = executor->predict(some_images());
-  {
-    const at::NoGradGuard no_grad;
-    for (auto& [name, tensor] : network.trainable()) tensor.mul_(1.5);
+  for (const EngineKind kind : kKinds) {
+    Network network = trained_network(full_spec());
+    const auto executor = make_executor(kind, network, {});
+    const at::Tensor before = executor->predict(some_images());
+    {
+      const at::NoGradGuard no_grad;
+      for (auto& [name, tensor] : network.trainable()) tensor.mul_(1.5);
+    }
+    CHECK(agrees(kind, executor->predict(some_images()), evaluate(network, some_images())));
+    CHECK_FALSE(at::allclose(executor->predict(some_images()), before));
   }
-  CHECK(at::equal(executor->predict(some_images()), evaluate(network, some_images())));
-  CHECK_FALSE(at::allclose(executor->predict(some_images()), before));
 }
 
 TEST_CASE("bfloat16 is near float32, with logits and gradients in float32") {
-  for (const AdapterSpec& spec : specs()) {
+  for (const auto& [spec, kind] : every_spec_and_kind()) {
     Network network = trained_network(spec);
+    CAPTURE(static_cast<int>(kind));
     const at::Tensor exact = make_plain_executor(network, {})->predict(some_images());
-    const auto executor = make_plain_executor(network, {at::kBFloat16});
+    const auto executor = make_executor(kind, network, {at::kBFloat16});
     const Frontier frontier = executor->run_prefix(some_images());
     for (const at::Tensor& tensor : frontier) CHECK((tensor.scalar_type() == at::kBFloat16));
     const at::Tensor logits = executor->run_rest(frontier, true);
     CHECK((logits.scalar_type() == at::kFloat));
     const double difference = (logits - exact).norm().item<double>() / exact.norm().item<double>();
     CAPTURE(difference);
-    CHECK(difference < 0.03);  // 8 bits of mantissa, a dozen layers
+    CHECK(difference < 0.05);  // 8 bits of mantissa, a dozen layers
     CHECK(difference > 1e-5);  // it was in bfloat16 indeed
     if (network.trainable().empty()) continue;
     logits.sum().backward();
@@ -111,8 +137,10 @@ TEST_CASE("dropout acts in training only") {
   AdapterSpec spec = spec_for(R"(.*conv.)");
   spec.lora.lora_dropout = 0.5;
   const Network network = trained_network(spec);
-  const auto executor = make_plain_executor(network, {});
-  const Frontier frontier = executor->run_prefix(some_images());
-  CHECK(at::equal(executor->run_rest(frontier, false), evaluate(network, some_images())));
-  CHECK_FALSE(at::allclose(executor->run_rest(frontier, true), executor->run_rest(frontier, true)));
+  for (const EngineKind kind : kKinds) {
+    const auto executor = make_executor(kind, network, {});
+    const Frontier frontier = executor->run_prefix(some_images());
+    CHECK(agrees(kind, executor->run_rest(frontier, false), evaluate(network, some_images())));
+    CHECK_FALSE(at::allclose(executor->run_rest(frontier, true), executor->run_rest(frontier, true)));
+  }
 }

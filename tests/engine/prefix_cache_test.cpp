@@ -74,8 +74,9 @@ TEST_CASE("a cache keeps copies") {
 
 TEST_CASE("steps on the cache are the steps on the images, to the last bit") {
   const Network network = trained_network(full_spec());
-  for (const auto precision : {at::kFloat, at::kBFloat16}) {
-    const auto executor = make_plain_executor(network, {precision});
+  for (const auto& [kind, precision] : {std::pair(EngineKind::kPlain, at::kFloat), std::pair(EngineKind::kPlain, at::kBFloat16),
+                                        std::pair(EngineKind::kFused, at::kFloat), std::pair(EngineKind::kFused, at::kBFloat16)}) {
+    const auto executor = make_executor(kind, network, {precision});
     PrefixCache cache(4);
     const Frontier frontier = executor->run_prefix(some_images());
     cache.store(indices({0, 1, 2, 3}), indices({0, 0, 0, 0}), frontier);

@@ -78,7 +78,7 @@ class Training(unittest.TestCase):
 
     def check(self, base, settings, mean=MEAN, std=STD):
         with tempfile.TemporaryDirectory() as folder:
-            common = ["data=mnist", "image_size=28", f"batch_size={BATCH}", "shuffle=false", "schedule=constant", "test_limit=64", "epochs=1",
+            common = ["data=mnist", "image_size=28", f"batch_size={BATCH}", "shuffle=false", "schedule=constant", "engine=plain", "test_limit=64", "epochs=1",
                       *settings]
             recipe = Path(folder) / "recipe.yaml"
             recipe.write_text("data: mnist\n")

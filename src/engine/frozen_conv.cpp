@@ -1,0 +1,201 @@
+#include "engine/frozen_conv.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+
+#include <utility>
+
+#include "engine/onednn.h"
+#include "graph/shapes.h"
+
+namespace lorikeet {
+namespace {
+
+// Padding on each side, for one image size.
+struct Padding {
+  std::int64_t top, bottom, left, right;
+
+  bool none() const { return top == 0 && bottom == 0 && left == 0 && right == 0; }
+  bool symmetric() const { return top == bottom && left == right; }
+};
+
+Padding padding_for(const Conv2d& conv, std::int64_t height, std::int64_t width) {
+  if (!conv.same_padding) return {conv.padding[0], conv.padding[0], conv.padding[1], conv.padding[1]};
+  const std::int64_t down = same_padding(height, conv.kernel[0], conv.stride[0], conv.dilation[0]);
+  const std::int64_t across = same_padding(width, conv.kernel[1], conv.stride[1], conv.dilation[1]);
+  return {down / 2, down - down / 2, across / 2, across - across / 2};
+}
+
+std::int64_t output_size(std::int64_t size, std::int64_t before, std::int64_t after, std::int64_t kernel, std::int64_t stride, std::int64_t dilation) {
+  return (size + before + after - dilation * (kernel - 1) - 1) / stride + 1;
+}
+
+Pair output_sizes(const Conv2d& conv, const Padding& pad, std::int64_t height, std::int64_t width) {
+  return {output_size(height, pad.top, pad.bottom, conv.kernel[0], conv.stride[0], conv.dilation[0]),
+          output_size(width, pad.left, pad.right, conv.kernel[1], conv.stride[1], conv.dilation[1])};
+}
+
+// (N, C, H, W) in channels-last memory ↔ (N·H·W, C), without a copy.
+at::Tensor pixels_of(const at::Tensor& x) { return x.permute({0, 2, 3, 1}).reshape({-1, x.size(1)}); }
+at::Tensor images_of(const at::Tensor& pixels, std::int64_t images, Pair size) {
+  return pixels.view({images, size[0], size[1], pixels.size(1)}).permute({0, 3, 1, 2});
+}
+
+// (N, C, H, W) in channels-last memory ↔ (N, H·W·C), without a copy.
+at::Tensor rows_of(const at::Tensor& x) { return x.permute({0, 2, 3, 1}).reshape({x.size(0), -1}); }
+at::Tensor rows_to_images(const at::Tensor& rows, std::int64_t channels, Pair size) {
+  return rows.view({rows.size(0), size[0], size[1], channels}).permute({0, 3, 1, 2});
+}
+
+at::Tensor every(const at::Tensor& x, Pair stride) { return x.slice(2, 0, std::nullopt, stride[0]).slice(3, 0, std::nullopt, stride[1]); }
+
+bool strided(const Conv2d& conv) { return conv.stride[0] != 1 || conv.stride[1] != 1; }
+
+// The convolution as one matrix (H·W·in, H'·W'·out) over whole images.
+at::Tensor dense_matrix(const Conv2d& conv, const at::Tensor& weight, const Padding& pad, Pair in, Pair out) {
+  at::Tensor matrix = at::zeros({in[0], in[1], conv.in, out[0], out[1], conv.out}, weight.options());
+  for (std::int64_t i = 0; i < out[0]; ++i) {
+    for (std::int64_t j = 0; j < out[1]; ++j) {
+      for (std::int64_t k = 0; k < conv.kernel[0]; ++k) {
+        for (std::int64_t l = 0; l < conv.kernel[1]; ++l) {
+          const std::int64_t row = i * conv.stride[0] - pad.top + k * conv.dilation[0];
+          const std::int64_t column = j * conv.stride[1] - pad.left + l * conv.dilation[1];
+          if (row < 0 || row >= in[0] || column < 0 || column >= in[1]) continue;
+          matrix.select(0, row).select(0, column).select(1, i).select(1, j).copy_(weight.select(2, k).select(2, l).t());
+        }
+      }
+    }
+  }
+  return matrix.view({in[0] * in[1] * conv.in, out[0] * out[1] * conv.out});
+}
+
+// What turns a gradient into the input's by an ordinary convolution of stride 1: taps flipped, inputs and outputs exchanged.
+at::Tensor flipped_transposed(const Conv2d& conv, const at::Tensor& weight) {
+  return weight.view({conv.groups, conv.out / conv.groups, conv.in / conv.groups, conv.kernel[0], conv.kernel[1]})
+      .transpose(1, 2)
+      .reshape({conv.in, conv.out / conv.groups, conv.kernel[0], conv.kernel[1]})
+      .flip({2, 3});
+}
+
+}  // namespace
+
+// Everything for one image size.
+class FrozenConv::Prepared {
+ public:
+  Prepared(const Conv2d& conv, const at::Tensor& weight, const at::Tensor& x)
+      : conv_(conv), weight_(weight), in_{x.size(2), x.size(3)}, pad_(padding_for(conv, in_[0], in_[1])), out_(output_sizes(conv, pad_, in_[0], in_[1])),
+        way_(way_for(conv, weight, in_[0], in_[1])) {
+    switch (way_) {
+      case Way::kPixels: matrix_ = weight.view({conv.out, conv.in}); break;
+      case Way::kDense: matrix_ = dense_matrix(conv, weight, pad_, in_, out_); break;
+      case Way::kPacked: forward_ = PackedConv(weight, geometry(), padded(x).sizes()); break;
+      case Way::kPlain: break;
+    }
+  }
+
+  bool fits(const at::Tensor& x) const { return x.size(2) == in_[0] && x.size(3) == in_[1]; }
+
+  at::Tensor forward(const at::Tensor& x) const {
+    switch (way_) {
+      case Way::kPixels: return images_of(at::mm(pixels_of(strided(conv_) ? every(x, conv_.stride) : x), matrix_.t()), x.size(0), out_);
+      case Way::kDense: return rows_to_images(at::mm(rows_of(x), matrix_), conv_.out, out_);
+      case Way::kPacked: return forward_(padded(x));
+      case Way::kPlain: break;
+    }
+    const ConvGeometry g = geometry();
+    return at::conv2d(padded(x), weight_, {}, g.stride, g.padding, g.dilation, g.groups).contiguous(at::MemoryFormat::ChannelsLast);
+  }
+
+  at::Tensor input_gradient(const at::Tensor& grad) {
+    switch (way_) {
+      case Way::kPixels: {
+        const at::Tensor small = images_of(at::mm(pixels_of(grad), matrix_), grad.size(0), out_);
+        if (!strided(conv_)) return small;
+        at::Tensor full = at::empty({grad.size(0), conv_.in, in_[0], in_[1]}, grad.options().memory_format(at::MemoryFormat::ChannelsLast)).zero_();
+        every(full, conv_.stride).copy_(small);
+        return full;
+      }
+      case Way::kDense: return rows_to_images(at::mm(rows_of(grad), matrix_.t()), conv_.in, in_);
+      case Way::kPacked:
+      case Way::kPlain: break;
+    }
+    return cropped(way_ == Way::kPacked && flips() ? packed_backward(grad) : plain_backward(grad));
+  }
+
+ private:
+  // The convolution of an image that was padded beforehand where the two sides differ.
+  ConvGeometry geometry() const {
+    const Pair padding = pad_.symmetric() ? Pair{pad_.top, pad_.left} : Pair{0, 0};
+    return {conv_.stride, padding, conv_.dilation, conv_.groups};
+  }
+
+  at::Tensor padded(const at::Tensor& x) const {
+    if (pad_.symmetric()) return x;
+    return at::constant_pad_nd(x, {pad_.left, pad_.right, pad_.top, pad_.bottom}).contiguous(at::MemoryFormat::ChannelsLast);
+  }
+
+  at::Tensor cropped(const at::Tensor& grad) const {
+    if (pad_.symmetric()) return grad;
+    return grad.slice(2, pad_.top, pad_.top + in_[0]).slice(3, pad_.left, pad_.left + in_[1]).contiguous(at::MemoryFormat::ChannelsLast);
+  }
+
+  // What a full convolution with the flipped weights needs on each side.
+  Pair backward_padding() const {
+    const ConvGeometry g = geometry();
+    return {conv_.dilation[0] * (conv_.kernel[0] - 1) - g.padding[0], conv_.dilation[1] * (conv_.kernel[1] - 1) - g.padding[1]};
+  }
+  bool flips() const { return !strided(conv_) && backward_padding()[0] >= 0 && backward_padding()[1] >= 0; }
+
+  at::Tensor packed_backward(const at::Tensor& grad) {
+    if (!backward_) {
+      backward_ = PackedConv(flipped_transposed(conv_, weight_), {{1, 1}, backward_padding(), conv_.dilation, conv_.groups}, grad.sizes());
+    }
+    return backward_(grad);
+  }
+
+  at::Tensor plain_backward(const at::Tensor& grad) const {
+    const ConvGeometry g = geometry();
+    const Pair size = pad_.symmetric() ? in_ : Pair{in_[0] + pad_.top + pad_.bottom, in_[1] + pad_.left + pad_.right};
+    // Only the shape of the input matters.
+    const at::Tensor input = at::empty({grad.size(0), conv_.in, size[0], size[1]}, grad.options().memory_format(at::MemoryFormat::ChannelsLast));
+    return std::get<0>(at::convolution_backward(grad, input, weight_, at::OptionalIntArrayRef(), g.stride, g.padding, g.dilation,
+                                                /*transposed=*/false, at::IntArrayRef{0, 0}, g.groups, {true, false, false}))
+        .contiguous(at::MemoryFormat::ChannelsLast);
+  }
+
+  Conv2d conv_;
+  at::Tensor weight_;
+  Pair in_;
+  Padding pad_;
+  Pair out_;
+  Way way_;
+  at::Tensor matrix_;  // kPixels: (out, in); kDense: (H·W·in, H'·W'·out)
+  PackedConv forward_;
+  PackedConv backward_;
+};
+
+FrozenConv::FrozenConv(const Conv2d& conv, at::Tensor weight) : conv_(conv), weight_(weight.contiguous(at::MemoryFormat::ChannelsLast)) {
+  if (conv.kernel == Pair{1, 1}) weight_ = weight.contiguous();
+}
+FrozenConv::~FrozenConv() = default;
+FrozenConv::FrozenConv(FrozenConv&&) noexcept = default;
+
+FrozenConv::Way FrozenConv::way_for(const Conv2d& conv, const at::Tensor& weight, std::int64_t height, std::int64_t width) {
+  const Padding pad = padding_for(conv, height, width);
+  const std::int64_t taps = conv.kernel[0] * conv.kernel[1];
+  if (conv.groups == 1 && taps == 1 && pad.none()) return Way::kPixels;
+  const Pair out = output_sizes(conv, pad, height, width);
+  // Half of the taps or more see padding, and the matrix is at most twice the weights.
+  const bool few = 2 * height * width <= taps && height * width * out[0] * out[1] <= 2 * taps;
+  if (conv.groups == 1 && few) return Way::kDense;
+  return can_pack(weight) ? Way::kPacked : Way::kPlain;
+}
+
+at::Tensor FrozenConv::forward(const at::Tensor& x) {
+  if (!prepared_ || !prepared_->fits(x)) prepared_ = std::make_unique<Prepared>(conv_, weight_, x);
+  return prepared_->forward(x);
+}
+
+at::Tensor FrozenConv::input_gradient(const at::Tensor& grad) { return prepared_->input_gradient(grad); }
+
+}  // namespace lorikeet

@@ -1,0 +1,44 @@
+// A convolution whose weights do not change: forward, and the gradient to its input. What can be known from the weights and
+// the image's size is prepared once: the kernel that suits them, its packed weights, and those of the gradient.
+// Not for several threads at once.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+
+#include "graph/graph.h"
+
+namespace lorikeet {
+
+class FrozenConv {
+ public:
+  /// weight (out, in / groups, kh, kw), of the element type in which it shall run.
+  FrozenConv(const Conv2d& conv, at::Tensor weight);
+  ~FrozenConv();
+  FrozenConv(FrozenConv&&) noexcept;
+
+  /// x (N, in, H, W), channels-last → (N, out, H', W'), channels-last; a new tensor. Without bias.
+  at::Tensor forward(const at::Tensor& x);
+  /// The gradient to an input of the last forward()'s height and width. grad (N, out, H', W') → (N, in, H, W), both channels-last.
+  at::Tensor input_gradient(const at::Tensor& grad);
+
+  /// The ways to run one, the plainest last; public for the tests.
+  enum class Way {
+    kPixels,  // 1×1: one GEMM over the pixels
+    kDense,   // so few pixels that most taps see padding: one GEMM over whole images
+    kPacked,  // oneDNN with packed weights; the gradient of stride 1 is a convolution with flipped, transposed ones
+    kPlain,   // ATen's
+  };
+  /// How images of this size run.
+  static Way way_for(const Conv2d& conv, const at::Tensor& weight, std::int64_t height, std::int64_t width);
+
+ private:
+  class Prepared;
+
+  Conv2d conv_;
+  at::Tensor weight_;
+  std::unique_ptr<Prepared> prepared_;  // for the last size
+};
+
+}  // namespace lorikeet

@@ -1,0 +1,96 @@
+#include "engine/fusion.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace lorikeet {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+std::optional<Clamp> clamp_of(const Op& op) {
+  if (std::holds_alternative<Relu>(op)) return Clamp{0, kInfinity};
+  if (std::holds_alternative<Relu6>(op)) return Clamp{0, 6};
+  return std::nullopt;
+}
+
+// Walks from a convolution towards the output for as long as the way does not branch.
+class Fuser {
+ public:
+  Fuser(const Network& network, const Plan& plan) : network_(network), plan_(plan), nodes_(network.graph().nodes()), readers_(nodes_.size()), taken_(nodes_.size(), false) {
+    for (NodeId id = 0; id < nodes_.size(); ++id) {
+      for (const NodeId input : nodes_[id].inputs) readers_[input].push_back(id);
+    }
+  }
+
+  std::vector<FusedStep> steps() {
+    std::vector<FusedStep> out;
+    for (NodeId id = 1; id < nodes_.size(); ++id) {
+      if (!taken_[id]) out.push_back(step_from(id));
+    }
+    // A residual is computed between a convolution and its sum.
+    std::sort(out.begin(), out.end(), [](const FusedStep& a, const FusedStep& b) { return a.output < b.output; });
+    return out;
+  }
+
+ private:
+  FusedStep step_from(NodeId id) {
+    FusedStep step;
+    step.first = step.output = id;
+    taken_[id] = true;
+    const auto* conv = std::get_if<Conv2d>(&nodes_[id].op);
+    // LoRA on groups has a grouped up-projection of its own; that stays ATen's.
+    if (conv == nullptr || network_.is_retrained(id) || (network_.lora(id) != nullptr && conv->groups != 1)) return step;
+    step.frozen_conv = true;
+    if (const auto next = only_reader(step); next && std::holds_alternative<BatchNorm2d>(nodes_[*next].op)) {
+      step.norm = take(step, *next);
+    }
+    if (const auto next = only_reader(step); next && std::holds_alternative<Add>(nodes_[*next].op)) {
+      const auto& summands = nodes_[*next].inputs;
+      const NodeId other = summands[0] == step.output ? summands[1] : summands[0];
+      step.residual = other;
+      take(step, *next);
+    }
+    if (const auto next = only_reader(step)) {
+      if (const auto clamp = clamp_of(nodes_[*next].op)) {
+        step.clamp = *clamp;
+        take(step, *next);
+      }
+    }
+    return step;
+  }
+
+  // The one node that reads the step's output so far, where it is free, learns nothing and is on the same side of the border.
+  std::optional<NodeId> only_reader(const FusedStep& step) const {
+    const auto& readers = readers_[step.output];
+    if (readers.size() != 1 || taken_[readers[0]] || network_.is_trained(readers[0])) return std::nullopt;
+    const auto in_prefix = [&](NodeId id) { return plan_.segment[id] == Segment::kFrozenPrefix; };
+    return in_prefix(readers[0]) == in_prefix(step.first) ? std::optional(readers[0]) : std::nullopt;
+  }
+
+  NodeId take(FusedStep& step, NodeId id) {
+    taken_[id] = true;
+    step.output = id;
+    return id;
+  }
+
+  const Network& network_;
+  const Plan& plan_;
+  const std::vector<Node>& nodes_;
+  std::vector<std::vector<NodeId>> readers_;
+  std::vector<bool> taken_;
+};
+
+}  // namespace
+
+bool Clamp::active() const { return low > -kInfinity || high < kInfinity; }
+
+std::vector<NodeId> FusedStep::inputs(const Graph& graph) const {
+  std::vector<NodeId> out = graph.node(first).inputs;
+  if (residual) out.push_back(*residual);
+  return out;
+}
+
+std::vector<FusedStep> fuse(const Network& network, const Plan& plan) { return Fuser(network, plan).steps(); }
+
+}  // namespace lorikeet

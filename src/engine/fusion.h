@@ -1,0 +1,42 @@
+// A pass over the graph: which nodes run as one step. A frozen convolution takes up the BatchNorm behind it, the residual
+// sum behind that, and the activation behind that, wherever nothing else reads what lies between.
+#pragma once
+
+#include <limits>
+#include <optional>
+#include <vector>
+
+#include "engine/network.h"
+#include "engine/plan.h"
+
+namespace lorikeet {
+
+/// The bounds of an activation: relu (0, ∞), relu6 (0, 6), none (−∞, ∞).
+struct Clamp {
+  float low = -std::numeric_limits<float>::infinity();
+  float high = std::numeric_limits<float>::infinity();
+
+  bool active() const;
+};
+
+struct FusedStep {
+  /// Where the step's value comes from: the convolution, or the one node of a step that fuses nothing.
+  NodeId first = 0;
+  /// The node whose value it computes.
+  NodeId output = 0;
+  /// Whether `first` is a frozen Conv2d (with or without LoRA), and the fields below say what it takes up.
+  bool frozen_conv = false;
+  std::optional<NodeId> norm;
+  /// The other summand.
+  std::optional<NodeId> residual;
+  Clamp clamp;
+
+  /// The nodes whose values it reads.
+  std::vector<NodeId> inputs(const Graph& graph) const;
+};
+
+/// Every node but the input belongs to one step; steps come in an order in which they can run. No step crosses the border
+/// between frozen prefix and rest, and what is learned inside a step is LoRA on its convolution, nothing else.
+std::vector<FusedStep> fuse(const Network& network, const Plan& plan);
+
+}  // namespace lorikeet

@@ -1,0 +1,40 @@
+#include "engine/onednn.h"
+
+#include <ATen/Context.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/cpu/Utils.h>
+
+#include <utility>
+
+namespace lorikeet {
+namespace {
+
+std::vector<std::int64_t> list(const Pair& pair) { return {pair[0], pair[1]}; }
+
+// Boxed: the C++ signatures differ between versions of libtorch, the schemas do not.
+at::Tensor call(const char* name, std::vector<c10::IValue> arguments) {
+  const auto op = c10::Dispatcher::singleton().findSchemaOrThrow(name, "");
+  torch::jit::Stack stack(std::make_move_iterator(arguments.begin()), std::make_move_iterator(arguments.end()));
+  op.callBoxed(stack);
+  return std::move(stack.at(0)).toTensor();
+}
+
+}  // namespace
+
+bool can_pack(const at::Tensor& weight) {
+  if (!weight.is_cpu() || !at::hasMKLDNN() || !at::globalContext().userEnabledMkldnn()) return false;
+  return weight.scalar_type() == at::kFloat || (weight.scalar_type() == at::kBFloat16 && at::cpu::is_avx512_vnni_supported());
+}
+
+PackedConv::PackedConv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input) : geometry_(geometry) {
+  weight_ = call("mkldnn::_reorder_convolution_weight", {weight.contiguous(at::MemoryFormat::ChannelsLast), list(geometry.padding), list(geometry.stride),
+                                                         list(geometry.dilation), geometry.groups, input.vec()});
+}
+
+at::Tensor PackedConv::operator()(const at::Tensor& x) const {
+  return call("mkldnn::_convolution_pointwise",
+              {x, weight_, c10::IValue(), list(geometry_.padding), list(geometry_.stride), list(geometry_.dilation), geometry_.groups, "none",
+               c10::List<std::optional<at::Scalar>>(), c10::IValue()});
+}
+
+}  // namespace lorikeet

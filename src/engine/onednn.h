@@ -1,0 +1,36 @@
+// oneDNN's convolution with weights packed beforehand, by ATen's operators in the mkldnn namespace, which have no C++ header.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "graph/graph.h"
+
+namespace lorikeet {
+
+struct ConvGeometry {
+  Pair stride;
+  Pair padding;
+  Pair dilation;
+  std::int64_t groups = 1;
+};
+
+/// Whether oneDNN is there, and runs weights of this type and on this device natively.
+bool can_pack(const at::Tensor& weight);
+
+/// A convolution without bias, channels-last. REQUIRES: can_pack(weight).
+class PackedConv {
+ public:
+  PackedConv() = default;
+  /// Packs weight (out, in / groups, kh, kw) for inputs of about this shape, (N, C, H, W).
+  PackedConv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input);
+
+  explicit operator bool() const { return weight_.defined(); }
+  /// REQUIRES: packed.
+  at::Tensor operator()(const at::Tensor& x) const;
+
+ private:
+  at::Tensor weight_;  // opaque
+  ConvGeometry geometry_{};
+};
+
+}  // namespace lorikeet

@@ -1,0 +1,90 @@
+#include "engine/frozen_conv.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <doctest/doctest.h>
+
+#include "graph/reference.h"
+#include "graph/small_graphs.h"
+
+using namespace lorikeet;
+
+namespace {
+
+struct Case {
+  std::string what;
+  Conv2d conv;
+  std::int64_t height;
+  std::int64_t width;
+  FrozenConv::Way way;
+};
+
+using Way = FrozenConv::Way;
+
+const Case kCases[]{
+    {"1×1", {.in = 5, .out = 7}, 6, 3, Way::kPixels},
+    {"1×1 of stride 2 on odd and even sides", {.in = 5, .out = 7, .stride = {2, 2}}, 7, 4, Way::kPixels},
+    {"1×1 of unequal strides", {.in = 5, .out = 7, .stride = {1, 3}}, 4, 7, Way::kPixels},
+    {"3×3 on one pixel", {.in = 5, .out = 7, .kernel = {3, 3}, .padding = {1, 1}}, 1, 1, Way::kDense},
+    {"3×3 on two by two pixels", {.in = 5, .out = 7, .kernel = {3, 3}, .padding = {1, 1}}, 2, 2, Way::kDense},
+    {"3×3 of stride 2 on two by two pixels", {.in = 5, .out = 7, .kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}}, 2, 2, Way::kDense},
+    {"5×5 on two by three pixels", {.in = 4, .out = 2, .kernel = {5, 5}, .padding = {2, 2}}, 2, 3, Way::kDense},
+    {"dilated 3×3 on two by two pixels", {.in = 5, .out = 7, .kernel = {3, 3}, .padding = {2, 2}, .dilation = {2, 2}}, 2, 2, Way::kDense},
+    {"SAME of stride 2 on two by two pixels", {.in = 3, .out = 4, .kernel = {3, 3}, .stride = {2, 2}, .same_padding = true}, 2, 2, Way::kDense},
+    {"3×3", {.in = 5, .out = 7, .kernel = {3, 3}, .padding = {1, 1}}, 6, 5, Way::kPacked},
+    {"3×3 without padding", {.in = 5, .out = 7, .kernel = {3, 3}}, 6, 5, Way::kPacked},
+    {"3×3 padded by more than it reaches", {.in = 5, .out = 7, .kernel = {3, 3}, .padding = {4, 3}}, 6, 5, Way::kPacked},
+    {"3×3 of stride 2", {.in = 5, .out = 7, .kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}}, 7, 6, Way::kPacked},
+    {"3×5 of unequal everything", {.in = 6, .out = 4, .kernel = {3, 5}, .stride = {1, 1}, .padding = {1, 3}, .dilation = {2, 1}}, 9, 8, Way::kPacked},
+    {"grouped", {.in = 6, .out = 9, .kernel = {3, 3}, .padding = {1, 1}, .groups = 3}, 6, 5, Way::kPacked},
+    {"grouped 1×1", {.in = 6, .out = 9, .groups = 3}, 6, 5, Way::kPacked},
+    {"grouped on one pixel", {.in = 6, .out = 9, .kernel = {3, 3}, .padding = {1, 1}, .groups = 3}, 1, 1, Way::kPacked},
+    {"depthwise", {.in = 8, .out = 8, .kernel = {3, 3}, .padding = {1, 1}, .groups = 8}, 6, 5, Way::kPacked},
+    {"depthwise of stride 2 with uneven SAME", {.in = 8, .out = 8, .kernel = {3, 3}, .stride = {2, 2}, .groups = 8, .same_padding = true}, 6, 8, Way::kPacked},
+    {"5×5 of stride 1 with uneven SAME", {.in = 3, .out = 4, .kernel = {4, 4}, .same_padding = true}, 6, 8, Way::kPacked},
+};
+
+at::Tensor noise(at::IntArrayRef shape, std::uint64_t seed) {
+  at::Generator generator = seeded(seed);
+  return at::empty(shape).normal_(0, 1, generator);
+}
+
+double relative(const at::Tensor& a, const at::Tensor& b) {
+  REQUIRE(a.sizes() == b.sizes());
+  return (a - b).norm().item<double>() / b.norm().item<double>();
+}
+
+}  // namespace
+
+TEST_CASE("a frozen convolution and its gradient are ATen's, however it runs") {
+  for (const Case& c : kCases) {
+    CAPTURE(c.what);
+    const at::Tensor weight = noise({c.conv.out, c.conv.in / c.conv.groups, c.conv.kernel[0], c.conv.kernel[1]}, 1);
+    CHECK(FrozenConv::way_for(c.conv, weight, c.height, c.width) == c.way);
+    FrozenConv conv(c.conv, weight);
+    for (const std::int64_t images : {3, 1}) {  // prepared for one batch size, right for others
+      const at::Tensor x = noise({images, c.conv.in, c.height, c.width}, 2).contiguous(at::MemoryFormat::ChannelsLast).requires_grad_();
+      const at::Tensor expected = conv2d(c.conv, x, weight, {}, c.conv.groups);
+      const at::Tensor grad = noise(expected.sizes(), 3).contiguous(at::MemoryFormat::ChannelsLast);
+      expected.backward(grad);
+
+      const at::Tensor y = conv.forward(x.detach());
+      CHECK(relative(y, expected.detach()) < 1e-5);
+      CHECK(y.is_contiguous(at::MemoryFormat::ChannelsLast));
+      const at::Tensor own = conv.input_gradient(grad);
+      CHECK(relative(own, x.grad()) < 1e-5);
+      CHECK(own.is_contiguous(at::MemoryFormat::ChannelsLast));
+    }
+  }
+}
+
+TEST_CASE("another image size is prepared anew") {
+  const Conv2d conv{.in = 4, .out = 4, .kernel = {3, 3}, .padding = {1, 1}};
+  const at::Tensor weight = noise({4, 4, 3, 3}, 1);
+  FrozenConv frozen(conv, weight);
+  for (const std::int64_t side : {1, 6, 2, 1, 5}) {
+    CAPTURE(side);
+    const at::Tensor x = noise({2, 4, side, side}, 2).contiguous(at::MemoryFormat::ChannelsLast);
+    CHECK(relative(frozen.forward(x), conv2d(conv, x, weight, {}, 1)) < 1e-5);
+  }
+}
