@@ -8,7 +8,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <utility>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -27,13 +26,6 @@ namespace {
                          ? " Free some space or choose another place; nothing was left half written."
                          : "";
   fail(path.string(), ": cannot be written: ", std::strerror(error), ".", hint);
-}
-
-void sync_folder(const fs::path& folder) {
-  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) return;  // some file systems do not open folders; the rename itself has happened
-  ::fsync(descriptor);
-  ::close(descriptor);
 }
 
 fs::path parent_of(const fs::path& path) {
@@ -118,6 +110,18 @@ void AtomicFile::commit() {
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_write(path_, errno);
   temporary_.clear();
   sync_folder(parent_of(path_));
+}
+
+PassingFile::~PassingFile() {
+  std::error_code ignored;
+  fs::remove(path_, ignored);
+}
+
+void sync_folder(const fs::path& folder) {
+  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return;  // some file systems do not open folders; the rename itself has happened
+  ::fsync(descriptor);
+  ::close(descriptor);
 }
 
 void write_file(const fs::path& path, std::string_view content) {

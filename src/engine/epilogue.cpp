@@ -11,6 +11,7 @@ namespace lorikeet {
 namespace {
 
 constexpr std::int64_t kBits = 8;
+constexpr std::int32_t kBitOf[kBits]{1, 2, 4, 8, 16, 32, 64, 128};
 constexpr std::int64_t kGrain = 1 << 15;  // elements a thread should have to be worth waking
 
 // Bits where rows of channels are whole bytes, so that no two threads write to one byte; else a tensor of bool.
@@ -18,7 +19,7 @@ bool packs(const at::Tensor& y) {
   return y.is_cpu() && y.size(1) % kBits == 0 && (y.scalar_type() == at::kFloat || y.scalar_type() == at::kBFloat16);
 }
 
-// One row of channels. The compiler vectorises the sums; the bits are eight compares and shifts.
+// One row of channels, written so that compilers vectorise it.
 template <typename T, bool kResidual, bool kMask>
 void finish_row(T* y, const float* bias, const T* residual, std::int64_t channels, Clamp clamp, std::uint8_t* bits) {
   for (std::int64_t c = 0; c < channels; c += kBits) {
@@ -28,8 +29,10 @@ void finish_row(T* y, const float* bias, const T* residual, std::int64_t channel
       if constexpr (kResidual) values[i] += static_cast<float>(residual[c + i]);
     }
     if constexpr (kMask) {
-      unsigned byte = 0;
-      for (std::int64_t i = 0; i < kBits; ++i) byte |= static_cast<unsigned>(values[i] > clamp.low && values[i] < clamp.high) << i;
+      std::int32_t ones[kBits];
+      for (std::int64_t i = 0; i < kBits; ++i) ones[i] = (values[i] > clamp.low) & (values[i] < clamp.high) ? kBitOf[i] : 0;
+      std::int32_t byte = 0;
+      for (const std::int32_t one : ones) byte |= one;
       bits[c / kBits] = static_cast<std::uint8_t>(byte);
     }
     // Not std::clamp: a NaN must come through, so that a loss that is not finite is seen.
@@ -57,17 +60,30 @@ void finish_rows(const at::Tensor& y, const at::Tensor& bias, const at::Tensor& 
   });
 }
 
-template <typename T>
-void mask_rows(const at::Tensor& grad, const at::Tensor& mask, const at::Tensor& out) {
-  const T* const from = grad.const_data_ptr<T>();
-  T* const to = out.data_ptr<T>();
+// For each byte of a mask eight elements of all ones or zeros, to be ANDed with as many of the gradient.
+template <typename Integer>
+const Integer (&mask_table())[256][kBits] {
+  static const auto* const kTable = [] {
+    static Integer table[256][kBits];
+    for (int byte = 0; byte < 256; ++byte) {
+      for (std::int64_t i = 0; i < kBits; ++i) table[byte][i] = static_cast<Integer>((byte & kBitOf[i]) != 0 ? -1 : 0);
+    }
+    return &table;
+  }();
+  return *kTable;
+}
+
+// `from` and `to` are the elements' bits.
+template <typename Integer>
+void mask_rows(const at::Tensor& from_bits, const at::Tensor& mask, const at::Tensor& to_bits) {
+  const Integer* const from = from_bits.const_data_ptr<Integer>();
+  Integer* const to = to_bits.data_ptr<Integer>();
   const std::uint8_t* const bits = mask.const_data_ptr<std::uint8_t>();
+  const auto& table = mask_table<Integer>();
   at::parallel_for(0, mask.numel(), kGrain / kBits, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t byte = begin; byte < end; ++byte) {
-      for (std::int64_t i = 0; i < kBits; ++i) {
-        const bool passes = ((bits[byte] >> i) & 1) != 0;
-        to[byte * kBits + i] = passes ? from[byte * kBits + i] : T(0);
-      }
+      const Integer* const row = table[bits[byte]];
+      for (std::int64_t i = 0; i < kBits; ++i) to[byte * kBits + i] = static_cast<Integer>(from[byte * kBits + i] & row[i]);
     }
   });
 }
@@ -103,9 +119,9 @@ at::Tensor mask_gradient(const at::Tensor& grad, const at::Tensor& mask) {
   if (mask.scalar_type() == at::kBool) return from * mask;
   const at::Tensor out = at::empty_like(from);
   if (from.scalar_type() == at::kFloat) {
-    mask_rows<float>(from, mask, out);
+    mask_rows<std::int32_t>(from.view(at::kInt), mask, out.view(at::kInt));
   } else {
-    mask_rows<at::BFloat16>(from, mask, out);
+    mask_rows<std::int16_t>(from.view(at::kShort), mask, out.view(at::kShort));
   }
   return out;
 }

@@ -18,7 +18,7 @@ at::MemoryFormat layout_for(at::ScalarType precision) {
 class PlainExecutor final : public Executor {
  public:
   PlainExecutor(const Network& network, const ExecutorOptions& options)
-      : network_(network), plan_(make_plan(network)), precision_(options.precision), layout_(layout_for(options.precision)), frozen_(network.graph().nodes().size()),
+      : network_(network), plan_(options.plan ? *options.plan : make_plan(network)), precision_(options.precision), layout_(layout_for(options.precision)), frozen_(network.graph().nodes().size()),
         uses_(network.graph().nodes().size(), 0) {
     const auto& nodes = network.graph().nodes();
     for (NodeId id = 0; id < nodes.size(); ++id) {

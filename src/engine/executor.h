@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "engine/network.h"
@@ -36,6 +37,8 @@ enum class EngineKind { kFused, kPlain };
 struct ExecutorOptions {
   /// Element type of activations and frozen weights: at::kFloat or at::kBFloat16. Adapters, loss and optimiser stay float32.
   at::ScalarType precision = at::kFloat;
+  /// By default make_plan's.
+  std::optional<Plan> plan = {};
 };
 
 /// The network must outlive the executor, and what is frozen in it must not change. Not for several threads at once.

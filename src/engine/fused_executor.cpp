@@ -94,7 +94,7 @@ struct FrozenFunction : torch::autograd::Function<FrozenFunction> {
 class FusedExecutor final : public Executor {
  public:
   FusedExecutor(const Network& network, const ExecutorOptions& options)
-      : network_(network), plan_(make_plan(network)), precision_(options.precision), steps_(fuse(network, plan_)), frozen_(steps_.size()), single_(network.graph().nodes().size()),
+      : network_(network), plan_(options.plan ? *options.plan : make_plan(network)), precision_(options.precision), steps_(fuse(network, plan_)), frozen_(steps_.size()), single_(network.graph().nodes().size()),
         uses_(network.graph().nodes().size(), 0) {
     const at::NoGradGuard no_grad;
     for (std::size_t i = 0; i < steps_.size(); ++i) {

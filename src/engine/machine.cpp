@@ -8,9 +8,22 @@
 
 namespace lorikeet {
 
+namespace {
+
+// ATen's own question for this has changed its name between the versions of libtorch that are supported.
+bool has_bfloat16() {
+#if defined(__x86_64__) && defined(__GNUC__)
+  return __builtin_cpu_supports("avx512bf16") != 0;
+#else
+  return false;
+#endif
+}
+
+}  // namespace
+
 Machine examine_machine() {
   return {static_cast<int>(std::thread::hardware_concurrency()), at::get_num_threads(), at::get_cpu_capability(), at::hasMKLDNN(),
-          at::hasCUDA()};
+          has_bfloat16(), at::hasCUDA()};
 }
 
 }  // namespace lorikeet

@@ -13,6 +13,8 @@ struct Machine {
   std::string kernels;
   /// Whether oneDNN runs the convolutions.
   bool onednn = false;
+  /// Whether it computes bfloat16 natively; emulated, it is several times slower than float32.
+  bool bfloat16 = false;
   /// Whether device "cuda" can be used.
   bool cuda = false;
 };

@@ -8,35 +8,71 @@
 
 namespace lorikeet {
 
-Plan make_plan(const Network& network) {
-  const auto& nodes = network.graph().nodes();
-  Plan plan;
-  for (NodeId id = 0; id < nodes.size(); ++id) {
-    const auto& inputs = nodes[id].inputs;
-    const bool after_learning =
-        std::any_of(inputs.begin(), inputs.end(), [&](NodeId input) { return plan.segment[input] != Segment::kFrozenPrefix; });
-    plan.segment.push_back(network.is_trained(id) ? Segment::kTrained
-                           : after_learning       ? Segment::kDifferentiable
-                                                  : Segment::kFrozenPrefix);
-  }
-  for (NodeId id = 0; id < nodes.size(); ++id) {
+namespace {
+
+void find_frontier(Plan& plan, const Graph& graph) {
+  plan.frontier.clear();
+  for (NodeId id = 0; id < graph.nodes().size(); ++id) {
     if (plan.segment[id] == Segment::kFrozenPrefix) continue;
-    for (const NodeId input : nodes[id].inputs) {
+    for (const NodeId input : graph.node(id).inputs) {
       const bool known = std::find(plan.frontier.begin(), plan.frontier.end(), input) != plan.frontier.end();
       if (plan.segment[input] == Segment::kFrozenPrefix && !known) plan.frontier.push_back(input);
     }
   }
-  if (plan.frontier.empty()) plan.frontier.push_back(network.graph().output());
-  return plan;
+  if (plan.frontier.empty()) plan.frontier.push_back(graph.output());
 }
 
-std::uint64_t frontier_bytes(const Plan& plan, const Graph& graph, std::int64_t height, std::int64_t width, std::uint64_t element_size) {
-  const auto shapes = infer_shapes(graph, height, width);
+std::uint64_t bytes_of(const Plan& plan, const std::vector<std::vector<std::int64_t>>& shapes, std::uint64_t element_size) {
   std::uint64_t total = 0;
   for (const NodeId id : plan.frontier) {
     total += static_cast<std::uint64_t>(std::accumulate(shapes[id].begin(), shapes[id].end(), std::int64_t{1}, std::multiplies<>())) * element_size;
   }
   return total;
+}
+
+bool is_frozen(Segment segment) { return segment == Segment::kFrozenPrefix || segment == Segment::kFrozenBehindCut; }
+
+}  // namespace
+
+Plan make_plan(const Network& network) {
+  const auto& nodes = network.graph().nodes();
+  Plan plan;
+  for (NodeId id = 0; id < nodes.size(); ++id) {
+    const auto& inputs = nodes[id].inputs;
+    const bool after_learning = std::any_of(inputs.begin(), inputs.end(), [&](NodeId input) { return !is_frozen(plan.segment[input]); });
+    plan.segment.push_back(network.is_trained(id) ? Segment::kTrained
+                           : after_learning       ? Segment::kDifferentiable
+                                                  : Segment::kFrozenPrefix);
+  }
+  find_frontier(plan, network.graph());
+  return plan;
+}
+
+std::uint64_t frontier_bytes(const Plan& plan, const Graph& graph, const ImageCost& image) {
+  return bytes_of(plan, infer_shapes(graph, image.height, image.width), image.element_size);
+}
+
+Plan cut_prefix(const Plan& plan, const Graph& graph, const ImageCost& image, std::uint64_t limit) {
+  const auto shapes = infer_shapes(graph, image.height, image.width);
+  const auto macs = count_macs(graph, image.height, image.width);
+  Plan best = plan;
+  std::int64_t most = 0;
+  std::int64_t saved = 0;
+  for (NodeId last = 1; last < graph.nodes().size(); ++last) {  // the last node of the prefix
+    if (plan.segment[last] != Segment::kFrozenPrefix) continue;
+    saved += macs[last];
+    Plan cut = plan;
+    for (NodeId id = last + 1; id < graph.nodes().size(); ++id) {
+      if (cut.segment[id] == Segment::kFrozenPrefix) cut.segment[id] = Segment::kFrozenBehindCut;
+    }
+    find_frontier(cut, graph);
+    // Of cuts that save as much, the later one: it saves what counts no multiply-adds, as pooling, too.
+    if (saved >= most && saved > 0 && bytes_of(cut, shapes, image.element_size) <= limit) {
+      most = saved;
+      best = std::move(cut);
+    }
+  }
+  return best;
 }
 
 }  // namespace lorikeet

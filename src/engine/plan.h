@@ -2,6 +2,7 @@
 //   1. frozen prefix: nothing before it learns; runs without gradients, and its output can be kept;
 //   2. frozen but differentiable: something before it learns, so the gradient to its input is needed, nothing else;
 //   3. trained: adapted or retrained.
+// The prefix may be cut short where its whole output would be too large to keep; what is frozen behind the cut runs every time.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +12,7 @@
 
 namespace lorikeet {
 
-enum class Segment { kFrozenPrefix, kDifferentiable, kTrained };
+enum class Segment { kFrozenPrefix, kFrozenBehindCut, kDifferentiable, kTrained };
 
 struct Plan {
   /// One for each node.
@@ -22,7 +23,18 @@ struct Plan {
 
 Plan make_plan(const Network& network);
 
-/// Bytes of the frontier's tensors for one image of the given size.
-std::uint64_t frontier_bytes(const Plan& plan, const Graph& graph, std::int64_t height, std::int64_t width, std::uint64_t element_size);
+/// Size of an image, and bytes of an element of what is computed from it.
+struct ImageCost {
+  std::int64_t height = 0;
+  std::int64_t width = 0;
+  std::uint64_t element_size = 4;
+};
+
+/// Bytes of the frontier's tensors for one image.
+std::uint64_t frontier_bytes(const Plan& plan, const Graph& graph, const ImageCost& image);
+
+/// The plan with its prefix cut where its output for one image takes at most `limit` bytes and the most multiply-adds are
+/// saved; the same plan where nothing is saved within the limit.
+Plan cut_prefix(const Plan& plan, const Graph& graph, const ImageCost& image, std::uint64_t limit);
 
 }  // namespace lorikeet

@@ -3,10 +3,12 @@
 #include <ATen/Functions.h>
 #include <ATen/core/grad_mode.h>
 
-namespace lorikeet {
+#include <memory>
+#include <utility>
 
-PrefixCache::PrefixCache(std::int64_t images)
-    : filled_(static_cast<std::size_t>(images), false), missing_(images), labels_(at::zeros({images}, at::kLong)) {}
+#include "base/scratch_memory.h"
+
+namespace lorikeet {
 
 namespace {
 
@@ -17,6 +19,16 @@ at::Tensor images_of(const at::Tensor& rows, bool channels_last) { return channe
 
 }  // namespace
 
+PrefixCache::PrefixCache(std::int64_t images, std::filesystem::path folder)
+    : folder_(std::move(folder)), filled_(static_cast<std::size_t>(images), false), missing_(images), labels_(at::zeros({images}, at::kLong)) {}
+
+at::Tensor PrefixCache::make_rows(at::IntArrayRef shape, const at::Tensor& like) const {
+  if (folder_.empty()) return at::empty(shape, like.options());
+  const auto elements = static_cast<std::uint64_t>(c10::multiply_integers(shape));
+  const auto memory = std::make_shared<ScratchMemory>(folder_, elements * like.element_size());
+  return at::from_blob(memory->data(), shape, [memory](void*) {}, like.options().device(at::kCPU));
+}
+
 void PrefixCache::store(const at::Tensor& indices, const at::Tensor& labels, const Frontier& frontier) {
   const at::NoGradGuard no_grad;
   if (rows_.empty()) {
@@ -24,11 +36,12 @@ void PrefixCache::store(const at::Tensor& indices, const at::Tensor& labels, con
       channels_last_.push_back(tensor.dim() == 4 && !tensor.is_contiguous() && tensor.is_contiguous(at::MemoryFormat::ChannelsLast));
       std::vector<std::int64_t> shape = rows_of(tensor, channels_last_.back()).sizes().vec();
       shape[0] = static_cast<std::int64_t>(filled_.size());
-      rows_.push_back(at::empty(shape, tensor.options()));
+      rows_.push_back(make_rows(shape, tensor));
     }
   }
   for (std::size_t i = 0; i < frontier.size(); ++i) {
-    rows_[i].index_copy_(0, indices.to(frontier[i].device()), rows_of(frontier[i], channels_last_[i]));
+    const at::Tensor rows = rows_of(frontier[i], channels_last_[i]).to(rows_[i].device());
+    rows_[i].index_copy_(0, indices.to(rows.device()), rows);
   }
   labels_.index_copy_(0, indices, labels);
   for (std::int64_t i = 0; i < indices.size(0); ++i) {

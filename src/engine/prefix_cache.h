@@ -1,10 +1,11 @@
-// Keeps the frozen prefix's output for every image of a dataset in memory, so that later epochs start there. Only for
-// a fixed input pipeline; lives as long as one training run, so that it cannot be stale.
+// Keeps the frozen prefix's output for every image of a dataset, in memory or in a file, so that later epochs start there.
+// Only for a fixed input pipeline; lives as long as one training run, so that it cannot be stale.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <vector>
 
 #include "engine/executor.h"
@@ -13,8 +14,8 @@ namespace lorikeet {
 
 class PrefixCache {
  public:
-  /// For `images` images.
-  explicit PrefixCache(std::int64_t images);
+  /// For `images` images; in a nameless file in `folder` where one is given.
+  explicit PrefixCache(std::int64_t images, std::filesystem::path folder = {});
 
   /// Keeps the rows of `frontier`, and the labels, for these images. indices, labels int64 (N,).
   void store(const at::Tensor& indices, const at::Tensor& labels, const Frontier& frontier);
@@ -26,6 +27,9 @@ class PrefixCache {
   const at::Tensor& labels() const { return labels_; }
 
  private:
+  at::Tensor make_rows(at::IntArrayRef shape, const at::Tensor& like) const;
+
+  std::filesystem::path folder_;
   std::vector<bool> filled_;
   std::int64_t missing_;
   std::vector<at::Tensor> rows_;  // each (images, C, H, W), (images, H, W, C) where it came channels-last, or (images, features)

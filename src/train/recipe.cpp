@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "engine/machine.h"
 
 namespace fs = std::filesystem;
 
@@ -302,12 +303,15 @@ const std::vector<Field>& fields() {
       truth_field("shuffle", "a new order each epoch", LORIKEET_MEMBER(shuffle)),
 
       choice_field("device", "where it runs", {"cpu", "cuda"}, LORIKEET_MEMBER(device)),
-      choice_field("precision", "of activations and frozen weights; what is learned stays float32", {"float32", "bfloat16"}, LORIKEET_MEMBER(precision)),
+      choice_field("precision", "of activations and frozen weights; what is learned stays float32; auto: bfloat16 where the processor has it",
+                   {"float32", "bfloat16", "auto"}, LORIKEET_MEMBER(precision)),
       choice_field("engine", "fused, or plain: PyTorch's own operators in its own order, to follow it step by step", {"fused", "plain"},
                    LORIKEET_MEMBER(engine)),
       whole_field("threads", "of the computation; 0: one for each core", 0, 1024, LORIKEET_MEMBER(threads)),
       number_field("cache_gib", "memory, in GiB, in which the frozen prefix's outputs may be kept for later epochs; 0: none", 0, 1024,
                    LORIKEET_MEMBER(cache_gib)),
+      number_field("cache_disk_gib", "where that does not do, a file of so many GiB in the run's folder may, if twice that is free; 0: none", 0, 1024,
+                   LORIKEET_MEMBER(cache_disk_gib)),
       reference_field(),
   };
   return kFields;
@@ -334,6 +338,7 @@ void set(Recipe& recipe, const std::string& key, const YAML::Node& value) {
 void check_recipe(Recipe& r) {
   if (r.data.empty()) fail_usage("data: got nothing, expected the name of a dataset or a folder, e.g. data=mnist.");
   check_lora_config(r.lora, "recipe");
+  if (r.precision == "auto") r.precision = r.device == "cuda" || examine_machine().bfloat16 ? "bfloat16" : "float32";
   if (r.schedule == ScheduleKind::kOneCycle && r.warmup == 0) r.warmup = 0.3;  // OneCycleLR's pct_start
   const auto& saved = r.lora.modules_to_save;
   if (!r.lora.has_targets() && saved.empty() && !r.head) {

@@ -68,6 +68,7 @@ struct Recipe {
   EngineKind engine = EngineKind::kFused;
   std::int64_t threads = 0;
   double cache_gib = 2;
+  double cache_disk_gib = 4;
 
   Reference reference;
   /// The run's folder; not part of the recipe's identity. Empty: the caller's choice.

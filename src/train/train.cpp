@@ -14,6 +14,7 @@
 #include "data/datasets.h"
 #include "data/loader.h"
 #include "engine/loaded_model.h"
+#include "train/caching.h"
 #include "train/run_folder.h"
 
 namespace fs = std::filesystem;
@@ -122,11 +123,14 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
 
   if (recipe.threads > 0) at::set_num_threads(static_cast<int>(recipe.threads));
   network.to(at::Device(recipe.device));
-  const ExecutorOptions executor_options{.precision = recipe.precision == "bfloat16" ? at::kBFloat16 : at::kFloat};
-  auto executor = make_executor(recipe.engine, network, executor_options);
 
   RunFolder run(recipe.run, replace);
   const DiscardOnFailure discard{run};
+  const std::int64_t images = data.train->size() + (data.validation ? data.validation->size() : 0);
+  const ExecutorOptions executor_options{.precision = recipe.precision == "bfloat16" ? at::kBFloat16 : at::kFloat,
+                                         .plan = plan_training(network, recipe, preprocessing, images)};
+  auto executor = make_executor(recipe.engine, network, executor_options);
+
   run.write_recipe(recipe_yaml(recipe));
   TrainSummary out;
   out.adapter = run.adapter();

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "data/idx_files.h"
-#include "data/refusal.h"
+#include "refusal.h"
 #include "image/encode.h"
 #include "io/environment.h"
 #include "lorikeet/error.h"

@@ -8,7 +8,7 @@
 #include "base/sha256.h"
 #include "data/datasets.h"
 #include "data/idx_files.h"
-#include "data/refusal.h"
+#include "refusal.h"
 #include "io/environment.h"
 #include "io/http_server.h"
 

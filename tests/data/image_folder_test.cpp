@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/file.h"
-#include "data/refusal.h"
+#include "refusal.h"
 #include "image/encode.h"
 #include "temporary_folder.h"
 

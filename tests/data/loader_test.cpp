@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "data/made_dataset.h"
-#include "data/refusal.h"
+#include "refusal.h"
 
 using namespace lorikeet;
 

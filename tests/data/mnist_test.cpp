@@ -6,7 +6,7 @@
 #include <string>
 
 #include "data/idx_files.h"
-#include "data/refusal.h"
+#include "refusal.h"
 
 using namespace lorikeet;
 

@@ -105,6 +105,28 @@ class Download(CommandTest):
             self.lorikeet("data", "get", "mnist", env=self.env(mirror.url))
         self.assertEqual([begin for name, begin in mirror.requests if name == self.biggest], [0, half])
 
+    def test_interrupted_training_does_not_look_elsewhere(self):
+        """Ctrl-C while training fetches its data: no other mirror, no package, 130."""
+        half = len(self.files[self.biggest]) // 2
+        home = self.folder / "home/weights"
+        home.mkdir(parents=True)
+        weights = MNIST.parent.parent / "weights"
+        for path in weights.iterdir():
+            (home / path.name).symlink_to(path)
+        with Mirror(self.files, hold_after={self.biggest: half}) as mirror:
+            process = start("train", self.recipe(), f"run={self.folder / 'run'}", env=self.env(mirror.url))
+            part = self.folder / "home/data/mnist" / (self.biggest + ".part")
+            self.addCleanup(lambda: process.poll() is None and process.kill())
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline and not (part.exists() and part.stat().st_size == half):
+                time.sleep(0.02)
+            process.send_signal(signal.SIGINT)
+            stdout, stderr = process.communicate(timeout=30)
+            self.assertEqual((process.returncode, stdout), (130, ""), stderr)
+            self.assertEqual(stderr.splitlines()[-1], "lorikeet: interrupted in a download. What has arrived is kept; the next try goes on from there.")
+            self.assertEqual([name for name, _ in mirror.requests], [self.biggest])
+            self.assertFalse((self.folder / "run").exists())
+
     def test_connection_that_breaks_off(self):
         name = "resnet18-f37072fd.pth"
         with Mirror({name: bytes(200_000)}, hold_after={name: 120_000}) as mirror:

@@ -79,8 +79,25 @@ TEST_CASE("the frozen prefix reaches up to what is learned first, and past it wh
 TEST_CASE("the frontier's size follows from the shapes") {
   const Network network = network_for(case2(4));
   // 28 pixels are 7 in layer1: 64 channels of the one, 256 of the other.
-  CHECK(frontier_bytes(make_plan(network), network.graph(), 28, 28, 4) == (64 + 256) * 7 * 7 * 4);
-  CHECK(frontier_bytes(make_plan(network), network.graph(), 224, 224, 2) == (64 + 256) * 56 * 56 * 2);
+  CHECK(frontier_bytes(make_plan(network), network.graph(), {28, 28, 4}) == (64 + 256) * 7 * 7 * 4);
+  CHECK(frontier_bytes(make_plan(network), network.graph(), {224, 224, 2}) == (64 + 256) * 56 * 56 * 2);
+}
+
+TEST_CASE("the prefix is cut where its output fits and the most is saved") {
+  const Network network = network_for(case2(4));
+  const Plan whole = make_plan(network);
+  const auto cut_at = [&](std::uint64_t limit) {
+    std::vector<std::string> names;
+    for (const NodeId id : cut_prefix(whole, network.graph(), {28, 28, 4}, limit).frontier) names.push_back(network.graph().node(id).name);
+    return names;
+  };
+  using Names = std::vector<std::string>;
+  CHECK((cut_at(62'720) == Names{"layer1.2.relu_1", "layer1.1.relu_2"}));
+  CHECK(cut_at(62'719) == Names{"layer1.1.relu_2"});
+  CHECK(cut_at(256 * 7 * 7 * 4) == Names{"layer1.1.relu_2"});
+  CHECK((cut_at(256 * 7 * 7 * 4 - 1) == Names{"layer1.0.relu_1", "maxpool"}));
+  CHECK(cut_at(64 * 7 * 7 * 4) == Names{"maxpool"});
+  CHECK((cut_at(64 * 7 * 7 * 4 - 1) == Names{"layer1.2.relu_1", "layer1.1.relu_2"}));  // nothing fits: the plan as it was
 }
 
 TEST_CASE("the article's '.*.2.conv' matches nothing under PEFT's rule, and the error says what it may have meant") {

@@ -4,6 +4,8 @@
 #include <ATen/TensorOperators.h>
 #include <doctest/doctest.h>
 
+#include <set>
+
 #include "engine/small_networks.h"
 
 using namespace lorikeet;
@@ -91,6 +93,24 @@ TEST_CASE("the gradient reaches exactly what is learned, and is autograd's over 
       learned += network.lora(id) != nullptr ? 2 : 0;
     }
     CHECK(learned == network.trainable().size());
+  }
+}
+
+TEST_CASE("wherever the prefix is cut, the network stays the same") {
+  for (const EngineKind kind : kKinds) {
+    const Network network = trained_network(spec_for(R"(layer1\.2\.conv3)"));
+    const at::Tensor expected = evaluate(network, some_images());
+    const Plan whole = make_plan(network);
+    std::set<std::vector<NodeId>> frontiers;
+    for (std::uint64_t limit = 0; limit < 5000; limit += 100) {
+      const Plan plan = cut_prefix(whole, network.graph(), {13, 13, 4}, limit);
+      frontiers.insert(plan.frontier);
+      const auto executor = make_executor(kind, network, {.plan = plan});
+      const Frontier frontier = executor->run_prefix(some_images());
+      CHECK(frontier.size() == plan.frontier.size());
+      CHECK(agrees(kind, executor->run_rest(frontier, false), expected));
+    }
+    CHECK(frontiers.size() > 1);
   }
 }
 

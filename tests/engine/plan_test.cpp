@@ -51,5 +51,5 @@ TEST_CASE("a network without an adapter is all prefix") {
   const Network network(small_resnet(), random_weights(small_resnet(), 1));
   const Plan plan = make_plan(network);
   CHECK(plan.frontier == std::vector<NodeId>{network.graph().output()});
-  CHECK(frontier_bytes(plan, network.graph(), 13, 13, 4) == 5 * 4);
+  CHECK(frontier_bytes(plan, network.graph(), {13, 13, 4}) == 5 * 4);
 }

@@ -5,6 +5,8 @@
 #include <doctest/doctest.h>
 
 #include "engine/small_networks.h"
+#include "lorikeet/error.h"
+#include "temporary_folder.h"
 
 using namespace lorikeet;
 
@@ -62,6 +64,17 @@ TEST_CASE("a cache is complete when every image has been stored, however often s
   CHECK_FALSE(cache.complete());
   cache.store(indices({1}), indices({1}), rows(all, indices({1})));
   CHECK(cache.complete());
+}
+
+TEST_CASE("a cache in a file gives what one in memory gives, and leaves nothing behind") {
+  const TemporaryFolder folder;
+  Frontier all{at::arange(24, at::kFloat).reshape({4, 6}), at::arange(48, at::kFloat).reshape({4, 2, 2, 3}).to(at::kBFloat16)};
+  PrefixCache memory(4);
+  PrefixCache file(4, folder.path);
+  for (PrefixCache* cache : {&memory, &file}) cache->store(indices({0, 1, 2, 3}), indices({3, 2, 1, 0}), all);
+  CHECK(std::filesystem::is_empty(folder.path));
+  for (std::size_t i = 0; i < all.size(); ++i) CHECK(at::equal(file.load(indices({3, 1}))[i], memory.load(indices({3, 1}))[i]));
+  CHECK_THROWS_AS(PrefixCache(1, folder.path / "missing").store(indices({0}), indices({0}), {at::ones({1, 3})}), Error);
 }
 
 TEST_CASE("a cache keeps copies") {

@@ -9,6 +9,7 @@
 #include "io/child_process.h"
 #include "io/environment.h"
 #include "lorikeet/error.h"
+#include "refusal.h"
 #include "temporary_folder.h"
 
 using namespace lorikeet;
@@ -36,20 +37,7 @@ struct Machine {
 };
 
 std::string refusal(PackageRegistry registry, const std::string& name, const std::string& version, const fs::path& folder) {
-  try {
-    fetch_package(registry, name, version, folder);
-  } catch (const Error& error) {
-    const std::string message = error.what();
-    CHECK(message.find('\n') == std::string::npos);
-    return message;
-  }
-  return "no error";
-}
-
-bool has(const std::string& text, const std::string& part) {
-  CAPTURE(text);
-  CAPTURE(part);
-  return text.find(part) != std::string::npos;
+  return ::refusal<Error>([&] { fetch_package(registry, name, version, folder); });
 }
 
 }  // namespace
@@ -69,12 +57,12 @@ echo deb > ./a_1.0_all.deb; mkdir partial; ln -s /etc/passwd link)");
   const fs::path wheel = fetch_package(PackageRegistry::kPypi, "a", "1.0", machine.packages);
   CHECK(wheel == machine.packages / "a-1.0-py3-none-any.whl");
   CHECK(read_file(wheel, 10) == "wheel\n");
-  CHECK(has(seen(), "-m\npip\ndownload\n--no-deps\n"));
-  CHECK(has(seen(), "\na==1.0\n"));
+  CHECK(seen() == has("-m\npip\ndownload\n--no-deps\n"));
+  CHECK(seen() == has("\na==1.0\n"));
   CHECK(fetch_package(PackageRegistry::kPypi, "a", "1.0", machine.packages) == wheel);  // again, in its place
 
   CHECK(read_file(fetch_package(PackageRegistry::kNpm, "@s/a", "1.0", machine.packages), 10) == "tgz\n");
-  CHECK(has(seen(), "pack\n@s/a@1.0\n"));
+  CHECK(seen() == has("pack\n@s/a@1.0\n"));
   CHECK(read_file(fetch_package(PackageRegistry::kDebian, "a", "", machine.packages), 10) == "deb\n");
   CHECK(seen() == "download\na\n");
   CHECK(machine.left() == 3);
@@ -86,17 +74,17 @@ TEST_CASE("a client that fails is quoted") {
   CHECK(refusal(PackageRegistry::kPypi, "a", "1.0", machine.packages) ==
         "PyPI package a: python3 failed with status 3: ERROR: no \\x1b[31m such thing. Check the network and the client's settings.");
   machine.client("npm", "echo 'npm error 404 Not found'; echo 'npm error A complete log of this run can be found in: /x'; exit 1");
-  CHECK(has(refusal(PackageRegistry::kNpm, "a", "", machine.packages), "status 1: npm error 404 Not found. "));
+  CHECK(refusal(PackageRegistry::kNpm, "a", "", machine.packages) == has("status 1: npm error 404 Not found. "));
   machine.client("apt-get", "kill -9 $$");
-  CHECK(has(refusal(PackageRegistry::kDebian, "a", "", machine.packages), "status 137: nothing. Run 'apt-get update'"));
+  CHECK(refusal(PackageRegistry::kDebian, "a", "", machine.packages) == has("status 137: nothing. Run 'apt-get update'"));
   CHECK(machine.left() == 0);
 }
 
 TEST_CASE("a client that is missing or gives no file is an Error") {
   const Machine machine;
-  CHECK(has(refusal(PackageRegistry::kNpm, "a", "1", machine.packages), "npm package a: got no npm here"));
+  CHECK(refusal(PackageRegistry::kNpm, "a", "1", machine.packages) == has("npm package a: got no npm here"));
   machine.client("npm", "echo done");
-  CHECK(has(refusal(PackageRegistry::kNpm, "a", "1", machine.packages), "got 0 files from npm, expected 1; its last line: done."));
+  CHECK(refusal(PackageRegistry::kNpm, "a", "1", machine.packages) == has("got 0 files from npm, expected 1; its last line: done."));
   CHECK(machine.left() == 0);
 }
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "data/refusal.h"
+#include "refusal.h"
 #include "train/small_model.h"
 
 using namespace lorikeet;

@@ -10,7 +10,7 @@
 #include <limits>
 #include <vector>
 
-#include "data/refusal.h"
+#include "refusal.h"
 
 using namespace lorikeet;
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "data/refusal.h"
+#include "refusal.h"
 #include "temporary_folder.h"
 #include "train/recipe.h"
 

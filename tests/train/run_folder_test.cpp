@@ -5,7 +5,7 @@
 #include <string>
 
 #include "base/file.h"
-#include "data/refusal.h"
+#include "refusal.h"
 #include "temporary_folder.h"
 
 using namespace lorikeet;

@@ -12,7 +12,7 @@
 #include "adapters/adapter_folder.h"
 #include "base/file.h"
 #include "data/idx_files.h"
-#include "data/refusal.h"
+#include "refusal.h"
 #include "io/safetensors.h"
 #include "models/models.h"
 #include "train/small_model.h"

@@ -1,0 +1,206 @@
+"""The measures of docs/performance.md: Lorikeet and its peers (bench/peer.py) alternately, as ratios. See bench/run."""
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BINARY = ROOT / "build/bin/lorikeet"
+PYTHON = ROOT / "tests/oracle/.venv/bin/python"
+EXPERT_WAYS = ["folded", "compiled", "bf16", "compiled_bf16"]
+WARM_UP = 3  # steps that are not counted
+
+
+def run(*command):
+    """Runs a command; its standard output, its seconds, and the most memory that it took."""
+    start = time.perf_counter()
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    output, errors = process.stdout.read(), process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        sys.exit(f"bench: {' '.join(map(str, command))}: failed: {errors[-2000:]}")
+    return output, time.perf_counter() - start, usage.ru_maxrss * 1024
+
+
+def weights():
+    """ResNet-50's file: as given, of ../shared, or the official one."""
+    if given := os.environ.get("LORIKEET_BENCH_WEIGHTS"):
+        return Path(given)
+    maker = ROOT.parent / "shared/weights/make_weights.py"
+    if maker.exists():
+        folder = ROOT / "build/shared-weights"
+        if not (folder / "resnet50.pth").exists():
+            run(sys.executable, maker, folder)
+        return folder / "resnet50.pth"
+    return Path(run(BINARY, "models", "get", "resnet50")[0].strip().splitlines()[-1])
+
+
+class Bench:
+    def __init__(self, quick):
+        self.quick = quick
+        self.rounds = 1 if quick else 3
+        self.weights = weights()
+        self.expert_way = {}
+        native = "import torch; print(torch.ops.mkldnn._is_mkldnn_bf16_supported())"
+        has_bfloat16 = run(PYTHON, "-c", native)[0].strip() == "True"  # emulated, bfloat16 is many times slower than float32
+        self.expert_ways = EXPERT_WAYS if has_bfloat16 else [way for way in EXPERT_WAYS if not way.endswith("bf16")]
+
+    def steps(self, usual):
+        return max(WARM_UP + 3, usual // 3) if self.quick else usual
+
+    # Ours.
+
+    def ours_train(self, recipe, *overrides):
+        """Seconds of each step and losses, of a run of a recipe."""
+        with tempfile.TemporaryDirectory() as folder:
+            _, seconds, peak = run(BINARY, "train", ROOT / f"recipes/article/{recipe}.yaml", f"weights={self.weights}", f"run={folder}/run", "schedule=constant",
+                                   "learning_rate=1e-3", "shuffle=false", "test_limit=1", *overrides)
+            lines = [json.loads(line) for line in (Path(folder) / "run/metrics.jsonl").read_text().splitlines()]
+            lines = [line for line in lines if "step" in line]
+        ends = [line["seconds"] for line in lines]
+        return {"seconds": [b - a for a, b in zip([0, *ends], ends)], "losses": [line["loss"] for line in lines], "peak_bytes": peak, "wall": seconds}
+
+    def ours_step(self, pixels, batch, steps, *overrides):
+        return self.ours_train("case2", f"image_size={pixels}", f"batch_size={batch}", f"max_steps={steps}", "epochs=1", *overrides)
+
+    def ours_cached(self, recipe, pixels, batch, steps, *overrides):
+        """As many steps of later epochs, which begin behind the frozen prefix; the first epoch's are left out."""
+        images = batch * 8
+        epochs = 1 + max(1, steps // 8)
+        result = self.ours_train(recipe, f"image_size={pixels}", f"batch_size={batch}", f"train_limit={images}", f"epochs={epochs}", *overrides)
+        return {**result, "seconds": result["seconds"][8:], "losses": []}
+
+    # Peers.
+
+    def peer(self, work, way, **options):
+        arguments = [f"--{key}={value}" for key, value in options.items()]
+        output = run(PYTHON, "-W", "ignore", ROOT / "bench/peer.py", work, f"--way={way}", f"--weights={self.weights}", *arguments)[0]
+        return json.loads(output.splitlines()[-1])
+
+    def expert(self, work, better, ways=None, **options):
+        """The expert's fastest way for this work, found in the first round."""
+        key = (work, *sorted(options.items()))
+        if key in self.expert_way:
+            return self.peer(work, self.expert_way[key], **options)
+        results = {way: self.peer(work, way, **options) for way in ways or self.expert_ways}
+        self.expert_way[key] = max(results, key=lambda way: better(results[way]))
+        print(f"  expert: {self.expert_way[key]} of " + ", ".join(f"{way} {better(result):.4g}" for way, result in results.items()), flush=True)
+        return results[self.expert_way[key]]
+
+
+def images_per_second(batch):
+    return lambda result: batch / statistics.median(result["seconds"][WARM_UP:])
+
+
+def step_measure(pixels, batch, steps, *overrides, ways=None):
+    speed = images_per_second(batch)
+
+    def measure(bench):
+        count = bench.steps(steps)
+        work = {"case": "case2", "batch": batch, "pixels": pixels, "steps": count}
+        return (lambda: bench.ours_step(pixels, batch, count, *overrides), lambda: bench.peer("train", "documented", **work),
+                lambda: bench.expert("train", speed, ways, **work), speed)
+    return measure, "img/s"
+
+
+def cached_measure(recipe, pixels, batch, steps):
+    speed = images_per_second(batch)
+
+    def measure(bench):
+        count = bench.steps(steps)
+        work = {"case": recipe, "batch": batch, "pixels": pixels, "steps": min(count, bench.steps(20))}
+        return (lambda: bench.ours_cached(recipe, pixels, batch, count), lambda: bench.peer("train", "documented", **work),
+                lambda: bench.expert("train", speed, **work), speed)
+    return measure, "img/s"
+
+
+def inference_measure():
+    batch, pixels = 16, 224
+    speed = images_per_second(batch)
+
+    def ours(bench, count):
+        # The frozen network alone, as `eval` runs it: Case 4's first epoch has nothing but the prefix in it and a Linear of ten.
+        return bench.ours_train("case4", f"image_size={pixels}", f"batch_size={batch}", f"max_steps={count}", "epochs=1")
+
+    def measure(bench):
+        count = bench.steps(12)
+        work = {"batch": batch, "pixels": pixels, "steps": count}
+        return lambda: ours(bench, count), lambda: bench.peer("infer", "documented", **work), lambda: bench.expert("infer", speed, ["folded", "compiled"], **work), speed
+    return measure, "img/s"
+
+
+def memory_measure():
+    def measure(bench):
+        work = {"case": "case2", "batch": 32, "pixels": 224, "steps": 4}
+        return (lambda: bench.ours_step(224, 32, 4, "cache_gib=0"), lambda: bench.peer("train", "documented", **work), lambda: bench.peer("train", "folded", **work),
+                lambda result: result["peak_bytes"] / 1e9)
+    return measure, "GB"
+
+
+def first_step_measure():
+    def measure(bench):
+        work = {"case": "case2", "batch": 64, "pixels": 28, "steps": 1}
+        return (lambda: {"first_step": bench.ours_step(28, 64, 1)["wall"]}, lambda: bench.peer("train", "documented", **work), lambda: bench.peer("train", "folded", **work),
+                lambda result: result["first_step"])
+    return measure, "s"
+
+
+MEASURES = {
+    "case2_step_28_float32": step_measure(28, 64, 30, "engine=fused", "precision=float32", ways=["folded", "compiled"]),
+    "case2_step_28_cached": cached_measure("case2", 28, 64, 32),
+    "case2_step_224_float32": step_measure(224, 32, 6, ways=["folded", "compiled"]),
+    "case1_later_epochs": cached_measure("case1", 28, 64, 400),
+    "case4_later_epochs": cached_measure("case4", 28, 64, 400),
+    "inference_224_float32": inference_measure(),
+    "peak_memory_224": memory_measure(),
+    "first_step": first_step_measure(),
+}
+SMALLER_IS_BETTER = {"peak_memory_224", "first_step"}
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="bench/run", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="measures: " + ", ".join(MEASURES))
+    parser.add_argument("--quick", action="store_true", help="one round of fewer steps")
+    options = parser.parse_args()
+    for name in options.names:
+        if name not in MEASURES:
+            parser.error(f"{name}: got an unknown measure, expected one of {', '.join(MEASURES)}")
+
+    bench, measures = Bench(options.quick), {}
+    for name in options.names or MEASURES:
+        measure, unit = MEASURES[name]
+        ours, documented, expert, figure = measure(bench)
+        found = {"ours": [], "documented": [], "expert": []}
+        losses = {}
+        print(name, flush=True)
+        for _ in range(bench.rounds):
+            for who, work in (("ours", ours), ("documented", documented), ("expert", expert)):
+                result = work()
+                found[who].append(figure(result))
+                losses[who] = result.get("losses", [])[-3:]
+        value = {who: statistics.median(figures) for who, figures in found.items()}
+        ratio = (lambda a, b: b / a) if name in SMALLER_IS_BETTER else (lambda a, b: a / b)
+        measures[name] = {**value, "ratio_documented": ratio(value["ours"], value["documented"]), "ratio_expert": ratio(value["ours"], value["expert"]), "unit": unit,
+                          "runs": bench.rounds, "spread": {who: [min(figures), max(figures)] for who, figures in found.items()}, "last_losses": losses}
+
+    machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "doctor": json.loads(run(BINARY, "doctor", "--json")[0])}
+    results = ROOT / "bench/results"
+    results.mkdir(exist_ok=True)
+    (results / "latest.json").write_text(json.dumps({"machine": machine, "measures": measures}, indent=2) + "\n")
+
+    print(f"\n{'measure':26} {'ours':>9} {'documented':>11} {'expert':>9}  unit   {'÷ documented':>12} {'÷ expert':>9}  ours, least to most")
+    for name, m in measures.items():
+        print(f"{name:26} {m['ours']:9.4g} {m['documented']:11.4g} {m['expert']:9.4g}  {m['unit']:6} {m['ratio_documented']:11.2f}× {m['ratio_expert']:8.2f}×  "
+              f"{m['spread']['ours'][0]:.4g} to {m['spread']['ours'][1]:.4g}")
+
+
+if __name__ == "__main__":
+    main()

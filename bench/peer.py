@@ -1,0 +1,139 @@
+"""One peer at one piece of work: ResNet-50 adapted by PEFT on PyTorch, or PyTorch's inference. Prints one JSON object.
+
+  documented   as PEFT's and the article's examples have it: float32, training mode, contiguous memory
+  folded       what an expert would do: evaluation mode, BatchNorm folded into the convolutions, channels-last
+  bf16         the same with frozen weights and activations in bfloat16
+  compiled     folded, through torch.compile; compiled_bf16 likewise
+"""
+import argparse
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+START = time.perf_counter()
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/oracle"))
+
+import torch  # noqa: E402
+
+from oracle import idx, torchvision, torchvision_model  # noqa: E402
+
+import peft  # noqa: E402  (after oracle, which makes torchvision importable)
+
+
+class Classifier(torch.nn.Module):
+    """The article's module: PEFT's model, and Linear layers behind it."""
+
+    def __init__(self, model, head):
+        super().__init__()
+        self.model, self.head = model, head
+
+    def forward(self, images):
+        return self.head(self.model(images).float())
+
+
+def fold_batch_norm(model):
+    """BatchNorm into the convolution before it; names stay."""
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+    for module in model.modules():
+        for conv, norm in (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1")):
+            if isinstance(getattr(module, norm, None), torch.nn.BatchNorm2d) and isinstance(getattr(module, conv, None), torch.nn.Conv2d):
+                setattr(module, conv, fuse_conv_bn_eval(getattr(module, conv), getattr(module, norm)))
+                setattr(module, norm, torch.nn.Identity())
+    return model
+
+
+def three_layers():
+    return torch.nn.Sequential(torch.nn.Linear(1000, 512), torch.nn.Linear(512, 256), torch.nn.Linear(256, 10))
+
+
+def adapted(case, way, weights):
+    """The article's case as PEFT makes it, and the parameters that learn."""
+    base = torchvision_model("resnet50", weights)
+    if way != "documented":
+        fold_batch_norm(base)
+        if way.endswith("bf16"):
+            base = base.to(torch.bfloat16)
+        base = base.to(memory_format=torch.channels_last)
+    if case == "case2":
+        config = peft.LoraConfig(r=4, lora_alpha=8, target_modules=r".*\.2\.conv3", modules_to_save=["fc"])
+        model = Classifier(peft.get_peft_model(base, config, autocast_adapter_dtype=True), three_layers())
+    else:
+        base.requires_grad_(False)
+        if case == "case4":
+            base.fc = torch.nn.Linear(2048, 10)
+            model = base
+        else:
+            model = Classifier(base, three_layers())
+    model.train(way == "documented")
+    if way.startswith("compiled"):
+        model = torch.compile(model)
+    return model, [p for p in model.parameters() if p.requires_grad]
+
+
+def batches(size, pixels, count, way):
+    """MNIST's first images in order, over again where they run out."""
+    images, labels = idx("train-images-idx3-ubyte")[:size * count], idx("train-labels-idx1-ubyte")[:size * count].long()
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    for begin in range(0, size * count, size):
+        batch = images[begin:begin + size, None].expand(-1, 3, -1, -1)
+        if pixels != 28:
+            batch = torchvision.transforms.functional.resize(batch, [pixels, pixels], antialias=True)
+        batch = torchvision.transforms.functional.normalize(batch.float() / 255, mean, std)
+        if way != "documented":
+            batch = batch.contiguous(memory_format=torch.channels_last)
+        yield batch.to(torch.bfloat16) if way.endswith("bf16") else batch, labels[begin:begin + size]
+
+
+def train(options):
+    model, learned = adapted(options.case, options.way, options.weights)
+    optimizer = torch.optim.AdamW(learned, lr=1e-3)
+    seconds, losses, first = [], [], None
+    source = batches(options.batch, options.pixels, options.steps, options.way)
+    for _ in range(options.steps):
+        start = time.perf_counter()
+        images, labels = next(source)
+        loss = torch.nn.functional.cross_entropy(model(images).float(), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        seconds.append(time.perf_counter() - start)
+        first = first or time.perf_counter() - START
+    return {"seconds": seconds, "losses": losses, "first_step": first}
+
+
+def infer(options):
+    model = torchvision_model("resnet50", options.weights)
+    if options.way != "documented":
+        model = fold_batch_norm(model).to(memory_format=torch.channels_last)
+        model = model.to(torch.bfloat16) if options.way.endswith("bf16") else model
+        model = torch.compile(model) if options.way.startswith("compiled") else model
+    seconds = []
+    with torch.inference_mode():
+        for images, _ in batches(options.batch, options.pixels, options.steps, options.way):
+            start = time.perf_counter()
+            model(images)
+            seconds.append(time.perf_counter() - start)
+    return {"seconds": seconds, "losses": []}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("work", choices=["train", "infer"])
+    parser.add_argument("--case", default="case2")
+    parser.add_argument("--way", default="documented")
+    parser.add_argument("--weights")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--pixels", type=int, default=28)
+    parser.add_argument("--steps", type=int, default=20)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    result = (train if options.work == "train" else infer)(options)
+    result["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

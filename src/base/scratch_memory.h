@@ -1,0 +1,26 @@
+// Memory backed by a file instead of swap: for what would not fit, or should not crowd out other programs. The file has no
+// name, so that nothing is left of it, however the process ends.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+
+namespace lorikeet {
+
+class ScratchMemory {
+ public:
+  /// Takes the room on the disk of `folder` at once. Throws Error where it is not there, or where `folder` cannot be written.
+  ScratchMemory(const std::filesystem::path& folder, std::uint64_t bytes);
+  ~ScratchMemory();
+  ScratchMemory(const ScratchMemory&) = delete;
+  ScratchMemory& operator=(const ScratchMemory&) = delete;
+
+  std::byte* data() const { return data_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  std::uint64_t bytes_ = 0;
+};
+
+}  // namespace lorikeet

@@ -1,0 +1,31 @@
+#include "train/caching.h"
+
+#include <algorithm>
+#include <filesystem>
+
+namespace fs = std::filesystem;
+
+namespace lorikeet {
+
+CacheRoom cache_room(const Recipe& recipe) {
+  constexpr double kGib = 1ULL << 30;
+  CacheRoom room{recipe.cache_gib * kGib, 0};
+  std::error_code missing;
+  const fs::space_info space = fs::space(recipe.run, missing);
+  if (!missing) room.disk = std::min(recipe.cache_disk_gib * kGib, static_cast<double>(space.available) / 2);
+  return room;
+}
+
+ImageCost image_cost(const Recipe& recipe, const Preprocessing& preprocessing) {
+  return {preprocessing.crop, preprocessing.crop, recipe.precision == "bfloat16" ? std::uint64_t{2} : std::uint64_t{4}};
+}
+
+Plan plan_training(const Network& network, const Recipe& recipe, const Preprocessing& preprocessing, std::int64_t images) {
+  const Plan plan = make_plan(network);
+  if (recipe.epochs < 2 || preprocessing.crop == 0) return plan;
+  const CacheRoom room = cache_room(recipe);
+  const double limit = std::max(room.memory, room.disk) / static_cast<double>(std::max<std::int64_t>(images, 1));
+  return cut_prefix(plan, network.graph(), image_cost(recipe, preprocessing), static_cast<std::uint64_t>(limit));
+}
+
+}  // namespace lorikeet
