@@ -62,8 +62,10 @@ seed: 9223372036854775807
 shuffle: false
 device: cuda
 precision: bfloat16
+engine: plain
 threads: 3
 cache_gib: 0.25
+cache_disk_gib: 0.5
 reference: {title: "T: 1", trainable: 1.2 M, accuracy: 0.97}
 )";
 
@@ -128,7 +130,9 @@ TEST_CASE("every key is read") {
   CHECK(r.device == "cuda");
   CHECK(r.precision == "bfloat16");
   CHECK(r.threads == 3);
+  CHECK(r.engine == EngineKind::kPlain);
   CHECK(r.cache_gib == 0.25);
+  CHECK(r.cache_disk_gib == 0.5);
   CHECK(r.reference.title == "T: 1");
   CHECK(r.reference.trainable == "1.2 M");
   CHECK(r.reference.accuracy == 0.97);
