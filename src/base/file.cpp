@@ -28,11 +28,6 @@ namespace {
   fail(path.string(), ": cannot be written: ", std::strerror(error), ".", hint);
 }
 
-fs::path parent_of(const fs::path& path) {
-  const fs::path parent = path.parent_path();
-  return parent.empty() ? fs::path(".") : parent;
-}
-
 void make_folders(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
@@ -40,6 +35,11 @@ void make_folders(const fs::path& folder) {
 }
 
 }  // namespace
+
+fs::path parent_of(const fs::path& path) {
+  const fs::path parent = path.parent_path();
+  return parent.empty() ? fs::path(".") : parent;
+}
 
 InputFile::InputFile(fs::path path) : path_(std::move(path)) {
   descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);

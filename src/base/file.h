@@ -68,6 +68,9 @@ class PassingFile {
   std::filesystem::path path_;
 };
 
+/// The folder that `path` lies in: "." for a mere name.
+std::filesystem::path parent_of(const std::filesystem::path& path);
+
 /// Makes renames in `folder` last, where its file system can.
 void sync_folder(const std::filesystem::path& folder);
 

@@ -11,32 +11,12 @@
 namespace lorikeet {
 namespace {
 
-// Padding on each side, for one image size.
-struct Padding {
-  std::int64_t top, bottom, left, right;
-
-  bool none() const { return top == 0 && bottom == 0 && left == 0 && right == 0; }
-  bool symmetric() const { return top == bottom && left == right; }
-};
-
-Padding padding_for(const Conv2d& conv, std::int64_t height, std::int64_t width) {
-  if (!conv.same_padding) return {conv.padding[0], conv.padding[0], conv.padding[1], conv.padding[1]};
-  const std::int64_t down = same_padding(height, conv.kernel[0], conv.stride[0], conv.dilation[0]);
-  const std::int64_t across = same_padding(width, conv.kernel[1], conv.stride[1], conv.dilation[1]);
-  return {down / 2, down - down / 2, across / 2, across - across / 2};
-}
-
-std::int64_t output_size(std::int64_t size, std::int64_t before, std::int64_t after, std::int64_t kernel, std::int64_t stride, std::int64_t dilation) {
-  return (size + before + after - dilation * (kernel - 1) - 1) / stride + 1;
-}
-
 Pair output_sizes(const Conv2d& conv, const Padding& pad, std::int64_t height, std::int64_t width) {
-  return {output_size(height, pad.top, pad.bottom, conv.kernel[0], conv.stride[0], conv.dilation[0]),
-          output_size(width, pad.left, pad.right, conv.kernel[1], conv.stride[1], conv.dilation[1])};
+  return {window_count(height + pad.top + pad.bottom, conv.kernel[0], conv.stride[0], conv.dilation[0]),
+          window_count(width + pad.left + pad.right, conv.kernel[1], conv.stride[1], conv.dilation[1])};
 }
 
-// (N, C, H, W) in channels-last memory ↔ (N·H·W, C), without a copy.
-at::Tensor pixels_of(const at::Tensor& x) { return x.permute({0, 2, 3, 1}).reshape({-1, x.size(1)}); }
+// The way back from pixels_of.
 at::Tensor images_of(const at::Tensor& pixels, std::int64_t images, Pair size) {
   return pixels.view({images, size[0], size[1], pixels.size(1)}).permute({0, 3, 1, 2});
 }
@@ -79,11 +59,13 @@ at::Tensor flipped_transposed(const Conv2d& conv, const at::Tensor& weight) {
 
 }  // namespace
 
+at::Tensor pixels_of(const at::Tensor& x) { return x.permute({0, 2, 3, 1}).reshape({-1, x.size(1)}); }
+
 // Everything for one image size.
 class FrozenConv::Prepared {
  public:
   Prepared(const Conv2d& conv, const at::Tensor& weight, const at::Tensor& x)
-      : conv_(conv), weight_(weight), in_{x.size(2), x.size(3)}, pad_(padding_for(conv, in_[0], in_[1])), out_(output_sizes(conv, pad_, in_[0], in_[1])),
+      : conv_(conv), weight_(weight), in_{x.size(2), x.size(3)}, pad_(padding_of(conv, in_[0], in_[1])), out_(output_sizes(conv, pad_, in_[0], in_[1])),
         way_(way_for(conv, weight, in_[0], in_[1])) {
     switch (way_) {
       case Way::kPixels: matrix_ = weight.view({conv.out, conv.in}); break;
@@ -181,7 +163,7 @@ FrozenConv::~FrozenConv() = default;
 FrozenConv::FrozenConv(FrozenConv&&) noexcept = default;
 
 FrozenConv::Way FrozenConv::way_for(const Conv2d& conv, const at::Tensor& weight, std::int64_t height, std::int64_t width) {
-  const Padding pad = padding_for(conv, height, width);
+  const Padding pad = padding_of(conv, height, width);
   const std::int64_t taps = conv.kernel[0] * conv.kernel[1];
   if (conv.groups == 1 && taps == 1 && pad.none()) return Way::kPixels;
   const Pair out = output_sizes(conv, pad, height, width);

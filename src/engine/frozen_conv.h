@@ -11,6 +11,9 @@
 
 namespace lorikeet {
 
+/// (N, C, H, W) in channels-last memory → (N·H·W, C), without a copy.
+at::Tensor pixels_of(const at::Tensor& x);
+
 class FrozenConv {
  public:
   /// weight (out, in / groups, kh, kw), of the element type in which it shall run.

@@ -93,4 +93,10 @@ std::vector<NodeId> FusedStep::inputs(const Graph& graph) const {
 
 std::vector<FusedStep> fuse(const Network& network, const Plan& plan) { return Fuser(network, plan).steps(); }
 
+std::vector<FusedStep> single_steps(const Network& network, const Plan&) {
+  std::vector<FusedStep> out(network.graph().nodes().size() - 1);
+  for (std::size_t i = 0; i < out.size(); ++i) out[i].first = out[i].output = i + 1;
+  return out;
+}
+
 }  // namespace lorikeet

@@ -39,4 +39,7 @@ struct FusedStep {
 /// between frozen prefix and rest, and what is learned inside a step is LoRA on its convolution, nothing else.
 std::vector<FusedStep> fuse(const Network& network, const Plan& plan);
 
+/// Every node but the input as a step of its own.
+std::vector<FusedStep> single_steps(const Network& network, const Plan& plan);
+
 }  // namespace lorikeet

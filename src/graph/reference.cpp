@@ -6,25 +6,15 @@
 #include "graph/shapes.h"
 
 namespace lorikeet {
-namespace {
 
-std::optional<at::Tensor> optional_tensor(const at::Tensor& tensor) {
-  return tensor.defined() ? std::optional(tensor) : std::nullopt;
-}
-
-}  // namespace
+std::optional<at::Tensor> optional_tensor(const at::Tensor& tensor) { return tensor.defined() ? std::optional(tensor) : std::nullopt; }
 
 at::Tensor conv2d(const Conv2d& conv, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, std::int64_t groups) {
-  if (!conv.same_padding) {
-    return at::conv2d(x, weight, optional_tensor(bias), conv.stride, conv.padding, conv.dilation, groups);
+  const Padding pad = padding_of(conv, x.size(2), x.size(3));
+  if (pad.symmetric()) {
+    return at::conv2d(x, weight, optional_tensor(bias), conv.stride, at::IntArrayRef{pad.top, pad.left}, conv.dilation, groups);
   }
-  const std::int64_t height = same_padding(x.size(2), conv.kernel[0], conv.stride[0], conv.dilation[0]);
-  const std::int64_t width = same_padding(x.size(3), conv.kernel[1], conv.stride[1], conv.dilation[1]);
-  if (height % 2 == 0 && width % 2 == 0) {
-    return at::conv2d(x, weight, optional_tensor(bias), conv.stride, at::IntArrayRef{height / 2, width / 2}, conv.dilation, groups);
-  }
-  const at::Tensor padded =
-      at::constant_pad_nd(x, {width / 2, width - width / 2, height / 2, height - height / 2});
+  const at::Tensor padded = at::constant_pad_nd(x, {pad.left, pad.right, pad.top, pad.bottom});
   return at::conv2d(padded, weight, optional_tensor(bias), conv.stride, at::IntArrayRef{0, 0}, conv.dilation, groups);
 }
 

@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
+
 #include "graph/graph.h"
 
 namespace lorikeet {
@@ -14,6 +16,9 @@ struct NodeTensors {
   at::Tensor running_mean;
   at::Tensor running_var;
 };
+
+/// The tensor as ATen's operators take one that may be missing.
+std::optional<at::Tensor> optional_tensor(const at::Tensor& tensor);
 
 /// A convolution with the geometry of `conv` (stride, padding, dilation), whatever `weight`'s channels are.
 /// x (N, C, H, W), weight (out, C / groups, kh, kw), bias (out,) or undefined → (N, out, H', W').

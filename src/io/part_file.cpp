@@ -98,7 +98,7 @@ void PartFile::commit() {
   if (::rename(path_.c_str(), destination_.c_str()) != 0) fail_write(destination_, errno);
   const int closed = ::close(std::exchange(descriptor_, -1));  // gives the lock back: not before the rename
   if (closed != 0) fail_write(destination_, errno);
-  sync_folder(destination_.has_parent_path() ? destination_.parent_path() : fs::path("."));
+  sync_folder(parent_of(destination_));
 }
 
 }  // namespace lorikeet

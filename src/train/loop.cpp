@@ -99,7 +99,7 @@ class TrainingLoop {
  public:
   TrainingLoop(Network& network, Executor& executor, const LoopData& data, const Recipe& recipe, const LoopHooks& hooks)
       : network_(network), executor_(executor), data_(data), recipe_(recipe), hooks_(hooks), optimizer_(leaves(network), recipe),
-        memory_left_(cache_room(recipe).memory), disk_left_(cache_room(recipe).disk) {
+        room_(cache_room(recipe)) {
     const std::int64_t a_epoch = (data.train->size() + recipe.batch_size - 1) / recipe.batch_size;
     total_steps_ = recipe.epochs * a_epoch;
     if (recipe.max_steps > 0) total_steps_ = std::min(total_steps_, recipe.max_steps);
@@ -133,15 +133,15 @@ class TrainingLoop {
 
   // A cache for the dataset's prefix outputs, where all images have one size and it fits into the recipe's memory or file.
   std::unique_ptr<PrefixCache> make_cache(const Dataset& dataset) {
-    if (data_.preprocessing.crop == 0 || executor_.plan().frontier.front() == 0) return nullptr;
+    if (data_.preprocessing.crop == 0) return nullptr;
     const std::uint64_t each = frontier_bytes(executor_.plan(), network_.graph(), image_cost(recipe_, data_.preprocessing));
     const double bytes = static_cast<double>(each) * static_cast<double>(dataset.size());
-    if (bytes <= memory_left_) {
-      memory_left_ -= bytes;
+    if (bytes <= room_.memory) {
+      room_.memory -= bytes;
       return std::make_unique<PrefixCache>(dataset.size());
     }
-    if (bytes > disk_left_) return nullptr;
-    disk_left_ -= bytes;
+    if (bytes > room_.disk) return nullptr;
+    room_.disk -= bytes;
     return std::make_unique<PrefixCache>(dataset.size(), recipe_.run);
   }
 
@@ -246,8 +246,7 @@ class TrainingLoop {
   Optimizer optimizer_;
   std::unique_ptr<PrefixCache> train_cache_;
   std::unique_ptr<PrefixCache> validation_cache_;
-  double memory_left_;
-  double disk_left_;
+  CacheRoom room_;  // what is left of it
   std::int64_t total_steps_ = 0;
   std::int64_t epochs_without_gain_ = 0;
   NamedTensors best_;

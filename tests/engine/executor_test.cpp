@@ -31,11 +31,6 @@ std::vector<std::pair<AdapterSpec, EngineKind>> every_spec_and_kind() {
   return out;
 }
 
-double relative(const at::Tensor& a, const at::Tensor& b) {
-  REQUIRE(a.sizes() == b.sizes());
-  return (a - b).norm().item<double>() / b.norm().item<double>();
-}
-
 // The plain engine takes the kernels that evaluate() takes, in the same layout; the fused one sums in another order.
 bool agrees(EngineKind kind, const at::Tensor& a, const at::Tensor& b) {
   if (kind == EngineKind::kPlain) return at::equal(a, b);

@@ -49,11 +49,6 @@ at::Tensor noise(at::IntArrayRef shape, std::uint64_t seed) {
   return at::empty(shape).normal_(0, 1, generator);
 }
 
-double relative(const at::Tensor& a, const at::Tensor& b) {
-  REQUIRE(a.sizes() == b.sizes());
-  return (a - b).norm().item<double>() / b.norm().item<double>();
-}
-
 }  // namespace
 
 TEST_CASE("a frozen convolution and its gradient are ATen's, however it runs") {

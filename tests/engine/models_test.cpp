@@ -14,8 +14,6 @@ using namespace lorikeet;
 
 namespace {
 
-double relative(const at::Tensor& a, const at::Tensor& b) { return (a - b).norm().item<double>() / b.norm().item<double>(); }
-
 // LoRA wherever it can be: its gradients tell of the values and gradients at each node.
 Network adapted_everywhere(const Graph& graph) {
   AdapterSpec spec;

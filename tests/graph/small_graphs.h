@@ -5,6 +5,7 @@
 #include <ATen/Functions.h>
 
 #include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,12 @@
 namespace lorikeet {
 
 inline at::Generator seeded(std::uint64_t seed) { return at::detail::createCPUGenerator(seed); }
+
+/// ‖a − b‖ / ‖b‖; infinity where the shapes differ.
+inline double relative(const at::Tensor& a, const at::Tensor& b) {
+  if (a.sizes() != b.sizes()) return std::numeric_limits<double>::infinity();
+  return at::sub(a, b).norm().item<double>() / b.norm().item<double>();
+}
 
 /// A ResNet in miniature under torchvision's names: a stem, layer1.0 … layer1.2 of three convolutions each, fc.
 inline Graph small_resnet() {

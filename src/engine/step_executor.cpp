@@ -1,0 +1,70 @@
+#include "engine/step_executor.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+
+namespace lorikeet {
+
+StepExecutor::StepExecutor(const Network& network, const ExecutorOptions& options, at::MemoryFormat layout,
+                           std::vector<FusedStep> (*steps_of)(const Network&, const Plan&))
+    : network_(network), plan_(options.plan ? *options.plan : make_plan(network)), precision_(options.precision), layout_(layout),
+      steps_(steps_of(network, plan_)), frozen_(network.graph().nodes().size()), uses_(network.graph().nodes().size(), 0) {
+  for (const FusedStep& step : steps_) {
+    for (const NodeId input : step.inputs(network.graph())) ++uses_[input];
+    if (step.frozen_conv || network.is_retrained(step.first)) continue;
+    NodeTensors tensors = cast(step.first);
+    if (tensors.weight.defined() && tensors.weight.dim() == 4) tensors.weight = tensors.weight.contiguous(layout_);
+    frozen_[step.first] = tensors;
+  }
+}
+
+Frontier StepExecutor::run_prefix(const at::Tensor& images) {
+  const at::NoGradGuard no_grad;
+  Values values(network_.graph().nodes().size());
+  values[0] = images.to(precision_).contiguous(layout_);
+  run(values, /*prefix=*/true, /*training=*/false);
+  Frontier frontier;
+  for (const NodeId id : plan_.frontier) frontier.push_back(values[id]);
+  return frontier;
+}
+
+at::Tensor StepExecutor::run_rest(const Frontier& frontier, bool training) {
+  Values values(network_.graph().nodes().size());
+  for (std::size_t i = 0; i < frontier.size(); ++i) values[plan_.frontier[i]] = frontier[i];
+  run(values, /*prefix=*/false, training);
+  return values.back().to(at::kFloat);
+}
+
+// Fills `values` for the steps of the prefix or of the rest, dropping each as soon as its last reader has run.
+void StepExecutor::run(Values& values, bool prefix, bool training) {
+  std::vector<int> left = uses_;
+  for (const NodeId id : plan_.frontier) left[id] += prefix ? 1 : 0;  // the frontier outlives the prefix
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    const FusedStep& step = steps_[i];
+    if ((plan_.segment[step.first] == Segment::kFrozenPrefix) != prefix) continue;
+    values[step.output] = run_step(i, values, training);
+    for (const NodeId input : step.inputs(network_.graph())) {
+      if (--left[input] == 0) values[input] = at::Tensor();
+    }
+  }
+}
+
+at::Tensor StepExecutor::run_node(NodeId id, const Values& values, bool training) const {
+  const Node& node = network_.graph().node(id);
+  const at::Tensor& x = values[node.inputs[0]];
+  const at::Tensor second = node.inputs.size() > 1 ? values[node.inputs[1]] : at::Tensor();
+  at::Tensor y = apply(node.op, network_.is_retrained(id) ? cast(id) : frozen_[id], x, second);
+  if (const LoraLayer* layer = network_.lora(id)) y = y + lora_forward(*layer, node.op, x, training);
+  return y;
+}
+
+NodeTensors StepExecutor::cast(NodeId id) const {
+  NodeTensors out = network_.tensors(id);
+  if (std::holds_alternative<BatchNorm2d>(network_.graph().node(id).op)) return out;  // stays float32
+  if (out.weight.defined()) out.weight = out.weight.to(precision_);
+  if (out.bias.defined()) out.bias = out.bias.to(precision_);
+  return out;
+}
+
+}  // namespace lorikeet

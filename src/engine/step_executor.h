@@ -1,0 +1,47 @@
+// What the engines share: walking through a plan's steps, keeping each value until its last reader has run, and running one
+// node by ATen's own operators. They differ in which nodes make a step, in memory layout, and in how a step runs.
+#pragma once
+
+#include <vector>
+
+#include "engine/executor.h"
+#include "engine/fusion.h"
+
+namespace lorikeet {
+
+class StepExecutor : public Executor {
+ public:
+  Frontier run_prefix(const at::Tensor& images) override;
+  at::Tensor run_rest(const Frontier& frontier, bool training) override;
+  const Plan& plan() const override { return plan_; }
+
+ protected:
+  using Values = std::vector<at::Tensor>;  // one a node; undefined before it is computed and after its last reader
+
+  /// `steps_of` is fuse() or single_steps().
+  StepExecutor(const Network& network, const ExecutorOptions& options, at::MemoryFormat layout,
+               std::vector<FusedStep> (*steps_of)(const Network&, const Plan&));
+
+  /// The value of the step's output.
+  virtual at::Tensor run_step(std::size_t index, const Values& values, bool training) = 0;
+  /// One node by ATen's operators and autograd. REQUIRES: it is a step of its own.
+  at::Tensor run_node(NodeId id, const Values& values, bool training) const;
+
+  const Network& network() const { return network_; }
+  const std::vector<FusedStep>& steps() const { return steps_; }
+  at::ScalarType precision() const { return precision_; }
+
+ private:
+  void run(Values& values, bool prefix, bool training);
+  NodeTensors cast(NodeId id) const;
+
+  const Network& network_;
+  Plan plan_;
+  at::ScalarType precision_;
+  at::MemoryFormat layout_;
+  std::vector<FusedStep> steps_;
+  std::vector<NodeTensors> frozen_;  // one a node: those of frozen nodes that run alone, in `precision_` and `layout_`
+  std::vector<int> uses_;            // how many steps read each node's value
+};
+
+}  // namespace lorikeet
