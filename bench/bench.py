@@ -1,4 +1,4 @@
-"""The measures of docs/performance.md: Lorikeet and its peers (bench/peer.py) alternately, as ratios. See bench/run."""
+"""Lorikeet and its peers (bench/peer.py) alternately on the same work, as ratios. See bench/run."""
 import argparse
 import json
 import os
@@ -10,9 +10,10 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-BINARY = ROOT / "build/bin/lorikeet"
-PYTHON = ROOT / "tests/oracle/.venv/bin/python"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/oracle"))
+
+from oracle import BINARY, ROOT, SHARED, shared_weights, torch  # noqa: E402
+
 EXPERT_WAYS = ["folded", "compiled", "bf16", "compiled_bf16"]
 WARM_UP = 3  # steps that are not counted
 
@@ -20,12 +21,14 @@ WARM_UP = 3  # steps that are not counted
 def run(*command):
     """Runs a command; its standard output, its seconds, and the most memory that it took."""
     start = time.perf_counter()
-    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    output, errors = process.stdout.read(), process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        sys.exit(f"bench: {' '.join(map(str, command))}: failed: {errors[-2000:]}")
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=errors, text=True)
+        output = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            errors.seek(0)
+            sys.exit(f"bench: {' '.join(map(str, command))}: failed: {errors.read()[-2000:]}")
     return output, time.perf_counter() - start, usage.ru_maxrss * 1024
 
 
@@ -33,12 +36,8 @@ def weights():
     """ResNet-50's file: as given, of ../shared, or the official one."""
     if given := os.environ.get("LORIKEET_BENCH_WEIGHTS"):
         return Path(given)
-    maker = ROOT.parent / "shared/weights/make_weights.py"
-    if maker.exists():
-        folder = ROOT / "build/shared-weights"
-        if not (folder / "resnet50.pth").exists():
-            run(sys.executable, maker, folder)
-        return folder / "resnet50.pth"
+    if (SHARED / "weights").is_dir():
+        return shared_weights(ROOT / "build/shared-weights") / "resnet50.pth"
     return Path(run(BINARY, "models", "get", "resnet50")[0].strip().splitlines()[-1])
 
 
@@ -48,8 +47,7 @@ class Bench:
         self.rounds = 1 if quick else 3
         self.weights = weights()
         self.expert_way = {}
-        native = "import torch; print(torch.ops.mkldnn._is_mkldnn_bf16_supported())"
-        has_bfloat16 = run(PYTHON, "-c", native)[0].strip() == "True"  # emulated, bfloat16 is many times slower than float32
+        has_bfloat16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()  # emulated, bfloat16 is many times slower than float32
         self.expert_ways = EXPERT_WAYS if has_bfloat16 else [way for way in EXPERT_WAYS if not way.endswith("bf16")]
 
     def steps(self, usual):
@@ -81,7 +79,7 @@ class Bench:
 
     def peer(self, work, way, **options):
         arguments = [f"--{key}={value}" for key, value in options.items()]
-        output = run(PYTHON, "-W", "ignore", ROOT / "bench/peer.py", work, f"--way={way}", f"--weights={self.weights}", *arguments)[0]
+        output = run(sys.executable, "-W", "ignore", ROOT / "bench/peer.py", work, f"--way={way}", f"--weights={self.weights}", *arguments)[0]
         return json.loads(output.splitlines()[-1])
 
     def expert(self, work, better, ways=None, **options):

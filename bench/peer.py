@@ -17,20 +17,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/oracle"))
 
 import torch  # noqa: E402
 
-from oracle import idx, torchvision, torchvision_model  # noqa: E402
+from oracle import Classifier, mnist_batches, torchvision_model  # noqa: E402
 
 import peft  # noqa: E402  (after oracle, which makes torchvision importable)
-
-
-class Classifier(torch.nn.Module):
-    """The article's module: PEFT's model, and Linear layers behind it."""
-
-    def __init__(self, model, head):
-        super().__init__()
-        self.model, self.head = model, head
-
-    def forward(self, images):
-        return self.head(self.model(images).float())
 
 
 def fold_batch_norm(model):
@@ -72,25 +61,19 @@ def adapted(case, way, weights):
     return model, [p for p in model.parameters() if p.requires_grad]
 
 
-def batches(size, pixels, count, way):
-    """MNIST's first images in order, over again where they run out."""
-    images, labels = idx("train-images-idx3-ubyte")[:size * count], idx("train-labels-idx1-ubyte")[:size * count].long()
-    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    for begin in range(0, size * count, size):
-        batch = images[begin:begin + size, None].expand(-1, 3, -1, -1)
-        if pixels != 28:
-            batch = torchvision.transforms.functional.resize(batch, [pixels, pixels], antialias=True)
-        batch = torchvision.transforms.functional.normalize(batch.float() / 255, mean, std)
-        if way != "documented":
-            batch = batch.contiguous(memory_format=torch.channels_last)
-        yield batch.to(torch.bfloat16) if way.endswith("bf16") else batch, labels[begin:begin + size]
+def batches(options):
+    """MNIST's first images in order, as the way wants them in memory."""
+    for images, labels in mnist_batches(options.steps, options.batch, pixels=options.pixels):
+        if options.way != "documented":
+            images = images.contiguous(memory_format=torch.channels_last)
+        yield images.to(torch.bfloat16) if options.way.endswith("bf16") else images, labels
 
 
 def train(options):
     model, learned = adapted(options.case, options.way, options.weights)
     optimizer = torch.optim.AdamW(learned, lr=1e-3)
     seconds, losses, first = [], [], None
-    source = batches(options.batch, options.pixels, options.steps, options.way)
+    source = batches(options)
     for _ in range(options.steps):
         start = time.perf_counter()
         images, labels = next(source)
@@ -112,7 +95,7 @@ def infer(options):
         model = torch.compile(model) if options.way.startswith("compiled") else model
     seconds = []
     with torch.inference_mode():
-        for images, _ in batches(options.batch, options.pixels, options.steps, options.way):
+        for images, _ in batches(options):
             start = time.perf_counter()
             model(images)
             seconds.append(time.perf_counter() - start)

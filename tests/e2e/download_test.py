@@ -74,6 +74,16 @@ class Download(CommandTest):
     def left(self):
         return sorted(p.name for p in self.folder.rglob("*") if p.is_file())
 
+    def interrupted(self, part, size, *arguments, **options):
+        """Starts a command, and sends it Ctrl-C once so much of a download has arrived."""
+        process = start(*arguments, **options)
+        self.addCleanup(lambda: process.poll() is None and process.kill())
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not (part.exists() and part.stat().st_size == size):
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        return process, *process.communicate(timeout=30)
+
     def test_no_network(self):
         self.assert_all_refused(1, [
             (["models", "get", "resnet18"], ["resnet18-f37072fd.pth", "cannot be downloaded", "127.0.0.1", "download.pytorch.org", "Check the network", "--weights"]),
@@ -93,13 +103,8 @@ class Download(CommandTest):
     def test_interrupted_download_goes_on(self):
         half = len(self.files[self.biggest]) // 2
         with Mirror(self.files, hold_after={self.biggest: half}) as mirror:
-            process = start("data", "get", "mnist", env=self.env(mirror.url))
             part = self.folder / "home/data/mnist" / (self.biggest + ".part")
-            deadline = time.monotonic() + 30
-            while time.monotonic() < deadline and not (part.exists() and part.stat().st_size == half):
-                time.sleep(0.02)
-            process.send_signal(signal.SIGINT)
-            process.communicate(timeout=30)
+            process, *_ = self.interrupted(part, half, "data", "get", "mnist", env=self.env(mirror.url))
             self.assertIn(process.returncode, (130, -signal.SIGINT))
             self.assertEqual(self.left(), [part.name])
             self.lorikeet("data", "get", "mnist", env=self.env(mirror.url))
@@ -114,14 +119,8 @@ class Download(CommandTest):
         for path in weights.iterdir():
             (home / path.name).symlink_to(path)
         with Mirror(self.files, hold_after={self.biggest: half}) as mirror:
-            process = start("train", self.recipe(), f"run={self.folder / 'run'}", env=self.env(mirror.url))
             part = self.folder / "home/data/mnist" / (self.biggest + ".part")
-            self.addCleanup(lambda: process.poll() is None and process.kill())
-            deadline = time.monotonic() + 60
-            while time.monotonic() < deadline and not (part.exists() and part.stat().st_size == half):
-                time.sleep(0.02)
-            process.send_signal(signal.SIGINT)
-            stdout, stderr = process.communicate(timeout=30)
+            process, stdout, stderr = self.interrupted(part, half, "train", self.recipe(), f"run={self.folder / 'run'}", env=self.env(mirror.url))
             self.assertEqual((process.returncode, stdout), (130, ""), stderr)
             self.assertEqual(stderr.splitlines()[-1], "lorikeet: interrupted in a download. What has arrived is kept; the next try goes on from there.")
             self.assertEqual([name for name, _ in mirror.requests], [self.biggest])

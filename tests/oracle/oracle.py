@@ -75,9 +75,22 @@ def idx(name):
     return torch.from_numpy(numpy.frombuffer(content, numpy.uint8, offset=4 + 4 * rank).reshape(shape).copy())
 
 
-def mnist_batches(count, size, mean=MEAN, std=STD):
-    """The first training images in order, as torchvision's transforms without a resize give them."""
+class Classifier(torch.nn.Module):
+    """The article's module: PEFT's model, and Linear layers behind it."""
+
+    def __init__(self, model, head):
+        super().__init__()
+        self.model, self.head = model, head
+
+    def forward(self, images):
+        return self.head(self.model(images).float())  # the model may be in bfloat16
+
+
+def mnist_batches(count, size, mean=MEAN, std=STD, pixels=28):
+    """The first training images in order, as torchvision's transforms give them."""
     images, labels = idx("train-images-idx3-ubyte"), idx("train-labels-idx1-ubyte").long()
     for begin in range(0, count * size, size):
-        batch = images[begin:begin + size, None].expand(-1, 3, -1, -1).float() / 255
-        yield torchvision.transforms.functional.normalize(batch, mean, std), labels[begin:begin + size]
+        batch = images[begin:begin + size, None].expand(-1, 3, -1, -1)
+        if pixels != 28:
+            batch = torchvision.transforms.functional.resize(batch, [pixels, pixels], antialias=True)
+        yield torchvision.transforms.functional.normalize(batch.float() / 255, mean, std), labels[begin:begin + size]

@@ -8,23 +8,12 @@ import numpy
 import PIL.Image
 import torch
 
-from oracle import MEAN, ROOT, STD, lorikeet, mnist_batches, needs_shared, read_tensors, shared_weights, timm_efficientnet_lite0, \
+from oracle import MEAN, ROOT, STD, Classifier, lorikeet, mnist_batches, needs_shared, read_tensors, shared_weights, timm_efficientnet_lite0, \
     torchvision_model
 
 import peft  # after oracle, which makes torchvision importable
 
 STEPS, BATCH = 20, 64
-
-
-class Classifier(torch.nn.Module):
-    """The article's module: PEFT's model, and Linear layers behind it."""
-
-    def __init__(self, model, head):
-        super().__init__()
-        self.model, self.head = model, head
-
-    def forward(self, images):
-        return self.head(self.model(images))
 
 
 def head_of(folder):
