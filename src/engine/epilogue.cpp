@@ -88,27 +88,28 @@ void mask_rows(const at::Tensor& from_bits, const at::Tensor& mask, const at::Te
   });
 }
 
-at::Tensor finish_plainly_(const at::Tensor& y, const at::Tensor& bias, const at::Tensor& residual, const Clamp& clamp, bool masked) {
-  y.add_(bias.to(y.scalar_type()).view({1, -1, 1, 1}));
-  if (residual.defined()) y.add_(residual);
+at::Tensor finish_plainly_(const at::Tensor& y, const Epilogue& after, bool masked) {
+  y.add_(after.bias.to(y.scalar_type()).view({1, -1, 1, 1}));
+  if (after.residual.defined()) y.add_(after.residual);
   at::Tensor mask;
-  if (masked) mask = at::logical_and(y > clamp.low, y < clamp.high);
-  if (clamp.active()) y.clamp_(clamp.low, clamp.high);
+  if (masked) mask = at::logical_and(y > after.clamp.low, y < after.clamp.high);
+  if (after.clamp.active()) y.clamp_(after.clamp.low, after.clamp.high);
   return mask;
 }
 
 }  // namespace
 
-at::Tensor finish_(const at::Tensor& y, const at::Tensor& bias, const at::Tensor& residual, const Clamp& clamp, bool masked) {
-  masked = masked && clamp.active();
-  if (!packs(y)) return finish_plainly_(y, bias, residual, clamp, masked);
+at::Tensor finish_(const at::Tensor& y, const Epilogue& after, bool masked) {
+  masked = masked && after.clamp.active();
+  if (!packs(y)) return finish_plainly_(y, after, masked);
+  const at::Tensor& residual = after.residual;
   assert(y.is_contiguous(at::MemoryFormat::ChannelsLast) && (!residual.defined() || residual.sizes() == y.sizes()));
   const at::Tensor other = residual.defined() ? residual.contiguous(at::MemoryFormat::ChannelsLast) : residual;
   const at::Tensor mask = masked ? at::empty({y.numel() / kBits}, y.options().dtype(at::kByte).memory_format(at::MemoryFormat::Contiguous)) : at::Tensor();
   if (y.scalar_type() == at::kFloat) {
-    finish_rows<float>(y, bias, other, clamp, mask);
+    finish_rows<float>(y, after.bias, other, after.clamp, mask);
   } else {
-    finish_rows<at::BFloat16>(y, bias, other, clamp, mask);
+    finish_rows<at::BFloat16>(y, after.bias, other, after.clamp, mask);
   }
   return mask;
 }

@@ -4,13 +4,29 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "engine/fusion.h"
+#include <limits>
+
 
 namespace lorikeet {
 
-/// y = clamp(y + bias + residual), in place. y (N, C, H, W), channels-last; bias (C,) float32; residual like y, or undefined.
-/// Gives the mask where `masked` and the clamp is active: which elements lay strictly between the bounds. Opaque.
-at::Tensor finish_(const at::Tensor& y, const at::Tensor& bias, const at::Tensor& residual, const Clamp& clamp, bool masked);
+/// The bounds of an activation: relu (0, ∞), relu6 (0, 6), none (−∞, ∞).
+struct Clamp {
+  float low = -std::numeric_limits<float>::infinity();
+  float high = std::numeric_limits<float>::infinity();
+
+  bool active() const { return low > -std::numeric_limits<float>::infinity() || high < std::numeric_limits<float>::infinity(); }
+};
+
+/// y → clamp(y + bias + residual).
+struct Epilogue {
+  at::Tensor bias;      // (C,) float32
+  at::Tensor residual;  // like y, or undefined
+  Clamp clamp;
+};
+
+/// Applies it to y (N, C, H, W), channels-last, in place. Gives the mask where `masked` and the clamp is active: which elements
+/// lay strictly between the bounds. Opaque.
+at::Tensor finish_(const at::Tensor& y, const Epilogue& after, bool masked);
 
 /// grad where the mask has a one, elsewhere 0; a new tensor, channels-last. An undefined mask passes everything.
 at::Tensor mask_gradient(const at::Tensor& grad, const at::Tensor& mask);

@@ -49,6 +49,38 @@ at::Tensor dense_matrix(const Conv2d& conv, const at::Tensor& weight, const Padd
   return matrix.view({in[0] * in[1] * conv.in, out[0] * out[1] * conv.out});
 }
 
+// rows (M, in) · matrix (in, out) with a matrix that stays: where that is faster, by oneDNN as a 1×1 convolution of one image of
+// M pixels, its weights packed once.
+class FrozenProduct {
+ public:
+  FrozenProduct() = default;
+  FrozenProduct(const at::Tensor& matrix, std::int64_t rows) : matrix_(matrix) {
+    if (!can_pack(matrix)) return;
+    packed_ = PackedConv(matrix.t().contiguous().view({matrix.size(1), matrix.size(0), 1, 1}), {{1, 1}, {0, 0}, {1, 1}, 1}, {1, matrix.size(0), rows, 1});
+    matrix_ = at::Tensor();
+  }
+
+  explicit operator bool() const { return packed_ || matrix_.defined(); }
+
+  at::Tensor operator()(const at::Tensor& rows) const {
+    return packed_ ? pixels_of(packed_(image_of(rows))) : at::mm(rows, matrix_);
+  }
+  /// residual in `after`: (M, out), or undefined.
+  at::Tensor operator()(const at::Tensor& rows, Epilogue after) const {
+    if (after.residual.defined()) after.residual = image_of(after.residual);
+    if (packed_) return pixels_of(packed_(image_of(rows), after));
+    const at::Tensor y = at::mm(rows, matrix_);
+    finish_(image_of(y), after, /*masked=*/false);
+    return y;
+  }
+
+ private:
+  static at::Tensor image_of(const at::Tensor& rows) { return images_of(rows, 1, {rows.size(0), 1}); }
+
+  at::Tensor matrix_;
+  PackedConv packed_;
+};
+
 // What turns a gradient into the input's by an ordinary convolution of stride 1: taps flipped, inputs and outputs exchanged.
 at::Tensor flipped_transposed(const Conv2d& conv, const at::Tensor& weight) {
   return weight.view({conv.groups, conv.out / conv.groups, conv.in / conv.groups, conv.kernel[0], conv.kernel[1]})
@@ -68,8 +100,8 @@ class FrozenConv::Prepared {
       : conv_(conv), weight_(weight), in_{x.size(2), x.size(3)}, pad_(padding_of(conv, in_[0], in_[1])), out_(output_sizes(conv, pad_, in_[0], in_[1])),
         way_(way_for(conv, weight, in_[0], in_[1])) {
     switch (way_) {
-      case Way::kPixels: matrix_ = weight.view({conv.out, conv.in}); break;
-      case Way::kDense: matrix_ = dense_matrix(conv, weight, pad_, in_, out_); break;
+      case Way::kPixels: forward_product_ = FrozenProduct(weight.view({conv.out, conv.in}).t(), x.size(0) * out_[0] * out_[1]); break;
+      case Way::kDense: forward_product_ = FrozenProduct(dense_matrix(conv, weight, pad_, in_, out_), x.size(0)); break;
       case Way::kPacked: forward_ = PackedConv(weight, geometry(), padded(x).sizes()); break;
       case Way::kPlain: break;
     }
@@ -79,8 +111,8 @@ class FrozenConv::Prepared {
 
   at::Tensor forward(const at::Tensor& x) const {
     switch (way_) {
-      case Way::kPixels: return images_of(at::mm(pixels_of(strided(conv_) ? every(x, conv_.stride) : x), matrix_.t()), x.size(0), out_);
-      case Way::kDense: return rows_to_images(at::mm(rows_of(x), matrix_), conv_.out, out_);
+      case Way::kPixels: return images_of(forward_product_(pixels_of(seen(x))), x.size(0), out_);
+      case Way::kDense: return rows_to_images(forward_product_(rows_of(x)), conv_.out, out_);
       case Way::kPacked: return forward_(padded(x));
       case Way::kPlain: break;
     }
@@ -88,16 +120,31 @@ class FrozenConv::Prepared {
     return at::conv2d(padded(x), weight_, {}, g.stride, g.padding, g.dilation, g.groups).contiguous(at::MemoryFormat::ChannelsLast);
   }
 
+  at::Tensor forward(const at::Tensor& x, Epilogue after) const {
+    if (way_ == Way::kPacked) return forward_(padded(x), after);
+    if (way_ == Way::kPixels) {
+      if (after.residual.defined()) after.residual = pixels_of(after.residual);
+      return images_of(forward_product_(pixels_of(seen(x)), after), x.size(0), out_);
+    }
+    const at::Tensor y = forward(x);
+    finish_(y, after, /*masked=*/false);
+    return y;
+  }
+
   at::Tensor input_gradient(const at::Tensor& grad) {
     switch (way_) {
       case Way::kPixels: {
-        const at::Tensor small = images_of(at::mm(pixels_of(grad), matrix_), grad.size(0), out_);
+        const at::Tensor pixels = pixels_of(grad);
+        if (!backward_product_) backward_product_ = FrozenProduct(weight_.view({conv_.out, conv_.in}), pixels.size(0));
+        const at::Tensor small = images_of(backward_product_(pixels), grad.size(0), out_);
         if (!strided(conv_)) return small;
         at::Tensor full = at::empty({grad.size(0), conv_.in, in_[0], in_[1]}, grad.options().memory_format(at::MemoryFormat::ChannelsLast)).zero_();
         every(full, conv_.stride).copy_(small);
         return full;
       }
-      case Way::kDense: return rows_to_images(at::mm(rows_of(grad), matrix_.t()), conv_.in, in_);
+      case Way::kDense:
+        if (!backward_product_) backward_product_ = FrozenProduct(dense_matrix(conv_, weight_, pad_, in_, out_).t(), grad.size(0));
+        return rows_to_images(backward_product_(rows_of(grad)), conv_.in, in_);
       case Way::kPacked:
       case Way::kPlain: break;
     }
@@ -110,6 +157,9 @@ class FrozenConv::Prepared {
     const Pair padding = pad_.symmetric() ? Pair{pad_.top, pad_.left} : Pair{0, 0};
     return {conv_.stride, padding, conv_.dilation, conv_.groups};
   }
+
+  // The pixels that a strided 1×1 sees.
+  at::Tensor seen(const at::Tensor& x) const { return strided(conv_) ? every(x, conv_.stride) : x; }
 
   at::Tensor padded(const at::Tensor& x) const {
     if (pad_.symmetric()) return x;
@@ -151,8 +201,10 @@ class FrozenConv::Prepared {
   Padding pad_;
   Pair out_;
   Way way_;
-  at::Tensor matrix_;  // kPixels: (out, in); kDense: (H·W·in, H'·W'·out)
-  PackedConv forward_;
+  // The backward ones are made when a gradient first asks for them.
+  FrozenProduct forward_product_;  // kPixels: (in, out); kDense: (H·W·in, H'·W'·out)
+  FrozenProduct backward_product_;
+  PackedConv forward_;  // kPacked
   PackedConv backward_;
 };
 
@@ -173,10 +225,13 @@ FrozenConv::Way FrozenConv::way_for(const Conv2d& conv, const at::Tensor& weight
   return can_pack(weight) ? Way::kPacked : Way::kPlain;
 }
 
-at::Tensor FrozenConv::forward(const at::Tensor& x) {
+FrozenConv::Prepared& FrozenConv::prepared_for(const at::Tensor& x) {
   if (!prepared_ || !prepared_->fits(x)) prepared_ = std::make_unique<Prepared>(conv_, weight_, x);
-  return prepared_->forward(x);
+  return *prepared_;
 }
+
+at::Tensor FrozenConv::forward(const at::Tensor& x) { return prepared_for(x).forward(x); }
+at::Tensor FrozenConv::forward(const at::Tensor& x, const Epilogue& after) { return prepared_for(x).forward(x, after); }
 
 at::Tensor FrozenConv::input_gradient(const at::Tensor& grad) { return prepared_->input_gradient(grad); }
 

@@ -7,6 +7,7 @@
 
 #include <memory>
 
+#include "engine/epilogue.h"
 #include "graph/graph.h"
 
 namespace lorikeet {
@@ -23,6 +24,8 @@ class FrozenConv {
 
   /// x (N, in, H, W), channels-last → (N, out, H', W'), channels-last; a new tensor. Without bias.
   at::Tensor forward(const at::Tensor& x);
+  /// The same with what follows it.
+  at::Tensor forward(const at::Tensor& x, const Epilogue& after);
   /// The gradient to an input of the last forward()'s height and width. grad (N, out, H', W') → (N, in, H, W), both channels-last.
   at::Tensor input_gradient(const at::Tensor& grad);
 
@@ -38,6 +41,8 @@ class FrozenConv {
 
  private:
   class Prepared;
+
+  Prepared& prepared_for(const at::Tensor& x);
 
   Conv2d conv_;
   at::Tensor weight_;

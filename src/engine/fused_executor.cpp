@@ -47,9 +47,11 @@ FrozenStep make_frozen_step(const FusedStep& step, const Network& network, at::S
 
 // y = clamp(conv(x) + low·upᵀ + bias + residual); low (N·H'·W', r) and up (out, r) come from LoRA, or are undefined.
 at::Tensor run_frozen(FrozenStep& step, const at::Tensor& x, const at::Tensor& residual, const at::Tensor& low, const at::Tensor& up, bool masked, at::Tensor& mask) {
+  const Epilogue after{step.bias, residual, step.clamp};
+  if (!low.defined() && !masked) return step.conv.forward(x, after);
   at::Tensor y = step.conv.forward(x);
   if (low.defined()) pixels_of(y).addmm_(low, up.t());
-  mask = finish_(y, step.bias, residual, step.clamp, masked);
+  mask = finish_(y, after, masked);
   return y;
 }
 

@@ -83,8 +83,6 @@ class Fuser {
 
 }  // namespace
 
-bool Clamp::active() const { return low > -kInfinity || high < kInfinity; }
-
 std::vector<NodeId> FusedStep::inputs(const Graph& graph) const {
   std::vector<NodeId> out = graph.node(first).inputs;
   if (residual) out.push_back(*residual);

@@ -2,22 +2,14 @@
 // sum behind that, and the activation behind that, wherever nothing else reads what lies between.
 #pragma once
 
-#include <limits>
 #include <optional>
 #include <vector>
 
+#include "engine/epilogue.h"
 #include "engine/network.h"
 #include "engine/plan.h"
 
 namespace lorikeet {
-
-/// The bounds of an activation: relu (0, ∞), relu6 (0, 6), none (−∞, ∞).
-struct Clamp {
-  float low = -std::numeric_limits<float>::infinity();
-  float high = std::numeric_limits<float>::infinity();
-
-  bool active() const;
-};
 
 struct FusedStep {
   /// Where the step's value comes from: the convolution, or the one node of a step that fuses nothing.

@@ -4,6 +4,7 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/cpu/Utils.h>
 
+#include <limits>
 #include <utility>
 
 namespace lorikeet {
@@ -12,8 +13,8 @@ namespace {
 std::vector<std::int64_t> list(const Pair& pair) { return {pair[0], pair[1]}; }
 
 // Boxed: the C++ signatures differ between versions of libtorch, the schemas do not.
-at::Tensor call(const char* name, std::vector<c10::IValue> arguments) {
-  const auto op = c10::Dispatcher::singleton().findSchemaOrThrow(name, "");
+at::Tensor call(const char* name, const char* overload, std::vector<c10::IValue> arguments) {
+  const auto op = c10::Dispatcher::singleton().findSchemaOrThrow(name, overload);
   torch::jit::Stack stack(std::make_move_iterator(arguments.begin()), std::make_move_iterator(arguments.end()));
   op.callBoxed(stack);
   return std::move(stack.at(0)).toTensor();
@@ -27,14 +28,34 @@ bool can_pack(const at::Tensor& weight) {
 }
 
 PackedConv::PackedConv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input) : geometry_(geometry) {
-  weight_ = call("mkldnn::_reorder_convolution_weight", {weight.contiguous(at::MemoryFormat::ChannelsLast), list(geometry.padding), list(geometry.stride),
+  weight_ = call("mkldnn::_reorder_convolution_weight", "", {weight.contiguous(at::MemoryFormat::ChannelsLast), list(geometry.padding), list(geometry.stride),
                                                          list(geometry.dilation), geometry.groups, input.vec()});
 }
 
 at::Tensor PackedConv::operator()(const at::Tensor& x) const {
-  return call("mkldnn::_convolution_pointwise",
+  return call("mkldnn::_convolution_pointwise", "",
               {x, weight_, c10::IValue(), list(geometry_.padding), list(geometry_.stride), list(geometry_.dilation), geometry_.groups, "none",
                c10::List<std::optional<at::Scalar>>(), c10::IValue()});
+}
+
+at::Tensor PackedConv::operator()(const at::Tensor& x, const Epilogue& after) const {
+  const bool is_relu = after.clamp.low == 0 && after.clamp.high == std::numeric_limits<float>::infinity();
+  const at::Tensor bias = after.bias.to(x.scalar_type());
+  c10::List<std::optional<at::Scalar>> bounds;
+  if (!after.residual.defined()) {
+    const char* const activation = !after.clamp.active() ? "none" : is_relu ? "relu" : "hardtanh";
+    if (after.clamp.active() && !is_relu) bounds = {at::Scalar(after.clamp.low), at::Scalar(after.clamp.high)};
+    return call("mkldnn::_convolution_pointwise", "",
+                {x, weight_, bias, list(geometry_.padding), list(geometry_.stride), list(geometry_.dilation), geometry_.groups, activation, bounds, c10::IValue()});
+  }
+  if (after.clamp.active() && !is_relu) {  // oneDNN through ATen knows no other activation behind a sum
+    const at::Tensor y = (*this)(x);
+    finish_(y, after, /*masked=*/false);
+    return y;
+  }
+  return call("mkldnn::_convolution_pointwise", "binary",
+              {x, after.residual, weight_, bias, list(geometry_.padding), list(geometry_.stride), list(geometry_.dilation), geometry_.groups, "add", at::Scalar(1),
+               is_relu ? c10::IValue("relu") : c10::IValue(), bounds, c10::IValue()});
 }
 
 }  // namespace lorikeet

@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "engine/epilogue.h"
 #include "graph/graph.h"
 
 namespace lorikeet {
@@ -17,7 +18,7 @@ struct ConvGeometry {
 /// Whether oneDNN is there, and runs weights of this type and on this device natively.
 bool can_pack(const at::Tensor& weight);
 
-/// A convolution without bias, channels-last. REQUIRES: can_pack(weight).
+/// A convolution, channels-last. REQUIRES: can_pack(weight).
 class PackedConv {
  public:
   PackedConv() = default;
@@ -25,8 +26,10 @@ class PackedConv {
   PackedConv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input);
 
   explicit operator bool() const { return weight_.defined(); }
-  /// REQUIRES: packed.
+  /// The convolution alone. REQUIRES: packed.
   at::Tensor operator()(const at::Tensor& x) const;
+  /// With what follows, in the same pass over the output where oneDNN can. REQUIRES: packed.
+  at::Tensor operator()(const at::Tensor& x, const Epilogue& after) const;
 
  private:
   at::Tensor weight_;  // opaque

@@ -35,7 +35,7 @@ TEST_CASE("bias, residual, activation and its gradient are ATen's, whether or no
           if (with_residual) before = before + residual.to(at::kFloat);
           const at::Tensor grad = noise({3, channels, 5, 7}, 4, type);
 
-          const at::Tensor mask = finish_(y, bias, residual, clamp, true);
+          const at::Tensor mask = finish_(y, {bias, residual, clamp}, true);
           const at::Tensor expected = at::clamp(before, clamp.low, clamp.high);
           CHECK(at::allclose(y.to(at::kFloat), expected, type == at::kFloat ? 1e-6 : 2e-2, type == at::kFloat ? 1e-6 : 4e-2));
           CHECK(mask.defined() == clamp.active());
@@ -53,13 +53,13 @@ TEST_CASE("without a mask nothing is kept, and the values are the same") {
   const at::Tensor y = noise({2, 8, 3, 3}, 1, at::kFloat);
   const at::Tensor other = y.clone();
   const at::Tensor bias = at::ones({8});
-  CHECK(finish_(y, bias, {}, {0, 6}, true).defined());
-  CHECK_FALSE(finish_(other, bias, {}, {0, 6}, false).defined());
+  CHECK(finish_(y, {bias, {}, {0, 6}}, true).defined());
+  CHECK_FALSE(finish_(other, {bias, {}, {0, 6}}, false).defined());
   CHECK(at::equal(y, other));
 }
 
 TEST_CASE("NaN comes through, so that a loss that is not finite is seen") {
   const at::Tensor y = at::full({1, 8, 1, 1}, std::numeric_limits<float>::quiet_NaN()).contiguous(at::MemoryFormat::ChannelsLast);
-  finish_(y, at::zeros({8}), {}, {0, 6}, true);
+  finish_(y, {at::zeros({8}), {}, {0, 6}}, true);
   CHECK(at::isnan(y).all().item<bool>());
 }
