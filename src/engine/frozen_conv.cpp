@@ -55,7 +55,7 @@ class FrozenProduct {
  public:
   FrozenProduct() = default;
   FrozenProduct(const at::Tensor& matrix, std::int64_t rows) : matrix_(matrix) {
-    if (!can_pack(matrix)) return;
+    if (!can_pack(matrix.options())) return;
     packed_ = PackedConv(matrix.t().contiguous().view({matrix.size(1), matrix.size(0), 1, 1}), {{1, 1}, {0, 0}, {1, 1}, 1}, {1, matrix.size(0), rows, 1});
     matrix_ = at::Tensor();
   }
@@ -96,18 +96,18 @@ at::Tensor pixels_of(const at::Tensor& x) { return x.permute({0, 2, 3, 1}).resha
 // Everything for one image size.
 class FrozenConv::Prepared {
  public:
-  Prepared(const Conv2d& conv, const at::Tensor& weight, const at::Tensor& x)
-      : conv_(conv), weight_(weight), in_{x.size(2), x.size(3)}, pad_(padding_of(conv, in_[0], in_[1])), out_(output_sizes(conv, pad_, in_[0], in_[1])),
-        way_(way_for(conv, weight, in_[0], in_[1])) {
+  Prepared(const FrozenConv& owner, const at::Tensor& x)
+      : owner_(owner), conv_(owner.conv_), shape_(x.sizes().vec()), in_{x.size(2), x.size(3)}, pad_(padding_of(conv_, in_[0], in_[1])),
+        out_(output_sizes(conv_, pad_, in_[0], in_[1])), way_(way_for(conv_, owner.weight_.options().dtype(owner.precision_), in_[0], in_[1])) {
     switch (way_) {
-      case Way::kPixels: forward_product_ = FrozenProduct(weight.view({conv.out, conv.in}).t(), x.size(0) * out_[0] * out_[1]); break;
-      case Way::kDense: forward_product_ = FrozenProduct(dense_matrix(conv, weight, pad_, in_, out_), x.size(0)); break;
-      case Way::kPacked: forward_ = PackedConv(weight, geometry(), padded(x).sizes()); break;
-      case Way::kPlain: break;
+      case Way::kPixels: forward_product_ = FrozenProduct(matrix().t(), x.size(0) * out_[0] * out_[1]); break;
+      case Way::kDense: forward_product_ = FrozenProduct(dense(), x.size(0)); break;
+      case Way::kPacked: forward_ = PackedConv(weight(), geometry(), padded(x).sizes()); break;
+      case Way::kPlain: plain_weight_ = weight(); break;
     }
   }
 
-  bool fits(const at::Tensor& x) const { return x.size(2) == in_[0] && x.size(3) == in_[1]; }
+  bool fits(const at::Tensor& x) const { return x.sizes() == shape_; }
 
   at::Tensor forward(const at::Tensor& x) const {
     switch (way_) {
@@ -117,7 +117,7 @@ class FrozenConv::Prepared {
       case Way::kPlain: break;
     }
     const ConvGeometry g = geometry();
-    return at::conv2d(padded(x), weight_, {}, g.stride, g.padding, g.dilation, g.groups).contiguous(at::MemoryFormat::ChannelsLast);
+    return at::conv2d(padded(x), plain_weight_, {}, g.stride, g.padding, g.dilation, g.groups).contiguous(at::MemoryFormat::ChannelsLast);
   }
 
   at::Tensor forward(const at::Tensor& x, Epilogue after) const {
@@ -135,7 +135,7 @@ class FrozenConv::Prepared {
     switch (way_) {
       case Way::kPixels: {
         const at::Tensor pixels = pixels_of(grad);
-        if (!backward_product_) backward_product_ = FrozenProduct(weight_.view({conv_.out, conv_.in}), pixels.size(0));
+        if (!backward_product_) backward_product_ = FrozenProduct(matrix(), pixels.size(0));
         const at::Tensor small = images_of(backward_product_(pixels), grad.size(0), out_);
         if (!strided(conv_)) return small;
         at::Tensor full = at::empty({grad.size(0), conv_.in, in_[0], in_[1]}, grad.options().memory_format(at::MemoryFormat::ChannelsLast)).zero_();
@@ -143,7 +143,7 @@ class FrozenConv::Prepared {
         return full;
       }
       case Way::kDense:
-        if (!backward_product_) backward_product_ = FrozenProduct(dense_matrix(conv_, weight_, pad_, in_, out_).t(), grad.size(0));
+        if (!backward_product_) backward_product_ = FrozenProduct(dense().t(), grad.size(0));
         return rows_to_images(backward_product_(rows_of(grad)), conv_.in, in_);
       case Way::kPacked:
       case Way::kPlain: break;
@@ -152,6 +152,13 @@ class FrozenConv::Prepared {
   }
 
  private:
+  // Made for the moment: what is kept is what comes of it.
+  at::Tensor weight() const {
+    return (owner_.weight_ * owner_.scale_.view({-1, 1, 1, 1})).to(owner_.precision_).contiguous(at::MemoryFormat::ChannelsLast);
+  }
+  at::Tensor matrix() const { return weight().contiguous().view({conv_.out, conv_.in}); }
+  at::Tensor dense() const { return dense_matrix(conv_, weight(), pad_, in_, out_); }
+
   // The convolution of an image that was padded beforehand where the two sides differ.
   ConvGeometry geometry() const {
     const Pair padding = pad_.symmetric() ? Pair{pad_.top, pad_.left} : Pair{0, 0};
@@ -180,23 +187,25 @@ class FrozenConv::Prepared {
 
   at::Tensor packed_backward(const at::Tensor& grad) {
     if (!backward_) {
-      backward_ = PackedConv(flipped_transposed(conv_, weight_), {{1, 1}, backward_padding(), conv_.dilation, conv_.groups}, grad.sizes());
+      backward_ = PackedConv(flipped_transposed(conv_, weight()), {{1, 1}, backward_padding(), conv_.dilation, conv_.groups}, grad.sizes());
     }
     return backward_(grad);
   }
 
-  at::Tensor plain_backward(const at::Tensor& grad) const {
+  at::Tensor plain_backward(const at::Tensor& grad) {
+    if (!plain_weight_.defined()) plain_weight_ = weight();
     const ConvGeometry g = geometry();
     const Pair size = pad_.symmetric() ? in_ : Pair{in_[0] + pad_.top + pad_.bottom, in_[1] + pad_.left + pad_.right};
     // Only the shape of the input matters.
     const at::Tensor input = at::empty({grad.size(0), conv_.in, size[0], size[1]}, grad.options().memory_format(at::MemoryFormat::ChannelsLast));
-    return std::get<0>(at::convolution_backward(grad, input, weight_, at::OptionalIntArrayRef(), g.stride, g.padding, g.dilation,
+    return std::get<0>(at::convolution_backward(grad, input, plain_weight_, at::OptionalIntArrayRef(), g.stride, g.padding, g.dilation,
                                                 /*transposed=*/false, at::IntArrayRef{0, 0}, g.groups, {true, false, false}))
         .contiguous(at::MemoryFormat::ChannelsLast);
   }
 
-  Conv2d conv_;
-  at::Tensor weight_;
+  const FrozenConv& owner_;
+  const Conv2d& conv_;
+  std::vector<std::int64_t> shape_;  // of the input
   Pair in_;
   Padding pad_;
   Pair out_;
@@ -206,15 +215,14 @@ class FrozenConv::Prepared {
   FrozenProduct backward_product_;
   PackedConv forward_;  // kPacked
   PackedConv backward_;
+  at::Tensor plain_weight_;  // kPlain, and the gradient of stride over 1
 };
 
-FrozenConv::FrozenConv(const Conv2d& conv, at::Tensor weight) : conv_(conv), weight_(weight.contiguous(at::MemoryFormat::ChannelsLast)) {
-  if (conv.kernel == Pair{1, 1}) weight_ = weight.contiguous();
-}
+FrozenConv::FrozenConv(const Conv2d& conv, at::Tensor weight, at::Tensor scale, at::ScalarType precision)
+    : conv_(conv), weight_(std::move(weight)), scale_(std::move(scale)), precision_(precision) {}
 FrozenConv::~FrozenConv() = default;
-FrozenConv::FrozenConv(FrozenConv&&) noexcept = default;
 
-FrozenConv::Way FrozenConv::way_for(const Conv2d& conv, const at::Tensor& weight, std::int64_t height, std::int64_t width) {
+FrozenConv::Way FrozenConv::way_for(const Conv2d& conv, const at::TensorOptions& weight, std::int64_t height, std::int64_t width) {
   const Padding pad = padding_of(conv, height, width);
   const std::int64_t taps = conv.kernel[0] * conv.kernel[1];
   if (conv.groups == 1 && taps == 1 && pad.none()) return Way::kPixels;
@@ -226,7 +234,9 @@ FrozenConv::Way FrozenConv::way_for(const Conv2d& conv, const at::Tensor& weight
 }
 
 FrozenConv::Prepared& FrozenConv::prepared_for(const at::Tensor& x) {
-  if (!prepared_ || !prepared_->fits(x)) prepared_ = std::make_unique<Prepared>(conv_, weight_, x);
+  if (prepared_ && prepared_->fits(x)) return *prepared_;
+  prepared_.reset();  // before the next: both would be in memory at once
+  prepared_ = std::make_unique<Prepared>(*this, x);
   return *prepared_;
 }
 

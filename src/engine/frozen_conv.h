@@ -17,16 +17,18 @@ at::Tensor pixels_of(const at::Tensor& x);
 
 class FrozenConv {
  public:
-  /// weight (out, in / groups, kh, kw), of the element type in which it shall run.
-  FrozenConv(const Conv2d& conv, at::Tensor weight);
+  /// weight (out, in / groups, kh, kw), to be multiplied by scale (out,), both float32; runs in `precision`. Shares the weight's
+  /// memory and keeps no copy beside what it has prepared.
+  FrozenConv(const Conv2d& conv, at::Tensor weight, at::Tensor scale, at::ScalarType precision);
   ~FrozenConv();
-  FrozenConv(FrozenConv&&) noexcept;
+  FrozenConv(const FrozenConv&) = delete;
+  FrozenConv& operator=(const FrozenConv&) = delete;
 
   /// x (N, in, H, W), channels-last → (N, out, H', W'), channels-last; a new tensor. Without bias.
   at::Tensor forward(const at::Tensor& x);
   /// The same with what follows it.
   at::Tensor forward(const at::Tensor& x, const Epilogue& after);
-  /// The gradient to an input of the last forward()'s height and width. grad (N, out, H', W') → (N, in, H, W), both channels-last.
+  /// The gradient to an input of the last forward()'s shape. grad (N, out, H', W') → (N, in, H, W), both channels-last.
   at::Tensor input_gradient(const at::Tensor& grad);
 
   /// The ways to run one, the plainest last; public for the tests.
@@ -37,7 +39,7 @@ class FrozenConv {
     kPlain,   // ATen's
   };
   /// How images of this size run.
-  static Way way_for(const Conv2d& conv, const at::Tensor& weight, std::int64_t height, std::int64_t width);
+  static Way way_for(const Conv2d& conv, const at::TensorOptions& weight, std::int64_t height, std::int64_t width);
 
  private:
   class Prepared;
@@ -46,7 +48,9 @@ class FrozenConv {
 
   Conv2d conv_;
   at::Tensor weight_;
-  std::unique_ptr<Prepared> prepared_;  // for the last size
+  at::Tensor scale_;
+  at::ScalarType precision_;
+  std::unique_ptr<Prepared> prepared_;  // for the last shape
 };
 
 }  // namespace lorikeet

@@ -22,28 +22,34 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+// By what BatchNorm multiplies a convolution, in double: (out,); ones without BatchNorm.
+at::Tensor exact_scale(const FusedStep& step, const Network& network) {
+  if (!step.norm) return at::ones({std::get<Conv2d>(network.graph().node(step.first).op).out}, network.tensors(step.first).weight.options().dtype(at::kDouble));
+  const NodeTensors& norm = network.tensors(*step.norm);
+  return norm.weight.to(at::kDouble) / at::sqrt(norm.running_var.to(at::kDouble) + std::get<BatchNorm2d>(network.graph().node(*step.norm).op).eps);
+}
+
+// What BatchNorm and the convolution add, (out,) float32.
+at::Tensor folded_bias(const FusedStep& step, const Network& network) {
+  const at::Tensor scale = exact_scale(step, network);
+  const at::Tensor& own = network.tensors(step.first).bias;
+  const at::Tensor bias = own.defined() ? own.to(at::kDouble) : at::zeros_like(scale);
+  if (!step.norm) return bias.to(at::kFloat);
+  const NodeTensors& norm = network.tensors(*step.norm);
+  return ((bias - norm.running_mean.to(at::kDouble)) * scale + norm.bias.to(at::kDouble)).to(at::kFloat);
+}
+
 // What a frozen step needs when it runs.
 struct FrozenStep {
-  FrozenConv conv;
+  FrozenStep(const FusedStep& step, const Network& network, at::ScalarType precision)
+      : bias(folded_bias(step, network)), scale(exact_scale(step, network).to(at::kFloat)),
+        conv(std::get<Conv2d>(network.graph().node(step.first).op), network.tensors(step.first).weight, scale, precision), clamp(step.clamp) {}
+
   at::Tensor bias;   // (out,) float32, BatchNorm's shift in it
   at::Tensor scale;  // (out,) float32: by what BatchNorm multiplies, LoRA's part too; ones without BatchNorm
+  FrozenConv conv;
   Clamp clamp;
 };
-
-FrozenStep make_frozen_step(const FusedStep& step, const Network& network, at::ScalarType precision) {
-  const auto& conv = std::get<Conv2d>(network.graph().node(step.first).op);
-  const NodeTensors& tensors = network.tensors(step.first);
-  at::Tensor weight = tensors.weight.to(at::kDouble);
-  at::Tensor bias = tensors.bias.defined() ? tensors.bias.to(at::kDouble) : at::zeros({conv.out}, weight.options());
-  at::Tensor scale = at::ones({conv.out}, weight.options());
-  if (step.norm) {
-    const NodeTensors& norm = network.tensors(*step.norm);
-    scale = norm.weight.to(at::kDouble) / at::sqrt(norm.running_var.to(at::kDouble) + std::get<BatchNorm2d>(network.graph().node(*step.norm).op).eps);
-    bias = (bias - norm.running_mean.to(at::kDouble)) * scale + norm.bias.to(at::kDouble);
-    weight = weight * scale.view({-1, 1, 1, 1});
-  }
-  return {FrozenConv(conv, weight.to(precision)), bias.to(at::kFloat), scale.to(at::kFloat), step.clamp};
-}
 
 // y = clamp(conv(x) + low·upᵀ + bias + residual); low (N·H'·W', r) and up (out, r) come from LoRA, or are undefined.
 at::Tensor run_frozen(FrozenStep& step, const at::Tensor& x, const at::Tensor& residual, const at::Tensor& low, const at::Tensor& up, bool masked, at::Tensor& mask) {
@@ -94,7 +100,7 @@ class FusedExecutor final : public StepExecutor {
       : StepExecutor(network, options, at::MemoryFormat::ChannelsLast, fuse), frozen_(steps().size()) {
     const at::NoGradGuard no_grad;
     for (std::size_t i = 0; i < steps().size(); ++i) {
-      if (steps()[i].frozen_conv) frozen_[i].emplace(make_frozen_step(steps()[i], network, precision()));
+      if (steps()[i].frozen_conv) frozen_[i] = std::make_unique<FrozenStep>(steps()[i], network, precision());
     }
   }
 
@@ -119,7 +125,7 @@ class FusedExecutor final : public StepExecutor {
     return run_frozen(frozen, x, residual, low, up, /*masked=*/false, no_mask);
   }
 
-  std::vector<std::optional<FrozenStep>> frozen_;  // one a step
+  std::vector<std::unique_ptr<FrozenStep>> frozen_;  // one a step
 };
 
 }  // namespace

@@ -22,9 +22,10 @@ at::Tensor call(const char* name, const char* overload, std::vector<c10::IValue>
 
 }  // namespace
 
-bool can_pack(const at::Tensor& weight) {
-  if (!weight.is_cpu() || !at::hasMKLDNN() || !at::globalContext().userEnabledMkldnn()) return false;
-  return weight.scalar_type() == at::kFloat || (weight.scalar_type() == at::kBFloat16 && at::cpu::is_avx512_vnni_supported());
+bool can_pack(const at::TensorOptions& weight) {
+  const at::ScalarType type = c10::typeMetaToScalarType(weight.dtype());
+  if (!weight.device().is_cpu() || !at::hasMKLDNN() || !at::globalContext().userEnabledMkldnn()) return false;
+  return type == at::kFloat || (type == at::kBFloat16 && at::cpu::is_avx512_vnni_supported());
 }
 
 PackedConv::PackedConv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input) : geometry_(geometry) {

@@ -16,13 +16,14 @@ struct ConvGeometry {
 };
 
 /// Whether oneDNN is there, and runs weights of this type and on this device natively.
-bool can_pack(const at::Tensor& weight);
+bool can_pack(const at::TensorOptions& weight);
 
-/// A convolution, channels-last. REQUIRES: can_pack(weight).
+/// A convolution, channels-last. REQUIRES: can_pack(its options).
 class PackedConv {
  public:
   PackedConv() = default;
-  /// Packs weight (out, in / groups, kh, kw) for inputs of about this shape, (N, C, H, W).
+  /// Packs weight (out, in / groups, kh, kw) for inputs of this shape, (N, C, H, W). Another N is right, too, but oneDNN may want
+  /// another layout for it and then packs anew at every call, ten times slower than the convolution.
   PackedConv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input);
 
   explicit operator bool() const { return weight_.defined(); }

@@ -4,6 +4,8 @@
 #include <ATen/TensorOperators.h>
 #include <doctest/doctest.h>
 
+#include <limits>
+
 #include "graph/reference.h"
 #include "graph/small_graphs.h"
 
@@ -55,11 +57,12 @@ TEST_CASE("a frozen convolution and its gradient are ATen's, however it runs") {
   for (const Case& c : kCases) {
     CAPTURE(c.what);
     const at::Tensor weight = noise({c.conv.out, c.conv.in / c.conv.groups, c.conv.kernel[0], c.conv.kernel[1]}, 1);
-    CHECK(FrozenConv::way_for(c.conv, weight, c.height, c.width) == c.way);
-    FrozenConv conv(c.conv, weight);
-    for (const std::int64_t images : {3, 1}) {  // prepared for one batch size, right for others
+    CHECK(FrozenConv::way_for(c.conv, weight.options(), c.height, c.width) == c.way);
+    const at::Tensor scale = noise({c.conv.out}, 4).abs() + 0.5;
+    FrozenConv conv(c.conv, weight, scale, at::kFloat);
+    for (const std::int64_t images : {3, 1}) {
       const at::Tensor x = noise({images, c.conv.in, c.height, c.width}, 2).contiguous(at::MemoryFormat::ChannelsLast).requires_grad_();
-      const at::Tensor expected = conv2d(c.conv, x, weight, {}, c.conv.groups);
+      const at::Tensor expected = conv2d(c.conv, x, weight * scale.view({-1, 1, 1, 1}), {}, c.conv.groups);
       const at::Tensor grad = noise(expected.sizes(), 3).contiguous(at::MemoryFormat::ChannelsLast);
       expected.backward(grad);
 
@@ -69,6 +72,14 @@ TEST_CASE("a frozen convolution and its gradient are ATen's, however it runs") {
       const at::Tensor own = conv.input_gradient(grad);
       CHECK(relative(own, x.grad()) < 1e-5);
       CHECK(own.is_contiguous(at::MemoryFormat::ChannelsLast));
+
+      const Epilogue relu{noise({c.conv.out}, 5), noise(expected.sizes(), 6).contiguous(at::MemoryFormat::ChannelsLast), {0, std::numeric_limits<float>::infinity()}};
+      for (const Epilogue& after : {relu, Epilogue{relu.bias, {}, relu.clamp}, Epilogue{relu.bias, {}, {0, 1}}, Epilogue{relu.bias, relu.residual, {0, 1}},
+                                    Epilogue{relu.bias, relu.residual, {}}, Epilogue{relu.bias, {}, {}}}) {
+        const at::Tensor finished = expected.detach().contiguous(at::MemoryFormat::ChannelsLast).clone();
+        finish_(finished, after, /*masked=*/false);
+        CHECK(relative(conv.forward(x.detach(), after), finished) < 1e-5);
+      }
     }
   }
 }
@@ -76,7 +87,7 @@ TEST_CASE("a frozen convolution and its gradient are ATen's, however it runs") {
 TEST_CASE("another image size is prepared anew") {
   const Conv2d conv{.in = 4, .out = 4, .kernel = {3, 3}, .padding = {1, 1}};
   const at::Tensor weight = noise({4, 4, 3, 3}, 1);
-  FrozenConv frozen(conv, weight);
+  FrozenConv frozen(conv, weight, at::ones({4}), at::kFloat);
   for (const std::int64_t side : {1, 6, 2, 1, 5}) {
     CAPTURE(side);
     const at::Tensor x = noise({2, 4, side, side}, 2).contiguous(at::MemoryFormat::ChannelsLast);
