@@ -12,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/progress_bar.h"
+#include "engine/buffer_pool.h"
 #include "lorikeet/version.h"
 
 namespace lorikeet::cli {
@@ -82,5 +83,6 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file over the limit is a failed write like any other
+  lorikeet::reuse_buffers();
   return lorikeet::cli::run(argc, argv);
 }
