@@ -114,6 +114,20 @@ Head parse_head(const Json& json, const std::string& where) {
   return head;
 }
 
+std::map<std::string, std::pair<float, float>> parse_ranges(const Json& json, const std::string& where) {
+  if (!json.is_object()) fail(where, ": got ", json_kind(json), ", expected an object of [least, greatest].");
+  std::map<std::string, std::pair<float, float>> out;
+  for (const auto& [name, range] : json.items()) {
+    const bool is_pair = range.is_array() && range.size() == 2 && range[0].is_number() && range[1].is_number();
+    const std::pair<float, float> found = is_pair ? std::pair(range[0].get<float>(), range[1].get<float>()) : std::pair(1.0F, 0.0F);
+    if (!std::isfinite(found.first) || !std::isfinite(found.second) || found.first > found.second) {
+      fail(where, ": ", printable(name), ": got ", printable(range.dump(), 60), ", expected [least, greatest].");
+    }
+    out.emplace(name, found);
+  }
+  return out;
+}
+
 void parse_metadata(const Json& json, const std::string& where, AdapterFolder& out) {
   const Fields fields(json, where);
   if (const auto format = fields.whole("format", 1, 1'000'000); format != kFormat) {
@@ -132,7 +146,8 @@ void parse_metadata(const Json& json, const std::string& where, AdapterFolder& o
     metadata.classes.push_back(name.get<std::string>());
   }
   metadata.preprocessing = parse_preprocessing(fields.at("preprocessing"), where + ": preprocessing");
-  metadata.precision = fields.choice("precision", {"float32", "bfloat16"});
+  metadata.precision = fields.choice("precision", {"float32", "bfloat16", "int8"});
+  if (metadata.precision == "int8") metadata.activation_ranges = parse_ranges(fields.at("activation_ranges"), where + ": activation_ranges");
   if (fields.has("training")) metadata.training = fields.at("training");
   if (fields.has("head")) out.spec.head = parse_head(fields.at("head"), where + ": head");
   if (fields.has("output_classes")) out.spec.output_classes = fields.whole("output_classes", 1, 1'000'000);
@@ -149,6 +164,9 @@ Json metadata_json(const AdapterFolder& folder) {
            {"output_classes", folder.spec.output_classes ? Json(*folder.spec.output_classes) : Json(nullptr)},
            {"head", nullptr},
            {"training", m.training}};
+  if (!m.activation_ranges.empty()) {
+    for (const auto& [name, range] : m.activation_ranges) out["activation_ranges"][name] = {range.first, range.second};
+  }
   if (const auto& head = folder.spec.head) {
     out["head"] = {{"hidden", head->hidden},
                    {"classes", head->classes},

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,10 +27,12 @@ struct AdapterMetadata {
   std::string base_sha256;   // fingerprint() of the base weights
   std::vector<std::string> classes;
   Preprocessing preprocessing;
-  /// The element type in which it was trained and evaluated: "float32" or "bfloat16".
+  /// In what it was trained and evaluated: "float32", "bfloat16" or "int8".
   std::string precision = "float32";
   /// What the last training measured, for people: accuracy, data … Kept as it is.
   Json training = Json::object();
+  /// For int8: the least and the greatest value of each activation of the merged network, by the node's name.
+  std::map<std::string, std::pair<float, float>> activation_ranges = {};
 };
 
 struct AdapterFolder {

@@ -51,11 +51,27 @@ LoraConfig lora_config(const AdapterOptions& options, const std::string& base) {
 
 struct Model::State {
   LoadedModel loaded;
-  std::unique_ptr<Executor> executor;  // over loaded.network; made when it is first needed
+  std::optional<Network> merged;       // for int8: what was adapted is part of the weights that are rounded
+  std::unique_ptr<Executor> executor;  // over loaded.network, or merged; made when it is first needed
 
   Executor& run() {
-    if (!executor) executor = make_fused_executor(loaded.network, executor_options(loaded));
+    if (executor) return *executor;
+    if (loaded.precision == "int8") {
+      merged.emplace(loaded.network.graph(), loaded.network.merged());
+      executor = make_int8_executor(*merged, {}, loaded.adapter->metadata->activation_ranges);
+    } else {
+      executor = make_fused_executor(loaded.network, executor_options(loaded));
+    }
     return *executor;
+  }
+
+  // What learns runs in float32; the scales of int8 do not hold any more.
+  void leave_int8() {
+    if (loaded.precision != "int8") return;
+    executor.reset();
+    merged.reset();
+    loaded.precision = loaded.adapter->metadata->precision = "float32";
+    loaded.adapter->metadata->activation_ranges.clear();
   }
 };
 
@@ -65,7 +81,7 @@ Model& Model::operator=(Model&&) noexcept = default;
 Model::~Model() = default;
 
 Model load(const std::string& name, const LoadOptions& options) {
-  return Model(std::make_unique<Model::State>(Model::State{load_model(name, {options.model, options.weights}, options.progress), nullptr}));
+  return Model(std::make_unique<Model::State>(Model::State{load_model(name, {options.model, options.weights}, options.progress), std::nullopt, nullptr}));
 }
 
 const std::string& Model::name() const { return state_->loaded.model_name; }
@@ -114,6 +130,7 @@ void Model::adapt(const AdapterOptions& options) {
 void Model::train(const std::string& data, const TrainOptions& options) {
   LoadedModel& loaded = state_->loaded;
   if (!loaded.adapter) fail_usage("train: got ", loaded.model_name, " without an adapter, expected one. Call adapt first.");
+  state_->leave_int8();
   Recipe recipe;
   recipe.data = data;
   recipe.epochs = options.epochs;

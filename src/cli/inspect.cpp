@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "engine/loaded_model.h"
+#include "engine/memory.h"
 #include "graph/shapes.h"
 #include "io/weights_file.h"
 #include "models/weights.h"
@@ -25,6 +26,9 @@ struct Options {
   std::int64_t rank = 8;
   int image_size = 0;
   bool json = false;
+  bool memory = false;
+  std::int64_t batch_size = 64;
+  std::string precision = "float32";
 };
 
 // What is inspected: the graph with its adapter, where there is one. No weights are needed; those that are named are checked.
@@ -132,6 +136,11 @@ void print_adapter(const AdapterFolder& adapter) {
   }
 }
 
+MemoryEstimate memory_of(const Subject& subject, int size, const Options& options) {
+  const std::uint64_t element = options.precision == "bfloat16" ? 2 : 4;
+  return estimate_memory(subject.adaptation, subject.adapter ? subject.adapter->spec.lora : LoraConfig{}, {size, size, element}, options.batch_size);
+}
+
 int inspect_command(const Options& options) {
   const Subject subject = open_subject(options.model);
   const int size = options.image_size > 0 ? options.image_size : subject.preprocessing.crop > 0 ? subject.preprocessing.crop : 224;
@@ -159,6 +168,11 @@ int inspect_command(const Options& options) {
              {"flops", 2 * macs},            {"nodes", nodes},           {"tensors", tensors}};
     if (!options.match.empty()) out["match"] = {{"pattern", options.match}, {"modules", shown.size()}, {"r", options.rank}, {"lora_parameters", shown_trainable}};
     if (subject.adapter) out["adapter"] = adapter_json(*subject.adapter);
+    if (options.memory) {
+      const MemoryEstimate memory = memory_of(subject, size, options);
+      out["memory"] = {{"batch_size", options.batch_size}, {"precision", options.precision}, {"weights", memory.weights}, {"prepared", memory.prepared},
+                       {"learning", memory.learning}, {"activations", memory.activations}, {"total", memory.total()}};
+    }
     std::printf("%s\n", out.dump(2).c_str());
     return 0;
   }
@@ -173,6 +187,12 @@ int inspect_command(const Options& options) {
   if (!options.match.empty()) {
     std::printf("match:   '%s' hits %zu modules; LoRA with r=%s there has %s parameters\n", options.match.c_str(), shown.size(),
                 std::to_string(options.rank).c_str(), with_commas(shown_trainable).c_str());
+  }
+  if (options.memory) {
+    const MemoryEstimate memory = memory_of(subject, size, options);
+    std::printf("memory:  about %s for batches of %s: weights %s, made of them for speed %s, gradients and AdamW %s, activations %s; libtorch itself not counted\n",
+                human_bytes(memory.total()).c_str(), std::to_string(options.batch_size).c_str(), human_bytes(memory.weights).c_str(), human_bytes(memory.prepared).c_str(),
+                human_bytes(memory.learning).c_str(), human_bytes(memory.activations).c_str());
   }
   Table table({{"module"}, {"operation"}, {"output"}, {"parameters", true}, {options.match.empty() ? "learned" : "LoRA", true}, {"MFLOPs", true}});
   for (const auto& row : shown) {
@@ -193,6 +213,9 @@ void add_inspect(CLI::App& app, int& status) {
   command->add_option("--rank", options->rank, "Rank for which --match counts LoRA's parameters")->check(CLI::Range(1, 1 << 16))->capture_default_str();
   command->add_option("--image-size", options->image_size, "Side of the images in pixels for shapes and FLOPs; default: the weights' own")
       ->check(CLI::Range(1, 4096));
+  command->add_flag("--memory", options->memory, "Also the memory that a training step (of a model without adapter: a prediction) takes");
+  command->add_option("--batch-size", options->batch_size, "Images a step, for --memory")->check(CLI::Range(1, 65536))->capture_default_str();
+  command->add_option("--precision", options->precision, "Of activations and frozen weights, for --memory")->check(CLI::IsMember({"float32", "bfloat16"}))->capture_default_str();
   command->add_flag("--json", options->json, "Print one JSON document on standard output");
   command->footer("FLOPs are two for each multiply-add of convolutions and linear layers, for one image; LoRA's own are left out.");
   command->callback([options, &status] { status = inspect_command(*options); });

@@ -22,28 +22,10 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// By what BatchNorm multiplies a convolution, in double: (out,); ones without BatchNorm.
-at::Tensor exact_scale(const FusedStep& step, const Network& network) {
-  if (!step.norm) return at::ones({std::get<Conv2d>(network.graph().node(step.first).op).out}, network.tensors(step.first).weight.options().dtype(at::kDouble));
-  const NodeTensors& norm = network.tensors(*step.norm);
-  return norm.weight.to(at::kDouble) / at::sqrt(norm.running_var.to(at::kDouble) + std::get<BatchNorm2d>(network.graph().node(*step.norm).op).eps);
-}
-
-// What BatchNorm and the convolution add, (out,) float32.
-at::Tensor folded_bias(const FusedStep& step, const Network& network) {
-  const at::Tensor scale = exact_scale(step, network);
-  const at::Tensor& own = network.tensors(step.first).bias;
-  const at::Tensor bias = own.defined() ? own.to(at::kDouble) : at::zeros_like(scale);
-  if (!step.norm) return bias.to(at::kFloat);
-  const NodeTensors& norm = network.tensors(*step.norm);
-  return ((bias - norm.running_mean.to(at::kDouble)) * scale + norm.bias.to(at::kDouble)).to(at::kFloat);
-}
-
 // What a frozen step needs when it runs.
 struct FrozenStep {
   FrozenStep(const FusedStep& step, const Network& network, at::ScalarType precision)
-      : bias(folded_bias(step, network)), scale(exact_scale(step, network).to(at::kFloat)),
-        conv(std::get<Conv2d>(network.graph().node(step.first).op), network.tensors(step.first).weight, scale, precision), clamp(step.clamp) {}
+      : bias(folded_bias(step, network)), scale(folded_scale(step, network)), conv(std::get<Conv2d>(network.graph().node(step.first).op), network.tensors(step.first).weight, scale, precision), clamp(step.clamp) {}
 
   at::Tensor bias;   // (out,) float32, BatchNorm's shift in it
   at::Tensor scale;  // (out,) float32: by what BatchNorm multiplies, LoRA's part too; ones without BatchNorm

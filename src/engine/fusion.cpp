@@ -1,5 +1,8 @@
 #include "engine/fusion.h"
 
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+
 #include <algorithm>
 #include <limits>
 
@@ -81,6 +84,13 @@ class Fuser {
   std::vector<bool> taken_;
 };
 
+// By what BatchNorm multiplies a convolution, in double: (out,); ones without BatchNorm.
+at::Tensor exact_scale(const FusedStep& step, const Network& network) {
+  if (!step.norm) return at::ones({std::get<Conv2d>(network.graph().node(step.first).op).out}, network.tensors(step.first).weight.options().dtype(at::kDouble));
+  const NodeTensors& norm = network.tensors(*step.norm);
+  return norm.weight.to(at::kDouble) / at::sqrt(norm.running_var.to(at::kDouble) + std::get<BatchNorm2d>(network.graph().node(*step.norm).op).eps);
+}
+
 }  // namespace
 
 std::vector<NodeId> FusedStep::inputs(const Graph& graph) const {
@@ -95,6 +105,17 @@ std::vector<FusedStep> single_steps(const Network& network, const Plan&) {
   std::vector<FusedStep> out(network.graph().nodes().size() - 1);
   for (std::size_t i = 0; i < out.size(); ++i) out[i].first = out[i].output = i + 1;
   return out;
+}
+
+at::Tensor folded_scale(const FusedStep& step, const Network& network) { return exact_scale(step, network).to(at::kFloat); }
+
+at::Tensor folded_bias(const FusedStep& step, const Network& network) {
+  const at::Tensor scale = exact_scale(step, network);
+  const at::Tensor& own = network.tensors(step.first).bias;
+  const at::Tensor bias = own.defined() ? own.to(at::kDouble) : at::zeros_like(scale);
+  if (!step.norm) return bias.to(at::kFloat);
+  const NodeTensors& norm = network.tensors(*step.norm);
+  return ((bias - norm.running_mean.to(at::kDouble)) * scale + norm.bias.to(at::kDouble)).to(at::kFloat);
 }
 
 }  // namespace lorikeet

@@ -34,4 +34,9 @@ std::vector<FusedStep> fuse(const Network& network, const Plan& plan);
 /// Every node but the input as a step of its own.
 std::vector<FusedStep> single_steps(const Network& network, const Plan& plan);
 
+/// By what a frozen convolution's BatchNorm multiplies it: (out,) float32; ones without BatchNorm. REQUIRES: step.frozen_conv.
+at::Tensor folded_scale(const FusedStep& step, const Network& network);
+/// What BatchNorm and the convolution's own bias add, (out,) float32. REQUIRES: step.frozen_conv.
+at::Tensor folded_bias(const FusedStep& step, const Network& network);
+
 }  // namespace lorikeet

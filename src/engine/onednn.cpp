@@ -1,6 +1,8 @@
 #include "engine/onednn.h"
 
 #include <ATen/Context.h>
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/cpu/Utils.h>
 
@@ -57,6 +59,32 @@ at::Tensor PackedConv::operator()(const at::Tensor& x, const Epilogue& after) co
   return call("mkldnn::_convolution_pointwise", "binary",
               {x, after.residual, weight_, bias, list(geometry_.padding), list(geometry_.stride), list(geometry_.dilation), geometry_.groups, "add", at::Scalar(1),
                is_relu ? c10::IValue("relu") : c10::IValue(), bounds, c10::IValue()});
+}
+
+bool has_int8() { return at::cpu::is_avx512_vnni_supported(); }
+
+Int8Conv::Int8Conv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input, const Quantization& x) : geometry_(geometry), x_(x) {
+  const double most = has_int8() ? 127 : 63;
+  scales_ = at::amax(at::abs(weight), {1, 2, 3}).div_(most).clamp_min_(1e-12);
+  zeros_ = at::zeros({weight.size(0)}, at::kInt);
+  const at::Tensor stored = at::round(weight / scales_.view({-1, 1, 1, 1})).to(at::kChar);
+  weight_ = call("onednn::qconv_prepack", "", {stored, scales_, x.scale, x.zero, list(geometry.stride), list(geometry.padding), list(geometry.dilation),
+                                               geometry.groups, input.vec()});
+}
+
+at::Tensor Int8Conv::operator()(const at::Tensor& x, const at::Tensor& bias, const Sum& residual, bool relu, const Quantization& y) const {
+  const c10::List<std::optional<at::Scalar>> no_bounds;
+  const auto type = static_cast<std::int64_t>(at::kByte);
+  if (!residual.stored.defined()) {
+    return call("onednn::qconv2d_pointwise", "",
+                {x, x_.scale, x_.zero, weight_, scales_, zeros_, bias, list(geometry_.stride), list(geometry_.padding), list(geometry_.dilation), geometry_.groups,
+                 y.scale, y.zero, type, relu ? "relu" : "none", no_bounds, c10::IValue()});
+  }
+  // It adds in place.
+  const at::Tensor sum = residual.stored.clone(at::MemoryFormat::ChannelsLast);
+  return call("onednn::qconv2d_pointwise", "binary",
+              {x, x_.scale, x_.zero, weight_, scales_, zeros_, sum, bias, list(geometry_.stride), list(geometry_.padding), list(geometry_.dilation), geometry_.groups,
+               y.scale, y.zero, type, residual.quantization.scale, residual.quantization.zero, "sum", at::Scalar(1.0), relu ? "relu" : "none", no_bounds, c10::IValue()});
 }
 
 }  // namespace lorikeet

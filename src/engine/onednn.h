@@ -37,4 +37,35 @@ class PackedConv {
   ConvGeometry geometry_{};
 };
 
+/// How real numbers are stored as uint8: real = scale · (stored − zero).
+struct Quantization {
+  double scale = 1;
+  std::int64_t zero = 0;
+};
+
+/// Whether oneDNN multiplies int8 natively (VNNI). Without, weights have 7 bits, so that no pair of products overflows 16.
+bool has_int8();
+
+/// A convolution of uint8 by int8 weights, one scale a channel; channels-last, on the CPU.
+class Int8Conv {
+ public:
+  /// weight float32 (out, in / groups, kh, kw); for inputs of this shape and quantization.
+  Int8Conv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input, const Quantization& x);
+
+  struct Sum {
+    at::Tensor stored;  // uint8, like the output
+    Quantization quantization;
+  };
+  /// x uint8 → clamp(conv(x) + bias + residual) as uint8 of quantization y. Bounds of the clamp other than 0 below are y's own to
+  /// have. bias float32 (out,); residual.stored may be undefined.
+  at::Tensor operator()(const at::Tensor& x, const at::Tensor& bias, const Sum& residual, bool relu, const Quantization& y) const;
+
+ private:
+  ConvGeometry geometry_;
+  Quantization x_;
+  at::Tensor weight_;  // opaque
+  at::Tensor scales_;  // (out,)
+  at::Tensor zeros_;   // (out,)
+};
+
 }  // namespace lorikeet

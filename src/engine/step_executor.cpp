@@ -8,7 +8,7 @@ namespace lorikeet {
 
 StepExecutor::StepExecutor(const Network& network, const ExecutorOptions& options, at::MemoryFormat layout,
                            std::vector<FusedStep> (*steps_of)(const Network&, const Plan&))
-    : network_(network), plan_(options.plan ? *options.plan : make_plan(network)), precision_(options.precision), layout_(layout),
+    : network_(network), plan_(options.plan ? *options.plan : make_plan(network)), precision_(options.precision), layout_(layout), observe_(options.observe),
       steps_(steps_of(network, plan_)), frozen_(network.graph().nodes().size()), uses_(network.graph().nodes().size(), 0) {
   for (const FusedStep& step : steps_) {
     for (const NodeId input : step.inputs(network.graph())) ++uses_[input];
@@ -23,6 +23,7 @@ Frontier StepExecutor::run_prefix(const at::Tensor& images) {
   const at::NoGradGuard no_grad;
   Values values(network_.graph().nodes().size());
   values[0] = images.to(precision_).contiguous(layout_);
+  if (observe_) observe_(0, values[0]);
   run(values, /*prefix=*/true, /*training=*/false);
   Frontier frontier;
   for (const NodeId id : plan_.frontier) frontier.push_back(values[id]);
@@ -44,6 +45,7 @@ void StepExecutor::run(Values& values, bool prefix, bool training) {
     const FusedStep& step = steps_[i];
     if ((plan_.segment[step.first] == Segment::kFrozenPrefix) != prefix) continue;
     values[step.output] = run_step(i, values, training);
+    if (observe_) observe_(step.output, values[step.output]);
     for (const NodeId input : step.inputs(network_.graph())) {
       if (--left[input] == 0) values[input] = at::Tensor();
     }

@@ -39,6 +39,7 @@ class StepExecutor : public Executor {
   Plan plan_;
   at::ScalarType precision_;
   at::MemoryFormat layout_;
+  std::function<void(NodeId, const at::Tensor&)> observe_;
   std::vector<FusedStep> steps_;
   std::vector<NodeTensors> frozen_;  // one a node: those of frozen nodes that run alone, in `precision_` and `layout_`
   std::vector<int> uses_;            // how many steps read each node's value

@@ -303,8 +303,9 @@ const std::vector<Field>& fields() {
       truth_field("shuffle", "a new order each epoch", LORIKEET_MEMBER(shuffle)),
 
       choice_field("device", "where it runs", {"cpu", "cuda"}, LORIKEET_MEMBER(device)),
-      choice_field("precision", "of activations and frozen weights; what is learned stays float32; auto: bfloat16 where the processor has it",
-                   {"float32", "bfloat16", "auto"}, LORIKEET_MEMBER(precision)),
+      choice_field("precision", "of activations and frozen weights; what is learned stays float32; auto: bfloat16 where the processor has it; int8: the "
+                   "frozen prefix, and all of it once trained, by scales measured on training images",
+                   {"float32", "bfloat16", "int8", "auto"}, LORIKEET_MEMBER(precision)),
       choice_field("engine", "fused, or plain: PyTorch's own operators in its own order, to follow it step by step", {"fused", "plain"},
                    LORIKEET_MEMBER(engine)),
       whole_field("threads", "of the computation; 0: one for each core", 0, 1024, LORIKEET_MEMBER(threads)),
@@ -338,6 +339,9 @@ void set(Recipe& recipe, const std::string& key, const YAML::Node& value) {
 void check_recipe(Recipe& r) {
   if (r.data.empty()) fail_usage("data: got nothing, expected the name of a dataset or a folder, e.g. data=mnist.");
   check_lora_config(r.lora, "recipe");
+  if (r.precision == "int8" && (r.device != "cpu" || r.engine == EngineKind::kPlain)) {
+    fail_usage("precision: got int8 with ", r.device != "cpu" ? "device: " + r.device : "engine: plain", ", expected device: cpu and engine: fused.");
+  }
   if (r.precision == "auto") r.precision = r.device == "cuda" || examine_machine().bfloat16 ? "bfloat16" : "float32";
   if (r.schedule == ScheduleKind::kOneCycle && r.warmup == 0) r.warmup = 0.3;  // OneCycleLR's pct_start
   const auto& saved = r.lora.modules_to_save;

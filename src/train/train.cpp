@@ -13,7 +13,10 @@
 #include "base/text.h"
 #include "data/datasets.h"
 #include "data/loader.h"
+#include "engine/int8.h"
 #include "engine/loaded_model.h"
+#include "engine/memory.h"
+#include "image/transform.h"
 #include "train/caching.h"
 #include "train/run_folder.h"
 
@@ -84,6 +87,16 @@ void start_from(const fs::path& path, const Adaptation& adaptation, Network& net
   network.load_adapter_tensors(start.tensors);
 }
 
+// What int8 takes its scales from: the network's activations for some training images.
+ActivationRanges calibrate(const Network& network, const Plan& plan, const std::shared_ptr<const Dataset>& data, const Preprocessing& preprocessing) {
+  constexpr std::int64_t kImages = 64;
+  constexpr std::int64_t kBatch = 32;
+  ActivationRanges out;
+  Loader loader(data, epoch_order(std::min(kImages, data->size()), /*shuffle=*/false, 0, 0), {.batch_size = kBatch});
+  for (Batch batch; loader.next(batch);) measure_ranges(network, plan, normalise(batch.images, preprocessing), out);
+  return out;
+}
+
 // A run that fails before its first adapter, say by a damaged image, leaves nothing behind.
 struct DiscardOnFailure {
   RunFolder& run;
@@ -129,7 +142,9 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
   const std::int64_t images = data.train->size() + (data.validation ? data.validation->size() : 0);
   const ExecutorOptions executor_options{.precision = recipe.precision == "bfloat16" ? at::kBFloat16 : at::kFloat,
                                          .plan = plan_training(network, recipe, preprocessing, images)};
-  auto executor = make_executor(recipe.engine, network, executor_options);
+  const bool is_int8 = recipe.precision == "int8";
+  auto executor = is_int8 ? make_int8_executor(network, executor_options, calibrate(network, *executor_options.plan, data.train, preprocessing))
+                          : make_executor(recipe.engine, network, executor_options);
 
   run.write_recipe(recipe_yaml(recipe));
   TrainSummary out;
@@ -146,9 +161,10 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
   };
   log(cat(base.entry->name, " (", base.weights_name, "): ", with_commas(out.trainable_parameters), " of ", with_commas(out.total_parameters),
           " parameters to learn; ", with_commas(data.train->size()), " images of ", data.train->classes().size(), " classes in ", recipe.data,
-          "; images of ", preprocessing.crop > 0 ? cat(preprocessing.crop, " pixels") : "their own size", "; ", at::get_num_threads(), " threads"));
+          "; images of ", preprocessing.crop > 0 ? cat(preprocessing.crop, " pixels") : "their own size", "; ", at::get_num_threads(), " threads",
+          preprocessing.crop > 0 ? cat("; about ", human_bytes(estimate_memory(network, executor->plan(), image_cost(recipe, preprocessing), recipe.batch_size).total()), " of memory") : ""));
 
-  folder.metadata = AdapterMetadata{base.entry->name, base.weights_name, base.sha256, data.train->classes(), preprocessing, recipe.precision};
+  folder.metadata = AdapterMetadata{base.entry->name, base.weights_name, base.sha256, data.train->classes(), preprocessing, is_int8 ? "float32" : recipe.precision};
   // Checkpoints have it too, so that what is left of a run that was killed knows its data.
   Json& training = folder.metadata->training;
   training = {{"data", recipe.data}, {"images", data.train->size()}, {"seed", recipe.seed}, {"trainable_parameters", out.trainable_parameters}};
@@ -161,10 +177,20 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
                           {.progress = callbacks.progress, .metrics = [&](const Json& line) { run.add_metrics(line); }, .log = log, .checkpoint = save});
   out.interrupted = out.loop.interrupted;
 
+  std::optional<Network> merged;
+  if (is_int8 && !out.interrupted) {
+    merged.emplace(network.graph(), network.merged());
+    folder.metadata->precision = recipe.precision;
+    folder.metadata->activation_ranges = calibrate(*merged, make_plan(*merged), data.train, preprocessing);
+  }
   const auto& judged = data.test ? data.test : data.validation;
   if (judged && !out.interrupted) {
-    // By the engine that will run the adapter: a loaded one must come to exactly this accuracy.
-    if (recipe.engine != EngineKind::kFused) executor = make_fused_executor(network, executor_options);
+    // By what will run the adapter: a loaded one must come to exactly this accuracy.
+    if (merged) {
+      executor = make_int8_executor(*merged, {}, folder.metadata->activation_ranges);
+    } else if (recipe.engine != EngineKind::kFused) {
+      executor = make_fused_executor(network, executor_options);
+    }
     out.test = evaluate(*executor, judged, preprocessing,
                         {.device = at::Device(recipe.device), .progress = [&](std::int64_t done, std::int64_t total) {
                            out.interrupted = callbacks.progress && !callbacks.progress({.phase = "test",

@@ -217,6 +217,29 @@ TEST_CASE("a damaged folder is refused, with the file's name") {
   }
 }
 
+TEST_CASE("int8 comes with the ranges of its activations") {
+  const Written written;
+  AdapterFolder folder = sample();
+  folder.metadata->precision = "int8";
+  folder.metadata->activation_ranges = {{"input", {-2.5F, 2.25F}}, {"conv1", {0.0F, 6.0F}}};
+  const std::filesystem::path path = written.adapter();
+  write_adapter_folder(path, folder);
+  CHECK((read_adapter_folder(path).metadata->activation_ranges == folder.metadata->activation_ranges));
+  const Json good = parse_json(read_file(path / "lorikeet.json", 1 << 20), "lorikeet.json");
+  for (const auto& [range, because] : {std::pair(Json::array({1, 0}), "activation_ranges: conv1: got [1,0]"), std::pair(Json::array({1}), "conv1: got [1]"),
+                                       std::pair(Json::array({0, "1"}), "conv1: got"), std::pair(Json::array({0, 1e300}), "conv1: got"),
+                                       std::pair(Json(nullptr), "conv1: got null")}) {
+    Json bad = good;
+    bad["activation_ranges"]["conv1"] = range;
+    write_file(path / "lorikeet.json", bad.dump());
+    CHECK_THROWS_WITH_AS(read_adapter_folder(path), doctest::Contains(because), Error);
+  }
+  Json without = good;
+  without.erase("activation_ranges");
+  write_file(path / "lorikeet.json", without.dump());
+  CHECK_THROWS_WITH_AS(read_adapter_folder(path), doctest::Contains("activation_ranges"), Error);
+}
+
 TEST_CASE("metadata that cannot be is refused, by field") {
   const auto refused = [](const std::string& pointer, const Json& value, const std::string& because) {
     CAPTURE(pointer);
@@ -232,7 +255,7 @@ TEST_CASE("metadata that cannot be is refused, by field") {
   refused("/base/sha256", std::string(64, 'g'), "base: sha256: got");
   refused("/classes", "cat", "classes: got a string");
   refused("/classes/1", 7, "classes: got the number 7");
-  refused("/precision", "float16", "precision: got 'float16', expected one of float32, bfloat16");
+  refused("/precision", "float16", "precision: got 'float16', expected one of float32, bfloat16, int8");
   refused("/output_classes", 0, "output_classes: got the number 0");
   refused("/output_classes", 2'000'000, "output_classes");
   refused("/head", Json::array(), "head: got a list");

@@ -71,6 +71,15 @@ class Commands(CommandTest):
         self.assertIn("25,557,032 parameters, 97.5 MiB", text)
         self.assertIn("| layer4.2.conv3 ", text)
 
+    def test_inspect_reckons_memory(self):
+        memory = [self.json("inspect", "resnet50", "--memory", "--batch-size", batch)["memory"] for batch in (8, 16)]
+        self.assertEqual(memory[0]["weights"], memory[1]["weights"])
+        self.assertAlmostEqual(memory[1]["activations"] / memory[0]["activations"], 2, places=2)
+        self.assertEqual(sum(memory[0][part] for part in ("weights", "prepared", "learning", "activations")), memory[0]["total"])
+        half = self.json("inspect", "resnet50", "--memory", "--batch-size", 8, "--precision", "bfloat16")["memory"]
+        self.assertEqual(half["activations"] * 2, memory[0]["activations"])
+        self.assertIn("memory:  about ", self.lorikeet("inspect", "resnet50", "--memory"))
+
     def test_inspect_reads_weights_files(self):
         self.assertEqual(self.json("inspect", EFFICIENTNET)["model"], "efficientnet_lite0")
 

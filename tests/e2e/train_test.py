@@ -78,6 +78,16 @@ class Train(CommandTest):
         text = self.lorikeet("eval", self.run_folder, "data=mnist", "--limit", 200)
         self.assertIn(f"accuracy {found['accuracy']:.4f} ({found['correct']} of 200 in mnist)", text)
 
+    def test_int8_is_near_float32_and_evaluates_as_it_ended(self):
+        run = self.folder / "int8"
+        self.lorikeet("train", self.recipe(), f"run={run}", "precision=int8")
+        summary = json.loads((run / "summary.json").read_text())
+        found = self.json("eval", run, "--limit", 200)
+        self.assertEqual((found["correct"], found["loss"]), (summary["test"]["correct"], summary["test"]["loss"]))
+        self.assertLess(abs(found["correct"] - self.summary["test"]["correct"]), 10)
+        self.assertEqual(json.loads((run / "adapter/lorikeet.json").read_text())["precision"], "int8")
+        self.assert_refused(2, ["precision", "int8", "plain"], "train", self.recipe(), f"run={self.folder}/plain", "precision=int8", "engine=plain")
+
     def test_adapter_is_all_that_is_needed(self):
         moved = self.folder / "mine"
         shutil.copytree(self.run_folder / "adapter", moved)

@@ -1,0 +1,160 @@
+// The frozen prefix on uint8 activations and int8 weights. A convolution takes up BatchNorm, residual sum and ReLU as in the fused
+// executor; max-pooling passes stored values through; whatever else there is runs in float32. Behind the prefix, where
+// gradients are needed, the fused executor goes on.
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <cassert>
+
+#include "base/error.h"
+#include "engine/int8.h"
+#include "engine/onednn.h"
+#include "engine/step_executor.h"
+#include "graph/shapes.h"
+
+namespace lorikeet {
+namespace {
+
+const std::string& range_name(const Graph& graph, NodeId id) {
+  static const std::string kInput = "input";
+  return id == 0 ? kInput : graph.node(id).name;
+}
+
+Quantization quantization_for(std::pair<float, float> range) {
+  const double low = std::min(0.0F, range.first);  // zero itself must be stored exactly: padding is made of it
+  const double high = std::max(0.0F, range.second);
+  const double scale = std::max((high - low) / 255, 1e-12);
+  return {scale, static_cast<std::int64_t>(-low / scale + 0.5)};
+}
+
+at::Tensor quantized(const at::Tensor& real, const Quantization& q) {
+  return at::round(real / q.scale).add_(static_cast<double>(q.zero)).clamp_(0, 255).to(at::kByte).contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+at::Tensor real_of(const at::Tensor& stored, const Quantization& q) {
+  return (stored.to(at::kFloat) - static_cast<double>(q.zero)) * q.scale;
+}
+
+class Int8Executor final : public StepExecutor {
+ public:
+  Int8Executor(const Network& network, const ExecutorOptions& options, const ActivationRanges& ranges)
+      : StepExecutor(network, options, at::MemoryFormat::ChannelsLast, fuse), rest_(make_fused_executor(network, options)),
+        convs_(steps().size()) {
+    const Graph& graph = network.graph();
+    for (NodeId id = 0; id < graph.nodes().size(); ++id) {
+      const auto found = ranges.find(range_name(graph, id));
+      quantization_.push_back(found == ranges.end() ? Quantization{} : quantization_for(found->second));
+    }
+    for (const FusedStep& step : steps()) {
+      if (!step.frozen_conv || plan().segment[step.first] != Segment::kFrozenPrefix) continue;
+      std::vector<NodeId> needed = step.inputs(graph);
+      needed.push_back(step.output);
+      for (const NodeId id : needed) {
+        if (ranges.count(range_name(graph, id)) == 0) fail("activation_ranges: got none for '", range_name(graph, id), "', expected one. Train the adapter again with precision: int8.");
+      }
+    }
+    for (const FusedStep& step : steps()) {  // pooled values are stored as what they were pooled from
+      if (std::holds_alternative<MaxPool2d>(graph.node(step.output).op)) quantization_[step.output] = quantization_[graph.node(step.output).inputs[0]];
+    }
+  }
+
+  Frontier run_prefix(const at::Tensor& images) override {
+    Frontier out = StepExecutor::run_prefix(images);
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = real(plan().frontier[i], out[i]).to(precision());
+    return out;
+  }
+  at::Tensor run_rest(const Frontier& frontier, bool training) override { return rest_->run_rest(frontier, training); }
+
+ private:
+  // One convolution for one shape of input.
+  struct Prepared {
+    std::vector<std::int64_t> shape;
+    Padding pad;
+    Int8Conv conv;
+    at::Tensor bias;
+  };
+
+  at::Tensor real(NodeId id, const at::Tensor& value) const { return value.scalar_type() == at::kByte ? real_of(value, quantization_[id]) : value; }
+  at::Tensor stored(NodeId id, const at::Tensor& value) const { return value.scalar_type() == at::kByte ? value : quantized(value, quantization_[id]); }
+
+  at::Tensor run_step(std::size_t index, const Values& values, bool training) override {
+    const FusedStep& step = steps()[index];
+    const Node& node = network().graph().node(step.first);
+    if (step.frozen_conv) return run_conv(index, values);
+    const at::Tensor& x = values[node.inputs[0]];
+    if (const auto* pool = std::get_if<MaxPool2d>(&node.op); pool != nullptr && x.scalar_type() == at::kByte) return run_pool(*pool, x);
+    Values reals(values.size());
+    for (const NodeId input : node.inputs) reals[input] = real(input, values[input]);
+    return run_node(step.first, reals, training);
+  }
+
+  at::Tensor run_conv(std::size_t index, const Values& values) {
+    const FusedStep& step = steps()[index];
+    const NodeId input = network().graph().node(step.first).inputs[0];
+    const at::Tensor x = stored(input, values[input]);
+    auto& prepared = convs_[index];
+    if (!prepared || x.sizes() != prepared->shape) prepared = prepare(step, x);
+    Int8Conv::Sum residual;
+    if (step.residual) residual = {stored(*step.residual, values[*step.residual]), quantization_[*step.residual]};
+    const Padding& pad = prepared->pad;
+    const at::Tensor padded =
+        pad.symmetric() ? x
+                        : at::constant_pad_nd(x, {pad.left, pad.right, pad.top, pad.bottom}, quantization_[input].zero).contiguous(at::MemoryFormat::ChannelsLast);
+    return prepared->conv(padded, prepared->bias, residual, step.clamp.low == 0, quantization_[step.output]);
+  }
+
+  std::unique_ptr<Prepared> prepare(const FusedStep& step, const at::Tensor& x) const {
+    const Node& node = network().graph().node(step.first);
+    const auto& conv = std::get<Conv2d>(node.op);
+    const Padding pad = padding_of(conv, x.size(2), x.size(3));
+    const ConvGeometry geometry{conv.stride, pad.symmetric() ? Pair{pad.top, pad.left} : Pair{0, 0}, conv.dilation, conv.groups};
+    std::vector<std::int64_t> shape = x.sizes().vec();
+    if (!pad.symmetric()) {
+      shape[2] += pad.top + pad.bottom;
+      shape[3] += pad.left + pad.right;
+    }
+    const at::Tensor weight = network().tensors(step.first).weight * folded_scale(step, network()).view({-1, 1, 1, 1});
+    return std::make_unique<Prepared>(
+        Prepared{x.sizes().vec(), pad, Int8Conv(weight, geometry, shape, quantization_[node.inputs[0]]), folded_bias(step, network())});
+  }
+
+  // Max-pooling of stored values, one axis after the other: ATen has none of plain uint8 in channels-last memory.
+  static at::Tensor run_pool(const MaxPool2d& pool, const at::Tensor& x) {
+    at::Tensor y = at::constant_pad_nd(x, {pool.padding[1], pool.padding[1], pool.padding[0], pool.padding[0]}, 0);  // 0: the least there is
+    for (const std::int64_t axis : {0, 1}) {
+      const std::int64_t count = window_count(y.size(2 + axis), pool.kernel[axis], pool.stride[axis], /*dilation=*/1);
+      at::Tensor most;
+      for (std::int64_t tap = 0; tap < pool.kernel[axis]; ++tap) {
+        const at::Tensor seen = y.slice(2 + axis, tap, tap + (count - 1) * pool.stride[axis] + 1, pool.stride[axis]);
+        most = most.defined() ? at::maximum(most, seen) : seen;
+      }
+      y = most;
+    }
+    return y.contiguous(at::MemoryFormat::ChannelsLast);
+  }
+
+  std::unique_ptr<Executor> rest_;
+  std::vector<Quantization> quantization_;        // one a node
+  std::vector<std::unique_ptr<Prepared>> convs_;  // one a step, for the last shape
+};
+
+}  // namespace
+
+void measure_ranges(const Network& network, const Plan& plan, const at::Tensor& images, ActivationRanges& ranges) {
+  const Graph& graph = network.graph();
+  const auto observe = [&](NodeId id, const at::Tensor& value) {
+    const auto [low, high] = at::aminmax(value);
+    const std::pair<float, float> found(low.item<float>(), high.item<float>());
+    const auto [known, is_new] = ranges.emplace(range_name(graph, id), found);
+    if (!is_new) known->second = {std::min(known->second.first, found.first), std::max(known->second.second, found.second)};
+  };
+  make_fused_executor(network, {.plan = plan, .observe = observe})->run_prefix(images);
+}
+
+std::unique_ptr<Executor> make_int8_executor(const Network& network, const ExecutorOptions& options, const ActivationRanges& ranges) {
+  return std::make_unique<Int8Executor>(network, options, ranges);
+}
+
+}  // namespace lorikeet

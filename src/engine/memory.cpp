@@ -1,0 +1,173 @@
+#include "engine/memory.h"
+
+#include <ATen/Functions.h>
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+#include <vector>
+
+#include "engine/frozen_conv.h"
+#include "engine/fusion.h"
+#include "graph/shapes.h"
+
+namespace lorikeet {
+namespace {
+
+using Bytes = std::uint64_t;
+using Shapes = std::vector<std::vector<std::int64_t>>;
+
+Bytes product(const std::vector<std::int64_t>& shape) {
+  return static_cast<Bytes>(std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>()));
+}
+
+// What is made of a frozen convolution's weights: once for the forward pass, and once for a gradient to its input.
+Bytes prepared_bytes(const Network& network, const FusedStep& step, const Shapes& shapes, Bytes element, bool has_gradient) {
+  const Node& node = network.graph().node(step.first);
+  const auto& in = shapes[node.inputs[0]];
+  const at::Tensor& weight = network.tensors(step.first).weight;
+  const auto type = weight.options().dtype(element == 2 ? at::kBFloat16 : at::kFloat);
+  const auto way = FrozenConv::way_for(std::get<Conv2d>(node.op), type, in[1], in[2]);
+  const Bytes elements = way == FrozenConv::Way::kDense ? product(in) * product(shapes[step.first]) : static_cast<Bytes>(weight.numel());
+  return elements * element * (has_gradient && way != FrozenConv::Way::kPlain ? 2 : 1);
+}
+
+// Follows a step through its forward and backward pass.
+class Walk {
+ public:
+  Walk(const Network& network, const Plan& plan, const Shapes& shapes, Bytes element, Bytes batch)
+      : network_(network), plan_(plan), steps_(fuse(network, plan)), shapes_(shapes), element_(element), batch_(batch), values_(shapes.size()), uses_(shapes.size(), 0) {
+    for (std::size_t id = 0; id < shapes.size(); ++id) values_[id] = batch * product(shapes[id]);
+    for (const FusedStep& step : steps_) {
+      for (const NodeId input : step.inputs(network.graph())) ++uses_[input];
+    }
+  }
+
+  Bytes peak() {
+    forward(/*prefix=*/true);
+    live_ = 0;
+    for (const NodeId id : plan_.frontier) live_ += values_[id] * element_;
+    forward(/*prefix=*/false);
+    backward();
+    return peak_;
+  }
+
+ private:
+  bool in_prefix(const FusedStep& step) const { return plan_.segment[step.first] == Segment::kFrozenPrefix; }
+  bool has_gradient(NodeId id) const { return plan_.segment[id] == Segment::kDifferentiable || plan_.segment[id] == Segment::kTrained; }
+
+  void note(Bytes passing = 0) { peak_ = std::max(peak_, live_ + kept_ + passing); }
+
+  void forward(bool prefix) {
+    std::vector<int> left = uses_;
+    for (const NodeId id : plan_.frontier) left[id] += 1;  // stays for the cache, and for whoever runs the rest again
+    if (prefix) live_ = values_[0] * element_;
+    for (const FusedStep& step : steps_) {
+      if (in_prefix(step) != prefix) continue;
+      live_ += values_[step.output] * element_;
+      note(padded_bytes(step));
+      if (!prefix) kept_ += kept_bytes(step);
+      for (const NodeId input : step.inputs(network_.graph())) {
+        if (--left[input] == 0) live_ -= values_[input] * element_;
+      }
+    }
+    note();
+  }
+
+  // The copy that is made of an image where its two sides are padded differently.
+  Bytes padded_bytes(const FusedStep& step) const {
+    const Node& node = network_.graph().node(step.first);
+    const auto* conv = std::get_if<Conv2d>(&node.op);
+    if (conv == nullptr) return 0;
+    const auto& in = shapes_[node.inputs[0]];
+    const Padding pad = padding_of(*conv, in[1], in[2]);
+    if (pad.symmetric()) return 0;
+    return batch_ * static_cast<Bytes>(in[0] * (in[1] + pad.top + pad.bottom) * (in[2] + pad.left + pad.right)) * element_;
+  }
+
+  // What autograd keeps of a step until its gradient is computed.
+  Bytes kept_bytes(const FusedStep& step) const {
+    if (!has_gradient(step.output)) return 0;
+    const Node& node = network_.graph().node(step.first);
+    const LoraLayer* layer = network_.lora(step.first);
+    Bytes out = 0;
+    if (layer != nullptr) {
+      const Bytes rank = static_cast<Bytes>(layer->lora_A.size(0));
+      const Bytes features = static_cast<Bytes>(layer->lora_B.size(0));
+      out += values_[node.inputs[0]] * element_ + values_[step.first] / features * rank * element_;  // A's input, and B's
+    }
+    if (step.frozen_conv) return out + (step.clamp.active() ? values_[step.output] / 8 : 0);
+    if (std::holds_alternative<MaxPool2d>(node.op)) return values_[node.inputs[0]] * element_ + values_[step.output] * sizeof(std::int64_t);
+    const bool keeps_nothing = std::holds_alternative<Add>(node.op) || std::holds_alternative<GlobalAvgPool>(node.op);
+    return out + (keeps_nothing ? 0 : values_[node.inputs[0]] * element_);
+  }
+
+  // Gradients come into being at the last reader of a value and go once the step that made the value has used them.
+  void backward() {
+    live_ = 0;
+    for (const NodeId id : plan_.frontier) live_ += values_[id] * element_;
+    std::vector<bool> has(values_.size(), false);
+    for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) {
+      if (!has_gradient(step->output)) continue;
+      const Bytes own = values_[step->output] * element_;
+      if (!has[step->output]) live_ += own;  // the output's
+      const Bytes masked = step->frozen_conv && step->clamp.active() ? own : 0;
+      Bytes passing = masked + padded_bytes(*step);
+      for (const NodeId input : step->inputs(network_.graph())) {
+        if (!has_gradient(input)) continue;
+        const bool is_residual = step->residual && *step->residual == input;
+        if (has[input]) {
+          passing += values_[input] * element_;  // a second one, to be added
+        } else {
+          live_ += values_[input] * element_;
+          has[input] = true;
+          if (is_residual) passing -= std::min(passing, masked);  // the masked gradient itself
+        }
+      }
+      note(passing);
+      live_ -= own;
+      kept_ -= kept_bytes(*step);
+    }
+  }
+
+  const Network& network_;
+  const Plan& plan_;
+  std::vector<FusedStep> steps_;
+  const Shapes& shapes_;
+  Bytes element_;
+  Bytes batch_;
+  std::vector<Bytes> values_;  // elements of each node's value
+  std::vector<int> uses_;
+  Bytes live_ = 0;
+  Bytes kept_ = 0;
+  Bytes peak_ = 0;
+};
+
+}  // namespace
+
+MemoryEstimate estimate_memory(const Network& network, const Plan& plan, const ImageCost& image, std::int64_t batch) {
+  const auto shapes = infer_shapes(network.graph(), image.height, image.width);
+  MemoryEstimate out;
+  for (const auto& parameter : network.graph().parameters()) out.weights += static_cast<Bytes>(parameter.count()) * sizeof(float);
+  for (const auto& [name, tensor] : network.trainable()) {
+    out.learning += 3 * tensor.nbytes();
+    if (name.find(".lora_") != std::string::npos) out.weights += tensor.nbytes();
+  }
+  for (const FusedStep& step : fuse(network, plan)) {
+    if (!step.frozen_conv) continue;
+    const NodeId input = network.graph().node(step.first).inputs[0];
+    const bool has_gradient = plan.segment[input] == Segment::kDifferentiable || plan.segment[input] == Segment::kTrained;
+    out.prepared += prepared_bytes(network, step, shapes, image.element_size, has_gradient);
+  }
+  out.activations = Walk(network, plan, shapes, image.element_size, static_cast<Bytes>(batch)).peak();
+  return out;
+}
+
+MemoryEstimate estimate_memory(const Adaptation& adaptation, const LoraConfig& config, const ImageCost& image, std::int64_t batch) {
+  NamedTensors shapes;  // of one number each, seen as if it were many
+  for (const auto& parameter : adaptation.graph.parameters()) shapes.add(parameter.name, at::zeros({}).expand(parameter.shape));
+  const Network network(adaptation, shapes, config, /*seed=*/0);
+  return estimate_memory(network, make_plan(network), image, batch);
+}
+
+}  // namespace lorikeet

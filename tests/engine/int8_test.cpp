@@ -1,0 +1,100 @@
+#include "engine/int8.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <doctest/doctest.h>
+
+#include "engine/onednn.h"
+#include "engine/small_networks.h"
+#include "models/models.h"
+#include "refusal.h"
+
+using namespace lorikeet;
+
+TEST_CASE("an int8 convolution is the real one to within its rounding") {
+  at::Generator generator = seeded(1);
+  const auto noise = [&](at::IntArrayRef shape) { return at::empty(shape).normal_(0, 1, generator); };
+  for (const std::int64_t groups : {1, 2, 8}) {
+    for (const bool relu : {false, true}) {
+      for (const bool sums : {false, true}) {
+        const at::Tensor x = noise({2, 8, 9, 7}).clamp_(-3, 3).contiguous(at::MemoryFormat::ChannelsLast);
+        const at::Tensor weight = noise({16, 8 / groups, 3, 3});
+        const at::Tensor bias = noise({16});
+        const at::Tensor residual = noise({2, 16, 9, 7}).contiguous(at::MemoryFormat::ChannelsLast);
+        at::Tensor expected = at::conv2d(x, weight, bias, {1, 1}, {1, 1}, {1, 1}, groups);
+        if (sums) expected = expected + residual;
+        if (relu) expected = at::relu(expected);
+        const auto [low, high] = at::aminmax(expected);
+        const Quantization q_x{6.0 / 255, 128};
+        const Quantization q_residual{10.0 / 255, 128};
+        const double scale = (high.item<double>() - low.item<double>()) / 255;
+        const Quantization q_y{scale, static_cast<std::int64_t>(-low.item<double>() / scale + 0.5)};
+        const auto store = [](const at::Tensor& real, const Quantization& q) {
+          return (at::round(real / q.scale) + static_cast<double>(q.zero)).clamp(0, 255).to(at::kByte).contiguous(at::MemoryFormat::ChannelsLast);
+        };
+        const Int8Conv conv(weight, {{1, 1}, {1, 1}, {1, 1}, groups}, x.sizes(), q_x);
+        const at::Tensor before = store(residual, q_residual);
+        const at::Tensor kept = before.clone();
+        const at::Tensor y = conv(store(x, q_x), bias, {sums ? before : at::Tensor(), q_residual}, relu, q_y);
+        CHECK(at::equal(before, kept));
+        CHECK((y.scalar_type() == at::kByte));
+        CHECK(relative((y.to(at::kFloat) - static_cast<double>(q_y.zero)) * q_y.scale, expected) < 0.03);
+      }
+    }
+  }
+}
+
+TEST_CASE("every model runs in int8 near its float32 self, whole and as a prefix") {
+  for (const ModelEntry& model : models()) {
+    CAPTURE(model.name);
+    const Graph graph = model.build();
+    const Network network(graph, random_weights(graph, 1));
+    at::Generator generator = seeded(3);
+    const at::Tensor images = at::empty({8, 3, 64, 64}).normal_(0, 1, generator);
+    const Plan plan = make_plan(network);
+    ActivationRanges ranges;
+    measure_ranges(network, plan, images, ranges);
+    const at::Tensor expected = make_fused_executor(network, {})->predict(images);
+    const auto executor = make_int8_executor(network, {}, ranges);
+    const at::Tensor found = executor->predict(images);
+    CHECK(relative(found, expected) < 0.15);
+    CHECK(relative(executor->predict(images.slice(0, 0, 3)), found.slice(0, 0, 3)) < 1e-5);  // row by row, whatever the batch
+  }
+}
+
+TEST_CASE("behind an int8 prefix gradients flow as behind a float32 one") {
+  const Network network = trained_network(spec_for(R"(layer1\.2\.conv3)", {"fc"}));
+  const Plan plan = make_plan(network);
+  ActivationRanges ranges;
+  measure_ranges(network, plan, some_images(), ranges);
+  const auto executor = make_int8_executor(network, {.plan = plan}, ranges);
+  const Frontier frontier = executor->run_prefix(some_images());
+  const Frontier expected = make_fused_executor(network, {.plan = plan})->run_prefix(some_images());
+  for (std::size_t i = 0; i < frontier.size(); ++i) {
+    CHECK((frontier[i].scalar_type() == at::kFloat));
+    CHECK(relative(frontier[i], expected[i]) < 0.1);
+  }
+  executor->run_rest(frontier, true).sum().backward();
+  for (const auto& [name, tensor] : network.trainable()) {
+    CAPTURE(name);
+    CHECK(tensor.grad().defined());
+  }
+}
+
+TEST_CASE("several batches give the ranges of them all; a missing one is named") {
+  const Network network = trained_network(spec_for(""));
+  const Plan plan = make_plan(network);
+  ActivationRanges together;
+  ActivationRanges apart;
+  const at::Tensor images = at::cat({some_images(1), some_images(2)});
+  measure_ranges(network, plan, images, together);
+  measure_ranges(network, plan, some_images(1), apart);
+  measure_ranges(network, plan, some_images(2), apart);
+  REQUIRE(together.size() == apart.size());
+  for (const auto& [name, range] : together) {
+    CHECK(range.first == doctest::Approx(apart.at(name).first).epsilon(1e-5));
+    CHECK(range.second == doctest::Approx(apart.at(name).second).epsilon(1e-5));
+  }
+  together.erase("input");
+  CHECK(refusal([&] { make_int8_executor(network, {}, together); }) == has("activation_ranges: got none for 'input'"));
+}

@@ -1,0 +1,88 @@
+#include "engine/memory.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <c10/core/CPUAllocator.h>
+#include <c10/core/impl/alloc_cpu.h>
+#include <doctest/doctest.h>
+
+#include <atomic>
+
+#include "engine/executor.h"
+#include "engine/small_networks.h"
+#include "models/models.h"
+
+using namespace lorikeet;
+
+namespace {
+
+// Counts what tensors take. A block begins with its size, so that its address alone gives it back, as oneDNN does.
+class CountingAllocator final : public c10::Allocator {
+ public:
+  c10::DataPtr allocate(std::size_t bytes) override {
+    auto* const block = static_cast<char*>(c10::alloc_cpu(bytes + kHeader));
+    *reinterpret_cast<std::size_t*>(block) = bytes;
+    now_ += static_cast<std::int64_t>(bytes);
+    peak_ = std::max(peak_.load(), now_.load());
+    return {block + kHeader, block + kHeader, &CountingAllocator::release, c10::Device(c10::kCPU)};
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return &CountingAllocator::release; }
+  void copy_data(void* to, const void* from, std::size_t count) const override { default_copy_data(to, from, count); }
+
+  static CountingAllocator& instance() {
+    static CountingAllocator allocator;
+    return allocator;
+  }
+  std::int64_t now() const { return now_; }
+  void reset_peak() { peak_ = now_.load(); }
+  std::int64_t peak() const { return peak_; }
+
+ private:
+  static constexpr std::size_t kHeader = 64;
+  static void release(void* data) {
+    char* const block = static_cast<char*>(data) - kHeader;
+    instance().now_ -= static_cast<std::int64_t>(*reinterpret_cast<std::size_t*>(block));
+    c10::free_cpu(block);
+  }
+
+  std::atomic<std::int64_t> now_{0};
+  std::atomic<std::int64_t> peak_{0};
+};
+
+struct CountAllocations {
+  c10::Allocator* before = c10::GetCPUAllocator();
+  CountAllocations() { c10::SetCPUAllocator(&CountingAllocator::instance(), /*priority=*/2); }
+  ~CountAllocations() { c10::SetCPUAllocator(before, /*priority=*/2); }
+};
+
+}  // namespace
+
+TEST_CASE("a step's activations take about what was reckoned") {
+  for (const char* name : {"resnet50", "efficientnet_lite0"}) {
+    for (const std::int64_t side : {28, 128}) {
+      CAPTURE(name);
+      CAPTURE(side);
+      const Graph graph = find_model(name).build();
+      AdapterSpec spec;
+      spec.lora.target_modules = std::string(name) == "resnet50" ? std::string(R"(.*\.2\.conv3)") : std::string(R"(blocks\.[2-6]\..*conv_pwl)");
+      spec.lora.modules_to_save = {graph.node(graph.output()).name};
+      Network network(adapt(graph, spec), random_weights(graph, 1), spec.lora, 1);
+      const Plan plan = make_plan(network);
+      const auto executor = make_fused_executor(network, {});
+      const std::int64_t batch = 16;
+      const at::Tensor images = at::ones({batch, 3, side, side});
+      const auto step = [&] { executor->run_rest(executor->run_prefix(images), true).square().sum().backward(); };
+      step();  // what is prepared once, and the gradients' own memory, are not counted
+
+      const CountAllocations counting;
+      CountingAllocator::instance().reset_peak();
+      const std::int64_t before = CountingAllocator::instance().now();
+      step();
+      const double taken = static_cast<double>(CountingAllocator::instance().peak() - before);
+      const double reckoned = static_cast<double>(estimate_memory(network, plan, {side, side, 4}, batch).activations);
+      CAPTURE(taken / reckoned);
+      CHECK(taken < 1.25 * reckoned + (8 << 20));  // oneDNN's scratch memory
+      CHECK(taken > 0.6 * reckoned);
+    }
+  }
+}
