@@ -70,6 +70,10 @@ def batches(options):
 
 
 def train(options):
+    return train_model(options)[0]
+
+
+def train_model(options):
     model, learned = adapted(options.case, options.way, options.weights)
     optimizer = torch.optim.AdamW(learned, lr=1e-3)
     seconds, losses, first = [], [], None
@@ -84,7 +88,20 @@ def train(options):
         losses.append(loss.item())
         seconds.append(time.perf_counter() - start)
         first = first or time.perf_counter() - START
-    return {"seconds": seconds, "losses": losses, "first_step": first}
+    return {"seconds": seconds, "losses": losses, "first_step": first}, model
+
+
+def reach(options):
+    """Trains, then counts what is right of MNIST's test images."""
+    result, model = train_model(options)
+    right = total = 0
+    model.eval()
+    with torch.no_grad():
+        for images, labels in mnist_batches(100, 100, pixels=options.pixels, split="t10k"):
+            images = images.to(torch.bfloat16) if options.way.endswith("bf16") else images
+            right += (model(images).argmax(1) == labels).sum().item()
+            total += len(labels)
+    return {**result, "accuracy": right / total}
 
 
 def infer(options):
@@ -104,7 +121,7 @@ def infer(options):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("work", choices=["train", "infer"])
+    parser.add_argument("work", choices=["train", "infer", "reach"])
     parser.add_argument("--case", default="case2")
     parser.add_argument("--way", default="documented")
     parser.add_argument("--weights")
@@ -113,7 +130,7 @@ def main():
     parser.add_argument("--steps", type=int, default=20)
     options = parser.parse_args()
     torch.manual_seed(0)
-    result = (train if options.work == "train" else infer)(options)
+    result = {"train": train, "infer": infer, "reach": reach}[options.work](options)
     result["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps(result))
 

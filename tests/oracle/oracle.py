@@ -86,9 +86,9 @@ class Classifier(torch.nn.Module):
         return self.head(self.model(images).float())  # the model may be in bfloat16
 
 
-def mnist_batches(count, size, mean=MEAN, std=STD, pixels=28):
-    """The first training images in order, as torchvision's transforms give them."""
-    images, labels = idx("train-images-idx3-ubyte"), idx("train-labels-idx1-ubyte").long()
+def mnist_batches(count, size, mean=MEAN, std=STD, pixels=28, split="train"):
+    """The first images of the split ("train" or "t10k") in order, as torchvision's transforms give them."""
+    images, labels = idx(f"{split}-images-idx3-ubyte"), idx(f"{split}-labels-idx1-ubyte").long()
     for begin in range(0, count * size, size):
         batch = images[begin:begin + size, None].expand(-1, 3, -1, -1)
         if pixels != 28:
