@@ -1,9 +1,11 @@
 #include "data/loader.h"
 
 #include <ATen/Functions.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <condition_variable>
+#include <cstring>
 #include <exception>
 #include <map>
 #include <mutex>
@@ -17,23 +19,28 @@
 namespace lorikeet {
 namespace {
 
+// Plain copies: ATen's would start a team of threads of their own beside those that compute.
 Batch read_batch(const Dataset& dataset, const std::vector<std::int64_t>& order, std::size_t begin, std::size_t end) {
-  std::vector<at::Tensor> images;
   Batch batch;
   const auto count = static_cast<std::int64_t>(end - begin);
   batch.labels = at::empty({count}, at::kLong);
   batch.indices = at::empty({count}, at::kLong);
+  std::vector<std::int64_t> shape;
   for (std::size_t i = begin; i < end; ++i) {
-    Sample sample = dataset.get(order[i]);
-    if (!images.empty() && sample.image.sizes() != images.front().sizes()) {
-      fail(dataset.describe(order[i]), ": got an image of ", shape_text(sample.image.sizes()), " (channels, height, width), expected ",
-           shape_text(images.front().sizes()), " like the others of its batch. Set image_size, or preprocess eval.");
+    const Sample sample = dataset.get(order[i]);
+    const at::Tensor image = sample.image.contiguous();
+    if (i == begin) {
+      shape = image.sizes().vec();
+      batch.images = at::empty({count, shape[0], shape[1], shape[2]}, at::kByte);
     }
-    images.push_back(std::move(sample.image));
+    if (image.sizes() != shape) {
+      fail(dataset.describe(order[i]), ": got an image of ", shape_text(image.sizes()), " (channels, height, width), expected ", shape_text(shape),
+           " like the others of its batch. Set image_size, or preprocess eval.");
+    }
+    std::memcpy(batch.images.data_ptr<std::uint8_t>() + (i - begin) * image.nbytes(), image.const_data_ptr<std::uint8_t>(), image.nbytes());
     batch.labels.data_ptr<std::int64_t>()[i - begin] = sample.label;
     batch.indices.data_ptr<std::int64_t>()[i - begin] = order[i];
   }
-  batch.images = at::stack(images);
   return batch;
 }
 
@@ -90,7 +97,8 @@ Loader::Loader(std::shared_ptr<const Dataset> dataset, std::vector<std::int64_t>
   state_->batch_size = static_cast<std::size_t>(options.batch_size);
   state_->batches = (state_->order.size() + state_->batch_size - 1) / state_->batch_size;
   state_->ahead = static_cast<std::size_t>(std::max(1, options.prefetch));
-  for (int i = 0; i < std::max(1, options.threads); ++i) state_->threads.emplace_back([state = state_.get()] { state->work(); });
+  const int threads = options.threads > 0 ? options.threads : std::max(1, at::get_num_threads() / 4);
+  for (int i = 0; i < threads; ++i) state_->threads.emplace_back([state = state_.get()] { state->work(); });
 }
 
 Loader::~Loader() {

@@ -22,8 +22,8 @@ struct Batch {
 
 struct LoaderOptions {
   std::int64_t batch_size = 64;
-  /// Threads that read and prepare images; at least 1.
-  int threads = 1;
+  /// Threads that read and prepare images; 0: one for four that compute.
+  int threads = 0;
   /// Batches kept ready.
   int prefetch = 4;
 };

@@ -151,6 +151,7 @@ class TrainingLoop {
     std::int64_t correct = 0;
     std::int64_t done = 0;
     const auto epoch_start = Clock::now();
+    const double waited_before = out_.data_wait_seconds;
     for (Work work; out_.steps < total_steps_ && source.next(work, out_.data_wait_seconds);) {
       const double rate = scheduled_learning_rate(recipe_, out_.steps, total_steps_);
       const at::Tensor logits = executor_.run_rest(work.frontier, /*training=*/true);
@@ -186,11 +187,12 @@ class TrainingLoop {
       }
     }
     epoch_seconds_ = seconds_since(epoch_start);
+    epoch_wait_ = out_.data_wait_seconds - waited_before;
   }
 
   // Validates and writes the epoch down; false where training should end.
   bool end_epoch(std::int64_t epoch) {
-    Json line{{"epoch", epoch}, {"train_loss", out_.loss}, {"train_accuracy", out_.accuracy}, {"seconds", epoch_seconds_}};
+    Json line{{"epoch", epoch}, {"train_loss", out_.loss}, {"train_accuracy", out_.accuracy}, {"seconds", epoch_seconds_}, {"data_wait_seconds", epoch_wait_}};
     std::string text = cat("epoch ", epoch, "/", recipe_.epochs, ": loss ", fixed(out_.loss, 4), ", accuracy ", fixed(out_.accuracy, 4));
     bool go_on = true;
     if (data_.validation) {
@@ -206,7 +208,7 @@ class TrainingLoop {
       text += cat(", validation accuracy ", fixed(found.accuracy(), 4));
       go_on = keep_best(found);
     }
-    text += cat(", ", clock(epoch_seconds_));
+    text += cat(", ", clock(epoch_seconds_), " (data wait ", fixed(epoch_wait_, 1), " s)");
     hooks_.metrics(line);
     hooks_.log(text);
     if (!go_on) hooks_.log(cat("stopped early: no better validation accuracy in ", recipe_.early_stop, " epochs; the best epoch is kept"));
@@ -252,6 +254,7 @@ class TrainingLoop {
   NamedTensors best_;
   Speed speed_;
   double epoch_seconds_ = 0;
+  double epoch_wait_ = 0;
   Clock::time_point start_;
   Clock::time_point last_checkpoint_;
   LoopResult out_;
