@@ -192,7 +192,7 @@ class TrainingLoop {
 
   // Validates and writes the epoch down; false where training should end.
   bool end_epoch(std::int64_t epoch) {
-    Json line{{"epoch", epoch}, {"train_loss", out_.loss}, {"train_accuracy", out_.accuracy}, {"seconds", epoch_seconds_}, {"data_wait_seconds", epoch_wait_}};
+    Json line{{"epoch", epoch}, {"train_loss", out_.loss}, {"train_accuracy", out_.accuracy}, {"seconds", epoch_seconds_}};
     std::string text = cat("epoch ", epoch, "/", recipe_.epochs, ": loss ", fixed(out_.loss, 4), ", accuracy ", fixed(out_.accuracy, 4));
     bool go_on = true;
     if (data_.validation) {
