@@ -44,10 +44,10 @@ TEST_CASE("an int8 convolution is the real one to within its rounding") {
   }
 }
 
-TEST_CASE("every model runs in int8 near its float32 self, whole and as a prefix") {
-  for (const ModelEntry& model : models()) {
-    CAPTURE(model.name);
-    const Graph graph = model.build();
+TEST_CASE("each kind of block runs in int8 near its float32 self, whatever the batch") {
+  for (const char* name : {"resnet18", "resnet50", "efficientnet_lite0"}) {  // basic, bottleneck, inverted residual
+    CAPTURE(name);
+    const Graph graph = find_model(name).build();
     const Network network(graph, random_weights(graph, 1));
     at::Generator generator = seeded(3);
     const at::Tensor images = at::empty({8, 3, 64, 64}).normal_(0, 1, generator);
