@@ -114,9 +114,9 @@ Head parse_head(const Json& json, const std::string& where) {
   return head;
 }
 
-std::map<std::string, std::pair<float, float>> parse_ranges(const Json& json, const std::string& where) {
+ActivationRanges parse_ranges(const Json& json, const std::string& where) {
   if (!json.is_object()) fail(where, ": got ", json_kind(json), ", expected an object of [least, greatest].");
-  std::map<std::string, std::pair<float, float>> out;
+  ActivationRanges out;
   for (const auto& [name, range] : json.items()) {
     const bool is_pair = range.is_array() && range.size() == 2 && range[0].is_number() && range[1].is_number();
     const std::pair<float, float> found = is_pair ? std::pair(range[0].get<float>(), range[1].get<float>()) : std::pair(1.0F, 0.0F);

@@ -20,6 +20,9 @@
 
 namespace lorikeet {
 
+/// The least and the greatest value of each step's output, by the node's name; of the input by "input".
+using ActivationRanges = std::map<std::string, std::pair<float, float>>;
+
 /// What lorikeet.json holds.
 struct AdapterMetadata {
   std::string base_model;    // "resnet50"
@@ -31,8 +34,8 @@ struct AdapterMetadata {
   std::string precision = "float32";
   /// What the last training measured, for people: accuracy, data … Kept as it is.
   Json training = Json::object();
-  /// For int8: the least and the greatest value of each activation of the merged network, by the node's name.
-  std::map<std::string, std::pair<float, float>> activation_ranges = {};
+  /// For int8: those of the merged network.
+  ActivationRanges activation_ranges = {};
 };
 
 struct AdapterFolder {

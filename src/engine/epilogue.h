@@ -6,7 +6,6 @@
 
 #include <limits>
 
-
 namespace lorikeet {
 
 /// The bounds of an activation: relu (0, ∞), relu6 (0, 6), none (−∞, ∞).

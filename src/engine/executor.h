@@ -5,13 +5,11 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
-#include <string>
-#include <utility>
 #include <vector>
 
+#include "adapters/adapter_folder.h"
 #include "engine/network.h"
 #include "engine/plan.h"
 
@@ -38,9 +36,6 @@ class Executor {
 
 enum class EngineKind { kFused, kPlain };
 
-/// The least and the greatest value of each step's output, by the node's name; of the input by "input".
-using ActivationRanges = std::map<std::string, std::pair<float, float>>;
-
 struct ExecutorOptions {
   /// Element type of activations and frozen weights: at::kFloat or at::kBFloat16. Adapters, loss and optimiser stay float32.
   at::ScalarType precision = at::kFloat;
@@ -54,7 +49,7 @@ struct ExecutorOptions {
 std::unique_ptr<Executor> make_plain_executor(const Network& network, const ExecutorOptions& options);
 /// This one must also outlive the gradients of what it computed.
 std::unique_ptr<Executor> make_fused_executor(const Network& network, const ExecutorOptions& options);
-/// The frozen prefix in int8, the rest as the fused executor runs it. `ranges` are those of the prefix, from measure_ranges();
+/// The frozen prefix in int8, the rest as the fused executor runs it. `ranges` are those of the prefix, from a RangeMeter;
 /// CPU only. Of a merged network the prefix is all there is.
 std::unique_ptr<Executor> make_int8_executor(const Network& network, const ExecutorOptions& options, const ActivationRanges& ranges);
 std::unique_ptr<Executor> make_executor(EngineKind kind, const Network& network, const ExecutorOptions& options);

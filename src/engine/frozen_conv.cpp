@@ -5,9 +5,6 @@
 
 #include <utility>
 
-#include "engine/onednn.h"
-#include "graph/shapes.h"
-
 namespace lorikeet {
 namespace {
 
@@ -93,7 +90,18 @@ at::Tensor flipped_transposed(const Conv2d& conv, const at::Tensor& weight) {
 
 at::Tensor pixels_of(const at::Tensor& x) { return x.permute({0, 2, 3, 1}).reshape({-1, x.size(1)}); }
 
-// Everything for one image size.
+at::Tensor scaled_weight(const at::Tensor& weight, const at::Tensor& scale) { return weight * scale.view({-1, 1, 1, 1}); }
+
+at::Tensor pad_unevenly(const at::Tensor& x, const Padding& pad, double value) {
+  if (pad.symmetric()) return x;
+  return at::constant_pad_nd(x, {pad.left, pad.right, pad.top, pad.bottom}, value).contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+ConvGeometry geometry_behind(const Conv2d& conv, const Padding& pad) {
+  return {conv.stride, pad.symmetric() ? Pair{pad.top, pad.left} : Pair{0, 0}, conv.dilation, conv.groups};
+}
+
+// Everything for one shape of input.
 class FrozenConv::Prepared {
  public:
   Prepared(const FrozenConv& owner, const at::Tensor& x)
@@ -154,24 +162,16 @@ class FrozenConv::Prepared {
  private:
   // Made for the moment: what is kept is what comes of it.
   at::Tensor weight() const {
-    return (owner_.weight_ * owner_.scale_.view({-1, 1, 1, 1})).to(owner_.precision_).contiguous(at::MemoryFormat::ChannelsLast);
+    return scaled_weight(owner_.weight_, owner_.scale_).to(owner_.precision_).contiguous(at::MemoryFormat::ChannelsLast);
   }
   at::Tensor matrix() const { return weight().contiguous().view({conv_.out, conv_.in}); }
   at::Tensor dense() const { return dense_matrix(conv_, weight(), pad_, in_, out_); }
 
-  // The convolution of an image that was padded beforehand where the two sides differ.
-  ConvGeometry geometry() const {
-    const Pair padding = pad_.symmetric() ? Pair{pad_.top, pad_.left} : Pair{0, 0};
-    return {conv_.stride, padding, conv_.dilation, conv_.groups};
-  }
+  ConvGeometry geometry() const { return geometry_behind(conv_, pad_); }
+  at::Tensor padded(const at::Tensor& x) const { return pad_unevenly(x, pad_); }
 
   // The pixels that a strided 1×1 sees.
   at::Tensor seen(const at::Tensor& x) const { return strided(conv_) ? every(x, conv_.stride) : x; }
-
-  at::Tensor padded(const at::Tensor& x) const {
-    if (pad_.symmetric()) return x;
-    return at::constant_pad_nd(x, {pad_.left, pad_.right, pad_.top, pad_.bottom}).contiguous(at::MemoryFormat::ChannelsLast);
-  }
 
   at::Tensor cropped(const at::Tensor& grad) const {
     if (pad_.symmetric()) return grad;

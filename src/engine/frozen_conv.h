@@ -8,12 +8,22 @@
 #include <memory>
 
 #include "engine/epilogue.h"
+#include "engine/onednn.h"
 #include "graph/graph.h"
+#include "graph/shapes.h"
 
 namespace lorikeet {
 
 /// (N, C, H, W) in channels-last memory → (N·H·W, C), without a copy.
 at::Tensor pixels_of(const at::Tensor& x);
+
+/// A frozen convolution's weights with BatchNorm's scale in them.
+at::Tensor scaled_weight(const at::Tensor& weight, const at::Tensor& scale);
+
+/// Pads with `value` where the sides differ, into a channels-last copy; otherwise gives x itself: oneDNN pads alike sides.
+at::Tensor pad_unevenly(const at::Tensor& x, const Padding& pad, double value = 0);
+/// The convolution that is left to do behind pad_unevenly().
+ConvGeometry geometry_behind(const Conv2d& conv, const Padding& pad);
 
 class FrozenConv {
  public:

@@ -1,12 +1,27 @@
 // Measured ranges of activations, from which int8 takes its scales (Jacob et al., 2018, arXiv:1712.05877, section 2.1).
 #pragma once
 
+#include <memory>
+
 #include "engine/executor.h"
 
 namespace lorikeet {
 
-/// Widened by each call, so that several batches give the ranges of them all.
-/// images float32 (N, 3, H, W), normalised; they run through the network's frozen prefix in float32.
-void measure_ranges(const Network& network, const Plan& plan, const at::Tensor& images, ActivationRanges& ranges);
+/// Runs images through a network's frozen prefix in float32. The network must outlive it.
+class RangeMeter {
+ public:
+  RangeMeter(const Network& network, const Plan& plan);
+  RangeMeter(const RangeMeter&) = delete;
+  RangeMeter& operator=(const RangeMeter&) = delete;
+
+  /// images float32 (N, 3, H, W), normalised.
+  void add(const at::Tensor& images) { executor_->run_prefix(images); }
+  /// Over all images so far.
+  const ActivationRanges& ranges() const { return ranges_; }
+
+ private:
+  ActivationRanges ranges_;
+  std::unique_ptr<Executor> executor_;  // tells ranges_ of each value
+};
 
 }  // namespace lorikeet

@@ -6,9 +6,10 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <cassert>
+#include <utility>
 
 #include "base/error.h"
+#include "engine/frozen_conv.h"
 #include "engine/int8.h"
 #include "engine/onednn.h"
 #include "engine/step_executor.h"
@@ -98,10 +99,7 @@ class Int8Executor final : public StepExecutor {
     if (!prepared || x.sizes() != prepared->shape) prepared = prepare(step, x);
     Int8Conv::Sum residual;
     if (step.residual) residual = {stored(*step.residual, values[*step.residual]), quantization_[*step.residual]};
-    const Padding& pad = prepared->pad;
-    const at::Tensor padded =
-        pad.symmetric() ? x
-                        : at::constant_pad_nd(x, {pad.left, pad.right, pad.top, pad.bottom}, quantization_[input].zero).contiguous(at::MemoryFormat::ChannelsLast);
+    const at::Tensor padded = pad_unevenly(x, prepared->pad, quantization_[input].zero);
     return prepared->conv(padded, prepared->bias, residual, step.clamp.low == 0, quantization_[step.output]);
   }
 
@@ -109,15 +107,10 @@ class Int8Executor final : public StepExecutor {
     const Node& node = network().graph().node(step.first);
     const auto& conv = std::get<Conv2d>(node.op);
     const Padding pad = padding_of(conv, x.size(2), x.size(3));
-    const ConvGeometry geometry{conv.stride, pad.symmetric() ? Pair{pad.top, pad.left} : Pair{0, 0}, conv.dilation, conv.groups};
-    std::vector<std::int64_t> shape = x.sizes().vec();
-    if (!pad.symmetric()) {
-      shape[2] += pad.top + pad.bottom;
-      shape[3] += pad.left + pad.right;
-    }
-    const at::Tensor weight = network().tensors(step.first).weight * folded_scale(step, network()).view({-1, 1, 1, 1});
-    return std::make_unique<Prepared>(
-        Prepared{x.sizes().vec(), pad, Int8Conv(weight, geometry, shape, quantization_[node.inputs[0]]), folded_bias(step, network())});
+    const Quantization& q = quantization_[node.inputs[0]];
+    const at::Tensor weight = scaled_weight(network().tensors(step.first).weight, folded_scale(step, network()));
+    Int8Conv packed(weight, geometry_behind(conv, pad), pad_unevenly(x, pad, q.zero).sizes(), q);
+    return std::make_unique<Prepared>(Prepared{x.sizes().vec(), pad, std::move(packed), folded_bias(step, network())});
   }
 
   // Max-pooling of stored values, one axis after the other: ATen has none of plain uint8 in channels-last memory.
@@ -142,15 +135,14 @@ class Int8Executor final : public StepExecutor {
 
 }  // namespace
 
-void measure_ranges(const Network& network, const Plan& plan, const at::Tensor& images, ActivationRanges& ranges) {
-  const Graph& graph = network.graph();
-  const auto observe = [&](NodeId id, const at::Tensor& value) {
+RangeMeter::RangeMeter(const Network& network, const Plan& plan) {
+  const auto observe = [this, &graph = network.graph()](NodeId id, const at::Tensor& value) {
     const auto [low, high] = at::aminmax(value);
     const std::pair<float, float> found(low.item<float>(), high.item<float>());
-    const auto [known, is_new] = ranges.emplace(range_name(graph, id), found);
+    const auto [known, is_new] = ranges_.emplace(range_name(graph, id), found);
     if (!is_new) known->second = {std::min(known->second.first, found.first), std::max(known->second.second, found.second)};
   };
-  make_fused_executor(network, {.plan = plan, .observe = observe})->run_prefix(images);
+  executor_ = make_fused_executor(network, {.plan = plan, .observe = observe});
 }
 
 std::unique_ptr<Executor> make_int8_executor(const Network& network, const ExecutorOptions& options, const ActivationRanges& ranges) {

@@ -1,10 +1,9 @@
 #include "engine/memory.h"
 
 #include <ATen/Functions.h>
+#include <c10/util/accumulate.h>
 
 #include <algorithm>
-#include <functional>
-#include <numeric>
 #include <vector>
 
 #include "engine/frozen_conv.h"
@@ -17,9 +16,7 @@ namespace {
 using Bytes = std::uint64_t;
 using Shapes = std::vector<std::vector<std::int64_t>>;
 
-Bytes product(const std::vector<std::int64_t>& shape) {
-  return static_cast<Bytes>(std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>()));
-}
+Bytes product(const std::vector<std::int64_t>& shape) { return static_cast<Bytes>(c10::multiply_integers(shape)); }
 
 // What is made of a frozen convolution's weights: once for the forward pass, and once for a gradient to its input.
 Bytes prepared_bytes(const Network& network, const FusedStep& step, const Shapes& shapes, Bytes element, bool has_gradient) {
@@ -45,8 +42,7 @@ class Walk {
 
   Bytes peak() {
     forward(/*prefix=*/true);
-    live_ = 0;
-    for (const NodeId id : plan_.frontier) live_ += values_[id] * element_;
+    keep_frontier_only();
     forward(/*prefix=*/false);
     backward();
     return peak_;
@@ -54,7 +50,12 @@ class Walk {
 
  private:
   bool in_prefix(const FusedStep& step) const { return plan_.segment[step.first] == Segment::kFrozenPrefix; }
-  bool has_gradient(NodeId id) const { return plan_.segment[id] == Segment::kDifferentiable || plan_.segment[id] == Segment::kTrained; }
+  bool has_gradient(NodeId id) const { return !is_frozen(plan_.segment[id]); }
+
+  void keep_frontier_only() {
+    live_ = 0;
+    for (const NodeId id : plan_.frontier) live_ += values_[id] * element_;
+  }
 
   void note(Bytes passing = 0) { peak_ = std::max(peak_, live_ + kept_ + passing); }
 
@@ -104,8 +105,7 @@ class Walk {
 
   // Gradients come into being at the last reader of a value and go once the step that made the value has used them.
   void backward() {
-    live_ = 0;
-    for (const NodeId id : plan_.frontier) live_ += values_[id] * element_;
+    keep_frontier_only();
     std::vector<bool> has(values_.size(), false);
     for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) {
       if (!has_gradient(step->output)) continue;
@@ -156,8 +156,7 @@ MemoryEstimate estimate_memory(const Network& network, const Plan& plan, const I
   for (const FusedStep& step : fuse(network, plan)) {
     if (!step.frozen_conv) continue;
     const NodeId input = network.graph().node(step.first).inputs[0];
-    const bool has_gradient = plan.segment[input] == Segment::kDifferentiable || plan.segment[input] == Segment::kTrained;
-    out.prepared += prepared_bytes(network, step, shapes, image.element_size, has_gradient);
+    out.prepared += prepared_bytes(network, step, shapes, image.element_size, /*has_gradient=*/!is_frozen(plan.segment[input]));
   }
   out.activations = Walk(network, plan, shapes, image.element_size, static_cast<Bytes>(batch)).peak();
   return out;

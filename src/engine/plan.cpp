@@ -1,8 +1,8 @@
 #include "engine/plan.h"
 
+#include <c10/util/accumulate.h>
+
 #include <algorithm>
-#include <functional>
-#include <numeric>
 
 #include "graph/shapes.h"
 
@@ -25,14 +25,14 @@ void find_frontier(Plan& plan, const Graph& graph) {
 std::uint64_t bytes_of(const Plan& plan, const std::vector<std::vector<std::int64_t>>& shapes, std::uint64_t element_size) {
   std::uint64_t total = 0;
   for (const NodeId id : plan.frontier) {
-    total += static_cast<std::uint64_t>(std::accumulate(shapes[id].begin(), shapes[id].end(), std::int64_t{1}, std::multiplies<>())) * element_size;
+    total += static_cast<std::uint64_t>(c10::multiply_integers(shapes[id])) * element_size;
   }
   return total;
 }
 
-bool is_frozen(Segment segment) { return segment == Segment::kFrozenPrefix || segment == Segment::kFrozenBehindCut; }
-
 }  // namespace
+
+bool is_frozen(Segment segment) { return segment == Segment::kFrozenPrefix || segment == Segment::kFrozenBehindCut; }
 
 Plan make_plan(const Network& network) {
   const auto& nodes = network.graph().nodes();

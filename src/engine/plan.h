@@ -14,6 +14,9 @@ namespace lorikeet {
 
 enum class Segment { kFrozenPrefix, kFrozenBehindCut, kDifferentiable, kTrained };
 
+/// Whether no gradient passes: nothing in it or before it learns.
+bool is_frozen(Segment segment);
+
 struct Plan {
   /// One for each node.
   std::vector<Segment> segment;

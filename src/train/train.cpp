@@ -91,10 +91,10 @@ void start_from(const fs::path& path, const Adaptation& adaptation, Network& net
 ActivationRanges calibrate(const Network& network, const Plan& plan, const std::shared_ptr<const Dataset>& data, const Preprocessing& preprocessing) {
   constexpr std::int64_t kImages = 64;
   constexpr std::int64_t kBatch = 32;
-  ActivationRanges out;
+  RangeMeter meter(network, plan);
   Loader loader(data, epoch_order(std::min(kImages, data->size()), /*shuffle=*/false, 0, 0), {.batch_size = kBatch});
-  for (Batch batch; loader.next(batch);) measure_ranges(network, plan, normalise(batch.images, preprocessing), out);
-  return out;
+  for (Batch batch; loader.next(batch);) meter.add(normalise(batch.images, preprocessing));
+  return meter.ranges();
 }
 
 // A run that fails before its first adapter, say by a damaged image, leaves nothing behind.

@@ -52,10 +52,10 @@ TEST_CASE("each kind of block runs in int8 near its float32 self, whatever the b
     at::Generator generator = seeded(3);
     const at::Tensor images = at::empty({8, 3, 64, 64}).normal_(0, 1, generator);
     const Plan plan = make_plan(network);
-    ActivationRanges ranges;
-    measure_ranges(network, plan, images, ranges);
+    RangeMeter meter(network, plan);
+    meter.add(images);
     const at::Tensor expected = make_fused_executor(network, {})->predict(images);
-    const auto executor = make_int8_executor(network, {}, ranges);
+    const auto executor = make_int8_executor(network, {}, meter.ranges());
     const at::Tensor found = executor->predict(images);
     CHECK(relative(found, expected) < 0.15);
     CHECK(relative(executor->predict(images.slice(0, 0, 3)), found.slice(0, 0, 3)) < 1e-5);  // row by row, whatever the batch
@@ -65,9 +65,9 @@ TEST_CASE("each kind of block runs in int8 near its float32 self, whatever the b
 TEST_CASE("behind an int8 prefix gradients flow as behind a float32 one") {
   const Network network = trained_network(spec_for(R"(layer1\.2\.conv3)", {"fc"}));
   const Plan plan = make_plan(network);
-  ActivationRanges ranges;
-  measure_ranges(network, plan, some_images(), ranges);
-  const auto executor = make_int8_executor(network, {.plan = plan}, ranges);
+  RangeMeter meter(network, plan);
+  meter.add(some_images());
+  const auto executor = make_int8_executor(network, {.plan = plan}, meter.ranges());
   const Frontier frontier = executor->run_prefix(some_images());
   const Frontier expected = make_fused_executor(network, {.plan = plan})->run_prefix(some_images());
   for (std::size_t i = 0; i < frontier.size(); ++i) {
@@ -84,12 +84,14 @@ TEST_CASE("behind an int8 prefix gradients flow as behind a float32 one") {
 TEST_CASE("several batches give the ranges of them all; a missing one is named") {
   const Network network = trained_network(spec_for(""));
   const Plan plan = make_plan(network);
-  ActivationRanges together;
-  ActivationRanges apart;
+  RangeMeter at_once(network, plan);
+  RangeMeter in_turn(network, plan);
   const at::Tensor images = at::cat({some_images(1), some_images(2)});
-  measure_ranges(network, plan, images, together);
-  measure_ranges(network, plan, some_images(1), apart);
-  measure_ranges(network, plan, some_images(2), apart);
+  at_once.add(images);
+  in_turn.add(some_images(1));
+  in_turn.add(some_images(2));
+  ActivationRanges together = at_once.ranges();
+  const ActivationRanges& apart = in_turn.ranges();
   REQUIRE(together.size() == apart.size());
   for (const auto& [name, range] : together) {
     CHECK(range.first == doctest::Approx(apart.at(name).first).epsilon(1e-5));
