@@ -1,6 +1,11 @@
 #include "io/pytorch_file.h"
 
+#include <ATen/Functions.h>
+#include <caffe2/serialize/inline_container.h>
+#include <torch/csrc/jit/serialization/pickler.h>
+
 #include <array>
+#include <exception>
 #include <span>
 #include <string_view>
 #include <unordered_map>
@@ -117,6 +122,44 @@ NamedTensors read_pytorch_file(const std::filesystem::path& path) {
     default: break;
   }
   fail(path.string(), ": got ", describe_content(file), ", expected a state dict that torch.save wrote.");
+}
+
+void write_pytorch_file(const std::filesystem::path& path, const NamedTensors& tensors) {
+  c10::impl::GenericDict dict(c10::StringType::get(), c10::TensorType::get());
+  for (const auto& [name, tensor] : tensors) {
+    if (!is_utf8(name)) fail(path.string(), ": tensor '", printable(name), "': got a name that is not UTF-8, expected one.");
+    at::Tensor plain = tensor.detach().cpu().contiguous();
+    if (plain.storage().nbytes() != plain.nbytes()) plain = plain.clone();
+    dict.insert(name, std::move(plain));
+  }
+  // libtorch's own writers of the two parts: the pickle, and the archive with its alignment and checksums.
+  std::string tree;
+  torch::jit::Pickler pickler([&](const char* bytes, std::size_t count) { tree.append(bytes, count); }, nullptr, nullptr, nullptr, nullptr,
+                              /*tag_aggregates=*/false);
+  pickler.protocol();
+  pickler.pushIValue(dict);
+  pickler.stop();
+
+  AtomicFile file(path);
+  // The archive's writer ends the archive in its destructor, where nothing may be thrown: a failed write is kept until then.
+  std::exception_ptr failure;
+  {
+    caffe2::serialize::PyTorchStreamWriter archive([&](const void* bytes, std::size_t count) {
+      try {
+        if (!failure) file.write(bytes, count);
+      } catch (const Error&) {
+        failure = std::current_exception();
+      }
+      return count;
+    });
+    archive.writeRecord("data.pkl", tree.data(), tree.size());
+    archive.writeRecord("byteorder", "little", std::string_view("little").size());
+    const auto& storages = pickler.tensorData();
+    for (std::size_t i = 0; i < storages.size(); ++i) archive.writeRecord(cat("data/", i), storages[i].const_data_ptr(), storages[i].nbytes());
+    archive.writeEndOfFile();
+  }
+  if (failure) std::rethrow_exception(failure);
+  file.commit();
 }
 
 }  // namespace lorikeet

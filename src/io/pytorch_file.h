@@ -1,4 +1,4 @@
-// State dicts as torch.save writes them, read without Python and without running what the file says (see io/pickle.h).
+// State dicts as torch.save writes them, read and written without Python; what the file says is never run (io/pickle.h).
 //
 //   zip (since PyTorch 1.6)   NAME/data.pkl, the tree of tensors; NAME/data/KEY, one storage each; NAME/byteorder
 //   legacy                    pickles: magic number, protocol version, system, tree, [KEY …]; then for each KEY its
@@ -19,5 +19,9 @@ namespace lorikeet {
 /// prefix "module." of DataParallel is removed where all names have it. Tensors that share a storage in the file may
 /// share memory here. Throws Error where the file is anything else, or names anything but tensors and plain values.
 NamedTensors read_pytorch_file(const std::filesystem::path& path);
+
+/// A plain dict of the tensors, in their order, in the zip format, which torch.load(weights_only=True) reads. Each is contiguous
+/// and alone in its storage. Written whole or not at all.
+void write_pytorch_file(const std::filesystem::path& path, const NamedTensors& tensors);
 
 }  // namespace lorikeet

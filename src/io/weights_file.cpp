@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "io/pytorch_file.h"
 #include "io/safetensors.h"
 
@@ -83,6 +84,23 @@ NamedTensors read_weights_file(const std::filesystem::path& path) {
     case WeightsFormat::kOther: break;
   }
   fail(path.string(), ": got ", describe_content(file), ", expected a safetensors file or a state dict that torch.save wrote.");
+}
+
+void check_weights_name(const std::filesystem::path& path) {
+  const auto ending = path.extension();
+  if (ending == ".safetensors" || ending == ".pth") return;
+  fail_usage(printable(path.string()), ": got the ending '", printable(ending.string()), "', expected .safetensors or .pth.");
+}
+
+void write_weights_file(const std::filesystem::path& path, const NamedTensors& tensors) {
+  check_weights_name(path);
+  if (path.extension() == ".pth") {
+    write_pytorch_file(path, tensors);
+    return;
+  }
+  NamedTensors out = tensors;
+  out.metadata.emplace("format", "pt");  // which some readers insist on
+  write_safetensors(path, out);
 }
 
 }  // namespace lorikeet

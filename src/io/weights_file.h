@@ -1,4 +1,4 @@
-// Weights in any format that we read, told apart by content; the extension of the name says nothing.
+// Weights in any format that we read, told apart by content: the ending of the name says nothing, but for what is written.
 #pragma once
 
 #include <filesystem>
@@ -24,5 +24,11 @@ std::string describe_content(const InputFile& file);
 
 /// The tensors of a safetensors file (io/safetensors.h) or of a state dict of PyTorch (io/pytorch_file.h).
 NamedTensors read_weights_file(const std::filesystem::path& path);
+
+/// Throws UsageError unless `path` ends in ".safetensors" or ".pth".
+void check_weights_name(const std::filesystem::path& path);
+
+/// Writes the format that the name's ending says. Throws UsageError as check_weights_name does.
+void write_weights_file(const std::filesystem::path& path, const NamedTensors& tensors);
 
 }  // namespace lorikeet

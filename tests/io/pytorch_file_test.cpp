@@ -3,6 +3,9 @@
 #include <ATen/Functions.h>
 #include <doctest/doctest.h>
 
+#include <sys/resource.h>
+
+#include <csignal>
 #include <cstdint>
 #include <fstream>
 #include <initializer_list>
@@ -16,6 +19,7 @@
 #include "io/weights_file.h"
 #include "lorikeet/error.h"
 #include "pytorch_samples.h"
+#include "refusal.h"
 #include "temporary_folder.h"
 
 using namespace lorikeet;
@@ -449,4 +453,99 @@ TEST_CASE("a file with any byte changed gives a result or an Error") {
     CHECK(read_anyway > 0);  // the bytes of the tensors themselves, and padding
     CHECK(read_anyway < 3 * whole.size());
   }
+}
+
+// ---- writing ------------------------------------------------------------------------------------------------------
+
+TEST_CASE("what is written is read back: order, types, shapes, and each tensor alone in its storage") {
+  const TemporaryFolder folder;
+  const auto path = folder.path / "x.pth";
+  const at::Tensor whole = at::arange(24, at::kFloat).reshape({4, 6});
+  NamedTensors out;
+  out.add("transposed", whole.t());
+  out.add("part", whole.narrow(0, 1, 1));
+  out.add("again", whole);
+  out.add("learned", at::ones({3}).set_requires_grad(true));
+  out.add("counter", at::scalar_tensor(7, at::kLong));
+  out.add("nothing", at::empty({0, 5}));
+  for (const auto type : {at::kDouble, at::kHalf, at::kBFloat16, at::kInt, at::kShort, at::kChar, at::kByte, at::kBool}) {
+    out.add(c10::toString(type), whole.gt(7).to(type));
+  }
+  write_weights_file(path, out);
+  const NamedTensors in = read_weights_file(path);
+  REQUIRE(in.size() == out.size());
+  auto wanted = out.begin();
+  std::uint64_t bytes = 0;
+  for (const auto& [name, value] : in) {
+    CAPTURE(name);
+    CHECK(name == wanted->first);
+    CHECK((value.scalar_type() == wanted->second.scalar_type()));
+    CHECK(value.is_contiguous());
+    CHECK(at::equal(value, wanted->second));
+    bytes += value.nbytes();
+    ++wanted;
+  }
+  CHECK(std::filesystem::file_size(path) < bytes + 10'000);  // no storage is written twice, or with what lies around a view
+}
+
+TEST_CASE("the archive is laid out as torch.save's, tensors at multiples of 64 bytes") {
+  const TemporaryFolder folder;
+  NamedTensors out;
+  for (const char* name : {"a", "b", "c"}) out.add(name, at::ones({7}));
+  write_pytorch_file(folder.path / "x.pth", out);
+  const InputFile file(folder.path / "x.pth");
+  std::vector<std::string> names;
+  for (const ZipMember& member : read_stored_zip(file)) {
+    CHECK(member.offset % 64 == 0);
+    names.push_back(member.name.substr(member.name.find('/') + 1));
+  }
+  REQUIRE(names.size() > 5);
+  names.resize(5);
+  CHECK(names == std::vector<std::string>{"data.pkl", "byteorder", "data/0", "data/1", "data/2"});
+}
+
+TEST_CASE("names of any text are kept; one that is no text is refused") {
+  const TemporaryFolder folder;
+  const auto path = folder.path / "x.pth";
+  NamedTensors out;
+  for (const std::string& name : {""s, "a\nb"s, "'\"\\"s, "../../etc/passwd"s, "data/0"s, "żółć 🦜"s, "nul\0l"s, std::string(100'000, 'x')}) out.add(name, at::ones({1}));
+  write_pytorch_file(path, out);
+  const NamedTensors in = read_pytorch_file(path);
+  CHECK(in.size() == out.size());
+  for (const auto& [name, value] : out) CHECK(in.contains(name));
+  out.add("\xff", at::ones({1}));
+  CHECK(refusal([&] { write_pytorch_file(path, out); }) == has("not UTF-8"));
+  CHECK(read_pytorch_file(path).size() == in.size());
+}
+
+TEST_CASE("the name's ending decides the format, and another ending is a wrong call") {
+  const TemporaryFolder folder;
+  NamedTensors out;
+  out.add("a", at::ones({1}));
+  const auto format = [&](const char* name) {
+    write_weights_file(folder.path / name, out);
+    return weights_format(InputFile(folder.path / name));
+  };
+  CHECK((format("x.pth") == WeightsFormat::kZip));
+  CHECK((format("x.safetensors") == WeightsFormat::kSafetensors));
+  CHECK(read_safetensors(folder.path / "x.safetensors").metadata["format"] == "pt");
+  for (const char* name : {"x", "x.pt", "x.PTH", "pth", ".pth", "x.pth/y"}) {
+    CHECK(refusal<UsageError>([&] { write_weights_file(folder.path / name, out); }) == has("expected .safetensors or .pth"));
+  }
+}
+
+TEST_CASE("a file that cannot be written whole is not there, and the error is the write's") {
+  const TemporaryFolder folder;
+  NamedTensors out;
+  out.add("a", at::ones({100'000}));
+  CHECK(refusal([&] { write_pytorch_file("/dev/null/x.pth", out); }) == has("/dev/null"));
+  std::signal(SIGXFSZ, SIG_IGN);  // as the command does
+  rlimit usual{};
+  getrlimit(RLIMIT_FSIZE, &usual);
+  const rlimit small{65'536, usual.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &small);
+  const std::string message = refusal([&] { write_pytorch_file(folder.path / "x.pth", out); });
+  setrlimit(RLIMIT_FSIZE, &usual);
+  CHECK(message == has("File too large"));
+  CHECK(std::filesystem::is_empty(folder.path));
 }
