@@ -1,4 +1,4 @@
-// A pretrained classifier with or without an adapter: load it, adapt it, train it, ask it, save the adapter, merge it.
+// A pretrained classifier with or without an adapter: load it, adapt it, train it, ask it, save the adapter, merge it, export it.
 //
 //   lorikeet::Model model = lorikeet::load("resnet50");
 //   model.adapt({.target_modules = {R"(.*\.2\.conv3)"}, .head = {{512, 256}}, .classes = {"cat", "dog"}});
@@ -95,6 +95,23 @@ struct Logits {
   std::vector<float> values;
 };
 
+struct Merged {
+  std::int64_t tensors = 0;
+  std::uint64_t bytes = 0;
+  /// Layers behind the network ("head.0" …), which no plain model of torchvision or timm has; without them the file loads there strictly.
+  std::vector<std::string> head;
+};
+
+struct OnnxOptions {
+  /// What the model does to uint8 images (N, H, W, 3) itself: all, or the normalisation alone. Nothing: float32 (N, 3, H, W) goes in,
+  /// normalised already.
+  std::optional<Preprocess> preprocess = std::nullopt;
+  /// The output is probabilities instead of logits.
+  bool softmax = false;
+  /// Height and width of the input in pixels; 0: free.
+  std::int64_t size = 0;
+};
+
 class Model {
  public:
   Model(Model&&) noexcept;
@@ -129,8 +146,10 @@ class Model {
 
   /// Writes the adapter: PEFT's folder, and beside it what PEFT does not record. Replaces one that is there.
   void save(const std::filesystem::path& folder) const;
-  /// Writes all tensors as one safetensors file, the adapter added into the weights.
-  void merge(const std::filesystem::path& file) const;
+  /// Writes the state dict of a plain torchvision or timm model, the adapter added into the weights: FILE.safetensors or FILE.pth.
+  Merged merge(const std::filesystem::path& file) const;
+  /// Writes an ONNX model of operator set 17 in float32, the adapter added into the weights, with the classes in its metadata.
+  void export_onnx(const std::filesystem::path& file, const OnnxOptions& options = {}) const;
 
  private:
   friend Model load(const std::string& name, const LoadOptions& options);

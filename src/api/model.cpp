@@ -11,9 +11,13 @@
 #include "data/datasets.h"
 #include "engine/executor.h"
 #include "engine/loaded_model.h"
+#include "engine/onnx_export.h"
+#include "engine/state_dict.h"
 #include "image/decode.h"
 #include "image/transform.h"
 #include "io/safetensors.h"
+#include "io/weights_file.h"
+#include "lorikeet/version.h"
 #include "train/evaluate.h"
 #include "train/loop.h"
 
@@ -211,10 +215,23 @@ void Model::save(const fs::path& folder) const {
   write_adapter_folder(folder, copy);
 }
 
-void Model::merge(const fs::path& file) const {
-  NamedTensors merged = state_->loaded.network.merged();
-  merged.metadata["format"] = "pt";
-  write_safetensors(file, merged);
+Merged Model::merge(const fs::path& file) const {
+  check_weights_name(file);
+  const NamedTensors merged = state_dict(state_->loaded.network);
+  write_weights_file(file, merged);
+  Merged out{static_cast<std::int64_t>(merged.size()), merged.bytes(), {}};
+  if (is_adapted() && state_->loaded.adapter->spec.head) {
+    for (std::size_t i = 0; i <= state_->loaded.adapter->spec.head->hidden.size(); ++i) out.head.push_back(cat("head.", i));
+  }
+  return out;
+}
+
+void Model::export_onnx(const fs::path& file, const OnnxOptions& options) const {
+  OnnxExportOptions onnx{.softmax = options.softmax, .size = options.size};
+  if (options.preprocess) onnx.preprocessing = chosen(state_->loaded.preprocessing, *options.preprocess);
+  OnnxModel model = to_onnx(state_->loaded, onnx);
+  model.producer_version = version();
+  write_onnx(file, model);
 }
 
 void save_logits(const Logits& logits, const fs::path& file) {

@@ -12,6 +12,8 @@ void add_train(CLI::App& app, int& status);
 void add_compare(CLI::App& app, int& status);
 void add_eval(CLI::App& app, int& status);
 void add_predict(CLI::App& app, int& status);
+void add_merge(CLI::App& app, int& status);
+void add_export(CLI::App& app, int& status);
 void add_inspect(CLI::App& app, int& status);
 void add_models(CLI::App& app, int& status);
 void add_data(CLI::App& app, int& status);

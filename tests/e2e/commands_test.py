@@ -3,7 +3,7 @@ import subprocess
 
 from command import BINARY, EFFICIENTNET, HOME, MNIST, CommandTest, environment, main, run
 
-COMMANDS = ["train", "compare", "eval", "predict", "inspect", "models", "models list", "models get", "models path", "data", "data list",
+COMMANDS = ["train", "compare", "eval", "predict", "merge", "export", "inspect", "models", "models list", "models get", "models path", "data", "data list",
             "data get", "data path", "data sample", "doctor"]
 
 
@@ -83,6 +83,19 @@ class Commands(CommandTest):
     def test_inspect_reads_weights_files(self):
         self.assertEqual(self.json("inspect", EFFICIENTNET)["model"], "efficientnet_lite0")
 
+    def test_merge_writes_both_formats_and_reads_them_again(self):
+        for ending in "pth", "safetensors":
+            file = self.folder / f"model.{ending}"
+            self.assertIn("the state dict of efficientnet_lite0", self.lorikeet("merge", "efficientnet_lite0", "--out", file))
+            self.assertEqual(self.json("inspect", file)["model"], "efficientnet_lite0")
+        self.assertEqual(sorted(p.name for p in self.folder.iterdir()), ["model.pth", "model.safetensors"])
+
+    def test_export_writes_one_file(self):
+        file = self.folder / "model.onnx"
+        self.assertIn("efficientnet_lite0", self.lorikeet("export", "efficientnet_lite0", "--format", "onnx", "--out", file, "--preprocess", "--softmax"))
+        self.assertEqual(list(self.folder.iterdir()), [file])
+        self.assertEqual(file.read_bytes()[:2], b"\x08\x08")  # ir_version 8
+
     def test_article_counts_of_lora(self):
         for pattern, rank, modules, parameters in ((r".*\.2\.conv3", 4, 4, 19_200), (r".*\.2\.conv3", 8, 4, 38_400),
                                                    (r".*\.2\.conv[123]", 4, 12, 76_800)):
@@ -102,6 +115,15 @@ USAGE = [
     (["predict", "efficientnet_lite0"], ["images"]),
     (["predict", "efficientnet_lite0", "x.png", "--top", "0"], ["--top"]),
     (["predict", "efficientnet_lite0", "x.png", "--preprocess", "none"], ["--preprocess", "normalise"]),
+    (["merge", "efficientnet_lite0"], ["--out"]),
+    (["merge", "efficientnet_lite0", "--out", "x.onnx"], ["x.onnx", "'.onnx'", "expected .safetensors or .pth"]),
+    (["merge", "efficientnet_lite0", "--out", "model"], ["model", "expected .safetensors or .pth"]),
+    (["merge", "resnet5", "--out", "x.pth"], ["resnet5", "Did you mean 'resnet50'?"]),
+    (["export", "efficientnet_lite0"], ["--out"]),
+    (["export", "efficientnet_lite0", "--out", "x.pth"], ["x.pth", "'.pth'", "expected .onnx"]),
+    (["export", "efficientnet_lite0", "--out", "x.onnx", "--format", "tflite"], ["--format", "tflite", "onnx"]),
+    (["export", "efficientnet_lite0", "--out", "x.onnx", "--preprocess", "resize"], ["--preprocess", "normalise"]),
+    (["export", "efficientnet_lite0", "--out", "x.onnx", "--size", "0"], ["--size"]),
     (["inspect", "resnet5"], ["resnet5", "Did you mean 'resnet50'?"]),
     (["models", "get", "resent18"], ["resent18", "Did you mean 'resnet18'?"]),
     (["data", "get", "mnits"], ["mnits", "Did you mean 'mnist'?"]),
@@ -190,6 +212,11 @@ class BadCalls(CommandTest):
                  (["predict", "efficientnet_lite0", "."], ["not a regular file"]),
                  (["predict", "efficientnet_lite0", "x.png", "--weights", "."], ["not a regular file"]),
                  (["predict", "efficientnet_lite0", "x.png", "--weights", "none.pth"], ["none.pth", "No such file"]),
+                 (["merge", "no/run", "--out", "x.pth"], ["no/run"]),
+                 (["merge", "efficientnet_lite0", "--out", "/dev/null/x.pth"], ["/dev/null", "Not a directory"]),
+                 (["merge", "efficientnet_lite0", "--out", "/dev/null/x.safetensors"], ["/dev/null", "Not a directory"]),
+                 (["export", "efficientnet_lite0", "--out", "/dev/null/x.onnx"], ["/dev/null", "Not a directory"]),
+                 (["export", "no/run", "--out", "x.onnx"], ["no/run"]),
                  (["data", "sample", ".", "--out", "x"], ["train/"])]
         self.assert_all_refused(1, cases, cwd=self.folder)
         self.assert_empty(self.folder)
