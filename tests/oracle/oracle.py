@@ -20,7 +20,7 @@ import torchvision  # noqa: E402
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("LORIKEET_BIN", str(ROOT / "build/bin/lorikeet"))
 HOME = os.environ.get("LORIKEET_TEST_HOME", os.environ.get("LORIKEET_HOME", ""))
-SHARED = ROOT.parent / "shared"
+SHARED = Path(os.environ.get("LORIKEET_SHARED", ROOT.parent / "shared"))
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 needs_shared = unittest.skipUnless((SHARED / "weights").is_dir(), "needs ../shared")
