@@ -1,13 +1,14 @@
 // What the operators compute is for tests/oracle/export_test.py to say, which has onnxruntime; here is how they hang together.
 #include "engine/onnx_export.h"
 
+#include <ATen/Functions.h>
 #include <doctest/doctest.h>
 
 #include <set>
 
+#include "engine/small_networks.h"
 #include "engine/state_dict.h"
 #include "refusal.h"
-#include "small_networks.h"
 
 using namespace lorikeet;
 
