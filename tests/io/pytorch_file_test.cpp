@@ -508,7 +508,8 @@ TEST_CASE("names of any text are kept; one that is no text is refused") {
   const TemporaryFolder folder;
   const auto path = folder.path / "x.pth";
   NamedTensors out;
-  for (const std::string& name : {""s, "a\nb"s, "'\"\\"s, "../../etc/passwd"s, "data/0"s, "żółć 🦜"s, "nul\0l"s, std::string(100'000, 'x')}) out.add(name, at::ones({1}));
+  const std::vector<std::string> names{""s, "a\nb"s, "'\"\\"s, "../../etc/passwd"s, "data/0"s, "żółć 🦜"s, "nul\0l"s, std::string(100'000, 'x')};
+  for (const auto& name : names) out.add(name, at::ones({1}));
   write_pytorch_file(path, out);
   const NamedTensors in = read_pytorch_file(path);
   CHECK(in.size() == out.size());
