@@ -27,9 +27,11 @@ struct LoadOptions {
   /// A .pth or .safetensors file with the base weights; empty: the official ones, downloaded where they are not here yet.
   std::filesystem::path weights = {};
   DownloadCallback progress = {};
+  /// Takes an adapter over other weights than those it was trained on, which is an error otherwise.
+  bool force = false;
 };
 
-/// What is learned. The names are PEFT's (LoraConfig), but for the last four.
+/// What is learned. The names are PEFT's (AdapterConfig), but for the last four.
 struct AdapterOptions {
   /// Where LoRA goes. One entry is a regular expression for the whole dotted name; more are names or their endings.
   std::vector<std::string> target_modules = {};

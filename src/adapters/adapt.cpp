@@ -1,8 +1,10 @@
 #include "adapters/adapt.h"
 
+#include <c10/util/accumulate.h>
+
 #include <algorithm>
 
-#include "adapters/lora.h"
+#include "adapters/methods.h"
 #include "base/error.h"
 
 namespace lorikeet {
@@ -31,16 +33,33 @@ std::vector<NodeId> append_head(Graph& graph, const Head& head) {
   return nodes;
 }
 
+bool contains(const std::vector<NodeId>& nodes, NodeId id) { return std::find(nodes.begin(), nodes.end(), id) != nodes.end(); }
+
+bool has_bias(const Graph& graph, NodeId id) {
+  const auto parameters = graph.parameters(id);
+  return std::any_of(parameters.begin(), parameters.end(), [](const Parameter& p) { return p.name.ends_with(".bias"); });
+}
+
+std::vector<NodeId> trained_biases(const Graph& graph, TrainedBias bias, const Matches& matches) {
+  std::vector<NodeId> out;
+  if (bias == TrainedBias::kNone) return out;
+  for (NodeId id = 0; id < graph.nodes().size(); ++id) {
+    const bool is_target = std::any_of(matches.targets.begin(), matches.targets.end(), [&](const AdapterTarget& target) { return target.node == id; });
+    if (has_bias(graph, id) && !contains(matches.retrained, id) && (bias == TrainedBias::kAll || is_target)) out.push_back(id);
+  }
+  if (out.empty()) fail_usage("bias: got ", bias == TrainedBias::kAll ? "all" : "lora_only", ", but ", bias == TrainedBias::kAll ? "nothing" : "no layer with LoRA", " has a bias that is not retrained anyway.");
+  return out;
+}
+
 }  // namespace
 
 Adaptation adapt(const Graph& base, const AdapterSpec& spec) {
-  const Matches matches = match_modules(base, spec.lora);
-  Adaptation out{base, matches.targets, matches.retrained, {}, std::nullopt};
-  for (const auto& target : out.targets) lora_shapes(base.node(target.node), target.rank);  // refuses impossible ranks
+  const Matches matches = match_modules(base, spec.config);
+  Adaptation out{base, spec.config, matches.targets, trained_biases(base, spec.config.bias, matches), matches.retrained, {}, std::nullopt};
   if (spec.output_classes) {
     check_width(*spec.output_classes, "classes");
     const NodeId output = base.output();
-    if (std::find(out.retrained.begin(), out.retrained.end(), output) == out.retrained.end()) {
+    if (!contains(out.retrained, output)) {
       fail_usage("modules_to_save: got no '", base.node(output).name, "', expected it where the output is replaced. A new output must be trained.");
     }
     Linear linear = std::get<Linear>(base.node(output).op);
@@ -52,20 +71,49 @@ Adaptation adapt(const Graph& base, const AdapterSpec& spec) {
   return out;
 }
 
-std::vector<Parameter> trainable_parameters(const Adaptation& adaptation) {
+std::string bias_key(const Node& node, bool has_adapter) { return node.name + (has_adapter ? ".base_layer.bias" : ".bias"); }
+
+std::vector<Parameter> adapter_parameters(const Adaptation& adaptation) {
+  const Graph& graph = adaptation.graph;
+  const Method& method = method_of(adaptation.config);
   std::vector<Parameter> out;
+  std::vector<NodeId> targets;
   for (const auto& target : adaptation.targets) {
-    const Node& node = adaptation.graph.node(target.node);
-    const LoraShapes shapes = lora_shapes(node, target.rank);
-    out.push_back({node.name + ".lora_A.weight", target.node, shapes.lora_A});
-    out.push_back({node.name + ".lora_B.weight", target.node, shapes.lora_B});
+    targets.push_back(target.node);
+    const Node& node = graph.node(target.node);
+    for (auto& tensor : method.tensors(node, target, adaptation.config)) {
+      out.push_back({node.name + "." + tensor.suffix, target.node, std::move(tensor.shape), /*buffer=*/!tensor.learned});
+    }
+  }
+  for (const NodeId id : adaptation.biases) {
+    for (auto& parameter : graph.parameters(id)) {
+      if (parameter.name.ends_with(".bias")) out.push_back({bias_key(graph.node(id), contains(targets, id)), id, std::move(parameter.shape)});
+    }
   }
   for (const auto* nodes : {&adaptation.retrained, &adaptation.head}) {
     for (const NodeId id : *nodes) {
-      for (auto& parameter : adaptation.graph.parameters(id)) {
-        if (!parameter.buffer) out.push_back(std::move(parameter));
-      }
+      for (auto& parameter : graph.parameters(id)) out.push_back(std::move(parameter));
     }
+  }
+  return out;
+}
+
+std::vector<Parameter> trainable_parameters(const Adaptation& adaptation) {
+  std::vector<Parameter> out = adapter_parameters(adaptation);
+  std::erase_if(out, [](const Parameter& parameter) { return parameter.buffer; });
+  return out;
+}
+
+std::vector<Oversized> oversized_adapters(const Adaptation& adaptation) {
+  std::vector<Oversized> out;
+  const Method& method = method_of(adaptation.config);
+  if (adaptation.config.peft_type == PeftType::kLnTuning) return out;  // is the layer itself
+  for (const auto& target : adaptation.targets) {
+    const Node& node = adaptation.graph.node(target.node);
+    Oversized found{node.name};
+    for (const auto& tensor : method.tensors(node, target, adaptation.config)) found.adapter += c10::multiply_integers(tensor.shape);
+    for (const auto& parameter : adaptation.graph.parameters(target.node)) found.layer += parameter.count();
+    if (found.adapter >= found.layer) out.push_back(std::move(found));
   }
   return out;
 }

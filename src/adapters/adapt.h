@@ -1,5 +1,5 @@
-// Decides what an adapter does to a network, as a pass over the graph: which nodes get low-rank matrices, which are
-// retrained whole, what the output becomes, what is put behind it.
+// Decides what an adapter does to a network, as a pass over the graph: which nodes get an adapter, which are retrained
+// whole, of which only the bias is learned, what the output becomes, what is put behind it.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "adapters/lora_config.h"
+#include "adapters/adapter_config.h"
 #include "adapters/matching.h"
 #include "graph/graph.h"
 
@@ -24,7 +24,7 @@ struct Head {
 };
 
 struct AdapterSpec {
-  LoraConfig lora;
+  AdapterConfig config;
   /// The network's own last Linear gets this many outputs and new weights; it must be in modules_to_save.
   std::optional<std::int64_t> output_classes;
   std::optional<Head> head;
@@ -33,7 +33,10 @@ struct AdapterSpec {
 struct Adaptation {
   /// The base graph with the new output and the head.
   Graph graph;
-  std::vector<LoraTarget> targets;
+  AdapterConfig config;
+  std::vector<AdapterTarget> targets;
+  /// Nodes whose bias is learned and nothing else of their own, in graph order.
+  std::vector<NodeId> biases;
   /// Nodes of modules_to_save, in graph order.
   std::vector<NodeId> retrained;
   /// Nodes of the head, in graph order.
@@ -44,8 +47,23 @@ struct Adaptation {
 
 Adaptation adapt(const Graph& base, const AdapterSpec& spec);
 
-/// Name, shape of every tensor that is learned: lora_A and lora_B, retrained modules, head.
+/// Key and shape of every tensor that the adapter's files hold: of the methods, biases, retrained modules, head. Statistics,
+/// which are not learned, are marked as buffers.
+std::vector<Parameter> adapter_parameters(const Adaptation& adaptation);
+
+/// Of these, those that are learned.
 std::vector<Parameter> trainable_parameters(const Adaptation& adaptation);
+
+/// The key of a learned bias of the base: PEFT puts a layer with LoRA into another module.
+std::string bias_key(const Node& node, bool has_adapter);
+
+/// A layer whose adapter has at least as many numbers as the layer itself.
+struct Oversized {
+  std::string name;
+  std::int64_t adapter = 0;
+  std::int64_t layer = 0;
+};
+std::vector<Oversized> oversized_adapters(const Adaptation& adaptation);
 
 /// Learned numbers in all.
 std::int64_t count_trainable(const Adaptation& adaptation);

@@ -19,6 +19,7 @@ constexpr const char* kConfigFile = "adapter_config.json";
 constexpr const char* kModelFile = "adapter_model.safetensors";
 constexpr const char* kHeadFile = "head.safetensors";
 constexpr const char* kMetadataFile = "lorikeet.json";
+constexpr const char* kCardFile = "README.md";
 constexpr std::string_view kPrefix = "base_model.model.";
 constexpr std::string_view kHeadPrefix = "head.";
 constexpr std::uint64_t kMaxJson = 16 << 20;
@@ -27,7 +28,15 @@ constexpr std::int64_t kMaxPixels = 4096;
 
 bool starts_with(std::string_view text, std::string_view prefix) { return text.substr(0, prefix.size()) == prefix; }
 
-bool is_batch_counter(std::string_view name) { return name.ends_with(".num_batches_tracked"); }
+// What PEFT saves beside the values that count: BatchNorm's counter, which evaluation does not use, and, with bias: all, a
+// retrained module's bias three times over.
+bool is_redundant(std::string_view name, const NamedTensors& file) {
+  if (name.ends_with(".num_batches_tracked")) return true;
+  for (const std::string_view copy : {".original_module.bias", ".modules_to_save.bias"}) {
+    if (name.ends_with(copy) && file.contains(std::string(name.substr(0, name.size() - copy.size())) + ".bias")) return true;
+  }
+  return false;
+}
 
 Json preprocessing_json(const Preprocessing& p) {
   return {{"resize", p.resize},
@@ -188,7 +197,7 @@ AdapterFolder read_adapter_folder(const fs::path& path) {
   if (!is_adapter_folder(path)) fail(path.string(), ": got no ", kConfigFile, " in it, expected the folder of an adapter.");
   AdapterFolder out;
   const std::string config_name = (path / kConfigFile).string();
-  out.spec.lora = parse_lora_config(parse_json(read_file(path / kConfigFile, kMaxJson), config_name), config_name);
+  out.spec.config = parse_adapter_config(parse_json(read_file(path / kConfigFile, kMaxJson), config_name), config_name);
   if (fs::exists(path / kMetadataFile)) {
     const std::string name = (path / kMetadataFile).string();
     parse_metadata(parse_json(read_file(path / kMetadataFile, kMaxJson), name), name, out);
@@ -200,7 +209,7 @@ AdapterFolder read_adapter_folder(const fs::path& path) {
       fail((path / kModelFile).string(), ": got the tensor '", printable(name), "', expected names that begin with ", kPrefix,
            " and go on with a module of the base model.");
     }
-    if (is_batch_counter(name)) continue;  // PEFT saves it with a BatchNorm; evaluation does not use it
+    if (is_redundant(name, model)) continue;
     out.tensors.add(name.substr(kPrefix.size()), tensor);
   }
   if (!out.spec.head && fs::exists(path / kHeadFile)) {
@@ -218,12 +227,7 @@ AdapterFolder read_adapter_folder(const fs::path& path) {
 }
 
 void check_adapter_tensors(const NamedTensors& tensors, const Adaptation& adaptation, const std::string& where) {
-  std::vector<Parameter> expected = trainable_parameters(adaptation);
-  for (const NodeId id : adaptation.retrained) {
-    for (auto& parameter : adaptation.graph.parameters(id)) {
-      if (parameter.buffer) expected.push_back(std::move(parameter));
-    }
-  }
+  const std::vector<Parameter> expected = adapter_parameters(adaptation);
   std::vector<std::string> names;
   for (const auto& parameter : expected) {
     names.push_back(parameter.name);
@@ -266,10 +270,11 @@ void write_adapter_folder(const fs::path& path, const AdapterFolder& folder) {
     }
   }
   replace_folder(path, [&](const fs::path& in) {
-    write_file(in / kConfigFile, pretty(lora_config_json(folder.spec.lora)));
+    write_file(in / kConfigFile, pretty(adapter_config_json(folder.spec.config)));
     write_safetensors(in / kModelFile, model);
     if (!head.empty()) write_safetensors(in / kHeadFile, head);
     if (folder.metadata) write_file(in / kMetadataFile, pretty(metadata_json(folder)));
+    if (!folder.card.empty()) write_file(in / kCardFile, folder.card);
   });
 }
 

@@ -1,8 +1,9 @@
 // An adapter on disk: PEFT's folder, which PEFT opens as it is, and beside its two files what PEFT does not record.
 //
-//   adapter_config.json         PEFT's LoraConfig
+//   adapter_config.json         PEFT's AdapterConfig
 //   adapter_model.safetensors   `base_model.model.NAME.lora_A.weight` …, and modules_to_save as plain tensors
 //   head.safetensors            the layers behind the network (`head.0.weight` …), where there are any
+//   README.md                   the model card, for people
 //   lorikeet.json               base model and its SHA-256, classes, preprocessing, head; written by Lorikeet only
 //
 // A folder of PEFT's own has only the first two; what the last would say is then inferred or given by the caller.
@@ -44,6 +45,8 @@ struct AdapterFolder {
   std::optional<AdapterMetadata> metadata;
   /// Names without "base_model.model.": "fc.weight", "layer1.2.conv3.lora_A.weight"; the head's as they are.
   NamedTensors tensors;
+  /// The model card, written as README.md where there is one; not read.
+  std::string card = {};
 };
 
 /// Whether `path` is a folder with an adapter_config.json.

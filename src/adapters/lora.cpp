@@ -5,34 +5,151 @@
 
 #include <cmath>
 
+#include "adapters/lora_start.h"
 #include "base/error.h"
 #include "graph/reference.h"
 
 namespace lorikeet {
+namespace {
+
+std::int64_t groups_of(const Op& op) {
+  const auto* conv = std::get_if<Conv2d>(&op);
+  return conv == nullptr ? 1 : conv->groups;
+}
+
+// PEFT's A of a grouped convolution, (r, in, kh, kw), without the zeros outside each group: (r, in / groups, kh, kw).
+at::Tensor own_channels(const at::Tensor& lora_A, std::int64_t groups) {
+  const auto size = lora_A.sizes();
+  const at::Tensor blocks = lora_A.reshape({groups, size[0] / groups, groups, size[1] / groups, size[2], size[3]}).diagonal(0, 0, 2);
+  return blocks.permute({4, 0, 1, 2, 3}).reshape({size[0], size[1] / groups, size[2], size[3]});
+}
+
+// ΔW block by block: B (out, r / blocks) and A (r, …), each block of rows of B over its own block of rows of A.
+at::Tensor product(const at::Tensor& lora_B, const at::Tensor& lora_A, std::int64_t blocks) {
+  const at::Tensor B = lora_B.flatten(1).reshape({blocks, lora_B.size(0) / blocks, -1});
+  const at::Tensor A = lora_A.reshape({blocks, lora_A.size(0) / blocks, -1});
+  return at::bmm(B, A).flatten(0, 1);
+}
+
+bool is_split(const Op& op, std::int64_t rank) { return rank % groups_of(op) == 0; }
+
+// Of the layer alone, without what was taken.
+at::Tensor forward_of(const LoraLayer& layer, const at::Tensor& lora_A, const at::Tensor& lora_B, const Op& op, const at::Tensor& x) {
+  const at::Tensor A = lora_A.to(x.scalar_type());
+  const at::Tensor B = lora_B.to(x.scalar_type());
+  if (std::holds_alternative<Linear>(op)) return at::linear(at::linear(x, A), B) * layer.scaling;
+  const auto& conv = std::get<Conv2d>(op);
+  if (!is_split(op, lora_A.size(0))) {
+    const at::Tensor delta = product(B, A, 1).reshape({conv.out, conv.in / conv.groups, conv.kernel[0], conv.kernel[1]});
+    return conv2d(conv, x, delta * layer.scaling, {}, conv.groups);
+  }
+  const bool is_grouped = conv.groups > 1 && !layer.crosses_groups;
+  const at::Tensor down = is_grouped ? conv2d(conv, x, own_channels(A, conv.groups), {}, conv.groups) : conv2d(conv, x, A, {}, /*groups=*/1);
+  const Pair one{1, 1};
+  return at::conv2d(down, B, {}, one, at::IntArrayRef{0, 0}, one, conv.groups) * layer.scaling;
+}
+
+at::Tensor as_channels(const at::Tensor& vector, const Op& op) { return std::holds_alternative<Linear>(op) ? vector : vector.view({1, -1, 1, 1}); }
+
+class Lora final : public LayerAdapter {
+ public:
+  Lora(LoraLayer layer, Node node) : layer_(std::move(layer)), node_(std::move(node)) {}
+
+  std::vector<Part> parts() override {
+    std::vector<Part> out{{"lora_A.weight", &layer_.lora_A}, {"lora_B.weight", &layer_.lora_B}};
+    if (layer_.lora_bias.defined()) out.push_back({"lora_B.bias", &layer_.lora_bias});
+    return out;
+  }
+
+  at::Tensor forward(const Op& op, const NodeTensors& base, const at::Tensor& x, bool training) const override {
+    return apply(op, base, x) + lora_forward(layer_, op, x, training);
+  }
+
+  NodeTensors merged(const Node& node, const NodeTensors& base) const override {
+    NodeTensors out = base;
+    out.weight = base.weight + lora_delta_weight(layer_, node);
+    if (layer_.lora_bias.defined()) {
+      if (!base.bias.defined()) fail("merge: got lora_bias on ", node.name, ", which has no bias of its own, expected one to add it to.");
+      out.bias = base.bias + layer_.lora_bias * layer_.scaling;
+    }
+    return out;
+  }
+
+  std::optional<LowRank> low_rank() const override {
+    const bool drops_apart = layer_.taken_A.defined() && layer_.dropout > 0;  // what was taken sees x itself
+    if (layer_.lora_bias.defined() || drops_apart || groups_of(node_.op) != 1) return std::nullopt;
+    return with_taken(layer_, node_.op);
+  }
+
+  std::vector<std::pair<std::string, at::Tensor>> saved() const override {
+    if (!layer_.taken_A.defined()) return LayerAdapter::saved();
+    const LowRank both = with_taken(layer_, node_.op);
+    return {{"lora_A.weight", both.lora_A.detach()}, {"lora_B.weight", both.lora_B.detach()}};
+  }
+
+  void moved(at::Device device) override {
+    if (!layer_.taken_A.defined()) return;
+    layer_.taken_A = layer_.taken_A.to(device);
+    layer_.taken_B = layer_.taken_B.to(device);
+  }
+  void loaded() override { layer_.crosses_groups = crosses_groups(layer_.lora_A, node_.op, layer_.lora_A.size(0)); }
+
+ private:
+  LoraLayer layer_;
+  Node node_;
+};
+
+}  // namespace
 
 LoraShapes lora_shapes(const Node& node, std::int64_t rank) {
   if (const auto* linear = std::get_if<Linear>(&node.op)) return {{rank, linear->in}, {linear->out, rank}};
   const auto& conv = std::get<Conv2d>(node.op);
-  if (rank % conv.groups != 0) {
-    fail_usage("r: got ", rank, " for ", node.name, " with groups=", conv.groups, ", expected a multiple of the groups. Choose another rank, or leave the layer out.");
-  }
+  if (!is_split(node.op, rank)) return {{rank, conv.in / conv.groups, conv.kernel[0], conv.kernel[1]}, {conv.out, rank, 1, 1}};
   return {{rank, conv.in, conv.kernel[0], conv.kernel[1]}, {conv.out, rank / conv.groups, 1, 1}};
 }
 
-LoraLayer start_lora(const Node& node, const LoraTarget& target, const LoraConfig& config, at::Generator& generator) {
+LoraLayer start_lora(const Node& node, const at::Tensor& weight, const AdapterTarget& target, const AdapterConfig& config, at::Generator& generator) {
+  const std::int64_t groups = groups_of(node.op);
+  const bool is_split_by_groups = is_split(node.op, target.rank);
+  LoraStarts start = start_matrices(node.name, weight, is_split_by_groups ? groups : 1, target, config.init_lora_weights, generator);
   const LoraShapes shapes = lora_shapes(node, target.rank);
-  LoraLayer layer{at::empty(shapes.lora_A), at::zeros(shapes.lora_B), target.scaling, config.lora_dropout};
-  if (config.init_lora_weights == LoraStart::kGaussian) {
-    layer.lora_A.normal_(0, 1.0 / static_cast<double>(target.rank), generator);
-  } else {
-    // kaiming_uniform with a = √5 is U(−1/√fan_in, 1/√fan_in).
-    const double bound = 1 / std::sqrt(static_cast<double>(layer.lora_A[0].numel()));
-    layer.lora_A.uniform_(-bound, bound, generator);
+  // (r, in / groups · kh · kw) → PEFT's shape, with zeros outside the groups.
+  const auto shaped_A = [&](const at::Tensor& matrix) {
+    if (groups == 1 || !is_split_by_groups) return matrix.reshape(shapes.lora_A);
+    const auto& conv = std::get<Conv2d>(node.op);
+    const std::int64_t rows = target.rank / groups;
+    const at::Tensor blocks = matrix.reshape({groups, rows, conv.in / groups, conv.kernel[0], conv.kernel[1]});
+    at::Tensor out = at::zeros({groups, rows, groups, conv.in / groups, conv.kernel[0], conv.kernel[1]});
+    for (std::int64_t g = 0; g < groups; ++g) out.select(0, g).select(1, g).copy_(blocks[g]);
+    return out.reshape(shapes.lora_A);
+  };
+  LoraLayer layer;
+  layer.lora_A = shaped_A(start.A);
+  layer.lora_B = start.B.reshape(shapes.lora_B);
+  layer.scaling = target.scaling;
+  layer.dropout = config.lora_dropout;
+  if (config.lora_bias) layer.lora_bias = at::zeros({weight.size(0)});
+  if (start.is_taken) {
+    if (!is_split_by_groups) {
+      fail_usage("init_lora_weights: got pissa or olora for ", node.name, " with groups=", groups, " and r=", target.rank, ", expected a rank that is a multiple of the groups.");
+    }
+    layer.taken_A = layer.lora_A.clone();
+    layer.taken_B = layer.lora_B.clone();
   }
   return layer;
 }
 
-at::Tensor lora_down(const LoraLayer& layer, const Op& op, const at::Tensor& x, bool training) {
+LowRank with_taken(const LoraLayer& layer, const Op& op) {
+  if (!layer.taken_A.defined()) return layer;
+  const std::int64_t blocks = groups_of(op);  // come first in A: each keeps its own rows
+  const auto rows = [&](const at::Tensor& A) { return A.unflatten(0, {blocks, A.size(0) / blocks}); };
+  LowRank out = layer;
+  out.lora_A = at::cat({rows(layer.lora_A), rows(layer.taken_A)}, 1).flatten(0, 1);
+  out.lora_B = at::cat({layer.lora_B, -layer.taken_B}, 1);
+  return out;
+}
+
+at::Tensor lora_down(const LowRank& layer, const Op& op, const at::Tensor& x, bool training) {
   const at::Tensor A = layer.lora_A.to(x.scalar_type());
   const at::Tensor dropped = training && layer.dropout > 0 ? at::dropout(x, layer.dropout, true) : x;
   if (std::holds_alternative<Linear>(op)) return at::linear(dropped, A);
@@ -40,21 +157,61 @@ at::Tensor lora_down(const LoraLayer& layer, const Op& op, const at::Tensor& x, 
 }
 
 at::Tensor lora_forward(const LoraLayer& layer, const Op& op, const at::Tensor& x, bool training) {
-  const at::Tensor down = lora_down(layer, op, x, training);
-  const at::Tensor B = layer.lora_B.to(x.scalar_type());
-  if (std::holds_alternative<Linear>(op)) return at::linear(down, B) * layer.scaling;
-  const Pair one{1, 1};
-  return at::conv2d(down, B, {}, one, at::IntArrayRef{0, 0}, one, std::get<Conv2d>(op).groups) * layer.scaling;
+  const at::Tensor dropped = training && layer.dropout > 0 ? at::dropout(x, layer.dropout, true) : x;
+  at::Tensor y = forward_of(layer, layer.lora_A, layer.lora_B, op, dropped);
+  if (layer.taken_A.defined()) y = y - forward_of(layer, layer.taken_A, layer.taken_B, op, x);
+  if (layer.lora_bias.defined()) y = y + as_channels((layer.lora_bias * layer.scaling).to(x.scalar_type()), op);
+  return y;
 }
 
 at::Tensor lora_delta_weight(const LoraLayer& layer, const Node& node) {
-  if (std::holds_alternative<Linear>(node.op)) return at::matmul(layer.lora_B, layer.lora_A) * layer.scaling;
+  const LowRank both = with_taken(layer, node.op);
+  if (std::holds_alternative<Linear>(node.op)) return at::matmul(both.lora_B, both.lora_A) * both.scaling;
   const auto& conv = std::get<Conv2d>(node.op);
-  if (conv.groups != 1) {
-    fail("merge: got LoRA on ", node.name, " with groups=", conv.groups, ", expected groups=1. The sum is not a grouped convolution.");
+  if (layer.crosses_groups) {
+    fail("merge: got LoRA on ", node.name, " that reaches across its groups=", conv.groups, ", expected one that stays within them. The sum is no grouped "
+         "convolution; PEFT trains such an adapter, Lorikeet does not.");
   }
-  const at::Tensor delta = at::matmul(layer.lora_B.flatten(1), layer.lora_A.flatten(1)) * layer.scaling;
-  return delta.reshape({conv.out, conv.in, conv.kernel[0], conv.kernel[1]});
+  const bool is_grouped = conv.groups > 1 && is_split(node.op, both.lora_A.size(0));
+  const at::Tensor A = is_grouped ? own_channels(both.lora_A, conv.groups) : both.lora_A;
+  const at::Tensor delta = product(both.lora_B, A, is_grouped ? conv.groups : 1) * both.scaling;
+  return delta.reshape({conv.out, conv.in / conv.groups, conv.kernel[0], conv.kernel[1]});
+}
+
+at::Tensor lora_dense_delta_weight(const LoraLayer& layer, const Op& op) {
+  const auto& conv = std::get<Conv2d>(op);
+  return (product(layer.lora_B, layer.lora_A, conv.groups) * layer.scaling).reshape({conv.out, conv.in, conv.kernel[0], conv.kernel[1]});
+}
+
+bool crosses_groups(const at::Tensor& lora_A, const Op& op, std::int64_t rank) {
+  const std::int64_t groups = groups_of(op);
+  if (groups == 1 || !is_split(op, rank)) return false;
+  return at::count_nonzero(lora_A).item<std::int64_t>() != at::count_nonzero(own_channels(lora_A, groups)).item<std::int64_t>();
+}
+
+AdapterConfig saved_lora_config(const AdapterConfig& config) {
+  AdapterConfig out = config;
+  if (config.init_lora_weights == LoraStart::kPissa || config.init_lora_weights == LoraStart::kOlora) {
+    const double alpha_factor = config.use_rslora ? std::sqrt(2.0) : 2.0;  // the scale stays
+    out.r *= 2;
+    out.lora_alpha *= alpha_factor;
+    for (auto& [pattern, rank] : out.rank_pattern) rank *= 2;
+    for (auto& [pattern, alpha] : out.alpha_pattern) alpha *= alpha_factor;
+  }
+  // PEFT starts a layer anew before it loads one, and knows most starts for Linear only.
+  if (config.init_lora_weights != LoraStart::kGaussian) out.init_lora_weights = LoraStart::kDefault;
+  return out;
+}
+
+std::vector<AdapterTensor> lora_tensors(const Node& node, const AdapterTarget& target, const AdapterConfig& config) {
+  const LoraShapes shapes = lora_shapes(node, target.rank);
+  std::vector<AdapterTensor> out{{"lora_A.weight", shapes.lora_A}, {"lora_B.weight", shapes.lora_B}};
+  if (config.lora_bias) out.push_back({"lora_B.bias", {shapes.lora_B[0]}});
+  return out;
+}
+
+std::unique_ptr<LayerAdapter> make_lora(const Node& node, const NodeTensors& base, const AdapterTarget& target, const AdapterConfig& config, at::Generator& generator) {
+  return std::make_unique<Lora>(start_lora(node, base.weight, target, config, generator), node);
 }
 
 }  // namespace lorikeet

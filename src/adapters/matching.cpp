@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "adapters/methods.h"
 #include "base/error.h"
 #include "base/regex.h"
 #include "base/text.h"
@@ -17,8 +18,6 @@ bool ends_with(std::string_view name, std::string_view suffix) {
 }
 
 bool is_name_or_suffix(std::string_view name, const std::string& entry) { return name == entry || ends_with(name, "." + entry); }
-
-bool is_adaptable(const Op& op) { return std::holds_alternative<Conv2d>(op) || std::holds_alternative<Linear>(op); }
 
 // The module itself and all that contain it: "layer1.0.conv1", "layer1.0", "layer1".
 std::vector<std::string> self_and_containers(const std::string& name) {
@@ -35,7 +34,7 @@ bool is_saved(const std::string& name, const std::string& entry) {
   return std::any_of(names.begin(), names.end(), [&](const std::string& n) { return ends_with(n, entry); });
 }
 
-bool passes_layer_filter(const LoraConfig& config, const std::string& name) {
+bool passes_layer_filter(const AdapterConfig& config, const std::string& name) {
   if (config.layers_to_transform.empty()) return true;
   std::optional<std::string> index;
   if (config.layers_pattern.empty()) {
@@ -50,7 +49,7 @@ bool passes_layer_filter(const LoraConfig& config, const std::string& name) {
          config.layers_to_transform.end();
 }
 
-bool is_target(const LoraConfig& config, const Graph& graph, NodeId id) {
+bool is_target(const AdapterConfig& config, const Graph& graph, NodeId id) {
   const Node& node = graph.node(id);
   const auto* text = std::get_if<std::string>(&config.target_modules);
   if (text != nullptr && *text == kAllLinear) return std::holds_alternative<Linear>(node.op) && id != graph.output();
@@ -69,17 +68,17 @@ double pattern_value(const PatternTable& table, const std::string& name, double 
   return otherwise;
 }
 
-std::string near_miss_hint(const Graph& graph, std::string_view pattern) {
-  const auto near = near_misses(graph, pattern);
+std::string near_miss_hint(const Graph& graph, std::string_view pattern, bool (*is_eligible)(const Op&)) {
+  const auto near = near_misses(graph, pattern, is_eligible);
   if (near.empty()) return " List the names with 'lorikeet inspect'.";
   return cat(" Near misses: ", join(near, ", "), ".");
 }
 
-void check_every_entry_hits(const Graph& graph, const LoraConfig& config) {
+void check_every_entry_hits(const Graph& graph, const AdapterConfig& config) {
   const auto check = [&](const char* field, const std::string& entry, auto&& hits) {
     const auto& nodes = graph.nodes();
     if (std::none_of(nodes.begin(), nodes.end(), [&](const Node& node) { return has_parameters(node.op) && hits(node.name); })) {
-      fail_usage(field, ": got '", printable(entry), "', which matches no module.", near_miss_hint(graph, entry));
+      fail_usage(field, ": got '", printable(entry), "', which matches no module.", near_miss_hint(graph, entry, method_of(config).adapts));
     }
   };
   if (const auto* pattern = std::get_if<std::string>(&config.target_modules); pattern != nullptr && *pattern != kAllLinear) {
@@ -106,7 +105,7 @@ bool matches(const ModulePattern& pattern, std::string_view name) {
   return false;
 }
 
-std::vector<std::string> near_misses(const Graph& graph, std::string_view pattern, std::size_t count) {
+std::vector<std::string> near_misses(const Graph& graph, std::string_view pattern, bool (*is_eligible)(const Op&), std::size_t count) {
   std::vector<std::string> begins;  // what the pattern matches but for the end, e.g. '.*\.2\.conv' and layer1.2.conv3
   std::vector<std::string> names;
   std::optional<Regex> regex;
@@ -115,7 +114,7 @@ std::vector<std::string> near_misses(const Graph& graph, std::string_view patter
   } catch (const UsageError&) {  // a plain name that is no pattern has near misses too
   }
   for (const Node& node : graph.nodes()) {
-    if (!is_adaptable(node.op)) continue;
+    if (!is_eligible(node.op)) continue;
     names.push_back(node.name);
     if (regex && begins.size() < count && regex->match(node.name)) begins.push_back(node.name);
   }
@@ -130,8 +129,9 @@ std::vector<std::string> near_misses(const Graph& graph, std::string_view patter
   return near;
 }
 
-Matches match_modules(const Graph& graph, const LoraConfig& config) {
+Matches match_modules(const Graph& graph, const AdapterConfig& config) {
   check_every_entry_hits(graph, config);
+  const Method& method = method_of(config);
   Matches out;
   for (NodeId id = 0; id < graph.nodes().size(); ++id) {
     const Node& node = graph.node(id);
@@ -140,9 +140,9 @@ Matches match_modules(const Graph& graph, const LoraConfig& config) {
                                    [&](const std::string& entry) { return is_saved(node.name, entry); });
     if (saved) out.retrained.push_back(id);
     if (saved || matches(config.exclude_modules, node.name) || !is_target(config, graph, id)) continue;
-    if (!is_adaptable(node.op)) {
-      fail_usage("target_modules: got a pattern that matches ", node.name, ", a ", op_name(node.op),
-                 ", expected only Conv2d and Linear. Narrow it, or use exclude_modules.");
+    if (!method.adapts(node.op)) {
+      fail_usage("target_modules: got a pattern that matches ", node.name, ", a ", op_name(node.op), ", expected only ", method.layers, ", where ", method.name,
+                 " can go. Narrow it, or use exclude_modules.");
     }
     const auto rank = static_cast<std::int64_t>(pattern_value(config.rank_pattern, node.name, static_cast<double>(config.r), "rank_pattern"));
     const double alpha = pattern_value(config.alpha_pattern, node.name, config.lora_alpha, "alpha_pattern");

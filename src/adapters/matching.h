@@ -6,13 +6,13 @@
 #include <string_view>
 #include <vector>
 
-#include "adapters/lora_config.h"
+#include "adapters/adapter_config.h"
 #include "graph/graph.h"
 
 namespace lorikeet {
 
-/// A node that gets low-rank matrices.
-struct LoraTarget {
+/// A node that gets an adapter. Of methods without a rank the numbers mean nothing.
+struct AdapterTarget {
   NodeId node;
   std::int64_t rank;
   double alpha;
@@ -21,19 +21,19 @@ struct LoraTarget {
 };
 
 struct Matches {
-  std::vector<LoraTarget> targets;
+  std::vector<AdapterTarget> targets;
   /// Nodes with parameters that lie in modules_to_save.
   std::vector<NodeId> retrained;
 };
 
 /// Throws UsageError where a pattern or an entry of a list matches nothing (near misses are named), or where it
-/// matches a module that LoRA cannot adapt.
-Matches match_modules(const Graph& graph, const LoraConfig& config);
+/// matches a module that the method cannot adapt.
+Matches match_modules(const Graph& graph, const AdapterConfig& config);
 
 /// Whether PEFT's rule counts `name` in: a string is matched in full, a list entry is the name or a dotted suffix.
 bool matches(const ModulePattern& pattern, std::string_view name);
 
-/// The names of modules that `pattern` almost matches, the nearest first.
-std::vector<std::string> near_misses(const Graph& graph, std::string_view pattern, std::size_t count = 5);
+/// The names of modules that `pattern` almost matches, the nearest first, among those whose operation is eligible.
+std::vector<std::string> near_misses(const Graph& graph, std::string_view pattern, bool (*is_eligible)(const Op&), std::size_t count = 5);
 
 }  // namespace lorikeet

@@ -9,6 +9,7 @@
 #include "adapters/adapter_folder.h"
 #include "base/error.h"
 #include "data/datasets.h"
+#include "engine/adapter_card.h"
 #include "engine/executor.h"
 #include "engine/loaded_model.h"
 #include "engine/onnx_export.h"
@@ -38,17 +39,17 @@ ExecutorOptions executor_options(const LoadedModel& loaded) {
   return {.precision = loaded.precision == "bfloat16" ? at::kBFloat16 : at::kFloat};
 }
 
-LoraConfig lora_config(const AdapterOptions& options, const std::string& base) {
-  LoraConfig lora;
-  lora.r = options.r;
-  lora.lora_alpha = options.lora_alpha;
-  lora.lora_dropout = options.lora_dropout;
-  if (options.target_modules.size() == 1) lora.target_modules = options.target_modules.front();
-  if (options.target_modules.size() > 1) lora.target_modules = options.target_modules;
-  lora.modules_to_save = options.modules_to_save;
-  lora.base_model_name_or_path = base;
-  check_lora_config(lora, "adapt");
-  return lora;
+AdapterConfig adapter_config(const AdapterOptions& options, const std::string& base) {
+  AdapterConfig config;
+  config.r = options.r;
+  config.lora_alpha = options.lora_alpha;
+  config.lora_dropout = options.lora_dropout;
+  if (options.target_modules.size() == 1) config.target_modules = options.target_modules.front();
+  if (options.target_modules.size() > 1) config.target_modules = options.target_modules;
+  config.modules_to_save = options.modules_to_save;
+  config.base_model_name_or_path = base;
+  check_adapter_config(config, "adapt");
+  return config;
 }
 
 }  // namespace
@@ -85,7 +86,7 @@ Model& Model::operator=(Model&&) noexcept = default;
 Model::~Model() = default;
 
 Model load(const std::string& name, const LoadOptions& options) {
-  return Model(std::make_unique<Model::State>(Model::State{load_model(name, {options.model, options.weights}, options.progress), std::nullopt, nullptr}));
+  return Model(std::make_unique<Model::State>(Model::State{load_model(name, {options.model, options.weights, options.force}, options.progress), std::nullopt, nullptr}));
 }
 
 const std::string& Model::name() const { return state_->loaded.model_name; }
@@ -113,7 +114,7 @@ void Model::adapt(const AdapterOptions& options) {
   if (loaded.adapter) fail_usage("adapt: got a model that is adapted already, expected a base model. Load it again.");
   const ModelEntry& entry = find_model(loaded.model_name);
   const auto classes = static_cast<std::int64_t>(options.classes.size());
-  AdapterSpec spec{lora_config(options, entry.name), std::nullopt, std::nullopt};
+  AdapterSpec spec{adapter_config(options, entry.name), std::nullopt, std::nullopt};
   if (options.replace_output) spec.output_classes = classes;
   if (options.head) spec.head = Head{*options.head, classes};
   const Adaptation adaptation = lorikeet::adapt(entry.build(), spec);
@@ -122,7 +123,7 @@ void Model::adapt(const AdapterOptions& options) {
     fail_usage("adapt: got ", classes, " classes, expected ", outputs, ", the outputs of ", entry.name, ". Set replace_output or a head.");
   }
   const NamedTensors base = loaded.network.merged();
-  loaded.network = Network(adaptation, base, spec.lora, options.seed);
+  loaded.network = Network(adaptation, base, options.seed);
   loaded.classes = options.classes;
   loaded.adapter = AdapterFolder{
       spec,
@@ -211,7 +212,8 @@ std::vector<std::vector<Guess>> Model::predict(const std::vector<fs::path>& imag
 void Model::save(const fs::path& folder) const {
   if (!is_adapted()) fail_usage("save: got ", name(), " without an adapter, expected one. Call adapt first.");
   AdapterFolder copy = *state_->loaded.adapter;
-  copy.tensors = state_->loaded.network.adapter_tensors();
+  state_->loaded.network.save_into(copy);
+  copy.card = adapter_card(copy);
   write_adapter_folder(folder, copy);
 }
 

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "adapters/adapter_folder.h"
+#include "adapters/methods.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -45,7 +46,7 @@ Subject open_subject(const ModelOptions& options) {
   if (const auto path = adapter_path(options.name)) {
     out.adapter = read_adapter_folder(*path);
     std::string base = options.model;
-    if (base.empty()) base = out.adapter->metadata ? out.adapter->metadata->base_model : out.adapter->spec.lora.base_model_name_or_path;
+    if (base.empty()) base = out.adapter->metadata ? out.adapter->metadata->base_model : out.adapter->spec.config.base_model_name_or_path;
     if (!is_model_name(base)) fail_usage(path->string(), ": got an adapter that does not name its base (PEFT wrote it). Name it with --model.");
     out.model = &find_model(base);
     out.graph = out.model->build();
@@ -99,10 +100,10 @@ std::vector<NodeRow> node_rows(const Subject& subject, int size) {
 
 // What a pattern hits as target_modules, and what LoRA of that rank would cost there.
 std::vector<NodeRow> matching(const std::vector<NodeRow>& rows, const Graph& graph, const Options& options) {
-  LoraConfig lora;
-  lora.r = options.rank;
-  lora.target_modules = options.match;
-  const Adaptation adaptation = adapt(graph, {lora, std::nullopt, std::nullopt});
+  AdapterConfig config;
+  config.r = options.rank;
+  config.target_modules = options.match;
+  const Adaptation adaptation = adapt(graph, {config, std::nullopt, std::nullopt});
   std::vector<NodeRow> out;
   for (const auto& target : adaptation.targets) out.push_back(rows[target.node]);
   for (auto& row : out) row.trainable = 0;
@@ -113,7 +114,8 @@ std::vector<NodeRow> matching(const std::vector<NodeRow>& rows, const Graph& gra
 }
 
 Json adapter_json(const AdapterFolder& adapter) {
-  Json out{{"r", adapter.spec.lora.r}, {"lora_alpha", adapter.spec.lora.lora_alpha}, {"tensors", Json::array()}};
+  const AdapterConfig& config = adapter.spec.config;
+  Json out{{"method", method_of(config).name}, {"peft_type", name_of(config.peft_type)}, {"r", config.r}, {"lora_alpha", config.lora_alpha}, {"tensors", Json::array()}};
   for (const auto& [name, tensor] : adapter.tensors) out["tensors"].push_back({{"name", name}, {"shape", tensor.sizes().vec()}});
   if (const auto& metadata = adapter.metadata) {
     out["base_model"] = metadata->base_model;
@@ -127,8 +129,8 @@ Json adapter_json(const AdapterFolder& adapter) {
 }
 
 void print_adapter(const AdapterFolder& adapter) {
-  std::printf("adapter: LoRA r=%s, lora_alpha=%s", std::to_string(adapter.spec.lora.r).c_str(), cat(adapter.spec.lora.lora_alpha).c_str());
-  if (!adapter.spec.lora.modules_to_save.empty()) std::printf(", retrained: %s", join(adapter.spec.lora.modules_to_save, ", ").c_str());
+  std::printf("adapter: %s", summary(adapter.spec.config).c_str());
+  if (!adapter.spec.config.modules_to_save.empty()) std::printf(", retrained: %s", join(adapter.spec.config.modules_to_save, ", ").c_str());
   std::printf("\n");
   if (const auto& metadata = adapter.metadata) {
     std::printf("base:    %s, weights %s, SHA-256 %s\nclasses: %s\n", metadata->base_model.c_str(), printable(metadata->base_weights).c_str(),
@@ -138,7 +140,7 @@ void print_adapter(const AdapterFolder& adapter) {
 
 MemoryEstimate memory_of(const Subject& subject, int size, const Options& options) {
   const std::uint64_t element = options.precision == "bfloat16" ? 2 : 4;
-  return estimate_memory(subject.adaptation, subject.adapter ? subject.adapter->spec.lora : LoraConfig{}, {size, size, element}, options.batch_size);
+  return estimate_memory(subject.adaptation, {size, size, element}, options.batch_size);
 }
 
 int inspect_command(const Options& options) {

@@ -11,6 +11,7 @@
 #include <optional>
 #include <utility>
 
+#include "adapters/lora.h"
 #include "engine/epilogue.h"
 #include "engine/frozen_conv.h"
 #include "engine/fusion.h"
@@ -97,7 +98,8 @@ class FusedExecutor final : public StepExecutor {
     const at::Tensor residual = step.residual ? values[*step.residual] : at::Tensor();
     at::Tensor low;
     at::Tensor up;
-    if (const LoraLayer* layer = network().lora(step.first)) {
+    if (const LayerAdapter* adapter = network().adapter(step.first)) {
+      const auto layer = adapter->low_rank();  // or fuse() would have left the node alone
       low = pixels_of(lora_down(*layer, node.op, x, training));
       up = (layer->lora_B.flatten(1) * (frozen.scale * layer->scaling).unsqueeze(1)).to(precision());
     }

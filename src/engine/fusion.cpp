@@ -42,8 +42,8 @@ class Fuser {
     step.first = step.output = id;
     taken_[id] = true;
     const auto* conv = std::get_if<Conv2d>(&nodes_[id].op);
-    // LoRA on groups has a grouped up-projection of its own; that stays ATen's.
-    if (conv == nullptr || network_.is_retrained(id) || (network_.lora(id) != nullptr && conv->groups != 1)) return step;
+    const LayerAdapter* adapter = network_.adapter(id);
+    if (conv == nullptr || network_.is_retrained(id) || (adapter != nullptr && !adapter->low_rank())) return step;
     step.frozen_conv = true;
     if (const auto next = only_reader(step); next && std::holds_alternative<BatchNorm2d>(nodes_[*next].op)) {
       step.norm = take(step, *next);

@@ -23,7 +23,7 @@ void check_base(const AdapterFolder& folder, const BaseModel& base, const fs::pa
   if (!folder.metadata || folder.metadata->base_sha256 == base.sha256) return;
   fail(path.string(), ": got base weights '", base.weights_name, "' with SHA-256 ", base.sha256.substr(0, 16), "…, expected '",
        folder.metadata->base_weights, "' with ", folder.metadata->base_sha256.substr(0, 16),
-       "…. The adapter was trained on another base; name its file with --weights.");
+       "…. The adapter was trained on another base; name its file with --weights, or take this one all the same with --force.");
 }
 
 }  // namespace
@@ -69,6 +69,38 @@ Adaptation adapt_as(AdapterFolder& folder, const Graph& base, const fs::path& pa
   }
 }
 
+namespace {
+
+LoadedModel adapt_base(const BaseModel& base, AdapterFolder folder, const fs::path& path, bool force) {
+  if (!force) check_base(folder, base, path);
+  const Adaptation adaptation = adapt_as(folder, base.graph, path);
+  Network network(adaptation, base.weights, /*seed=*/0);
+  network.load_adapter_tensors(folder.tensors);
+  const std::int64_t outputs = output_features(network.graph());
+  Preprocessing preprocessing = base.preprocessing;
+  std::vector<std::string> classes = class_names(outputs);
+  std::string precision = "float32";
+  if (folder.metadata) {
+    preprocessing = folder.metadata->preprocessing;
+    precision = folder.metadata->precision;
+    if (!folder.metadata->classes.empty()) classes = folder.metadata->classes;
+    if (static_cast<std::int64_t>(classes.size()) != outputs) {
+      fail(path.string(), ": got ", classes.size(), " class names for ", outputs, " outputs, expected as many.");
+    }
+  }
+  return {std::move(network), preprocessing, std::move(classes), precision, std::move(folder), base.entry->name, base.weights_name, base.sha256};
+}
+
+}  // namespace
+
+LoadedModel adapt_base(const BaseModel& base, const fs::path& path, bool force) {
+  AdapterFolder folder = read_adapter_folder(path);
+  if (folder.metadata && folder.metadata->base_model != base.entry->name) {
+    fail(path.string(), ": got an adapter of ", printable(folder.metadata->base_model), ", expected one of ", base.entry->name, ".");
+  }
+  return adapt_base(base, std::move(folder), path, force);
+}
+
 LoadedModel load_adapter(const fs::path& path, const ModelChoice& choice, const DownloadCallback& progress) {
   AdapterFolder folder = read_adapter_folder(path);
   ModelChoice wanted = choice;
@@ -85,32 +117,13 @@ LoadedModel load_adapter(const fs::path& path, const ModelChoice& choice, const 
            "'. Name it with --weights.");
     }
   } else if (wanted.model.empty()) {
-    const std::string& base_name = folder.spec.lora.base_model_name_or_path;
+    const std::string& base_name = folder.spec.config.base_model_name_or_path;
     if (is_model_name(base_name)) wanted.model = base_name;
     if (wanted.model.empty() && wanted.weights.empty()) {
       fail_usage(path.string(), ": got an adapter that does not name its base (PEFT wrote it). Name the model with --model, e.g. --model resnet50.");
     }
   }
-
-  const BaseModel base = load_base_model(wanted, progress);
-  check_base(folder, base, path);
-  const Adaptation adaptation = adapt_as(folder, base.graph, path);
-
-  Network network(adaptation, base.weights, folder.spec.lora, /*seed=*/0);
-  network.load_adapter_tensors(folder.tensors);
-  const std::int64_t outputs = output_features(network.graph());
-  Preprocessing preprocessing = base.preprocessing;
-  std::vector<std::string> classes = class_names(outputs);
-  std::string precision = "float32";
-  if (folder.metadata) {
-    preprocessing = folder.metadata->preprocessing;
-    precision = folder.metadata->precision;
-    if (!folder.metadata->classes.empty()) classes = folder.metadata->classes;
-    if (static_cast<std::int64_t>(classes.size()) != outputs) {
-      fail(path.string(), ": got ", classes.size(), " class names for ", outputs, " outputs, expected as many.");
-    }
-  }
-  return {std::move(network), preprocessing, std::move(classes), precision, std::move(folder), base.entry->name, base.weights_name, base.sha256};
+  return adapt_base(load_base_model(wanted, progress), std::move(folder), path, choice.force);
 }
 
 std::optional<fs::path> adapter_path(const fs::path& name) {

@@ -27,6 +27,8 @@ struct ModelChoice {
   std::string model;
   /// A file; empty: the official weights of `model`, downloaded where they are not there yet.
   std::filesystem::path weights;
+  /// Takes an adapter over other weights than those it was trained on.
+  bool force = false;
 };
 
 BaseModel load_base_model(const ModelChoice& choice, const DownloadCallback& progress);
@@ -52,6 +54,9 @@ LoadedModel use_base_model(BaseModel base);
 /// An adapter over its base. `choice` says what the adapter does not: the model's name where PEFT wrote it, the weights
 /// where they are not the official ones. Throws Error where the base is not the one it was trained on.
 LoadedModel load_adapter(const std::filesystem::path& path, const ModelChoice& choice, const DownloadCallback& progress);
+
+/// An adapter over a base that is loaded already. Throws Error where it is another than the one it was trained on.
+LoadedModel adapt_base(const BaseModel& base, const std::filesystem::path& path, bool force = false);
 
 /// The adapter over its base's graph. Throws Error, naming `path`, where its patterns or tensors do not fit.
 Adaptation adapt_as(AdapterFolder& folder, const Graph& base, const std::filesystem::path& path);

@@ -4,6 +4,8 @@
 #include <c10/util/accumulate.h>
 
 #include <algorithm>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "engine/frozen_conv.h"
@@ -90,12 +92,13 @@ class Walk {
   Bytes kept_bytes(const FusedStep& step) const {
     if (!has_gradient(step.output)) return 0;
     const Node& node = network_.graph().node(step.first);
-    const LoraLayer* layer = network_.lora(step.first);
+    const LayerAdapter* adapter = network_.adapter(step.first);
     Bytes out = 0;
-    if (layer != nullptr) {
-      const Bytes rank = static_cast<Bytes>(layer->lora_A.size(0));
-      const Bytes features = static_cast<Bytes>(layer->lora_B.size(0));
-      out += values_[node.inputs[0]] * element_ + values_[step.first] / features * rank * element_;  // A's input, and B's
+    if (adapter != nullptr) {
+      out += values_[node.inputs[0]] * element_;  // A's input, and B's; of another method what it multiplies
+      const auto layer = adapter->low_rank();
+      const Bytes features = static_cast<Bytes>(shapes_[step.first][0]);
+      out += layer ? values_[step.first] / features * static_cast<Bytes>(layer->lora_A.size(0)) * element_ : values_[step.first] * element_;
     }
     if (step.frozen_conv) return out + (step.clamp.active() ? values_[step.output] / 8 : 0);
     if (std::holds_alternative<MaxPool2d>(node.op)) return values_[node.inputs[0]] * element_ + values_[step.output] * sizeof(std::int64_t);
@@ -148,10 +151,14 @@ class Walk {
 MemoryEstimate estimate_memory(const Network& network, const Plan& plan, const ImageCost& image, std::int64_t batch) {
   const auto shapes = infer_shapes(network.graph(), image.height, image.width);
   MemoryEstimate out;
-  for (const auto& parameter : network.graph().parameters()) out.weights += static_cast<Bytes>(parameter.count()) * sizeof(float);
+  std::set<std::string> names;
+  for (const auto& parameter : network.graph().parameters()) {
+    names.insert(parameter.name);
+    out.weights += static_cast<Bytes>(parameter.count()) * sizeof(float);
+  }
   for (const auto& [name, tensor] : network.trainable()) {
     out.learning += 3 * tensor.nbytes();
-    if (name.find(".lora_") != std::string::npos) out.weights += tensor.nbytes();
+    if (names.count(name) == 0) out.weights += tensor.nbytes();
   }
   for (const FusedStep& step : fuse(network, plan)) {
     if (!step.frozen_conv) continue;
@@ -162,10 +169,12 @@ MemoryEstimate estimate_memory(const Network& network, const Plan& plan, const I
   return out;
 }
 
-MemoryEstimate estimate_memory(const Adaptation& adaptation, const LoraConfig& config, const ImageCost& image, std::int64_t batch) {
+MemoryEstimate estimate_memory(const Adaptation& adaptation, const ImageCost& image, std::int64_t batch) {
   NamedTensors shapes;  // of one number each, seen as if it were many
   for (const auto& parameter : adaptation.graph.parameters()) shapes.add(parameter.name, at::zeros({}).expand(parameter.shape));
-  const Network network(adaptation, shapes, config, /*seed=*/0);
+  Adaptation plain = adaptation;
+  plain.config.init_lora_weights = LoraStart::kDefault;  // takes as much, and asks nothing of the weights
+  const Network network(plain, shapes, /*seed=*/0);
   return estimate_memory(network, make_plan(network), image, batch);
 }
 

@@ -25,6 +25,6 @@ struct MemoryEstimate {
 /// where there is one.
 MemoryEstimate estimate_memory(const Network& network, const Plan& plan, const ImageCost& image, std::int64_t batch);
 /// Likewise, without weights.
-MemoryEstimate estimate_memory(const Adaptation& adaptation, const LoraConfig& config, const ImageCost& image, std::int64_t batch);
+MemoryEstimate estimate_memory(const Adaptation& adaptation, const ImageCost& image, std::int64_t batch);
 
 }  // namespace lorikeet

@@ -9,6 +9,9 @@
 #include <cassert>
 #include <cmath>
 
+#include "adapters/lora.h"
+#include "adapters/methods.h"
+
 namespace lorikeet {
 namespace {
 
@@ -35,8 +38,8 @@ Network::Network(Graph graph, const NamedTensors& weights) : graph_(std::move(gr
   }
 }
 
-Network::Network(const Adaptation& adaptation, const NamedTensors& base_weights, const LoraConfig& config, std::uint64_t seed)
-    : graph_(adaptation.graph), tensors_(graph_.nodes().size()) {
+Network::Network(const Adaptation& adaptation, const NamedTensors& base_weights, std::uint64_t seed)
+    : graph_(adaptation.graph), tensors_(graph_.nodes().size()), config_(adaptation.config), biases_(adaptation.biases.begin(), adaptation.biases.end()) {
   at::Generator generator = at::detail::createCPUGenerator(seed);
   // nn.Linear's start: both weight and bias U(−1/√in, 1/√in).
   const auto fresh = [&](NodeId id, const Parameter& parameter) {
@@ -48,34 +51,37 @@ Network::Network(const Adaptation& adaptation, const NamedTensors& base_weights,
   for (NodeId id = 0; id < tensors_.size(); ++id) {
     const bool is_new = adaptation.replaced == id || std::find(adaptation.head.begin(), adaptation.head.end(), id) != adaptation.head.end();
     each_tensor(id, [&](const Parameter& parameter, at::Tensor& tensor) {
+      const bool is_learned = !parameter.buffer && (retrained_.count(id) > 0 || (biases_.count(id) > 0 && suffix_of(parameter) == "bias"));
       if (is_new) {
         tensor = fresh(id, parameter);
       } else {
         tensor = *base_weights.find(parameter.name);
         if (is_retrained(id)) tensor = tensor.clone();
       }
-      tensor.set_requires_grad(is_retrained(id) && !parameter.buffer);
+      tensor.set_requires_grad(is_learned);
     });
   }
+  const Method& method = method_of(config_);
   for (const auto& target : adaptation.targets) {
-    LoraLayer layer = start_lora(graph_.node(target.node), target, config, generator);
-    layer.lora_A.set_requires_grad(true);
-    layer.lora_B.set_requires_grad(true);
-    lora_.emplace(target.node, std::move(layer));
+    auto adapter = method.start(graph_.node(target.node), tensors_[target.node], target, config_, generator);
+    for (const auto& part : adapter->parts()) part.tensor->set_requires_grad(part.learned);
+    adapters_.emplace(target.node, std::move(adapter));
   }
 }
 
-const LoraLayer* Network::lora(NodeId id) const {
-  const auto found = lora_.find(id);
-  return found == lora_.end() ? nullptr : &found->second;
+const LayerAdapter* Network::adapter(NodeId id) const {
+  const auto found = adapters_.find(id);
+  return found == adapters_.end() ? nullptr : found->second.get();
 }
 
 std::vector<std::pair<std::string, at::Tensor>> Network::trainable() const {
   std::vector<std::pair<std::string, at::Tensor>> out;
-  for (const auto& [id, layer] : lora_) {
-    out.emplace_back(graph_.node(id).name + ".lora_A.weight", layer.lora_A);
-    out.emplace_back(graph_.node(id).name + ".lora_B.weight", layer.lora_B);
+  for (const auto& [id, adapter] : adapters_) {
+    for (const auto& part : adapter->parts()) {
+      if (part.learned) out.emplace_back(graph_.node(id).name + "." + part.suffix, *part.tensor);
+    }
   }
+  for (const NodeId id : biases_) out.emplace_back(bias_key(graph_.node(id), adapter(id) != nullptr), tensors_[id].bias);
   for (const NodeId id : retrained_) {
     for (const auto& parameter : graph_.parameters(id)) {
       if (!parameter.buffer) out.emplace_back(parameter.name, member(const_cast<NodeTensors&>(tensors_[id]), suffix_of(parameter)));
@@ -84,33 +90,50 @@ std::vector<std::pair<std::string, at::Tensor>> Network::trainable() const {
   return out;
 }
 
+// `tensors` and the statistics that belong to what is learned.
+NamedTensors Network::with_buffers(NamedTensors tensors) const {
+  for (const auto& [id, adapter] : adapters_) {
+    for (const auto& part : adapter->parts()) {
+      if (!part.learned) tensors.add(graph_.node(id).name + "." + part.suffix, *part.tensor);
+    }
+  }
+  for (const NodeId id : retrained_) {
+    for (const auto& parameter : graph_.parameters(id)) {
+      if (parameter.buffer) tensors.add(parameter.name, member(const_cast<NodeTensors&>(tensors_[id]), suffix_of(parameter)));
+    }
+  }
+  return tensors;
+}
+
 NamedTensors Network::adapter_tensors() const {
   NamedTensors out;
   for (const auto& [name, tensor] : trainable()) out.add(name, tensor.detach());
-  for (const NodeId id : retrained_) {
-    if (!std::holds_alternative<BatchNorm2d>(graph_.node(id).op)) continue;
-    out.add(graph_.node(id).name + ".running_mean", tensors_[id].running_mean);
-    out.add(graph_.node(id).name + ".running_var", tensors_[id].running_var);
-  }
-  return out;
+  return with_buffers(std::move(out));
 }
 
 void Network::load_adapter_tensors(const NamedTensors& tensors) {
   const at::NoGradGuard no_grad;
   const NamedTensors own = adapter_tensors();
   for (const auto& [name, tensor] : own) tensor.copy_(*tensors.find(name));
+  for (auto& [id, adapter] : adapters_) adapter->loaded();
+}
+
+void Network::save_into(AdapterFolder& folder) const {
+  const at::NoGradGuard no_grad;
+  folder.spec.config = saved_lora_config(config_);
+  folder.tensors = adapter_tensors();
+  for (const auto& [id, adapter] : adapters_) {
+    for (auto& [suffix, tensor] : adapter->saved()) folder.tensors.set(graph_.node(id).name + "." + suffix, std::move(tensor));
+  }
 }
 
 NamedTensors Network::merged() const {
   const at::NoGradGuard no_grad;
   NamedTensors out;
   for (NodeId id = 0; id < tensors_.size(); ++id) {
-    for (const auto& parameter : graph_.parameters(id)) {
-      const at::Tensor tensor = member(const_cast<NodeTensors&>(tensors_[id]), suffix_of(parameter)).detach();
-      const LoraLayer* layer = lora(id);
-      const bool adds = layer != nullptr && suffix_of(parameter) == "weight";
-      out.add(parameter.name, adds ? tensor + lora_delta_weight(*layer, graph_.node(id)) : tensor);
-    }
+    NodeTensors whole = tensors_[id];
+    if (const LayerAdapter* own = adapter(id)) whole = own->merged(graph_.node(id), whole);
+    for (const auto& parameter : graph_.parameters(id)) out.add(parameter.name, member(whole, suffix_of(parameter)).detach());
   }
   return out;
 }
@@ -125,9 +148,9 @@ void Network::to(at::Device device) {
   for (NodeId id = 0; id < tensors_.size(); ++id) {
     each_tensor(id, [&](const Parameter&, at::Tensor& tensor) { move(tensor); });
   }
-  for (auto& [id, layer] : lora_) {
-    move(layer.lora_A);
-    move(layer.lora_B);
+  for (auto& [id, adapter] : adapters_) {
+    for (const auto& part : adapter->parts()) move(*part.tensor);
+    adapter->moved(device);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <c10/util/accumulate.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "graph/shapes.h"
 
@@ -46,6 +47,27 @@ Plan make_plan(const Network& network) {
   }
   find_frontier(plan, network.graph());
   return plan;
+}
+
+std::vector<Plan> plans_with_common_prefix(const std::vector<const Network*>& networks) {
+  std::vector<Plan> plans;
+  for (const Network* network : networks) plans.push_back(make_plan(*network));
+  // Heads come behind the base's nodes, whose numbers are the same in all networks.
+  std::size_t shared = std::numeric_limits<std::size_t>::max();
+  for (const Plan& plan : plans) shared = std::min(shared, plan.segment.size());
+  const auto in_every_prefix = [&](NodeId id) {
+    return id < shared && std::all_of(plans.begin(), plans.end(), [id](const Plan& plan) { return plan.segment[id] == Segment::kFrozenPrefix; });
+  };
+  std::vector<bool> common;
+  for (NodeId id = 0; id < shared; ++id) common.push_back(in_every_prefix(id));
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    for (NodeId id = 0; id < plans[i].segment.size(); ++id) {
+      Segment& segment = plans[i].segment[id];
+      if (segment == Segment::kFrozenPrefix && (id >= shared || !common[id])) segment = Segment::kFrozenBehindCut;
+    }
+    find_frontier(plans[i], networks[i]->graph());
+  }
+  return plans;
 }
 
 std::uint64_t frontier_bytes(const Plan& plan, const Graph& graph, const ImageCost& image) {

@@ -26,6 +26,10 @@ struct Plan {
 
 Plan make_plan(const Network& network);
 
+/// Plans for adapted networks of one base whose frozen prefixes are one and the same: what is frozen in all of them. What one
+/// network's executor makes of the prefix, every other's can go on from.
+std::vector<Plan> plans_with_common_prefix(const std::vector<const Network*>& networks);
+
 /// Size of an image, and bytes of an element of what is computed from it.
 struct ImageCost {
   std::int64_t height = 0;

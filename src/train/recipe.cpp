@@ -97,7 +97,7 @@ std::string exact(double value) {
   return std::to_string(value);
 }
 
-// The kinds of field, each tied to a member of Recipe or LoraConfig by `get`.
+// The kinds of field, each tied to a member of Recipe or AdapterConfig by `get`.
 template <typename Get>
 Field text_field(std::string key, std::string meaning, Get get) {
   return {key, std::move(meaning), [=](Recipe& r, const YAML::Node& n) { get(r) = text(key, n); },
@@ -153,6 +153,18 @@ Field truth_field(std::string key, std::string meaning, Get get) {
 template <typename Get>
 Field words_field(std::string key, std::string meaning, Get get) {
   return {key, std::move(meaning), [=](Recipe& r, const YAML::Node& n) { get(r) = words(key, n); },
+          [=](const Recipe& r, YAML::Emitter& out) { out << YAML::Flow << get(const_cast<Recipe&>(r)); }};
+}
+
+template <typename Get>
+Field whole_numbers_field(std::string key, std::string meaning, Get get) {
+  return {key, std::move(meaning),
+          [=](Recipe& r, const YAML::Node& n) {
+            get(r).clear();
+            if (n.IsNull()) return;
+            if (!n.IsSequence() || n.size() > kMaxNames) fail_usage(key, ": got ", shown(n), ", expected a list of at most ", kMaxNames, " whole numbers.");
+            for (const auto& item : n) get(r).push_back(whole(key, item, 0, 1'000'000));
+          },
           [=](const Recipe& r, YAML::Emitter& out) { out << YAML::Flow << get(const_cast<Recipe&>(r)); }};
 }
 
@@ -266,17 +278,29 @@ const std::vector<Field>& fields() {
       whole_field("test_limit", "use only the first so many test images; 0: all", 0, kMany, LORIKEET_MEMBER(test_limit)),
       whole_field("validation", "training images held out for validation where the data has no val split", 0, kMany, LORIKEET_MEMBER(validation)),
 
-      whole_field("r", "LoRA's rank", 1, 1 << 16, LORIKEET_MEMBER(lora.r)),
-      number_field("lora_alpha", "LoRA's scale is lora_alpha / r", -1e6, 1e6, LORIKEET_MEMBER(lora.lora_alpha)),
-      number_field("lora_dropout", "probability of dropping an input of LoRA", 0, 0.999, LORIKEET_MEMBER(lora.lora_dropout)),
-      pattern_field("target_modules", "where LoRA goes: a regular expression for the whole name, or a list of names; null: nowhere",
-                    LORIKEET_MEMBER(lora.target_modules)),
-      pattern_field("exclude_modules", "where it does not go, written likewise", LORIKEET_MEMBER(lora.exclude_modules)),
-      words_field("modules_to_save", "modules that are retrained whole and saved in the adapter", LORIKEET_MEMBER(lora.modules_to_save)),
-      table_field("rank_pattern", "other ranks by pattern, e.g. {'layer4.*': 8}", LORIKEET_MEMBER(lora.rank_pattern)),
-      table_field("alpha_pattern", "other lora_alpha by pattern", LORIKEET_MEMBER(lora.alpha_pattern)),
-      truth_field("use_rslora", "scale by lora_alpha / sqrt(r)", LORIKEET_MEMBER(lora.use_rslora)),
-      choice_field("init_lora_weights", "how lora_A begins", {"default", "gaussian"}, LORIKEET_MEMBER(lora.init_lora_weights)),
+      choice_field("peft_type", "the method, by PEFT's name; DoRA is LORA with use_dora, BitFit LORA with bias: all and no target_modules", peft_type_names(),
+                   LORIKEET_MEMBER(adapter.peft_type)),
+      whole_field("r", "rank of LORA, LOHA, LOKR", 1, 1 << 16, LORIKEET_MEMBER(adapter.r)),
+      number_field("lora_alpha", "their scale is lora_alpha / r; PEFT's 'alpha' for LOHA and LOKR", -1e6, 1e6, LORIKEET_MEMBER(adapter.lora_alpha)),
+      number_field("lora_dropout", "probability of dropping an input of LoRA", 0, 0.999, LORIKEET_MEMBER(adapter.lora_dropout)),
+      pattern_field("target_modules", "where the adapter goes: a regular expression for the whole name, or a list of names; null: nowhere",
+                    LORIKEET_MEMBER(adapter.target_modules)),
+      pattern_field("exclude_modules", "where it does not go, written likewise", LORIKEET_MEMBER(adapter.exclude_modules)),
+      words_field("modules_to_save", "modules that are retrained whole and saved in the adapter", LORIKEET_MEMBER(adapter.modules_to_save)),
+      table_field("rank_pattern", "other ranks by pattern, e.g. {'layer4.*': 8}", LORIKEET_MEMBER(adapter.rank_pattern)),
+      table_field("alpha_pattern", "other lora_alpha by pattern", LORIKEET_MEMBER(adapter.alpha_pattern)),
+      whole_numbers_field("layers_to_transform", "of a list of target_modules, only those in layers of these numbers", LORIKEET_MEMBER(adapter.layers_to_transform)),
+      words_field("layers_pattern", "what stands before a layer's number, e.g. layer4", LORIKEET_MEMBER(adapter.layers_pattern)),
+      truth_field("use_rslora", "LoRA: scale by lora_alpha / sqrt(r)", LORIKEET_MEMBER(adapter.use_rslora)),
+      truth_field("use_dora", "LoRA: learn each output channel's magnitude apart from its direction", LORIKEET_MEMBER(adapter.use_dora)),
+      truth_field("lora_bias", "LoRA: lora_B has a bias", LORIKEET_MEMBER(adapter.lora_bias)),
+      choice_field("bias", "biases of the base that are learned too", {"none", "all", "lora_only"}, LORIKEET_MEMBER(adapter.bias)),
+      choice_field("init_lora_weights", "how LoRA begins; after pissa and olora it is saved with twice the rank, over the unchanged base",
+                   {"default", "gaussian", "pissa", "olora", "orthogonal"}, LORIKEET_MEMBER(adapter.init_lora_weights)),
+      truth_field("use_effective_conv2d", "LOHA, LOKR: decompose convolutions as tensors, not as matrices", LORIKEET_MEMBER(adapter.use_effective_conv2d)),
+      truth_field("decompose_both", "LOKR: decompose the left factor too", LORIKEET_MEMBER(adapter.decompose_both)),
+      whole_field("decompose_factor", "LOKR: size of the smaller factor; -1: near the square root", -1, 1 << 16, LORIKEET_MEMBER(adapter.decompose_factor)),
+      pattern_field("feedforward_modules", "IA3: of the targets, those whose input is scaled instead of their output", LORIKEET_MEMBER(adapter.feedforward_modules)),
       truth_field("replace_output", "the network's last Linear gets one output for each class, and new weights", LORIKEET_MEMBER(replace_output)),
       head_field(),
       choice_field("head_activation", "what stands between the head's layers", {"none", "relu"}, LORIKEET_MEMBER(head_activation)),
@@ -338,15 +362,15 @@ void set(Recipe& recipe, const std::string& key, const YAML::Node& value) {
 
 void check_recipe(Recipe& r) {
   if (r.data.empty()) fail_usage("data: got nothing, expected the name of a dataset or a folder, e.g. data=mnist.");
-  check_lora_config(r.lora, "recipe");
+  check_adapter_config(r.adapter, "recipe");
   if (r.precision == "int8" && (r.device != "cpu" || r.engine == EngineKind::kPlain)) {
     fail_usage("precision: got int8 with ", r.device != "cpu" ? "device: " + r.device : "engine: plain", ", expected device: cpu and engine: fused.");
   }
   if (r.precision == "auto") r.precision = r.device == "cuda" || examine_machine().bfloat16 ? "bfloat16" : "float32";
   if (r.schedule == ScheduleKind::kOneCycle && r.warmup == 0) r.warmup = 0.3;  // OneCycleLR's pct_start
-  const auto& saved = r.lora.modules_to_save;
-  if (!r.lora.has_targets() && saved.empty() && !r.head) {
-    fail_usage("recipe: got neither target_modules, modules_to_save nor head, expected something to learn.");
+  const auto& saved = r.adapter.modules_to_save;
+  if (!r.adapter.has_targets() && saved.empty() && !r.head && r.adapter.bias == TrainedBias::kNone) {
+    fail_usage("recipe: got neither target_modules, modules_to_save, bias nor head, expected something to learn.");
   }
   if (r.image_size > 0 && r.preprocess == "normalise") {
     fail_usage("image_size: got ", r.image_size, " together with preprocess=normalise, expected one of the two.");
@@ -407,7 +431,7 @@ std::string recipe_help() {
 }
 
 AdapterSpec adapter_spec(const Recipe& recipe, std::int64_t classes) {
-  AdapterSpec spec{recipe.lora, std::nullopt, std::nullopt};
+  AdapterSpec spec{recipe.adapter, std::nullopt, std::nullopt};
   if (recipe.replace_output) spec.output_classes = classes;
   if (recipe.head) spec.head = Head{*recipe.head, classes, recipe.head_activation};
   return spec;

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "adapters/adapt.h"
-#include "adapters/lora_config.h"
+#include "adapters/adapter_config.h"
 #include "engine/executor.h"
 #include "image/preprocessing.h"
 
@@ -38,7 +38,7 @@ struct Recipe {
   std::int64_t validation = 0;
 
   // The adapter, with PEFT's names.
-  LoraConfig lora;
+  AdapterConfig adapter;
   std::optional<std::vector<std::int64_t>> head;
   Activation head_activation = Activation::kNone;
   bool replace_output = false;

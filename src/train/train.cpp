@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "data/datasets.h"
 #include "data/loader.h"
+#include "engine/adapter_card.h"
 #include "engine/int8.h"
 #include "engine/loaded_model.h"
 #include "engine/memory.h"
@@ -129,9 +130,9 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
   check_classes(recipe, base.graph, *data.train);
   AdapterFolder folder;
   folder.spec = adapter_spec(recipe, static_cast<std::int64_t>(data.train->classes().size()));
-  folder.spec.lora.base_model_name_or_path = base.entry->name;
+  folder.spec.config.base_model_name_or_path = base.entry->name;
   const Adaptation adaptation = adapt(base.graph, folder.spec);
-  Network network(adaptation, base.weights, folder.spec.lora, recipe.seed);
+  Network network(adaptation, base.weights, recipe.seed);
   if (!recipe.start_from.empty()) start_from(recipe.start_from, adaptation, network);
 
   if (recipe.threads > 0) at::set_num_threads(static_cast<int>(recipe.threads));
@@ -164,12 +165,19 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
           "; images of ", preprocessing.crop > 0 ? cat(preprocessing.crop, " pixels") : "their own size", "; ", at::get_num_threads(), " threads",
           preprocessing.crop > 0 ? cat("; about ", human_bytes(estimate_memory(network, executor->plan(), image_cost(recipe, preprocessing), recipe.batch_size).total()), " of memory") : ""));
 
+  if (const auto oversized = oversized_adapters(adaptation); !oversized.empty()) {
+    const Oversized& first = oversized.front();
+    log(cat(oversized.size(), oversized.size() == 1 ? " layer has" : " layers have", " a larger adapter than themselves: ", first.name, " ", with_commas(first.adapter),
+            " numbers for ", with_commas(first.layer), "; a smaller rank, or modules_to_save, would cost less"));
+  }
+
   folder.metadata = AdapterMetadata{base.entry->name, base.weights_name, base.sha256, data.train->classes(), preprocessing, is_int8 ? "float32" : recipe.precision};
   // Checkpoints have it too, so that what is left of a run that was killed knows its data.
   Json& training = folder.metadata->training;
   training = {{"data", recipe.data}, {"images", data.train->size()}, {"seed", recipe.seed}, {"trainable_parameters", out.trainable_parameters}};
   const auto save = [&] {
-    folder.tensors = network.adapter_tensors();
+    network.save_into(folder);
+    folder.card = adapter_card(folder);
     write_adapter_folder(out.adapter, folder);
   };
 

@@ -12,9 +12,9 @@ namespace {
 
 AdapterSpec spec_for(const std::string& targets, std::vector<std::string> saved) {
   AdapterSpec spec;
-  if (!targets.empty()) spec.lora.target_modules = targets;
-  spec.lora.modules_to_save = std::move(saved);
-  spec.lora.r = 2;
+  if (!targets.empty()) spec.config.target_modules = targets;
+  spec.config.modules_to_save = std::move(saved);
+  spec.config.r = 2;
   return spec;
 }
 
@@ -27,6 +27,8 @@ std::string learned(const Adaptation& adaptation) {
   }
   return out;
 }
+
+void refused_target(const AdapterSpec& spec, const char* because) { CHECK_THROWS_WITH_AS(adapt(small_resnet(), spec), doctest::Contains(because), UsageError); }
 
 }  // namespace
 
@@ -97,11 +99,31 @@ TEST_CASE("impossible adapters are refused") {
   refused(small_resnet(), spec, "got 0 hidden features");
   spec.head = Head{{}, 0};
   refused(small_resnet(), spec, "got 0 classes");
+  spec = spec_for("", {"fc"});
+  spec.config.bias = TrainedBias::kLoraOnly;
+  refused(small_resnet(), spec, "bias: got lora_only, but no layer with LoRA has a bias");
+}
 
-  Graph grouped;
-  grouped.add("input", Input{4}, {});
-  grouped.add("conv", Conv2d{.in = 4, .out = 4, .groups = 4}, {0});
-  grouped.add("pool", GlobalAvgPool{}, {1});
-  grouped.add("fc", Linear{4, 2}, {2});
-  refused(grouped, spec_for("conv", {}), "r: got 2 for conv with groups=4");
+TEST_CASE("biases: all there are but those of retrained modules, or those of the layers with LoRA, under PEFT's names") {
+  AdapterSpec spec = spec_for(R"(layer1\.2\.conv3|fc)", {"layer1.2.bn3"});
+  spec.config.bias = TrainedBias::kLoraOnly;
+  CHECK(learned(adapt(small_resnet(), spec)) ==
+        "layer1.2.conv3.lora_A.weight(2, 4, 1, 1) layer1.2.conv3.lora_B.weight(8, 2, 1, 1) fc.lora_A.weight(2, 8) fc.lora_B.weight(5, 2) "
+        "fc.base_layer.bias(5,) layer1.2.bn3.weight(8,) layer1.2.bn3.bias(8,)");
+  spec.config.target_modules = {};
+  spec.config.bias = TrainedBias::kAll;  // BitFit
+  const std::string all = learned(adapt(small_resnet(), spec));
+  CHECK(all.find("bn1.bias(8,) layer1.0.bn1.bias(4,)") == 0);
+  CHECK(all.find(" fc.bias(5,) layer1.2.bn3.weight(8,) layer1.2.bn3.bias(8,)") != std::string::npos);
+  CHECK(all.find("layer1.2.bn3.bias") == all.rfind("layer1.2.bn3.bias"));
+}
+
+TEST_CASE("norm tuning learns weight and bias, and keeps the statistics beside them") {
+  AdapterSpec spec = spec_for(R"(layer1\.2\.bn3)", {});
+  spec.config.peft_type = PeftType::kLnTuning;
+  const Adaptation adaptation = adapt(small_resnet(), spec);
+  CHECK(learned(adaptation) == "layer1.2.bn3.ln_tuning_layers.weight(8,) layer1.2.bn3.ln_tuning_layers.bias(8,)");
+  CHECK(adapter_parameters(adaptation).size() == 4);
+  spec.config.target_modules = std::string("layer1.2.conv3");
+  refused_target(spec, "matches layer1.2.conv3, a Conv2d, expected only BatchNorm2d, where norm tuning can go");
 }

@@ -20,13 +20,8 @@ const std::string kSha(64, 'a');
 NamedTensors tensors_for(const Adaptation& adaptation) {
   at::Generator generator = seeded(3);
   NamedTensors out;
-  for (const auto& parameter : trainable_parameters(adaptation)) {
-    out.add(parameter.name, at::empty(parameter.shape).normal_(0, 1, generator));
-  }
-  for (const NodeId id : adaptation.retrained) {
-    for (const auto& parameter : adaptation.graph.parameters(id)) {
-      if (parameter.buffer) out.add(parameter.name, at::ones(parameter.shape));
-    }
+  for (const auto& parameter : adapter_parameters(adaptation)) {
+    out.add(parameter.name, parameter.buffer ? at::ones(parameter.shape) : at::empty(parameter.shape).normal_(0, 1, generator));
   }
   return out;
 }
@@ -34,9 +29,9 @@ NamedTensors tensors_for(const Adaptation& adaptation) {
 // LoRA on two layers, the output replaced, a BatchNorm retrained, a head behind.
 AdapterFolder sample() {
   AdapterFolder folder;
-  folder.spec.lora.target_modules = std::string(R"(.*\.2\.conv[23])");
-  folder.spec.lora.r = 2;
-  folder.spec.lora.modules_to_save = {"fc", "layer1.0.bn1"};
+  folder.spec.config.target_modules = std::string(R"(.*\.2\.conv[23])");
+  folder.spec.config.r = 2;
+  folder.spec.config.modules_to_save = {"fc", "layer1.0.bn1"};
   folder.spec.output_classes = 6;
   folder.spec.head = Head{{7}, 3, Activation::kRelu};
   folder.metadata = AdapterMetadata{"small", "small.v1", kSha, {"cat", "dog", "Vögel"}, {}, "bfloat16", {{"accuracy", 0.5}}};
@@ -77,7 +72,7 @@ TEST_CASE("what is saved comes back") {
   const AdapterFolder after = read_adapter_folder(written.adapter());
   CHECK(is_adapter_folder(written.adapter()));
   CHECK_FALSE(is_adapter_folder(written.path));
-  CHECK(lora_config_json(after.spec.lora).dump() == lora_config_json(before.spec.lora).dump());
+  CHECK(adapter_config_json(after.spec.config).dump() == adapter_config_json(before.spec.config).dump());
   CHECK(after.spec.output_classes == 6);
   REQUIRE(after.spec.head);
   CHECK(after.spec.head->hidden == std::vector<std::int64_t>{7});

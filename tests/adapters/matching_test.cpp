@@ -15,14 +15,14 @@ namespace {
 
 using List = std::vector<std::string>;
 
-LoraConfig targeting(const ModulePattern& targets) {
-  LoraConfig config;
+AdapterConfig targeting(const ModulePattern& targets) {
+  AdapterConfig config;
   config.target_modules = targets;
   return config;
 }
 
 // Names of the targets, with a blank between them; "| …" the retrained.
-std::string matched(const Graph& graph, const LoraConfig& config) {
+std::string matched(const Graph& graph, const AdapterConfig& config) {
   const Matches found = match_modules(graph, config);
   List names;
   for (const auto& target : found.targets) names.push_back(graph.node(target.node).name);
@@ -31,7 +31,7 @@ std::string matched(const Graph& graph, const LoraConfig& config) {
   return join(names, " ");
 }
 
-void refused(const Graph& graph, const LoraConfig& config, const char* because) {
+void refused(const Graph& graph, const AdapterConfig& config, const char* because) {
   CHECK_THROWS_WITH_AS(match_modules(graph, config), doctest::Contains(because), UsageError);
 }
 
@@ -57,7 +57,7 @@ TEST_CASE("a string is a regular expression for the whole name, a list entry the
 
 TEST_CASE("exclude_modules and modules_to_save go before the targets") {
   const Graph graph = small_resnet();
-  LoraConfig config = targeting(List{"conv3", "fc"});
+  AdapterConfig config = targeting(List{"conv3", "fc"});
   config.exclude_modules = List{"layer1.0.conv3"};
   CHECK(matched(graph, config) == "layer1.1.conv3 layer1.2.conv3 fc");
   config.exclude_modules = std::string(R"(layer1\.[01]\..*)");
@@ -69,15 +69,15 @@ TEST_CASE("exclude_modules and modules_to_save go before the targets") {
   config.modules_to_save = {"layer1.1"};  // all that has tensors in a container, BatchNorm too
   CHECK(matched(graph, config) ==
         "layer1.0.conv3 layer1.2.conv3 | layer1.1.conv1 layer1.1.bn1 layer1.1.conv2 layer1.1.bn2 layer1.1.conv3 layer1.1.bn3");
-  LoraConfig only_saved;
+  AdapterConfig only_saved;
   only_saved.modules_to_save = {"fc", "bn1"};
-  CHECK(matched(conv_chain({"a"}), LoraConfig{}).empty());
+  CHECK(matched(conv_chain({"a"}), AdapterConfig{}).empty());
   CHECK(matched(graph, only_saved) == "| bn1 layer1.0.bn1 layer1.1.bn1 layer1.2.bn1 fc");
 }
 
 TEST_CASE("rank and alpha come from the first pattern that matches the end of the name") {
   const Graph graph = small_resnet();
-  LoraConfig config = targeting(List{"conv1", "conv3"});
+  AdapterConfig config = targeting(List{"conv1", "conv3"});
   config.r = 4;
   config.lora_alpha = 6;
   config.rank_pattern = {{"0.conv1", 2}, {"conv1", 16}, {R"(layer1\.\d\.conv3)", 9}, {"conv3", 1}};
@@ -100,7 +100,7 @@ TEST_CASE("rank and alpha come from the first pattern that matches the end of th
 TEST_CASE("layers_to_transform narrows a list by the number in the name") {
   const Graph graph =
       conv_chain({"conv", "net.blocks.0.conv", "net.blocks.1.conv", "net.blocks.1.sub.0.conv", "net.tail.1.conv"});
-  LoraConfig config = targeting(List{"conv"});
+  AdapterConfig config = targeting(List{"conv"});
   config.layers_to_transform = {1};
   // The first number after two segments; a name in full is not narrowed, as PEFT has it.
   CHECK(matched(graph, config) == "conv net.blocks.1.conv net.blocks.1.sub.0.conv net.tail.1.conv");
@@ -112,7 +112,7 @@ TEST_CASE("layers_to_transform narrows a list by the number in the name") {
   CHECK(match_modules(graph, config).targets.size() == 5);
 
   // torchvision's names are one segment too short for the rule without layers_pattern.
-  LoraConfig resnet = targeting(List{"conv2"});
+  AdapterConfig resnet = targeting(List{"conv2"});
   resnet.layers_to_transform = {2};
   refused(small_resnet(), resnet, "outside layers_to_transform");
   resnet.layers_pattern = {"layer1"};
@@ -135,23 +135,23 @@ TEST_CASE("a pattern that matches nothing is refused, with near misses") {
           "'layer1.2.conv4', which matches no module. Near misses: layer1.2.conv");
   refused(graph, targeting(std::string("zzz")), "lorikeet inspect");
   refused(graph, targeting(List{"relu"}), "matches no module");  // nothing in it to adapt
-  LoraConfig config = targeting(List{"conv1"});
+  AdapterConfig config = targeting(List{"conv1"});
   config.modules_to_save = {"classifier"};
   refused(graph, config, "modules_to_save: got 'classifier'");
   config.modules_to_save = {"conv1"};
   refused(graph, config, "expected at least one module to adapt");
   refused(graph, targeting(List{}), "expected at least one module to adapt");
-  CHECK(near_misses(graph, "layer1.0.conv", 2).size() == 2);
+  CHECK(near_misses(graph, "layer1.0.conv", [](const Op& op) { return std::holds_alternative<Conv2d>(op); }, 2).size() == 2);
 }
 
 TEST_CASE("what LoRA cannot adapt, and what is no expression, is refused") {
   refused(small_resnet(), targeting(std::string(R"(.*\.bn1)")), "matches layer1.0.bn1, a BatchNorm2d");
   refused(small_resnet(), targeting(std::string("(")), "target_modules: got '('");
-  LoraConfig config = targeting(List{"conv1"});
+  AdapterConfig config = targeting(List{"conv1"});
   config.rank_pattern = {{"(", 3}};
   refused(small_resnet(), config, "rank_pattern: got");
   // Narrowed, it is accepted.
-  LoraConfig narrowed = targeting(std::string("layer1.0.*"));
+  AdapterConfig narrowed = targeting(std::string("layer1.0.*"));
   narrowed.exclude_modules = std::string(".*bn.");
   CHECK(match_modules(small_resnet(), narrowed).targets.size() == 3);
 }

@@ -66,7 +66,7 @@ class BadAdapter(CommandTest):
                  (config("r", "four"), ["r:", "a string"]),
                  (config("r", 5), ["lora_A", "(4, 1152, 1, 1)", "(5, 1152, 1, 1)"]),
                  (config("lora_alpha", None), ["lora_alpha", "null"]),
-                 (config("use_dora", True), ["use_dora", "not supported yet"]),
+                 (config("use_dora", True), ["no tensor", "lora_magnitude_vector"]), (config("use_qalora", True), ["use_qalora", "not supported yet"]), (config("peft_type", "OFT"), ["peft_type", "OFT"]),
                  (config("target_modules", ["conv_haed"]), ["'conv_haed'", "matches no module", "conv_head"]),
                  (config("target_modules", "(" * 3), ["target_modules"]),
                  (config("modules_to_save", ["fc"]), ["'fc'", "matches no module"]),

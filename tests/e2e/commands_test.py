@@ -3,7 +3,7 @@ import subprocess
 
 from command import BINARY, EFFICIENTNET, HOME, MNIST, CommandTest, environment, main, run
 
-COMMANDS = ["train", "compare", "eval", "predict", "merge", "export", "inspect", "models", "models list", "models get", "models path", "data", "data list",
+COMMANDS = ["train", "compare", "eval", "predict", "merge", "export", "inspect", "combine", "extract", "models", "models list", "models get", "models path", "data", "data list",
             "data get", "data path", "data sample", "doctor"]
 
 

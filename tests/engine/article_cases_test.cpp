@@ -15,9 +15,9 @@ Graph resnet50() { return build_resnet({.blocks = {3, 4, 6, 3}, .bottleneck = tr
 
 AdapterSpec article(const ModulePattern& targets, std::vector<std::string> saved, std::int64_t rank = 4) {
   AdapterSpec spec;
-  spec.lora.r = rank;
-  spec.lora.target_modules = targets;
-  spec.lora.modules_to_save = std::move(saved);
+  spec.config.r = rank;
+  spec.config.target_modules = targets;
+  spec.config.modules_to_save = std::move(saved);
   return spec;
 }
 
@@ -48,7 +48,7 @@ AdapterSpec case4() {
 Network network_for(const AdapterSpec& spec) {
   NamedTensors weights;
   for (const auto& parameter : resnet50().parameters()) weights.add(parameter.name, at::zeros({}).expand(parameter.shape));
-  return {adapt(resnet50(), spec), weights, spec.lora, 0};
+  return {adapt(resnet50(), spec), weights, 0};
 }
 
 std::vector<std::string> frontier_of(const AdapterSpec& spec) {

@@ -12,12 +12,26 @@ using namespace lorikeet;
 
 namespace {
 
-// LoRA at the input, in the middle, on all; heads; nothing at all.
+AdapterSpec with(AdapterSpec spec, void (*set)(AdapterConfig&)) {
+  set(spec.config);
+  return spec;
+}
+
+// LoRA at the input, in the middle, on all; heads; nothing at all; every other method.
 std::vector<AdapterSpec> specs() {
   std::vector<AdapterSpec> out{full_spec(), spec_for("conv1"), spec_for(R"(layer1\.2\.conv3)"), spec_for("(.*conv.|fc)"),
                                spec_for("", {"fc"}), spec_for("", {"layer1.1"}), spec_for("")};
   out.push_back(spec_for(""));
   out.back().head = Head{{}, 4};
+  const AdapterSpec some = spec_for(R"(layer1\.[12]\.conv[23]|fc)");
+  out.push_back(with(some, [](AdapterConfig& c) { c.use_dora = true; }));
+  out.push_back(with(some, [](AdapterConfig& c) { c.init_lora_weights = LoraStart::kPissa; }));
+  out.push_back(with(some, [](AdapterConfig& c) { c.bias = TrainedBias::kAll, c.lora_bias = true; }));
+  out.push_back(with(some, [](AdapterConfig& c) { c.peft_type = PeftType::kLoha; }));
+  out.push_back(with(some, [](AdapterConfig& c) { c.peft_type = PeftType::kLokr; }));
+  out.push_back(with(some, [](AdapterConfig& c) { c.peft_type = PeftType::kIa3; }));
+  out.push_back(with(spec_for(R"(.*\.bn3)"), [](AdapterConfig& c) { c.peft_type = PeftType::kLnTuning; }));
+  out.push_back(with(spec_for(""), [](AdapterConfig& c) { c.bias = TrainedBias::kAll; }));
   return out;
 }
 
@@ -85,7 +99,8 @@ TEST_CASE("the gradient reaches exactly what is learned, and is autograd's over 
       for (const at::Tensor* tensor : {&tensors.weight, &tensors.bias, &tensors.running_mean, &tensors.running_var}) {
         if (tensor->defined() && tensor->requires_grad()) ++learned;
       }
-      learned += network.lora(id) != nullptr ? 2 : 0;
+      if (network.adapter(id) == nullptr) continue;
+      for (const auto& part : const_cast<LayerAdapter*>(network.adapter(id))->parts()) learned += part.learned ? 1 : 0;
     }
     CHECK(learned == network.trainable().size());
   }
@@ -150,7 +165,7 @@ TEST_CASE("bfloat16 is near float32, with logits and gradients in float32") {
 
 TEST_CASE("dropout acts in training only") {
   AdapterSpec spec = spec_for(R"(.*conv.)");
-  spec.lora.lora_dropout = 0.5;
+  spec.config.lora_dropout = 0.5;
   const Network network = trained_network(spec);
   for (const EngineKind kind : kKinds) {
     const auto executor = make_executor(kind, network, {});

@@ -17,14 +17,14 @@ namespace {
 // LoRA wherever it can be: its gradients tell of the values and gradients at each node.
 Network adapted_everywhere(const Graph& graph) {
   AdapterSpec spec;
-  spec.lora.r = 2;
+  spec.config.r = 2;
   std::vector<std::string> targets;
   for (const Node& node : graph.nodes()) {
     const auto* conv = std::get_if<Conv2d>(&node.op);
     if ((conv != nullptr && conv->groups == 1) || std::holds_alternative<Linear>(node.op)) targets.push_back(node.name);
   }
-  spec.lora.target_modules = targets;
-  Network network(adapt(graph, spec), random_weights(graph, 1), spec.lora, 1);
+  spec.config.target_modules = targets;
+  Network network(adapt(graph, spec), random_weights(graph, 1), 1);
   at::Generator generator = seeded(2);
   const at::NoGradGuard no_grad;
   for (auto& [name, tensor] : network.trainable()) tensor.add_(at::empty(tensor.sizes()).normal_(0, 0.02, generator));

@@ -15,7 +15,7 @@ using namespace lorikeet;
 namespace {
 
 Network fresh(const AdapterSpec& spec, std::uint64_t seed) {
-  return {adapt(small_resnet(), spec), random_weights(small_resnet(), 1), spec.lora, seed};
+  return {adapt(small_resnet(), spec), random_weights(small_resnet(), 1), seed};
 }
 
 std::vector<std::string> names_of(const Network& network) {
@@ -92,7 +92,7 @@ TEST_CASE("an adapter's tensors carried to another start give the same network")
 
 TEST_CASE("training leaves the base weights alone") {
   const NamedTensors base = random_weights(small_resnet(), 1);
-  Network network(adapt(small_resnet(), full_spec()), base, full_spec().lora, 1);
+  Network network(adapt(small_resnet(), full_spec()), base, 1);
   {
     const at::NoGradGuard no_grad;
     for (auto& [name, tensor] : network.trainable()) tensor.fill_(9);
@@ -116,13 +116,3 @@ TEST_CASE("merged weights make the same network without an adapter") {
   CHECK_FALSE(at::equal(*merged.find("layer1.2.conv3.weight"), *random_weights(small_resnet(), 1).find("layer1.2.conv3.weight")));
 }
 
-TEST_CASE("a grouped convolution's adapter cannot be merged, and the error names the layer") {
-  Graph graph;
-  graph.add("input", Input{4}, {});
-  graph.add("conv", Conv2d{.in = 4, .out = 4, .groups = 2}, {0});
-  graph.add("pool", GlobalAvgPool{}, {1});
-  graph.add("fc", Linear{4, 2}, {2});
-  const AdapterSpec spec = spec_for("conv");
-  const Network network(adapt(graph, spec), random_weights(graph, 1), spec.lora, 0);
-  CHECK_THROWS_WITH_AS(network.merged(), doctest::Contains("conv with groups=2"), Error);
-}

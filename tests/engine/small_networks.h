@@ -15,9 +15,9 @@ namespace lorikeet {
 /// A spec with LoRA of rank 2 on what the expression matches ("": nowhere) and these modules retrained.
 inline AdapterSpec spec_for(const std::string& targets, std::vector<std::string> saved = {}) {
   AdapterSpec spec;
-  spec.lora.r = 2;
-  if (!targets.empty()) spec.lora.target_modules = targets;
-  spec.lora.modules_to_save = std::move(saved);
+  spec.config.r = 2;
+  if (!targets.empty()) spec.config.target_modules = targets;
+  spec.config.modules_to_save = std::move(saved);
   return spec;
 }
 
@@ -30,7 +30,7 @@ inline AdapterSpec full_spec() {
 
 /// As if it had been trained: no tensor is at its start, lora_B least of all.
 inline Network trained_network(const AdapterSpec& spec, std::uint64_t seed = 1) {
-  Network network(adapt(small_resnet(), spec), random_weights(small_resnet(), 1), spec.lora, seed);
+  Network network(adapt(small_resnet(), spec), random_weights(small_resnet(), 1), seed);
   at::Generator generator = seeded(seed);
   const at::NoGradGuard no_grad;
   for (auto& [name, tensor] : network.trainable()) tensor.add_(at::empty(tensor.sizes()).normal_(0, 0.3, generator));
@@ -49,9 +49,9 @@ inline at::Tensor evaluate(const Network& network, const at::Tensor& images) {
   for (NodeId id = 1; id < network.graph().nodes().size(); ++id) {
     const Node& node = network.graph().node(id);
     const at::Tensor& x = outputs[node.inputs[0]];
-    at::Tensor y = apply(node.op, network.tensors(id), x, node.inputs.size() > 1 ? outputs[node.inputs[1]] : at::Tensor());
-    if (const LoraLayer* layer = network.lora(id)) y = at::add(y, lora_forward(*layer, node.op, x, false));
-    outputs.push_back(y);
+    const LayerAdapter* adapter = network.adapter(id);
+    const at::Tensor second = node.inputs.size() > 1 ? outputs[node.inputs[1]] : at::Tensor();
+    outputs.push_back(adapter != nullptr ? adapter->forward(node.op, network.tensors(id), x, false) : apply(node.op, network.tensors(id), x, second));
   }
   return outputs.back();
 }

@@ -76,8 +76,8 @@ TEST_CASE("a short recipe is filled up with defaults") {
   CHECK(recipe.model == "resnet50");
   CHECK(recipe.data == "mnist");
   CHECK(recipe.head->empty());
-  CHECK_FALSE(recipe.lora.has_targets());
-  CHECK(recipe.lora.r == 8);
+  CHECK_FALSE(recipe.adapter.has_targets());
+  CHECK(recipe.adapter.r == 8);
   CHECK(recipe.epochs == 1);
   CHECK(recipe.batch_size == 64);
   CHECK(recipe.optimizer == OptimizerKind::kAdamW);
@@ -97,16 +97,16 @@ TEST_CASE("every key is read") {
   CHECK(r.train_limit == 100);
   CHECK(r.test_limit == 50);
   CHECK(r.validation == 10);
-  CHECK(r.lora.r == 4);
-  CHECK(r.lora.lora_alpha == 12.5);
-  CHECK(r.lora.lora_dropout == 0.1);
-  CHECK(std::get<std::string>(r.lora.target_modules) == R"(.*\.conv_pw[l]?)");
-  CHECK(std::get<std::vector<std::string>>(r.lora.exclude_modules) == std::vector<std::string>{"a.b", "null", "", "#x"});
-  CHECK(r.lora.modules_to_save == std::vector<std::string>{"classifier"});
-  CHECK(r.lora.rank_pattern == PatternTable{{"layer4.*", 8}, {"a: b", 2}});
-  CHECK(r.lora.alpha_pattern == PatternTable{{"z", 0.1}, {"a", -3}});  // in the file's order: the first that matches counts
-  CHECK(r.lora.use_rslora);
-  CHECK(r.lora.init_lora_weights == LoraStart::kGaussian);
+  CHECK(r.adapter.r == 4);
+  CHECK(r.adapter.lora_alpha == 12.5);
+  CHECK(r.adapter.lora_dropout == 0.1);
+  CHECK(std::get<std::string>(r.adapter.target_modules) == R"(.*\.conv_pw[l]?)");
+  CHECK(std::get<std::vector<std::string>>(r.adapter.exclude_modules) == std::vector<std::string>{"a.b", "null", "", "#x"});
+  CHECK(r.adapter.modules_to_save == std::vector<std::string>{"classifier"});
+  CHECK(r.adapter.rank_pattern == PatternTable{{"layer4.*", 8}, {"a: b", 2}});
+  CHECK(r.adapter.alpha_pattern == PatternTable{{"z", 0.1}, {"a", -3}});  // in the file's order: the first that matches counts
+  CHECK(r.adapter.use_rslora);
+  CHECK(r.adapter.init_lora_weights == LoraStart::kGaussian);
   CHECK(r.replace_output);
   CHECK(r.head == std::vector<std::int64_t>{512, 256});
   CHECK(r.head_activation == Activation::kRelu);
@@ -163,7 +163,7 @@ TEST_CASE("a recipe that is written reads back as the same") {
   const Recipe awkward =
       load(recipe_yaml(load("data: \"a\\n\\tb'é\"\ntarget_modules: \"it's\\n\"\nweights: '~'\nlearning_rate: 0.1\n")));
   CHECK(awkward.data == "a\n\tb'é");
-  CHECK(std::get<std::string>(awkward.lora.target_modules) == "it's\n");
+  CHECK(std::get<std::string>(awkward.adapter.target_modules) == "it's\n");
   CHECK(awkward.weights == "~");
   CHECK(awkward.learning_rate == 0.1);
 }
@@ -182,11 +182,11 @@ TEST_CASE("overrides replace what the file says, the last one counts") {
   CHECK(recipe.epochs == 6);
   CHECK(recipe.data == "a=b");
   CHECK(recipe.head == std::vector<std::int64_t>{7});
-  CHECK_FALSE(recipe.lora.has_targets());
-  CHECK(recipe.lora.rank_pattern == PatternTable{{"x", 1}});
+  CHECK_FALSE(recipe.adapter.has_targets());
+  CHECK(recipe.adapter.rank_pattern == PatternTable{{"x", 1}});
   CHECK(recipe.weights.empty());
   CHECK_FALSE(recipe.reference.accuracy);
-  CHECK(std::get<std::vector<std::string>>(recipe.lora.exclude_modules) == std::vector<std::string>{"conv1", "b.c"});
+  CHECK(std::get<std::vector<std::string>>(recipe.adapter.exclude_modules) == std::vector<std::string>{"conv1", "b.c"});
 }
 
 TEST_CASE("what depends on other values is filled in and written down") {

@@ -45,16 +45,16 @@ struct SmallModel {
   std::unique_ptr<lorikeet::Executor> executor = lorikeet::make_plain_executor(network, {});
 
   explicit SmallModel(std::uint64_t seed = 0)
-      : adaptation(adapted()), network(adaptation, weights(adaptation.graph), spec().lora, seed) {
+      : adaptation(adapted()), network(adaptation, weights(adaptation.graph), seed) {
     at::set_num_threads(1);  // on so little work threads only wait for each other
   }
   SmallModel(const SmallModel&) = delete;
 
   static lorikeet::AdapterSpec spec() {
     lorikeet::AdapterSpec out;
-    out.lora.r = 2;
-    out.lora.target_modules = std::vector<std::string>{"conv2"};
-    out.lora.modules_to_save = {"fc"};
+    out.config.r = 2;
+    out.config.target_modules = std::vector<std::string>{"conv2"};
+    out.config.modules_to_save = {"fc"};
     out.output_classes = kClasses;
     return out;
   }

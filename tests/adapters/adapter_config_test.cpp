@@ -1,4 +1,4 @@
-#include "adapters/lora_config.h"
+#include "adapters/adapter_config.h"
 
 #include <doctest/doctest.h>
 
@@ -10,8 +10,8 @@ using namespace lorikeet;
 
 namespace {
 
-LoraConfig parse(const std::string& fields) {
-  return parse_lora_config(parse_json(R"({"peft_type": "LORA")" + (fields.empty() ? "" : ", " + fields) + "}", "file"), "file");
+AdapterConfig parse(const std::string& fields) {
+  return parse_adapter_config(parse_json(R"({"peft_type": "LORA")" + (fields.empty() ? "" : ", " + fields) + "}", "file"), "file");
 }
 
 void refused(const std::string& fields, const std::string& because) {
@@ -29,7 +29,7 @@ bool is_usage_error(const std::string& fields) {
   return false;
 }
 
-// In the shape that PEFT 0.21.0's LoraConfig.save_pretrained writes, with a value for every field that is read here.
+// In the shape that PEFT 0.21.0's AdapterConfig.save_pretrained writes, with a value for every field that is read here.
 constexpr const char* kPefts = R"({
   "alora_invocation_tokens": null,
   "alpha_pattern": {"conv3": 3.5, "conv1": 7},
@@ -77,7 +77,7 @@ constexpr const char* kPefts = R"({
 }  // namespace
 
 TEST_CASE("a configuration of PEFT's is read") {
-  const LoraConfig config = parse_lora_config(parse_json(kPefts, "file"), "file");
+  const AdapterConfig config = parse_adapter_config(parse_json(kPefts, "file"), "file");
   CHECK(config.r == 4);
   CHECK(config.lora_alpha == 8);
   CHECK(config.lora_dropout == 0.25);
@@ -95,7 +95,7 @@ TEST_CASE("a configuration of PEFT's is read") {
 
 TEST_CASE("a rewritten configuration says the same, keys sorted, unknown keys kept") {
   const Json before = parse_json(kPefts, "file");
-  const Json after = lora_config_json(parse_lora_config(before, "file"));
+  const Json after = adapter_config_json(parse_adapter_config(before, "file"));
   for (const auto& [key, value] : before.items()) {
     CAPTURE(key);
     REQUIRE(after.contains(key));
@@ -108,31 +108,31 @@ TEST_CASE("a rewritten configuration says the same, keys sorted, unknown keys ke
     CHECK(last < key);
     last = key;
   }
-  CHECK(lora_config_json(parse_lora_config(after, "file")).dump() == after.dump());
-  const Json future = lora_config_json(parse(R"("some_future_key": {"deep": [1, 2.5, null]})"));
+  CHECK(adapter_config_json(parse_adapter_config(after, "file")).dump() == after.dump());
+  const Json future = adapter_config_json(parse(R"("some_future_key": {"deep": [1, 2.5, null]})"));
   CHECK(future["some_future_key"].dump() == R"({"deep":[1,2.5,null]})");
 }
 
 TEST_CASE("defaults are PEFT's, and no targets are its placeholder") {
-  const LoraConfig config = parse("");
+  const AdapterConfig config = parse("");
   CHECK(config.r == 8);
   CHECK(config.lora_alpha == 8);
   CHECK_FALSE(config.has_targets());
-  const Json json = lora_config_json(config);
+  const Json json = adapter_config_json(config);
   CHECK(json["target_modules"] == "dummy-target-modules");
   CHECK(json["layers_to_transform"].is_null());
-  CHECK_FALSE(parse_lora_config(json, "file").has_targets());
+  CHECK_FALSE(parse_adapter_config(json, "file").has_targets());
   CHECK(parse(R"("target_modules": "a|b")").target_modules == ModulePattern(std::string("a|b")));
-  CHECK(lora_config_json(parse(R"("init_lora_weights": false)"))["init_lora_weights"] == false);
-  CHECK(lora_config_json(parse(R"("init_lora_weights": "eva")"))["init_lora_weights"] == "eva");
+  CHECK(adapter_config_json(parse(R"("init_lora_weights": false)"))["init_lora_weights"] == false);
+  CHECK(adapter_config_json(parse(R"("init_lora_weights": "eva")"))["init_lora_weights"] == "eva");
 }
 
 TEST_CASE("methods and options that would change the numbers are refused, by name") {
-  const Json other = parse_json(R"({"peft_type": "IA3"})", "file");
-  CHECK_THROWS_WITH_AS(parse_lora_config(other, "file"), doctest::Contains("peft_type: got \"IA3\""), Error);
-  CHECK_THROWS_WITH_AS(parse_lora_config(parse_json("{}", "file"), "file"), doctest::Contains("peft_type: got null"), Error);
-  CHECK_THROWS_WITH_AS(parse_lora_config(parse_json("[]", "file"), "file"), doctest::Contains("got a list"), Error);
-  for (const char* field : {R"("bias": "all")", R"("use_dora": true)", R"("lora_bias": true)", R"("fan_in_fan_out": true)",
+  const Json other = parse_json(R"({"peft_type": "OFT"})", "file");
+  CHECK_THROWS_WITH_AS(parse_adapter_config(other, "file"), doctest::Contains("peft_type: got \"OFT\", expected one of LORA, LOHA"), Error);
+  CHECK_THROWS_WITH_AS(parse_adapter_config(parse_json("{}", "file"), "file"), doctest::Contains("peft_type: got null"), Error);
+  CHECK_THROWS_WITH_AS(parse_adapter_config(parse_json("[]", "file"), "file"), doctest::Contains("got a list"), Error);
+  for (const char* field : {R"("fan_in_fan_out": true)",
                             R"("target_parameters": ["x"])", R"("trainable_token_indices": [1])",
                             R"("layer_replication": [[0, 1]])", R"("use_bdlora": {})", R"("alora_invocation_tokens": [1])",
                             R"("arrow_config": {})", R"("use_qalora": true)",
@@ -142,9 +142,66 @@ TEST_CASE("methods and options that would change the numbers are refused, by nam
     refused(field, "not supported yet");
   }
   // These starts took something away from the base weights, so that the base alone is not what the adapter was trained on.
-  for (const char* start : {"pissa", "pissa_niter_4", "olora", "corda", "loftq", "lora_ga"}) {
+  for (const char* start : {"pissa_niter_4", "corda", "loftq", "lora_ga"}) {
     refused(R"("init_lora_weights": ")" + std::string(start) + "\"", std::string("file: init_lora_weights: got \"") + start);
   }
+}
+
+TEST_CASE("every method's configuration comes back, in PEFT's names") {
+  for (std::size_t i = 0; i < peft_type_names().size(); ++i) {
+    CAPTURE(peft_type_names()[i]);
+    AdapterConfig config;
+    config.peft_type = static_cast<PeftType>(i);
+    config.target_modules = std::vector<std::string>{"conv1", "conv2"};
+    config.exclude_modules = std::vector<std::string>{"layer1"};
+    config.modules_to_save = {"fc"};
+    const bool has_rank = i < 3;
+    if (has_rank) {
+      config.r = 3;
+      config.lora_alpha = 5;
+      config.rank_pattern = {{"a", 2}};
+      config.layers_to_transform = {1, 2};
+      config.layers_pattern = {"layer"};
+    }
+    if (config.peft_type == PeftType::kLora) {
+      config.use_dora = true;
+      config.bias = TrainedBias::kLoraOnly;
+      config.init_lora_weights = LoraStart::kOrthogonal;
+    }
+    if (config.peft_type == PeftType::kLokr) config.decompose_both = true, config.decompose_factor = 4, config.use_effective_conv2d = true;
+    if (config.peft_type == PeftType::kIa3) config.feedforward_modules = std::vector<std::string>{"conv1"};
+    const Json json = adapter_config_json(config);
+    CHECK(json["peft_type"] == peft_type_names()[i]);
+    CHECK(json.contains("r") == has_rank);
+    CHECK(json.contains("lora_alpha") == (config.peft_type == PeftType::kLora));
+    CHECK(json.contains("alpha") == (has_rank && config.peft_type != PeftType::kLora));
+    const AdapterConfig read = parse_adapter_config(json, "file");
+    CHECK(adapter_config_json(read).dump() == json.dump());
+    CHECK(read.r == config.r);
+    CHECK(read.lora_alpha == config.lora_alpha);
+    CHECK(read.use_dora == config.use_dora);
+    CHECK((read.bias == config.bias));
+    CHECK((read.init_lora_weights == config.init_lora_weights));
+    CHECK(read.decompose_both == config.decompose_both);
+    CHECK(read.decompose_factor == config.decompose_factor);
+    CHECK(read.use_effective_conv2d == config.use_effective_conv2d);
+    CHECK((read.feedforward_modules == config.feedforward_modules));
+  }
+}
+
+TEST_CASE("options that do not go together are refused") {
+  const auto refused_config = [](void (*set)(AdapterConfig&), const char* because) {
+    AdapterConfig config;
+    set(config);
+    CHECK_THROWS_WITH_AS(check_adapter_config(config, "recipe"), doctest::Contains(because), UsageError);
+  };
+  refused_config([](AdapterConfig& c) { c.peft_type = PeftType::kLoha, c.use_dora = true; }, "with peft_type LOHA, expected it with LORA only");
+  refused_config([](AdapterConfig& c) { c.peft_type = PeftType::kIa3, c.bias = TrainedBias::kAll; }, "with peft_type IA3");
+  refused_config([](AdapterConfig& c) { c.lora_bias = c.use_dora = true; }, "lora_bias: got it with use_dora");
+  refused_config([](AdapterConfig& c) { c.lora_bias = true, c.init_lora_weights = LoraStart::kPissa; }, "lora_bias: got it with");
+  refused_config([](AdapterConfig& c) { c.peft_type = PeftType::kIa3, c.target_modules = std::vector<std::string>{"a"}, c.feedforward_modules = std::vector<std::string>{"b"}; },
+                 "feedforward_modules: got 'b', expected only entries of target_modules");
+  refused_config([](AdapterConfig& c) { c.peft_type = PeftType::kLokr, c.decompose_factor = 0; }, "decompose_factor: got 0");
 }
 
 TEST_CASE("values that cannot be are refused, by field") {
@@ -168,13 +225,15 @@ TEST_CASE("values that cannot be are refused, by field") {
   refused(R"("target_modules": {})", "file: target_modules: got an object");
   refused(R"("modules_to_save": 3)", "file: modules_to_save: got the number 3");
   refused(R"("layers_to_transform": [0.5])", "file: layers_to_transform");
+  refused(R"("bias": "some")", "file: bias: got \"some\", expected one of none, all, lora_only");
+  refused(R"("use_dora": 1)", "file: use_dora: got the number 1");
   refused(R"("base_model_name_or_path": 5)", "file: base_model_name_or_path");
   CHECK_FALSE(is_usage_error(R"("r": 0)"));  // the file is wrong, not the call
 
-  LoraConfig config;
+  AdapterConfig config;
   config.lora_alpha = std::numeric_limits<double>::quiet_NaN();
-  CHECK_THROWS_WITH_AS(check_lora_config(config, "recipe"), doctest::Contains("recipe: lora_alpha"), UsageError);
+  CHECK_THROWS_WITH_AS(check_adapter_config(config, "recipe"), doctest::Contains("recipe: lora_alpha"), UsageError);
   config.lora_alpha = 8;
   config.lora_dropout = std::numeric_limits<double>::quiet_NaN();
-  CHECK_THROWS_WITH_AS(check_lora_config(config, "recipe"), doctest::Contains("recipe: lora_dropout"), UsageError);
+  CHECK_THROWS_WITH_AS(check_adapter_config(config, "recipe"), doctest::Contains("recipe: lora_dropout"), UsageError);
 }

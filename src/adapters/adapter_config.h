@@ -1,0 +1,88 @@
+// PEFT's configuration of an adapter (peft 0.21, `adapter_config.json`): the fields that vision models use, with PEFT's
+// names and defaults, of the methods that are known here. Fields that are not interpreted are kept when a file is rewritten.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/json.h"
+
+namespace lorikeet {
+
+/// PEFT's `peft_type`. DoRA is LoRA with use_dora; BitFit is LoRA with bias "all" and no target.
+enum class PeftType { kLora, kLoha, kLokr, kIa3, kLnTuning };
+
+/// "LORA", "LOHA" …, in the order of PeftType.
+const std::vector<std::string>& peft_type_names();
+const std::string& name_of(PeftType type);
+
+/// Which modules a field means: none, a regular expression for the whole dotted name, or a list of names and suffixes.
+using ModulePattern = std::variant<std::monostate, std::string, std::vector<std::string>>;
+
+/// Regular expressions for the end of a module's name, each with a value; the first that matches counts.
+using PatternTable = std::vector<std::pair<std::string, double>>;
+
+/// How lora_A and lora_B begin (PEFT's `init_lora_weights`). A Kaiming-uniform and B zero; A normal with deviation 1 / r;
+/// the weight's principal directions by SVD (arXiv:2404.02948) or by QR (arXiv:2406.01775), which are taken away from the
+/// weight in turn; two random matrices whose product is zero.
+enum class LoraStart { kDefault, kGaussian, kPissa, kOlora, kOrthogonal };
+
+/// Which biases of the base are learned (PEFT's `bias`): none, all there are, those of the layers with LoRA.
+enum class TrainedBias { kNone, kAll, kLoraOnly };
+
+struct AdapterConfig {
+  PeftType peft_type = PeftType::kLora;
+  ModulePattern target_modules;
+  ModulePattern exclude_modules;
+  std::vector<std::string> modules_to_save;
+  std::string base_model_name_or_path;
+
+  // LoRA, LoHa, LoKr.
+  std::int64_t r = 8;
+  double lora_alpha = 8;  // `alpha` in the files of LoHa and LoKr
+  PatternTable rank_pattern;
+  PatternTable alpha_pattern;
+  std::vector<std::int64_t> layers_to_transform;
+  std::vector<std::string> layers_pattern;
+
+  // LoRA.
+  double lora_dropout = 0;
+  bool use_rslora = false;
+  bool use_dora = false;
+  /// B has a bias of its own.
+  bool lora_bias = false;
+  TrainedBias bias = TrainedBias::kNone;
+  LoraStart init_lora_weights = LoraStart::kDefault;
+
+  // LoHa, LoKr.
+  /// Convolutions larger than 1×1 are decomposed as tensors instead of as (out, in·kh·kw) matrices.
+  bool use_effective_conv2d = false;
+
+  // LoKr.
+  bool decompose_both = false;
+  std::int64_t decompose_factor = -1;
+
+  // IA3.
+  /// Of the targets, those whose input is scaled instead of their output.
+  ModulePattern feedforward_modules;
+
+  /// Fields that are not interpreted here, as they were read.
+  Json other = Json::object();
+
+  bool has_targets() const { return !std::holds_alternative<std::monostate>(target_modules); }
+};
+
+/// Reads the object of an `adapter_config.json`; `where` begins the message of an Error. A method or an option that
+/// would change the numbers and is not supported is refused by name.
+AdapterConfig parse_adapter_config(const Json& json, const std::string& where);
+
+/// PEFT's object, keys sorted.
+Json adapter_config_json(const AdapterConfig& config);
+
+/// Throws UsageError for values that cannot be (rank 0, dropout 1 …) or do not go together.
+void check_adapter_config(const AdapterConfig& config, const std::string& where);
+
+}  // namespace lorikeet

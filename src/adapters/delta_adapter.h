@@ -1,0 +1,34 @@
+// What LoHa and LoKr share: the adapter is a ΔW in the shape of the weight, and y = (W + ΔW)∗x + b.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "adapters/layer_adapter.h"
+
+namespace lorikeet {
+
+class DeltaAdapter : public LayerAdapter {
+ public:
+  at::Tensor forward(const Op& op, const NodeTensors& base, const at::Tensor& x, bool training) const override;
+  NodeTensors merged(const Node& node, const NodeTensors& base) const override;
+
+ protected:
+  /// Whose elements, in order, are those of the weight; the scale is in it.
+  virtual at::Tensor delta_weight() const = 0;
+};
+
+/// The weight as these methods see it: (out, in / groups, kh, kw); kernel (1, 1) of a Linear.
+struct WeightShape {
+  std::int64_t out = 0, in = 0;
+  Pair kernel{1, 1};
+
+  bool is_pointwise() const { return kernel == Pair{1, 1}; }
+  std::int64_t columns() const { return in * kernel[0] * kernel[1]; }
+};
+WeightShape weight_shape(const Op& op);
+
+/// t (r, r, kh, kw), a (r, out), b (r, in) → Σ t[i,j]·a[i,p]·b[j,q], (out, in, kh, kw): CP decomposition with a core.
+at::Tensor cp_weight(const at::Tensor& t, const at::Tensor& a, const at::Tensor& b);
+
+}  // namespace lorikeet

@@ -1,0 +1,97 @@
+#include "adapters/dora.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+
+namespace lorikeet {
+namespace {
+
+at::Tensor norms_of(const at::Tensor& weight) { return at::linalg_vector_norm(weight.flatten(1), 2, 1); }
+
+// ‖W + ΔW‖ of each output, (out,). Where LoRA reaches across groups, over all the channels that it reaches.
+at::Tensor weight_norms(const LoraLayer& lora, const Node& node, const at::Tensor& weight) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor W = weight.to(lora.lora_A.scalar_type());
+  if (!lora.crosses_groups) return norms_of(W + lora_delta_weight(lora, node));
+  const auto& conv = std::get<Conv2d>(node.op);
+  at::Tensor dense = lora_dense_delta_weight(lora, node.op);
+  for (std::int64_t g = 0; g < conv.groups; ++g) {
+    const std::int64_t rows = conv.out / conv.groups, columns = conv.in / conv.groups;
+    dense.narrow(0, g * rows, rows).narrow(1, g * columns, columns).add_(W.narrow(0, g * rows, rows));
+  }
+  return norms_of(dense);
+}
+
+class Dora final : public LayerAdapter {
+ public:
+  Dora(LoraLayer lora, Node node, const at::Tensor& weight) : lora_(std::move(lora)), node_(std::move(node)) {
+    magnitude_ = weight_norms(lora_, node_, weight).reshape(per_output());
+  }
+
+  std::vector<Part> parts() override {
+    return {{"lora_A.weight", &lora_.lora_A}, {"lora_B.weight", &lora_.lora_B}, {"lora_magnitude_vector", &magnitude_}};
+  }
+
+  at::Tensor forward(const Op& op, const NodeTensors& base, const at::Tensor& x, bool training) const override {
+    const at::Tensor scale = (magnitude_ / weight_norms(lora_, node_, base.weight).reshape(per_output())).to(x.scalar_type());
+    NodeTensors without_bias = base;
+    without_bias.bias = at::Tensor();
+    if (training && lora_.dropout > 0) {
+      // As PEFT does it: what the magnitude changes sees the dropped input, the layer itself the whole one.
+      const at::Tensor dropped = at::dropout(x, lora_.dropout, true);
+      return apply(op, base, x) + (scale - 1) * apply(op, without_bias, dropped) + scale * lora_forward(lora_, op, dropped, /*training=*/false);
+    }
+    const at::Tensor y = scale * (apply(op, without_bias, x) + lora_forward(lora_, op, x, /*training=*/false));
+    return base.bias.defined() ? y + base.bias.view(per_output()) : y;
+  }
+
+  NodeTensors merged(const Node& node, const NodeTensors& base) const override {
+    NodeTensors out = base;
+    const at::Tensor sum = base.weight + lora_delta_weight(lora_, node);
+    const at::Tensor scale = magnitude_.flatten() / norms_of(sum);
+    std::vector<std::int64_t> rows(static_cast<std::size_t>(sum.dim()), 1);
+    rows[0] = -1;
+    out.weight = sum * scale.view(rows);
+    return out;
+  }
+
+  std::vector<std::pair<std::string, at::Tensor>> saved() const override {
+    if (!lora_.taken_A.defined()) return LayerAdapter::saved();
+    const LowRank both = with_taken(lora_, node_.op);
+    return {{"lora_A.weight", both.lora_A.detach()}, {"lora_B.weight", both.lora_B.detach()}, {"lora_magnitude_vector", magnitude_.detach()}};
+  }
+
+  void moved(at::Device device) override {
+    if (!lora_.taken_A.defined()) return;
+    lora_.taken_A = lora_.taken_A.to(device);
+    lora_.taken_B = lora_.taken_B.to(device);
+  }
+  void loaded() override { lora_.crosses_groups = crosses_groups(lora_.lora_A, node_.op, lora_.lora_A.size(0)); }
+
+ private:
+  // The shape in which a vector of outputs multiplies the layer's output.
+  std::vector<std::int64_t> per_output() const {
+    return std::holds_alternative<Linear>(node_.op) ? std::vector<std::int64_t>{-1} : std::vector<std::int64_t>{1, -1, 1, 1};
+  }
+
+  LoraLayer lora_;
+  Node node_;
+  at::Tensor magnitude_;
+};
+
+}  // namespace
+
+std::vector<AdapterTensor> dora_tensors(const Node& node, const AdapterTarget& target, const AdapterConfig& config) {
+  std::vector<AdapterTensor> out = lora_tensors(node, target, config);
+  const std::int64_t outputs = out[1].shape[0];
+  const bool is_linear = std::holds_alternative<Linear>(node.op);
+  out.push_back({"lora_magnitude_vector", is_linear ? std::vector<std::int64_t>{outputs} : std::vector<std::int64_t>{1, outputs, 1, 1}});
+  return out;
+}
+
+std::unique_ptr<LayerAdapter> make_dora(const Node& node, const NodeTensors& base, const AdapterTarget& target, const AdapterConfig& config, at::Generator& generator) {
+  return std::make_unique<Dora>(start_lora(node, base.weight, target, config, generator), node, base.weight);
+}
+
+}  // namespace lorikeet

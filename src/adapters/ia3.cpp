@@ -1,0 +1,70 @@
+#include "adapters/ia3.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+
+#include <algorithm>
+
+namespace lorikeet {
+namespace {
+
+// PEFT's rule: a string is matched in full, a list entry is the end of the name, dot or no dot.
+bool is_feedforward(const std::string& name, const AdapterConfig& config) {
+  const auto* list = std::get_if<std::vector<std::string>>(&config.feedforward_modules);
+  if (list == nullptr) return matches(config.feedforward_modules, name);
+  return std::any_of(list->begin(), list->end(), [&](const std::string& entry) { return name.ends_with(entry); });
+}
+
+class Ia3 final : public LayerAdapter {
+ public:
+  Ia3(at::Tensor start, bool scales_input) : l_(std::move(start)), scales_input_(scales_input) {}
+
+  std::vector<Part> parts() override { return {{"ia3_l", &l_}}; }
+
+  at::Tensor forward(const Op& op, const NodeTensors& base, const at::Tensor& x, bool) const override {
+    at::Tensor l = l_.to(x.scalar_type());
+    if (std::holds_alternative<Linear>(op)) l = l.flatten();
+    return scales_input_ ? apply(op, base, x * l) : apply(op, base, x) * l;
+  }
+
+  NodeTensors merged(const Node& node, const NodeTensors& base) const override {
+    NodeTensors out = base;
+    if (scales_input_) {
+      out.weight = base.weight * per_input(node.op);
+      return out;
+    }
+    std::vector<std::int64_t> rows(static_cast<std::size_t>(base.weight.dim()), 1);
+    rows[0] = -1;
+    out.weight = base.weight * l_.flatten().view(rows);
+    if (base.bias.defined()) out.bias = base.bias * l_.flatten();
+    return out;
+  }
+
+ private:
+  // In a shape that multiplies the weight. The rows of each group of a convolution see the channels of their own group.
+  at::Tensor per_input(const Op& op) const {
+    const auto* conv = std::get_if<Conv2d>(&op);
+    if (conv == nullptr) return l_.view({1, -1});
+    return l_.view({conv->groups, conv->in / conv->groups}).repeat_interleave(conv->out / conv->groups, 0).unsqueeze(2).unsqueeze(3);
+  }
+
+  at::Tensor l_;
+  bool scales_input_;
+};
+
+}  // namespace
+
+std::vector<AdapterTensor> ia3_tensors(const Node& node, const AdapterTarget&, const AdapterConfig& config) {
+  const bool scales_input = is_feedforward(node.name, config);
+  if (const auto* linear = std::get_if<Linear>(&node.op)) {
+    return {{"ia3_l", scales_input ? std::vector<std::int64_t>{1, linear->in} : std::vector<std::int64_t>{linear->out, 1}}};
+  }
+  const auto& conv = std::get<Conv2d>(node.op);
+  return {{"ia3_l", {1, scales_input ? conv.in : conv.out, 1, 1}}};
+}
+
+std::unique_ptr<LayerAdapter> make_ia3(const Node& node, const NodeTensors&, const AdapterTarget& target, const AdapterConfig& config, at::Generator&) {
+  return std::make_unique<Ia3>(at::ones(ia3_tensors(node, target, config)[0].shape), is_feedforward(node.name, config));
+}
+
+}  // namespace lorikeet

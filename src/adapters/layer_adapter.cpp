@@ -1,0 +1,22 @@
+#include "adapters/layer_adapter.h"
+
+#include <ATen/Functions.h>
+#include <ATen/core/Generator.h>
+
+#include <cmath>
+
+namespace lorikeet {
+
+std::vector<std::pair<std::string, at::Tensor>> LayerAdapter::saved() const {
+  std::vector<std::pair<std::string, at::Tensor>> out;
+  for (const Part& part : const_cast<LayerAdapter*>(this)->parts()) out.emplace_back(part.suffix, part.tensor->detach());
+  return out;
+}
+
+at::Tensor kaiming_uniform(at::IntArrayRef shape, at::Generator& generator) {
+  at::Tensor out = at::empty(shape);
+  const double bound = 1 / std::sqrt(static_cast<double>(out.numel() / out.size(0)));
+  return out.uniform_(-bound, bound, generator);
+}
+
+}  // namespace lorikeet

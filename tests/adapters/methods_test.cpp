@@ -1,0 +1,205 @@
+// Contracts of every method in the table, on every kind of layer it goes on.
+#include "adapters/methods.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "adapters/layers.h"
+
+using namespace lorikeet;
+
+namespace {
+
+// A method with its options, as a configuration.
+struct Variant {
+  std::string name;
+  AdapterConfig config;
+};
+
+Variant variant(std::string name, PeftType type, void (*set)(AdapterConfig&)) {
+  Variant out{std::move(name), {}};
+  out.config.peft_type = type;
+  out.config.r = 2;
+  set(out.config);
+  return out;
+}
+
+std::vector<Variant> variants() {
+  return {variant("LoRA", PeftType::kLora, [](AdapterConfig&) {}),
+          variant("LoRA, rank 4", PeftType::kLora, [](AdapterConfig& c) { c.r = 4; }),
+          variant("LoRA, rank 3", PeftType::kLora, [](AdapterConfig& c) { c.r = 3; }),  // which no groups divide
+          variant("LoRA, Gaussian", PeftType::kLora, [](AdapterConfig& c) { c.init_lora_weights = LoraStart::kGaussian; }),
+          variant("LoRA, PiSSA", PeftType::kLora, [](AdapterConfig& c) { c.r = 4, c.init_lora_weights = LoraStart::kPissa; }),
+          variant("LoRA, OLoRA", PeftType::kLora, [](AdapterConfig& c) { c.r = 4, c.init_lora_weights = LoraStart::kOlora; }),
+          variant("LoRA, orthogonal", PeftType::kLora, [](AdapterConfig& c) { c.r = 8, c.init_lora_weights = LoraStart::kOrthogonal; }),
+          variant("LoRA, bias", PeftType::kLora, [](AdapterConfig& c) { c.lora_bias = true; }),
+          variant("DoRA", PeftType::kLora, [](AdapterConfig& c) { c.use_dora = true; }),
+          variant("DoRA, PiSSA", PeftType::kLora, [](AdapterConfig& c) { c.r = 4, c.use_dora = true, c.init_lora_weights = LoraStart::kPissa; }),
+          variant("LoHa", PeftType::kLoha, [](AdapterConfig&) {}),
+          variant("LoHa, tensors", PeftType::kLoha, [](AdapterConfig& c) { c.use_effective_conv2d = true; }),
+          variant("LoKr", PeftType::kLokr, [](AdapterConfig&) {}),
+          variant("LoKr, rank 1", PeftType::kLokr, [](AdapterConfig& c) { c.r = 1; }),
+          variant("LoKr, tensors", PeftType::kLokr, [](AdapterConfig& c) { c.r = 1, c.use_effective_conv2d = true; }),
+          variant("LoKr, both", PeftType::kLokr, [](AdapterConfig& c) { c.r = 1, c.decompose_both = true, c.decompose_factor = 4; }),
+          variant("IA3", PeftType::kIa3, [](AdapterConfig&) {}),
+          variant("IA3, input", PeftType::kIa3, [](AdapterConfig& c) { c.feedforward_modules = std::string(".*"); }),
+          variant("norm tuning", PeftType::kLnTuning, [](AdapterConfig&) {})};
+}
+
+// One layer with its adapter.
+struct Adapted {
+  Node node;
+  NodeTensors base;
+  at::Tensor x;
+  AdapterConfig config;
+  AdapterTarget target;
+  std::unique_ptr<LayerAdapter> adapter;
+
+  at::Tensor forward() const { return adapter->forward(node.op, base, x, /*training=*/false); }
+  at::Tensor plain() const { return apply(node.op, base, x); }
+};
+
+Adapted adapted(const AdapterConfig& config, const Op& op, std::uint64_t seed = 1, double scaling = 0.75) {
+  Adapted out{{"layer.x", op, {0}}, tensors_for(op), input_for(op), config, {1, config.r, 3, scaling}, nullptr};
+  at::Generator generator = seeded(seed);
+  NodeTensors single = out.base;  // starts are float32, as base weights are
+  for (at::Tensor* tensor : {&single.weight, &single.bias, &single.running_mean, &single.running_var}) {
+    if (tensor->defined()) *tensor = tensor->to(at::kFloat);
+  }
+  out.adapter = method_of(config).start(out.node, single, out.target, config, generator);
+  for (const auto& part : out.adapter->parts()) *part.tensor = part.tensor->to(at::kDouble);
+  return out;
+}
+
+// As if it had been trained. What LoRA keeps at zero outside a group stays.
+void train(Adapted& layer, std::uint64_t seed = 3) {
+  for (const auto& part : layer.adapter->parts()) {
+    const at::Tensor step = 0.5 * noise(part.tensor->sizes(), seed++);
+    const bool has_zeros = layer.config.peft_type == PeftType::kLora && part.suffix == "lora_A.weight";
+    if (part.learned) *part.tensor += has_zeros ? step * at::ne(*part.tensor, 0) : step;
+  }
+  layer.adapter->loaded();
+}
+
+template <typename Check>
+void on_every_layer(const Check& check) {
+  std::vector<Layer> layers = weighted_layers();
+  layers.push_back({"BatchNorm2d", BatchNorm2d{4}});
+  for (const auto& [name, config] : variants()) {
+    for (const auto& [kind, op] : layers) {
+      CAPTURE(name);
+      CAPTURE(kind);
+      if (method_of(config).adapts(op)) check(config, op);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("each method stands in the table once and is found by its configuration") {
+  for (const auto& method : methods()) {
+    AdapterConfig config;
+    config.peft_type = method.peft_type;
+    config.use_dora = method.use_dora;
+    CHECK(std::string(method_of(config).name) == method.name);
+  }
+}
+
+TEST_CASE("an adapter at its start changes nothing") {
+  on_every_layer([](const AdapterConfig& config, const Op& op) {
+    const Adapted layer = adapted(config, op);
+    CHECK(relative(layer.forward(), layer.plain()) < 1e-6);  // the start was float32
+  });
+}
+
+TEST_CASE("the tensors are those that were announced") {
+  on_every_layer([](const AdapterConfig& config, const Op& op) {
+    const Adapted layer = adapted(config, op);
+    std::vector<std::string> announced, found;
+    for (const auto& tensor : method_of(config).tensors(layer.node, layer.target, config)) {
+      announced.push_back(tensor.suffix + shape_text(tensor.shape) + (tensor.learned ? "" : " kept"));
+    }
+    for (const auto& part : layer.adapter->parts()) found.push_back(part.suffix + shape_text(part.tensor->sizes()) + (part.learned ? "" : " kept"));
+    std::sort(announced.begin(), announced.end());
+    std::sort(found.begin(), found.end());
+    CHECK(announced == found);
+  });
+}
+
+TEST_CASE("training changes what the layer computes, and merged equals unmerged") {
+  on_every_layer([](const AdapterConfig& config, const Op& op) {
+    Adapted layer = adapted(config, op);
+    if (config.lora_bias && !layer.base.bias.defined()) return;  // nothing to add it to
+    const at::Tensor before = layer.forward();
+    train(layer);
+    CHECK_FALSE(at::allclose(layer.forward(), before, 1e-3, 1e-3));
+    const NodeTensors merged = layer.adapter->merged(layer.node, layer.base);
+    CHECK(merged.weight.sizes() == layer.base.weight.sizes());
+    CHECK(close(apply(op, merged, layer.x), layer.forward()));
+  });
+}
+
+TEST_CASE("gradients are those of finite differences") {
+  on_every_layer([](const AdapterConfig& config, const Op& op) {
+    Adapted layer = adapted(config, op);
+    train(layer);
+    const at::Tensor direction = noise(layer.forward().sizes(), 5);
+    const auto loss = [&] { return (at::sin(layer.forward()) * direction).sum(); };
+    layer.x.set_requires_grad(true);
+    for (const auto& part : layer.adapter->parts()) part.tensor->set_requires_grad(part.learned);
+    loss().backward();
+    CHECK(has_right_gradient(layer.x, layer.x.grad(), loss));
+    for (const auto& part : layer.adapter->parts()) {
+      if (!part.learned) continue;
+      CAPTURE(part.suffix);
+      if (config.use_dora && part.suffix != "lora_magnitude_vector") continue;  // DoRA keeps the norm out of the gradient on purpose
+      // What LoRA keeps at zero outside its group has no gradient, though the tensor has the place.
+      if (config.peft_type == PeftType::kLora && groups_of(op) > 1 && part.suffix == "lora_A.weight") continue;
+      CHECK(has_right_gradient(*part.tensor, part.tensor->grad(), loss));
+    }
+  });
+}
+
+TEST_CASE("what is saved makes the same layer again") {
+  on_every_layer([](const AdapterConfig& config, const Op& op) {
+    Adapted layer = adapted(config, op);
+    train(layer);
+    AdapterConfig saved_config = config;
+    if (config.init_lora_weights == LoraStart::kPissa || config.init_lora_weights == LoraStart::kOlora) {
+      saved_config.init_lora_weights = LoraStart::kDefault;
+      saved_config.r *= 2;
+    }
+    Adapted other = adapted(saved_config, op, /*seed=*/9, layer.target.scaling);
+    const auto saved = layer.adapter->saved();
+    const auto parts = other.adapter->parts();
+    CHECK(saved.size() == parts.size());
+    for (const auto& part : parts) {
+      const auto found = std::find_if(saved.begin(), saved.end(), [&](const auto& entry) { return entry.first == part.suffix; });
+      REQUIRE(found != saved.end());
+      CHECK(found->second.sizes() == part.tensor->sizes());
+      *part.tensor = found->second;
+    }
+    other.adapter->loaded();
+    CHECK(close(other.forward(), layer.forward()));
+  });
+}
+
+TEST_CASE("float32 adapters work on bfloat16 activations") {
+  on_every_layer([](const AdapterConfig& config, const Op& op) {
+    Adapted layer = adapted(config, op);
+    train(layer);
+    const at::Tensor exact = layer.forward();
+    for (const auto& part : layer.adapter->parts()) *part.tensor = part.tensor->to(at::kFloat);
+    if (std::holds_alternative<BatchNorm2d>(op)) return;  // its tensors stay float32, its input too in this table
+    for (at::Tensor* tensor : {&layer.base.weight, &layer.base.bias, &layer.x}) {
+      if (tensor->defined()) *tensor = tensor->to(at::kBFloat16);
+    }
+    const at::Tensor rough = layer.forward();
+    CHECK((rough.scalar_type() == at::kBFloat16));
+    CHECK(relative(rough.to(at::kDouble), exact) < 0.05);
+  });
+}
