@@ -15,6 +15,8 @@ void add_predict(CLI::App& app, int& status);
 void add_merge(CLI::App& app, int& status);
 void add_export(CLI::App& app, int& status);
 void add_inspect(CLI::App& app, int& status);
+void add_combine(CLI::App& app, int& status);
+void add_extract(CLI::App& app, int& status);
 void add_models(CLI::App& app, int& status);
 void add_data(CLI::App& app, int& status);
 void add_doctor(CLI::App& app, int& status);
@@ -29,6 +31,7 @@ struct ModelOptions {
   std::string model;
   std::string weights;
   std::string preprocess = "eval";
+  bool force = false;
 
   /// Adds the positional `name` and the options; `with_preprocess` those for images.
   void add_to(CLI::App& command, const std::string& what, bool with_preprocess);

@@ -54,7 +54,7 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer("'lorikeet COMMAND --help' says more. Weights and data are kept in $LORIKEET_HOME (default ~/.cache/lorikeet).");
   int status = 0;
-  for (const auto add : {add_train, add_compare, add_eval, add_predict, add_merge, add_export, add_inspect, add_models, add_data, add_doctor}) add(app, status);
+  for (const auto add : {add_train, add_compare, add_eval, add_predict, add_merge, add_export, add_inspect, add_combine, add_extract, add_models, add_data, add_doctor}) add(app, status);
   try {
     app.parse(argc, argv);
     if (std::fflush(stdout) != 0) fail("standard output: cannot be written: ", std::strerror(errno), ".");

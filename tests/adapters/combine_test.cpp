@@ -1,0 +1,124 @@
+#include "adapters/combine.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <doctest/doctest.h>
+
+#include "adapters/lora.h"
+#include "graph/small_graphs.h"
+#include "lorikeet/error.h"
+
+using namespace lorikeet;
+
+namespace {
+
+// small_resnet with a grouped convolution in the middle.
+Graph grouped_resnet() {
+  Graph graph = small_resnet();
+  const NodeId id = *graph.find("layer1.1.conv2");
+  Conv2d conv = std::get<Conv2d>(graph.node(id).op);
+  conv.groups = 2;
+  graph.replace(id, conv);
+  return graph;
+}
+
+AdapterFolder folder_with(const std::string& targets, std::int64_t rank, double alpha, std::uint64_t seed, std::vector<std::string> saved = {}) {
+  AdapterFolder out;
+  out.spec.config.target_modules = targets;
+  out.spec.config.r = rank;
+  out.spec.config.lora_alpha = alpha;
+  out.spec.config.modules_to_save = std::move(saved);
+  at::Generator generator = seeded(seed);
+  for (const auto& parameter : adapter_parameters(adapt(grouped_resnet(), out.spec))) {
+    at::Tensor tensor = at::empty(parameter.shape).normal_(0, 1, generator);
+    if (parameter.name == "layer1.1.conv2.lora_A.weight") {  // grouped, in PEFT's form: zero outside the group
+      tensor.slice(0, 0, rank / 2).slice(1, 2, 4).zero_();
+      tensor.slice(0, rank / 2, rank).slice(1, 0, 2).zero_();
+    }
+    out.tensors.add(parameter.name, tensor);
+  }
+  return out;
+}
+
+// ΔW of a layer; zeros where the adapter does not reach it.
+at::Tensor delta(const AdapterFolder& folder, const std::string& name) {
+  const Graph graph = grouped_resnet();
+  const Adaptation adaptation = adapt(graph, folder.spec);
+  const NodeId id = *graph.find(name);
+  for (const auto& target : adaptation.targets) {
+    if (target.node != id) continue;
+    LoraLayer layer;
+    layer.lora_A = folder.tensors.find(name + ".lora_A.weight")->to(at::kDouble);
+    layer.lora_B = folder.tensors.find(name + ".lora_B.weight")->to(at::kDouble);
+    layer.scaling = target.scaling;
+    return lora_delta_weight(layer, graph.node(id));
+  }
+  return at::zeros(graph.parameters(id)[0].shape, at::kDouble);
+}
+
+const char* const kAll[]{"layer1.0.conv1", "layer1.1.conv2", "layer1.2.conv2", "conv1", "fc"};
+
+Combined combined(const std::vector<WeightedAdapter>& adapters, Combination how, std::int64_t rank = 0) { return combine(adapters, grouped_resnet(), how, rank); }
+
+}  // namespace
+
+TEST_CASE("the sum is exact for every layer, whichever of the adapters reach it") {
+  const AdapterFolder a = folder_with(R"(layer1\.[01]\.conv[12]|fc)", 2, 3, 1);
+  const AdapterFolder b = folder_with(R"(conv1|layer1\.[12]\.conv2|fc)", 4, 2, 2);
+  for (const Combination how : {Combination::kCat, Combination::kLinear}) {
+    const Combined sum = combined({{"a", 0.75, a}, {"b", -0.5, b}}, how);
+    check_adapter_tensors(sum.folder.tensors, adapt(grouped_resnet(), sum.folder.spec), "sum");
+    for (const char* name : kAll) {
+      CAPTURE(name);
+      const at::Tensor expected = 0.75 * delta(a, name) - 0.5 * delta(b, name);
+      CHECK(relative(delta(sum.folder, name), expected) < 1e-6);
+    }
+    for (const auto& layer : sum.layers) {
+      CAPTURE(layer.name);
+      CHECK(layer.error < 1e-6);
+      if (layer.name == "fc") CHECK(layer.rank == (how == Combination::kCat ? 6 : 5));  // fc has five rows
+    }
+  }
+}
+
+TEST_CASE("linear finds the smallest rank that is exact") {
+  const AdapterFolder a = folder_with("layer1.2.conv2", 2, 2, 1);
+  const Combined doubled = combined({{"a", 0.25, a}, {"a", 0.75, a}}, Combination::kLinear);
+  CHECK(doubled.layers[0].rank == 2);
+  CHECK(relative(delta(doubled.folder, "layer1.2.conv2"), delta(a, "layer1.2.conv2")) < 1e-6);
+}
+
+TEST_CASE("svd is the best of its rank, and says what that costs") {
+  const AdapterFolder a = folder_with("layer1.2.conv2", 3, 2, 1);
+  const Combined cut = combined({{"a", 1, a}}, Combination::kSvd, 2);
+  CHECK(cut.layers[0].rank == 2);
+  const at::Tensor whole = delta(a, "layer1.2.conv2").flatten(1);
+  const at::Tensor S = at::linalg_svdvals(whole);
+  const double expected = S[2].item<double>() / S.norm().item<double>();
+  CHECK(cut.layers[0].error == doctest::Approx(expected).epsilon(1e-5));
+  CHECK(relative(delta(cut.folder, "layer1.2.conv2").flatten(1), whole) == doctest::Approx(expected).epsilon(1e-5));
+}
+
+TEST_CASE("retrained modules are taken over where they are the same, and refused where they differ") {
+  const AdapterFolder a = folder_with("layer1.2.conv2", 2, 2, 1, {"fc"});
+  const AdapterFolder plain = folder_with("layer1.2.conv2", 2, 2, 2);
+  const Combined sum = combined({{"plain", 1, plain}, {"a", 1, a}}, Combination::kLinear);
+  CHECK(at::equal(*sum.folder.tensors.find("fc.weight"), *a.tensors.find("fc.weight")));
+  CHECK(sum.folder.spec.config.modules_to_save == std::vector<std::string>{"fc"});
+  CHECK_NOTHROW(combined({{"a", 1, a}, {"a", 1, a}}, Combination::kLinear));
+  const AdapterFolder other = folder_with("layer1.2.conv2", 2, 2, 3, {"fc"});
+  CHECK_THROWS_WITH_AS(combined({{"a", 1, a}, {"other", 1, other}}, Combination::kLinear), doctest::Contains("other: got another 'fc.weight'"), Error);
+}
+
+TEST_CASE("what does not add up is refused") {
+  AdapterFolder dora = folder_with("layer1.2.conv2", 2, 2, 1);
+  dora.spec.config.use_dora = true;
+  CHECK_THROWS_WITH_AS(combined({{"x", 1, dora}}, Combination::kLinear), doctest::Contains("x: got LORA with options, expected plain LoRA"), Error);
+  AdapterFolder a = folder_with("layer1.2.conv2", 2, 2, 1);
+  AdapterFolder b = a;
+  a.metadata = AdapterMetadata{"small", "small.v1", std::string(64, 'a'), {}, {}};
+  b.metadata = AdapterMetadata{"small", "small.v2", std::string(64, 'b'), {}, {}};
+  CHECK_THROWS_WITH_AS(combined({{"a", 1, a}, {"b", 1, b}}, Combination::kLinear), doctest::Contains("b: got an adapter of small.v2"), Error);
+  CHECK_THROWS_WITH_AS(combined({{"a", 1, a}}, Combination::kSvd, 0), doctest::Contains("rank: got 0"), UsageError);
+  CHECK_THROWS_AS(combined({}, Combination::kLinear), UsageError);
+}
