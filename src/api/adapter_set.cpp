@@ -1,0 +1,129 @@
+#include "lorikeet/adapter_set.h"
+
+#include <ATen/Functions.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "engine/loaded_model.h"
+#include "engine/mixed_batch.h"
+#include "image/decode.h"
+#include "image/transform.h"
+
+namespace fs = std::filesystem;
+
+namespace lorikeet {
+namespace {
+
+constexpr std::size_t kBatch = 64;
+
+struct Entry {
+  std::string name;
+  Network network;
+  std::vector<std::string> classes;
+  Preprocessing preprocessing;
+};
+
+std::vector<Guess> best(const std::vector<float>& logits, const std::vector<std::string>& classes, std::size_t top) {
+  const at::Tensor row = at::from_blob(const_cast<float*>(logits.data()), {static_cast<std::int64_t>(logits.size())}, at::kFloat);
+  const auto [values, indices] = at::softmax(row, 0).topk(std::min<std::int64_t>(static_cast<std::int64_t>(top), row.size(0)));
+  std::vector<Guess> out;
+  for (std::int64_t i = 0; i < values.size(0); ++i) {
+    const auto index = indices[i].item<std::int64_t>();
+    out.push_back({classes[static_cast<std::size_t>(index)], index, values[i].item<double>()});
+  }
+  return out;
+}
+
+}  // namespace
+
+struct AdapterSet::State {
+  BaseModel base;
+  std::vector<std::unique_ptr<Entry>> entries;  // whose networks stay where they are
+  std::optional<MixedBatch> batch;              // over all entries; made when it is first needed
+
+  std::size_t find(const std::string& name) const {
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      if (entries[i]->name == name) return i;
+    }
+    std::vector<std::string> known;
+    for (const auto& entry : entries) known.push_back(entry->name);
+    fail_usage("adapter: got '", printable(name), "', expected one that was added.", did_you_mean(name, known));
+  }
+
+  MixedBatch& mixed() {
+    if (!batch) {
+      std::vector<const Network*> networks;
+      for (const auto& entry : entries) networks.push_back(&entry->network);
+      batch.emplace(networks, at::kFloat);
+    }
+    return *batch;
+  }
+};
+
+AdapterSet::AdapterSet(const std::string& base, const LoadOptions& options) : state_(std::make_unique<State>()) {
+  std::error_code ignored;
+  const bool is_file = fs::is_regular_file(base, ignored);
+  state_->base = load_base_model(is_file ? ModelChoice{options.model, base} : ModelChoice{base, options.weights}, options.progress);
+}
+AdapterSet::AdapterSet(AdapterSet&&) noexcept = default;
+AdapterSet& AdapterSet::operator=(AdapterSet&&) noexcept = default;
+AdapterSet::~AdapterSet() = default;
+
+void AdapterSet::add(const std::string& name, const fs::path& folder) {
+  for (const auto& entry : state_->entries) {
+    if (entry->name == name) fail_usage("adapter: got '", printable(name), "' again, expected another name. Remove it first.");
+  }
+  const auto path = adapter_path(folder);
+  if (!path) fail(folder.string(), ": got no adapter there, expected an adapter's or a run's folder.");
+  LoadedModel loaded = adapt_base(state_->base, *path);
+  state_->entries.push_back(std::make_unique<Entry>(Entry{name, std::move(loaded.network), std::move(loaded.classes), loaded.preprocessing}));
+  state_->batch.reset();
+}
+
+void AdapterSet::remove(const std::string& name) {
+  state_->entries.erase(state_->entries.begin() + static_cast<std::ptrdiff_t>(state_->find(name)));
+  state_->batch.reset();
+}
+
+std::vector<std::string> AdapterSet::names() const {
+  std::vector<std::string> out;
+  for (const auto& entry : state_->entries) out.push_back(entry->name);
+  return out;
+}
+
+const std::vector<std::string>& AdapterSet::classes(const std::string& name) const { return state_->entries[state_->find(name)]->classes; }
+
+std::vector<std::vector<float>> AdapterSet::logits(const std::vector<Request>& requests) {
+  std::vector<std::vector<float>> out;
+  for (std::size_t begin = 0; begin < requests.size();) {
+    // Images of one size make a batch, each prepared as its own adapter asks.
+    std::vector<at::Tensor> images;
+    std::vector<std::size_t> which;
+    for (; begin < requests.size() && images.size() < kBatch; ++begin) {
+      const std::size_t index = state_->find(requests[begin].adapter);
+      const Preprocessing& preprocessing = state_->entries[index]->preprocessing;
+      const at::Tensor image = prepare(read_image(requests[begin].image), preprocessing);
+      const at::Tensor normalised = normalise(image.unsqueeze(0), preprocessing)[0];
+      if (!images.empty() && normalised.sizes() != images.front().sizes()) break;
+      images.push_back(normalised);
+      which.push_back(index);
+    }
+    for (const at::Tensor& row : state_->mixed().predict(at::stack(images), which)) {
+      const at::Tensor values = row.contiguous();
+      out.emplace_back(values.const_data_ptr<float>(), values.const_data_ptr<float>() + values.numel());
+    }
+  }
+  return out;
+}
+
+std::vector<std::vector<Guess>> AdapterSet::predict(const std::vector<Request>& requests, std::size_t top) {
+  const auto rows = logits(requests);
+  std::vector<std::vector<Guess>> out;
+  for (std::size_t i = 0; i < rows.size(); ++i) out.push_back(best(rows[i], classes(requests[i].adapter), top));
+  return out;
+}
+
+}  // namespace lorikeet
