@@ -1,0 +1,13 @@
+// What the model card of an adapter says, from the adapter and the tables of models.
+#pragma once
+
+#include <string>
+
+#include "adapters/adapter_folder.h"
+
+namespace lorikeet {
+
+/// README.md of the folder; empty for an adapter without metadata, of which there is too little to tell.
+std::string adapter_card(const AdapterFolder& folder);
+
+}  // namespace lorikeet

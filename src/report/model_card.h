@@ -1,0 +1,50 @@
+// The model card of an adapter: README.md in its folder, with the front matter that the Hugging Face Hub reads, and how to load it
+// here and in Python.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace lorikeet {
+
+struct ModelCard {
+  std::string base_model;    // "resnet50"
+  std::string base_weights;  // "resnet50.v1", or the name of a file
+  std::string base_sha256;
+  std::string licence;  // of the weights; empty: not known
+  std::string method;   // "LoRA, r=8, lora_alpha=16"
+  bool uses_peft = true;  // whether there is anything for PEFT to load
+  std::vector<std::string> modules_to_save;
+  std::vector<std::string> classes;
+  std::int64_t learned = 0;
+  std::uint64_t bytes = 0;  // of the tensors
+
+  std::string data;
+  std::string split;  // what the accuracy was measured on: "test", "validation", or empty
+  std::optional<double> accuracy;
+  std::int64_t images = 0;  // of that split
+  std::string precision;
+
+  // For Python: statements that make `base`, the PyTorch module with the base weights.
+  std::string python_base;
+  /// The output that was replaced, its inputs and outputs.
+  struct Output {
+    std::string module;
+    std::int64_t in = 0, out = 0;
+  };
+  std::optional<Output> replaced;
+  struct HeadLayer {
+    std::int64_t in = 0, out = 0;
+    bool relu_behind = false;
+  };
+  std::vector<HeadLayer> head;
+  int resize = 0, crop = 0;
+  std::string interpolation;  // "BILINEAR"
+  std::vector<double> mean, std;
+};
+
+std::string model_card(const ModelCard& card);
+
+}  // namespace lorikeet
