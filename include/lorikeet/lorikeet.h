@@ -1,6 +1,7 @@
 // All of Lorikeet's public interface.
 #pragma once
 
+#include "lorikeet/adapter_set.h"
 #include "lorikeet/error.h"
 #include "lorikeet/model.h"
 #include "lorikeet/progress.h"

@@ -127,3 +127,15 @@ TEST_CASE("norm tuning learns weight and bias, and keeps the statistics beside t
   spec.config.target_modules = std::string("layer1.2.conv3");
   refused_target(spec, "matches layer1.2.conv3, a Conv2d, expected only BatchNorm2d, where norm tuning can go");
 }
+
+TEST_CASE("an adapter that is larger than its layer is named, with both counts") {
+  AdapterSpec spec = spec_for(R"(layer1\.2\.conv[13])", {});
+  spec.config.r = 2;
+  CHECK(oversized_adapters(adapt(small_resnet(), spec)).empty());  // 2·8 + 2·4 numbers for a layer of 32
+  spec.config.rank_pattern = {{"conv3", 3}};
+  const auto found = oversized_adapters(adapt(small_resnet(), spec));
+  REQUIRE(found.size() == 1);
+  CHECK(found[0].name == "layer1.2.conv3");
+  CHECK(found[0].adapter == 3 * 4 + 8 * 3);
+  CHECK(found[0].layer == 32);
+}
