@@ -186,6 +186,7 @@ bool is_adapter_folder(const fs::path& path) {
 
 AdapterFolder read_adapter_folder(const fs::path& path) {
   if (!is_adapter_folder(path)) fail(path.string(), ": got no ", kConfigFile, " in it, expected the folder of an adapter.");
+  for (const char* file : {kConfigFile, kModelFile, kHeadFile, kMetadataFile}) path_inside(path, file);
   AdapterFolder out;
   const std::string config_name = (path / kConfigFile).string();
   out.spec.lora = parse_lora_config(parse_json(read_file(path / kConfigFile, kMaxJson), config_name), config_name);

@@ -10,6 +10,7 @@
 
 #include <filesystem>
 
+#include "base/file.h"
 #include "io/named_tensors.h"
 
 namespace lorikeet {
@@ -19,5 +20,6 @@ namespace lorikeet {
 /// prefix "module." of DataParallel is removed where all names have it. Tensors that share a storage in the file may
 /// share memory here. Throws Error where the file is anything else, or names anything but tensors and plain values.
 NamedTensors read_pytorch_file(const std::filesystem::path& path);
+NamedTensors read_pytorch_file(const InputFile& file);
 
 }  // namespace lorikeet

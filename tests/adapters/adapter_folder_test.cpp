@@ -217,6 +217,28 @@ TEST_CASE("a damaged folder is refused, with the file's name") {
   }
 }
 
+TEST_CASE("links that lead out of the folder are refused, by file") {
+  for (const char* file : {"adapter_config.json", "adapter_model.safetensors", "head.safetensors", "lorikeet.json"}) {
+    CAPTURE(file);
+    const Written written;
+    std::filesystem::rename(written.adapter() / file, written.path / file);
+    std::filesystem::create_symlink(written.path / file, written.adapter() / file);
+    written.refused(std::string(file) + ": got a link that leads out of its folder");
+    std::filesystem::remove(written.adapter() / file);
+    std::filesystem::rename(written.path / file, written.adapter() / "elsewhere");
+    std::filesystem::create_symlink("elsewhere", written.adapter() / file);
+    CHECK(read_adapter_folder(written.adapter()).tensors.size() == sample().tensors.size());
+  }
+}
+
+TEST_CASE("JSON of more than 16 MiB is refused before it is read") {
+  for (const char* file : {"adapter_config.json", "lorikeet.json"}) {
+    const Written written;
+    std::filesystem::resize_file(written.adapter() / file, (16 << 20) + 1);
+    written.refused(std::string(file) + ": got 16.00 MiB, expected at most 16.00 MiB");
+  }
+}
+
 TEST_CASE("int8 comes with the ranges of its activations") {
   const Written written;
   AdapterFolder folder = sample();
