@@ -159,6 +159,7 @@ std::map<std::string, FieldReader> readers(AdapterConfig& config) {
     out["layers_to_transform"] = [&](const Json& v, const std::string& w) {
       if (v.is_null()) return;
       if (v.is_array()) {
+        if (v.size() > kMaxNames) fail(w, ": got ", v.size(), " numbers, expected at most ", kMaxNames, ".");
         for (const auto& item : v) config.layers_to_transform.push_back(whole_number(item, w));
       } else {
         config.layers_to_transform = {whole_number(v, w)};

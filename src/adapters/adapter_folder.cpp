@@ -195,6 +195,7 @@ bool is_adapter_folder(const fs::path& path) {
 
 AdapterFolder read_adapter_folder(const fs::path& path) {
   if (!is_adapter_folder(path)) fail(path.string(), ": got no ", kConfigFile, " in it, expected the folder of an adapter.");
+  for (const char* file : {kConfigFile, kModelFile, kHeadFile, kMetadataFile}) path_inside(path, file);
   AdapterFolder out;
   const std::string config_name = (path / kConfigFile).string();
   out.spec.config = parse_adapter_config(parse_json(read_file(path / kConfigFile, kMaxJson), config_name), config_name);
@@ -239,7 +240,7 @@ void check_adapter_tensors(const NamedTensors& tensors, const Adaptation& adapta
     if (!tensor->is_floating_point()) {
       fail(where, ": tensor '", parameter.name, "': got type ", c10::toString(tensor->scalar_type()), ", expected floating-point numbers.");
     }
-    if (!at::isfinite(*tensor).all().item<bool>()) {
+    if (!at::isfinite(tensor->to(at::kFloat)).all().item<bool>()) {  // in what it is used; there is no isfinite of 8-bit types
       fail(where, ": tensor '", parameter.name, "': got NaN or infinity, expected finite numbers.");
     }
   }

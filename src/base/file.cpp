@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -28,6 +29,10 @@ namespace {
   fail(path.string(), ": cannot be written: ", std::strerror(error), ".", hint);
 }
 
+[[noreturn]] void fail_end(const fs::path& path, std::uint64_t at, std::size_t missing) {
+  fail(path.string(), ": got its end at byte ", at, ", expected ", missing, " bytes more. The file is truncated.");
+}
+
 void make_folders(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
@@ -41,6 +46,19 @@ fs::path parent_of(const fs::path& path) {
   return parent.empty() ? fs::path(".") : parent;
 }
 
+fs::path path_inside(const fs::path& folder, const std::string& name) {
+  const fs::path path = folder / name;
+  std::error_code error;
+  if (!fs::is_symlink(fs::symlink_status(path, error))) return path;
+  const fs::path target = fs::canonical(path, error);
+  if (error) fail(path.string(), ": got a link that leads nowhere (", error.message(), "), expected a file.");
+  const fs::path inside = target.lexically_relative(fs::canonical(folder, error));
+  if (error || inside.empty() || *inside.begin() == "..") {
+    fail(path.string(), ": got a link that leads out of its folder, to ", printable(target.string()), ", expected a file. Copy it into the folder.");
+  }
+  return path;
+}
+
 InputFile::InputFile(fs::path path) : path_(std::move(path)) {
   descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor_ < 0) fail(path_.string(), ": cannot be opened: ", std::strerror(errno), ".");
@@ -52,14 +70,25 @@ InputFile::InputFile(fs::path path) : path_(std::move(path)) {
   size_ = static_cast<std::uint64_t>(status.st_size);
 }
 
-InputFile::~InputFile() { ::close(descriptor_); }
+InputFile::InputFile(fs::path name, std::span<const std::byte> bytes) : path_(std::move(name)), bytes_(bytes), size_(bytes.size()) {}
+
+InputFile::~InputFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
 
 void InputFile::read(std::uint64_t offset, std::span<std::byte> into) const {
+  if (descriptor_ < 0) {
+    const auto rest = bytes_.subspan(static_cast<std::size_t>(std::min<std::uint64_t>(offset, bytes_.size())));
+    const std::size_t part = std::min(rest.size(), into.size());
+    std::copy_n(rest.begin(), part, into.begin());
+    if (part < into.size()) fail_end(path_, offset + part, into.size() - part);
+    return;
+  }
   while (!into.empty()) {
     const ssize_t got = ::pread(descriptor_, into.data(), into.size(), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail(path_.string(), ": cannot be read: ", std::strerror(errno), ".");
-    if (got == 0) fail(path_.string(), ": got its end at byte ", offset, ", expected ", into.size(), " bytes more. The file is truncated.");
+    if (got == 0) fail_end(path_, offset, into.size());
     offset += static_cast<std::uint64_t>(got);
     into = into.subspan(static_cast<std::size_t>(got));
   }

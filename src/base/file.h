@@ -14,11 +14,13 @@ namespace lorikeet {
 /// The whole file. Throws Error where it cannot be read or is larger than `limit` bytes.
 std::string read_file(const std::filesystem::path& path, std::uint64_t limit);
 
-/// Random-access reads of one open file. Thread-safe.
+/// Random-access reads of one open file, or of bytes that are in memory. Thread-safe.
 class InputFile {
  public:
   /// Throws Error where `path` cannot be opened or is not a regular file.
   explicit InputFile(std::filesystem::path path);
+  /// `bytes`, which must outlive the object, as if they were the file `name`.
+  InputFile(std::filesystem::path name, std::span<const std::byte> bytes);
   ~InputFile();
   InputFile(const InputFile&) = delete;
   InputFile& operator=(const InputFile&) = delete;
@@ -32,6 +34,7 @@ class InputFile {
  private:
   std::filesystem::path path_;
   int descriptor_ = -1;
+  std::span<const std::byte> bytes_;  // where there is no descriptor
   std::uint64_t size_ = 0;
 };
 
@@ -67,6 +70,10 @@ class PassingFile {
  private:
   std::filesystem::path path_;
 };
+
+/// `folder` / `name`. Throws Error where that is a link that leads out of the folder, or nowhere: a folder from elsewhere must not
+/// make us read other files of the machine. `folder` itself may be a link.
+std::filesystem::path path_inside(const std::filesystem::path& folder, const std::string& name);
 
 /// The folder that `path` lies in: "." for a mere name.
 std::filesystem::path parent_of(const std::filesystem::path& path);

@@ -1,6 +1,7 @@
 #include "base/json.h"
 
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -9,24 +10,29 @@
 namespace lorikeet {
 namespace {
 
-// A first pass that builds nothing: nesting and duplicate keys are refused before a document tree exists.
-struct StrictCheck : nlohmann::json_sax<Json> {
-  StrictCheck(const std::string& where, std::size_t max_depth) : where_(where), max_depth_(max_depth) {}
+// Builds the document while it is read, so that what is refused was never built. Objects are appended to without the search for
+// an equal key that ordered_map does each time: it would take hours for the keys that a few megabytes hold.
+class StrictBuilder : public nlohmann::json_sax<Json> {
+ public:
+  StrictBuilder(const std::string& where, std::size_t max_depth) : where_(where), max_depth_(max_depth) {}
 
-  bool null() override { return true; }
-  bool boolean(bool) override { return true; }
-  bool number_integer(number_integer_t) override { return true; }
-  bool number_unsigned(number_unsigned_t) override { return true; }
-  bool number_float(number_float_t, const string_t&) override { return true; }
-  bool string(string_t&) override { return true; }
-  bool binary(binary_t&) override { return true; }
-  bool start_object(std::size_t) override { return deeper(); }
-  bool end_object() override { return shallower(); }
-  bool start_array(std::size_t) override { return deeper(); }
-  bool end_array() override { return shallower(); }
+  Json take() { return std::move(root_); }
+
+  bool null() override { return add(nullptr); }
+  bool boolean(bool value) override { return add(value); }
+  bool number_integer(number_integer_t value) override { return add(value); }
+  bool number_unsigned(number_unsigned_t value) override { return add(value); }
+  bool number_float(number_float_t value, const string_t&) override { return add(value); }
+  bool string(string_t& value) override { return add(std::move(value)); }
+  bool binary(binary_t& value) override { return add(std::move(value)); }
+  bool start_object(std::size_t) override { return open(Json::value_t::object); }
+  bool end_object() override { return close(); }
+  bool start_array(std::size_t) override { return open(Json::value_t::array); }
+  bool end_array() override { return close(); }
   bool key(string_t& name) override {
-    if (!keys_.back().insert(name).second) {
-      fail(where_, ": got the key '", printable(name), "' twice in one JSON object, expected each key once.");
+    key_ = std::move(name);
+    if (!open_.back().keys.insert(key_).second) {
+      fail(where_, ": got the key '", printable(key_), "' twice in one JSON object, expected each key once.");
     }
     return true;
   }
@@ -37,27 +43,47 @@ struct StrictCheck : nlohmann::json_sax<Json> {
   }
 
  private:
-  bool deeper() {
-    if (keys_.size() >= max_depth_) fail(where_, ": got JSON nested deeper than ", max_depth_, " levels, expected less.");
-    keys_.emplace_back();
+  struct Open {
+    Json* value;  // stays where it is: only the innermost open value grows
+    std::set<std::string> keys;
+  };
+
+  Json& place(Json value) {
+    if (++values_ > kMaxJsonValues) fail(where_, ": got JSON of more than ", kMaxJsonValues, " values, expected fewer.");
+    if (open_.empty()) return root_ = std::move(value);
+    Json& parent = *open_.back().value;
+    if (parent.is_array()) return parent.get_ref<Json::array_t&>().emplace_back(std::move(value));
+    return parent.get_ref<Json::object_t&>().emplace_back(std::move(key_), std::move(value)).second;
+  }
+  bool add(Json value) {
+    place(std::move(value));
     return true;
   }
-  bool shallower() {
-    keys_.pop_back();
+  bool open(Json::value_t kind) {
+    if (open_.size() >= max_depth_) fail(where_, ": got JSON nested deeper than ", max_depth_, " levels, expected less.");
+    Json& value = place(kind);
+    open_.push_back({&value, {}});
+    return true;
+  }
+  bool close() {
+    open_.pop_back();
     return true;
   }
 
   const std::string& where_;
   std::size_t max_depth_;
-  std::vector<std::set<std::string>> keys_;
+  std::size_t values_ = 0;
+  Json root_;
+  std::string key_;
+  std::vector<Open> open_;
 };
 
 }  // namespace
 
 Json parse_json(std::string_view text, const std::string& where, std::size_t max_depth) {
-  StrictCheck check(where, max_depth);
-  Json::sax_parse(text.begin(), text.end(), &check);
-  return Json::parse(text.begin(), text.end());
+  StrictBuilder builder(where, max_depth);
+  Json::sax_parse(text.begin(), text.end(), &builder);
+  return builder.take();
 }
 
 std::string json_kind(const Json& value) {

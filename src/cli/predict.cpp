@@ -29,7 +29,7 @@ int predict_command(const Options& options) {
     std::string text;
     for (const auto& guess : guesses[i]) {
       list.push_back({{"class", guess.name}, {"index", guess.index}, {"probability", guess.probability}});
-      text += cat(text.empty() ? "  " : ", ", guess.name, " ", fixed(guess.probability, 4));
+      text += cat(text.empty() ? "  " : ", ", printable(guess.name), " ", fixed(guess.probability, 4));
     }
     out.push_back({{"image", options.images[i]}, {"guesses", list}});
     if (!options.json) std::printf("%s%s\n", options.images[i].c_str(), text.c_str());

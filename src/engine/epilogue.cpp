@@ -30,7 +30,7 @@ void finish_row(T* y, const float* bias, const T* residual, std::int64_t channel
     }
     if constexpr (kMask) {
       std::int32_t ones[kBits];
-      for (std::int64_t i = 0; i < kBits; ++i) ones[i] = (values[i] > clamp.low) & (values[i] < clamp.high) ? kBitOf[i] : 0;
+      for (std::int64_t i = 0; i < kBits; ++i) ones[i] = ((values[i] > clamp.low) & (values[i] < clamp.high)) ? kBitOf[i] : 0;
       std::int32_t byte = 0;
       for (const std::int32_t one : ones) byte |= one;
       bits[c / kBits] = static_cast<std::uint8_t>(byte);

@@ -52,6 +52,13 @@ bool is_harmless(std::string_view warning) {
          warning.find("unknown JFIF revision") != std::string_view::npos;
 }
 
+// At least the scans that a decoder will see: 0xff 0xda stands in compressed data for nothing else, but may in a profile.
+std::int64_t count_scans(std::string_view bytes) {
+  std::int64_t scans = 0;
+  for (std::size_t at = bytes.find("\xff\xda"); at != std::string_view::npos; at = bytes.find("\xff\xda", at + 2)) ++scans;
+  return scans;
+}
+
 at::Tensor decode_jpeg(std::string_view bytes, const std::string& where) {
   const std::unique_ptr<void, int (*)(tjhandle)> handle(tjInitDecompress(), tjDestroy);
   if (!handle) fail(where, ": cannot be decoded: ", printable(tjGetErrorStr2(nullptr)), ".");
@@ -66,6 +73,11 @@ at::Tensor decode_jpeg(std::string_view bytes, const std::string& where) {
   tjDecompressHeader3(handle.get(), data, size, &width, &height, &subsampling, &colourspace);
   if (colourspace < 0) fail_with(tjGetErrorStr2(handle.get()));
   check_size(width, height, where);
+  const std::int64_t pixels_a_scan = std::int64_t{width} * height;
+  if (const std::int64_t scans = count_scans(bytes); scans > kMaxScannedPixels / pixels_a_scan) {
+    fail(where, ": got a JPEG of ", width, " x ", height, " pixels in ", scans, " scans, expected at most ",
+         kMaxScannedPixels / pixels_a_scan, " scans for this size. Such a file is made to take very long.");
+  }
 
   // Defaults are wanted: the accurate integer DCT and smooth upsampling, as in PIL.
   const bool cmyk = colourspace == TJCS_CMYK || colourspace == TJCS_YCCK;

@@ -18,6 +18,9 @@ namespace lorikeet {
 /// More pixels than these are refused before anything is allocated: PIL's limit for a decompression bomb.
 constexpr std::int64_t kMaxPixels = 178'956'970;
 constexpr std::int64_t kMaxSide = 65'535;
+/// A progressive JPEG goes over all of its pixels in each scan, and needs but a few bytes for it: pixels times scans, at most.
+/// Cameras and encoders write about ten scans.
+constexpr std::int64_t kMaxScannedPixels = 16 * kMaxPixels;
 
 /// The format is recognised by content. `where` begins the message of an Error: truncated or corrupt data, something that is
 /// neither JPEG nor PNG, an image over the limits.

@@ -32,8 +32,8 @@ constexpr long kSlowBytesPerSecond = 100;
 constexpr long kSlowSeconds = 30;
 constexpr long kReceiveBuffer = 1 << 18;
 constexpr auto kReportEvery = std::chrono::milliseconds(200);
-constexpr std::size_t kSha256Digits = 64;
-constexpr std::size_t kMinSha256Digits = 8;
+[[maybe_unused]] constexpr std::size_t kSha256Digits = 64;
+[[maybe_unused]] constexpr std::size_t kMinSha256Digits = 8;
 constexpr std::size_t kLongestAddress = 300;
 
 constexpr long kOk = 200;

@@ -12,7 +12,7 @@ void NamedTensors::add(std::string name, at::Tensor tensor) {
 }
 
 void NamedTensors::set(std::string_view name, at::Tensor tensor) {
-  const auto found = index_.find(std::string(name));
+  const auto found = index_.find(name);
   if (found == index_.end()) {
     add(std::string(name), std::move(tensor));
   } else {
@@ -21,7 +21,7 @@ void NamedTensors::set(std::string_view name, at::Tensor tensor) {
 }
 
 const at::Tensor* NamedTensors::find(std::string_view name) const {
-  const auto found = index_.find(std::string(name));
+  const auto found = index_.find(name);
   return found == index_.end() ? nullptr : &entries_[found->second].second;
 }
 

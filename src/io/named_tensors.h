@@ -3,10 +3,10 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -38,7 +38,8 @@ class NamedTensors {
 
  private:
   std::vector<Entry> entries_;
-  std::unordered_map<std::string, std::size_t> index_;
+  // Not a hash table: names come from outside, and can be chosen so that they collide.
+  std::map<std::string, std::size_t, std::less<>> index_;
 };
 
 /// "(512, 2048, 1, 1)".

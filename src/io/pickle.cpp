@@ -6,7 +6,7 @@
 #include <bit>
 #include <charconv>
 #include <cstdio>
-#include <unordered_map>
+#include <map>
 #include <utility>
 
 #include "base/bytes.h"
@@ -387,7 +387,7 @@ class Machine {
   Pickle out_;
   std::vector<PickleIndex> stack_;
   std::vector<std::size_t> marks_;  // sizes of the stack
-  std::unordered_map<std::uint64_t, PickleIndex> memo_;
+  std::map<std::uint64_t, PickleIndex> memo_;  // a hash table is slow for keys that are chosen to collide
 };
 
 }  // namespace

@@ -6,9 +6,9 @@
 
 #include <array>
 #include <exception>
+#include <map>
 #include <span>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 
 #include "base/bytes.h"
@@ -81,7 +81,7 @@ NamedTensors read_legacy(const InputFile& file) {
     fail(path, ": got ", describe(keys, keys.top()), ", expected the list of storages.");
   }
 
-  std::unordered_map<std::string, PytorchStorage> storages;
+  std::map<std::string, PytorchStorage> storages;
   for (const PickleValue& value : pickle.values) {
     if (value.kind != PickleKind::kPersistentId) continue;
     PytorchStorage storage = parse_storage(pickle, value, path);
@@ -114,14 +114,15 @@ NamedTensors read_legacy(const InputFile& file) {
 
 }  // namespace
 
-NamedTensors read_pytorch_file(const std::filesystem::path& path) {
-  const InputFile file(path);
+NamedTensors read_pytorch_file(const std::filesystem::path& path) { return read_pytorch_file(InputFile(path)); }
+
+NamedTensors read_pytorch_file(const InputFile& file) {
   switch (weights_format(file)) {
     case WeightsFormat::kZip: return read_zip(file);
     case WeightsFormat::kPickle: return read_legacy(file);
     default: break;
   }
-  fail(path.string(), ": got ", describe_content(file), ", expected a state dict that torch.save wrote.");
+  fail(file.path().string(), ": got ", describe_content(file), ", expected a state dict that torch.save wrote.");
 }
 
 void write_pytorch_file(const std::filesystem::path& path, const NamedTensors& tensors) {

@@ -10,6 +10,7 @@
 
 #include <filesystem>
 
+#include "base/file.h"
 #include "io/named_tensors.h"
 
 namespace lorikeet {
@@ -19,6 +20,7 @@ namespace lorikeet {
 /// prefix "module." of DataParallel is removed where all names have it. Tensors that share a storage in the file may
 /// share memory here. Throws Error where the file is anything else, or names anything but tensors and plain values.
 NamedTensors read_pytorch_file(const std::filesystem::path& path);
+NamedTensors read_pytorch_file(const InputFile& file);
 
 /// A plain dict of the tensors, in their order, in the zip format, which torch.load(weights_only=True) reads. Each is contiguous
 /// and alone in its storage. Written whole or not at all.

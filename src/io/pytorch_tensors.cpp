@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -266,7 +267,10 @@ class TensorReader {
       }
       tensor = tensor.contiguous();
     }
-    if (type == at::kBool) require_bools(tensor, where);
+    if (type == at::kBool && !known_bools_[storage.key]) {  // once a storage: a million names may share a large one
+      require_bools(bytes, where);
+      known_bools_[storage.key] = true;
+    }
     return tensor;
   }
 
@@ -281,7 +285,8 @@ class TensorReader {
   const InputFile& file_;
   const Pickle& pickle_;
   const Extents& extents_;
-  std::unordered_map<std::string, at::Tensor> loaded_;  // bytes of the storages that were needed so far
+  std::map<std::string, at::Tensor> loaded_;  // bytes of the storages that were needed so far
+  std::map<std::string, bool> known_bools_;   // storages that hold nothing but 0 and 1
   std::uint64_t copied_ = 0;
 };
 

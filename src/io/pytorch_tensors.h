@@ -5,8 +5,8 @@
 #include <c10/core/ScalarType.h>
 
 #include <cstdint>
+#include <map>
 #include <string>
-#include <unordered_map>
 
 #include "base/file.h"
 #include "io/named_tensors.h"
@@ -34,7 +34,7 @@ struct Extent {
   std::uint64_t offset;
   std::uint64_t bytes;
 };
-using Extents = std::unordered_map<std::string, Extent>;
+using Extents = std::map<std::string, Extent>;
 
 /// The tensors of the state dict in `pickle`, as read_pytorch_file describes them. Storages are read when a tensor needs
 /// them, once. REQUIRES: the extents lie inside the file and do not overlap.

@@ -62,7 +62,7 @@ Record parse_record(const std::string& name, const Json& value, const std::strin
   for (const auto& size : shape) {
     const std::uint64_t n = unsigned_number(size, where, "a size");
     bytes = n > INT64_MAX ? std::nullopt : checked_mul(*bytes, n);
-    if (!bytes) fail(where, ": got the shape ", shape.dump(), ", expected one whose size fits 64 bits.");
+    if (!bytes) fail(where, ": got the shape ", printable(shape.dump()), ", expected one whose size fits 64 bits.");
     record.shape.push_back(static_cast<std::int64_t>(n));
   }
 
@@ -78,31 +78,33 @@ Record parse_record(const std::string& name, const Json& value, const std::strin
 
 }  // namespace
 
-NamedTensors read_safetensors(const std::filesystem::path& path) {
-  const InputFile file(path);
+NamedTensors read_safetensors(const std::filesystem::path& path) { return read_safetensors(InputFile(path)); }
+
+NamedTensors read_safetensors(const InputFile& file) {
+  const std::string path = file.path().string();
   std::array<std::byte, 8> prefix{};
-  if (file.size() < prefix.size()) fail(path.string(), ": got ", file.size(), " bytes, expected a safetensors file. It is truncated or something else.");
+  if (file.size() < prefix.size()) fail(path, ": got ", file.size(), " bytes, expected a safetensors file. It is truncated or something else.");
   file.read(0, prefix);
   const auto header_size = load_le<std::uint64_t>(prefix.data());
   if (header_size > kMaxHeader || header_size > file.size() - prefix.size()) {
-    fail(path.string(), ": got a header of ", header_size, " bytes in a file of ", file.size(),
+    fail(path, ": got a header of ", header_size, " bytes in a file of ", file.size(),
          ", expected less. It is truncated or not a safetensors file.");
   }
   std::string header(header_size, '\0');
   file.read(prefix.size(), std::as_writable_bytes(std::span(header)));
-  const Json root = parse_json(header, path.string(), 8);
-  if (!root.is_object()) fail(path.string(), ": got ", json_kind(root), " as the header, expected an object.");
+  const Json root = parse_json(header, path, 8);
+  if (!root.is_object()) fail(path, ": got ", json_kind(root), " as the header, expected an object.");
 
   NamedTensors out;
   std::vector<Record> records;
   for (const auto& [name, value] : root.items()) {
     if (name != "__metadata__") {
-      records.push_back(parse_record(name, value, cat(path.string(), ": tensor '", printable(name), "'")));
+      records.push_back(parse_record(name, value, cat(path, ": tensor '", printable(name), "'")));
       continue;
     }
-    if (!value.is_object()) fail(path.string(), ": got ", json_kind(value), " as __metadata__, expected an object of texts.");
+    if (!value.is_object()) fail(path, ": got ", json_kind(value), " as __metadata__, expected an object of texts.");
     for (const auto& [key, text] : value.items()) {
-      if (!text.is_string()) fail(path.string(), ": got ", json_kind(text), " in __metadata__, expected a text.");
+      if (!text.is_string()) fail(path, ": got ", json_kind(text), " in __metadata__, expected a text.");
       out.metadata[key] = text.get<std::string>();
     }
   }
@@ -114,13 +116,13 @@ NamedTensors read_safetensors(const std::filesystem::path& path) {
   std::uint64_t expected = 0;
   for (const auto& record : records) {
     if (record.begin != expected) {
-      fail(path.string(), ": tensor '", printable(record.name), "': got data that begins at ", record.begin, ", expected ", expected,
+      fail(path, ": tensor '", printable(record.name), "': got data that begins at ", record.begin, ", expected ", expected,
            ". Tensors may neither overlap nor leave gaps.");
     }
     expected = record.end;
   }
   if (expected != file.size() - data_start) {
-    fail(path.string(), ": got ", file.size() - data_start, " bytes of data, expected ", expected,
+    fail(path, ": got ", file.size() - data_start, " bytes of data, expected ", expected,
          expected > file.size() - data_start ? ". The file is truncated." : ". Something follows the tensors.");
   }
 

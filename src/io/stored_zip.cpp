@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <set>
 #include <span>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
 
 #include "base/bytes.h"
@@ -118,7 +118,7 @@ std::vector<Entry> read_entries(const InputFile& file, const Directory& director
   const std::string bytes = read_text(file, directory.offset, directory.size);
   std::string_view rest = bytes;
   std::vector<Entry> entries;
-  std::unordered_set<std::string> names;
+  std::set<std::string> names;
   for (std::uint64_t i = 0; i < directory.entries; ++i) {
     if (rest.size() < kDirectoryEntrySize || at<std::uint32_t>(rest, 0) != kDirectoryEntry) {
       fail_broken(file, "with a broken directory");

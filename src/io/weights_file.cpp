@@ -78,9 +78,9 @@ std::string describe_content(const InputFile& file) {
 NamedTensors read_weights_file(const std::filesystem::path& path) {
   const InputFile file(path);
   switch (weights_format(file)) {
-    case WeightsFormat::kSafetensors: return read_safetensors(path);
+    case WeightsFormat::kSafetensors: return read_safetensors(file);
     case WeightsFormat::kZip:
-    case WeightsFormat::kPickle: return read_pytorch_file(path);
+    case WeightsFormat::kPickle: return read_pytorch_file(file);
     case WeightsFormat::kOther: break;
   }
   fail(path.string(), ": got ", describe_content(file), ", expected a safetensors file or a state dict that torch.save wrote.");

@@ -42,6 +42,10 @@ std::string text(const std::string& key, const YAML::Node& node) {
   if (node.IsNull()) return "";
   if (!node.IsScalar()) fail_usage(key, ": got ", shown(node), ", expected a word.");
   if (node.Scalar().size() > kMaxText) fail_usage(key, ": got ", node.Scalar().size(), " characters, expected at most ", kMaxText, ".");
+  // yaml-cpp writes them as they are, and does not read them back: the run's recipe would be another one.
+  std::string visible = node.Scalar();
+  std::erase_if(visible, [](char c) { return c == '\n' || c == '\t'; });
+  if (printable(visible, kMaxText) != visible) fail_usage(key, ": got ", shown(node), ", expected no control characters in it.");
   return node.Scalar();
 }
 

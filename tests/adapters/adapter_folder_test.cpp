@@ -212,6 +212,72 @@ TEST_CASE("a damaged folder is refused, with the file's name") {
   }
 }
 
+TEST_CASE("links that lead out of the folder are refused, by file") {
+  for (const char* file : {"adapter_config.json", "adapter_model.safetensors", "head.safetensors", "lorikeet.json"}) {
+    CAPTURE(file);
+    const Written written;
+    std::filesystem::rename(written.adapter() / file, written.path / file);
+    std::filesystem::create_symlink(written.path / file, written.adapter() / file);
+    written.refused(std::string(file) + ": got a link that leads out of its folder");
+    std::filesystem::remove(written.adapter() / file);
+    std::filesystem::rename(written.path / file, written.adapter() / "elsewhere");
+    std::filesystem::create_symlink("elsewhere", written.adapter() / file);
+    CHECK(read_adapter_folder(written.adapter()).tensors.size() == sample().tensors.size());
+  }
+}
+
+TEST_CASE("what a configuration asks for is refused before a tensor of it exists") {
+  const Written written;
+  const auto config = [&](const std::string& key, const Json& value) {
+    Json json = lora_config_json(sample().spec.lora);
+    json[key] = value;
+    written.write("adapter_config.json", json.dump());
+  };
+  for (const Json& rank : {Json(65'537), Json(1LL << 62), Json(18446744073709551615ULL), Json(1e300), Json(-4), Json("4")}) {
+    CAPTURE(rank.dump());
+    config("r", rank);
+    written.refused("adapter_config.json: r: got");
+  }
+  for (const Json& rank : {Json(65'537), Json(1e300), Json(0)}) {
+    config("rank_pattern", Json{{"conv3", rank}});
+    written.refused("adapter_config.json: rank_pattern: got");
+  }
+  config("target_modules", Json(std::vector<std::string>(10'001, "conv3")));
+  written.refused("adapter_config.json: target_modules: got a list");
+  config("r", 65'536);  // possible, but not what the file of tensors holds
+  const AdapterFolder read = read_adapter_folder(written.adapter());
+  CHECK_THROWS_WITH_AS(check_adapter_tensors(read.tensors, adapt(small_resnet(), read.spec), "x"), doctest::Contains("expected (65536, "), Error);
+}
+
+TEST_CASE("a tensor that is there twice is refused, by name") {
+  const Written written;
+  const std::string path = (written.adapter() / "adapter_model.safetensors").string();
+  std::string content = read_file(path, 1 << 20);
+  const std::string one = "base_model.model.layer1.2.conv2.lora_A.weight";
+  const std::string other = "base_model.model.layer1.2.conv3.lora_A.weight";
+  REQUIRE(content.find(one) != std::string::npos);
+  content.replace(content.find(one), one.size(), other);
+  written.write("adapter_model.safetensors", content);
+  written.refused("adapter_model.safetensors: got the key '" + other + "' twice");
+}
+
+TEST_CASE("8-bit floating-point tensors are checked like others") {
+  const AdapterFolder folder = sample();
+  NamedTensors tensors = folder.tensors;
+  tensors.set("fc.bias", at::zeros({6}, at::kByte).view(at::kFloat8_e4m3fn));
+  check_adapter_tensors(tensors, adapt(small_resnet(), folder.spec), "x");
+  tensors.set("fc.bias", at::full({6}, 0x7f, at::kByte).view(at::kFloat8_e4m3fn));
+  CHECK_THROWS_WITH_AS(check_adapter_tensors(tensors, adapt(small_resnet(), folder.spec), "x"), doctest::Contains("'fc.bias': got NaN"), Error);
+}
+
+TEST_CASE("JSON of more than 16 MiB is refused before it is read") {
+  for (const char* file : {"adapter_config.json", "lorikeet.json"}) {
+    const Written written;
+    std::filesystem::resize_file(written.adapter() / file, (16 << 20) + 1);
+    written.refused(std::string(file) + ": got 16.0 MiB, expected at most 16.0 MiB");
+  }
+}
+
 TEST_CASE("int8 comes with the ranges of its activations") {
   const Written written;
   AdapterFolder folder = sample();

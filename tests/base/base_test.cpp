@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fstream>
 #include <numeric>
+#include <span>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -61,12 +62,74 @@ TEST_CASE("a folder is replaced whole, and kept where filling the new one fails"
   CHECK(std::distance(std::filesystem::directory_iterator(folder.path), {}) == 1);
 }
 
+TEST_CASE("bytes in memory are read like a file") {
+  const std::string content = "0123456789";
+  const InputFile file("name", std::as_bytes(std::span(content)));
+  CHECK(file.size() == 10);
+  CHECK(file.path() == "name");
+  std::string part(4, ' ');
+  file.read(3, std::as_writable_bytes(std::span(part)));
+  CHECK(part == "3456");
+  CHECK_THROWS_WITH_AS(file.read(8, std::as_writable_bytes(std::span(part))), "name: got its end at byte 10, expected 2 bytes more. The file is truncated.", Error);
+  CHECK_THROWS_AS(file.read(UINT64_MAX, std::as_writable_bytes(std::span(part))), Error);
+  file.read(10, {});
+}
+
+TEST_CASE("links that lead out of a folder are refused, others are followed") {
+  const TemporaryFolder folder;
+  const auto inside = folder.path / "adapter";
+  write_file(folder.path / "secret", "1");
+  write_file(inside / "real", "2");
+  const auto link = [&](const char* name, const std::filesystem::path& target) {
+    std::filesystem::create_symlink(target, inside / name);
+    return name;
+  };
+  const auto refused = [&](const char* name, const char* because) {
+    CHECK_THROWS_WITH_AS(path_inside(inside, name), doctest::Contains(because), Error);
+    CHECK_THROWS_WITH_AS(path_inside(inside, name), doctest::Contains((inside / name).c_str()), Error);
+  };
+  CHECK(path_inside(inside, "real") == inside / "real");
+  CHECK(path_inside(inside, "absent") == inside / "absent");
+  CHECK(path_inside(inside, link("near", "real")) == inside / "near");
+  CHECK(path_inside(inside, link("round", "../adapter/real")) == inside / "round");
+  refused(link("relative", "../secret"), "leads out of its folder");
+  refused(link("absolute", "/etc/passwd"), "leads out of its folder, to /etc/passwd");
+  refused(link("second", "relative"), "leads out of its folder");
+  refused(link("sibling", folder.path / "adapter2"), "leads nowhere");
+  write_file(folder.path / "adapter2" / "x", "3");  // whose name begins like the folder's
+  std::filesystem::remove(inside / "sibling");
+  refused(link("sibling", folder.path / "adapter2" / "x"), "leads out of its folder");
+  refused(link("loop", "loop"), "leads nowhere");
+  std::filesystem::create_directory_symlink(inside, folder.path / "link");  // the folder itself may be one
+  CHECK(path_inside(folder.path / "link", "near") == folder.path / "link" / "near");
+}
+
 TEST_CASE("JSON is strict") {
   CHECK(parse_json(R"({"b":1,"a":2})", "x").dump() == R"({"b":1,"a":2})");
   CHECK_THROWS_WITH_AS(parse_json(R"({"a":1,"a":2})", "x"), doctest::Contains("twice"), Error);
   CHECK_THROWS_WITH_AS(parse_json("{} {}", "x"), doctest::Contains("broken JSON"), Error);
   CHECK_THROWS_WITH_AS(parse_json("\"\xff\"", "x"), doctest::Contains("broken JSON"), Error);
   CHECK_THROWS_WITH_AS(parse_json(std::string(10000, '['), "x"), doctest::Contains("nested"), Error);
+  CHECK_THROWS_WITH_AS(parse_json(R"([{"a":{"b":1,"c":[{"b":1,"b":2}]}}])", "x"), doctest::Contains("'b' twice"), Error);
+  CHECK_THROWS_WITH_AS(parse_json("[1e999]", "x"), doctest::Contains("broken JSON"), Error);
+  CHECK_THROWS_WITH_AS(parse_json("", "x"), doctest::Contains("broken JSON"), Error);
+  CHECK(parse_json(R"([{"b":[{"a":[]},1],"a":"x"},null,true,-1,1.5])", "x").dump() == R"([{"b":[{"a":[]},1],"a":"x"},null,true,-1,1.5])");
+  CHECK(parse_json("7", "x") == 7);
+  const std::string deepest = std::string(32, '[') + std::string(32, ']');
+  CHECK(parse_json(deepest, "x").dump() == deepest);
+  CHECK_THROWS_WITH_AS(parse_json("[" + deepest + "]", "x"), doctest::Contains("deeper than 32"), Error);
+}
+
+TEST_CASE("huge JSON is refused by its number of values, and many keys take little time") {
+  std::string values = "[0";
+  for (std::size_t i = 0; i < kMaxJsonValues; ++i) values += ",0";
+  CHECK_THROWS_WITH_AS(parse_json(values + "]", "x"), "x: got JSON of more than 1000000 values, expected fewer.", Error);
+  values.resize(2 * (kMaxJsonValues - 1));
+  CHECK(parse_json(values + "]", "x").size() == kMaxJsonValues - 1);
+
+  std::string keys = "{";
+  for (int i = 0; i < 400'000; ++i) keys += (i > 0 ? ",\"" : "\"") + std::to_string(i) + "\":0";  // minutes, were each sought among all before
+  CHECK(parse_json(keys + "}", "x").size() == 400'000);
 }
 
 TEST_CASE("SHA-256 of a file") {

@@ -97,6 +97,20 @@ class BadAdapter(CommandTest):
                 cases.append((folder, [file]))
         self.refuse_predict(cases)
 
+    def test_links_out_of_the_folder(self):
+        cases = []
+        for file in CONFIG, METADATA, TENSORS:
+            folder = self.copy(f"link-{file}")
+            (folder / file).unlink()
+            (folder / file).symlink_to(self.adapter / file)
+            cases.append((folder, [file, "leads out of its folder"]))
+        folder = self.copy("dangling")
+        (folder / METADATA).unlink()
+        (folder / METADATA).symlink_to("nowhere")
+        self.refuse_predict(cases + [(folder, [METADATA, "leads nowhere"])])
+        (self.folder / "link").symlink_to(self.adapter)  # the folder itself may be one
+        self.lorikeet("predict", self.folder / "link", self.images[0])
+
     def test_another_base(self):
         header, end = {}, 0
         for tensor in self.json("inspect", "efficientnet_lite0")["tensors"]:

@@ -161,6 +161,14 @@ TEST_CASE("decompression bombs and empty images are refused by their header") {
   CHECK(refused(with_png_size(file_of(kColourPng), 8, 9), "PNG"));  // more rows than there are
 }
 
+TEST_CASE("a JPEG that goes over a large image in very many scans is refused by their number") {
+  std::string many = file_of(kProgressiveJpeg);
+  for (int i = 0; i < 400; ++i) many += "\xff\xda";  // they need not be whole to be counted
+  CHECK(refused(with_jpeg_size(many, 10'000, 10'000), "got a JPEG of 10000 x 10000 pixels in 4"));
+  CHECK(refused(with_jpeg_size(many, 10'000, 10'000), "expected at most 28 scans for this size"));
+  CHECK(pixels_of(decode_image(many, "a small one")) == bytes_of(kSamples[kProgressiveJpeg].pixels));
+}
+
 TEST_CASE("corrupt image data is refused") {
   std::string png = file_of(kColourPng);
   png[png.find("IDAT") + 8] ^= 0x55;

@@ -303,6 +303,21 @@ TEST_CASE("tensors that do not fit their storage are refused") {
   CHECK(refused(zipped("}(" + text("a") + transposed + "q\x01" + copies + "u", data), "not contiguous"));
 }
 
+TEST_CASE("a million names may share a storage of bools: it is looked through once") {
+  std::string names = text("a") + tensor(storage(4 << 20, "0", "BoolStorage"), 0, tuple({4 << 20}), tuple({1})) + "q\x01";
+  for (int i = 0; i < 50'000; ++i) names += text(std::to_string(i)) + "h\x01";  // 200 GB to look through, were it each time
+  std::string data(4 << 20, '\1');
+  CHECK(read(zipped("}(" + names + "u", data)).size() == 50'001);
+  data[7] = '\2';
+  CHECK(refused(zipped("}(" + names + "u", data), "bools"));
+}
+
+TEST_CASE("a memo whose keys would collide in a hash table takes little time") {
+  std::string puts = "N";
+  for (std::uint64_t i = 0; i < 300'000; ++i) puts += "p" + std::to_string(i * 356'467) + "\n";  // a size of libstdc++'s tables
+  CHECK(refused(zipped(puts), "None at the top"));
+}
+
 TEST_CASE("broken and hostile zip archives are refused") {
   const std::string tree = pickle(dict(entry("a", vector2())));
   const Member good{"x/data.pkl", tree};

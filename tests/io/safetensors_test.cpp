@@ -65,6 +65,16 @@ TEST_CASE("tensors come back as written, with names, order, dtypes and metadata"
   }
 }
 
+TEST_CASE("a header may be as long as its file, and no longer than 100 MB") {
+  const TemporaryFolder folder;
+  const auto path = folder.path / "x.safetensors";
+  const std::uint64_t length = 100'000'001;
+  write_file(path, std::string(reinterpret_cast<const char*>(&length), 8));
+  std::filesystem::resize_file(path, 8 + length);
+  CHECK_THROWS_WITH_AS(read_safetensors(path), doctest::Contains("got a header of 100000001 bytes"), Error);
+  CHECK(refused(file_with("{}", 0).substr(0, 9), "got a header of 2 bytes in a file of 9"));
+}
+
 TEST_CASE("hostile safetensors files are refused, by name") {
   CHECK(refused("abc", "truncated"));
   CHECK(refused(std::string(8, '\xff'), "header"));
@@ -84,4 +94,19 @@ TEST_CASE("hostile safetensors files are refused, by name") {
   CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1}})", 4), "'x'"));
   CHECK(refused(file_with(R"({"__metadata__":{"a":1}})", 0), "__metadata__"));
   CHECK(refused(file_with(std::string(50, '[') + std::string(50, ']'), 0), "nested"));
+  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}})", 12), "gaps"));
+  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4),
+                "tensor 'b': got data that begins at 0, expected 4"));
+  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[18446744073709551612,18446744073709551616]}})", 4), "whole number"));
+  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[18446744073709551611,18446744073709551615]}})", 4), "begins at"));
+  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[1.0],"data_offsets":[0,4]}})", 4), "whole number"));
+  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[18446744073709551615],"data_offsets":[0,4]}})", 4), "64 bits"));
+  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1],"data_offsets":[0,4]}})", 4), "at most 16 sizes"));
+  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[1]}})", 4), "2 keys"));
+  CHECK(refused(file_with(R"({"a":null})", 0), "got null"));
+  CHECK(refused(file_with(R"({"a":{"dtype":["F32"],"shape":[1],"data_offsets":[0,4]}})", 4), "dtype"));
+  CHECK(refused(file_with(R"({"__metadata__":[]})", 0), "a list as __metadata__"));
+  // A message stays a message, whatever the file holds.
+  CHECK(message_of(file_with(R"({"a":{"dtype":"F32","shape":[9223372036854775807,9223372036854775807,")" + std::string(100'000, 'x') + R"("],"data_offsets":[0,4]}})", 4)).size() < 1000);
+  CHECK(message_of(file_with("{\"" + std::string(100'000, 'x') + R"(":1})", 0)).size() < 1000);
 }

@@ -90,6 +90,11 @@ TEST_CASE("impossible values are refused, with what is possible") {
       {"rank_pattern: {a: b}", "rank_pattern: got 'b', expected a number"},
       {"rank_pattern: {a: 1.5}", "rank_pattern: got 1.5, expected a whole number from 1 to 65536."},
       {"lora_alpha: 0", "lora_alpha: got 0, expected a finite number other than 0."},
+      // What YAML reads, but does not write so that it reads back as the same.
+      {"target_modules: \"a\\0b\"", "target_modules: got 'a\\x00b', expected no control characters in it."},
+      {"weights: \"a\\x04b\"", "weights: got 'a\\x04b', expected no control characters in it."},
+      {"modules_to_save: [\"a\\N\"]", "modules_to_save: got 'a\\x85', expected no control characters in it."},
+      {"reference: {title: \"a\\rb\"}", "reference.title: got 'a\\x0db', expected no control characters in it."},
       {"reference: x", "reference: got 'x', expected a table with title, trainable and accuracy."},
       {"reference: {accuracy: 97}", "reference.accuracy: got '97', expected a number from 0 to 1."},
   };

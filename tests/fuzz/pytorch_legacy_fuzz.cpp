@@ -1,0 +1,11 @@
+// io/pytorch_file.h: a whole file in torch.save's older format, pickles followed by storages.
+#include "fuzz.h"
+#include "io/pytorch_file.h"
+
+using namespace lorikeet;
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size > 0 && data[0] == 'P') return -1;  // pytorch_zip's
+  accepted([&] { check_tensors(read_pytorch_file(InputFile("fuzz", std::as_bytes(std::span(data, size))))); });
+  return 0;
+}
