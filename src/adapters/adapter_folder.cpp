@@ -23,6 +23,7 @@ constexpr const char* kCardFile = "README.md";
 constexpr std::string_view kPrefix = "base_model.model.";
 constexpr std::string_view kHeadPrefix = "head.";
 constexpr std::uint64_t kMaxJson = 16 << 20;
+constexpr std::uint64_t kMaxTensors = 4ULL << 30;
 constexpr int kFormat = 1;
 constexpr std::int64_t kMaxPixels = 4096;
 
@@ -184,6 +185,13 @@ Json metadata_json(const AdapterFolder& folder) {
   return out;
 }
 
+NamedTensors read_tensors(const fs::path& path) {
+  std::error_code ignored;
+  const std::uintmax_t size = fs::file_size(path, ignored);
+  if (!ignored && size > kMaxTensors) fail(path.string(), ": got ", human_bytes(size), ", expected at most ", human_bytes(kMaxTensors), ".");
+  return read_safetensors(path);
+}
+
 std::string pretty(const Json& json) { return json.dump(2) + "\n"; }
 
 }  // namespace
@@ -204,7 +212,7 @@ AdapterFolder read_adapter_folder(const fs::path& path) {
     parse_metadata(parse_json(read_file(path / kMetadataFile, kMaxJson), name), name, out);
   }
 
-  const NamedTensors model = read_safetensors(path / kModelFile);
+  const NamedTensors model = read_tensors(path / kModelFile);
   for (const auto& [name, tensor] : model) {
     if (!starts_with(name, kPrefix) || starts_with(std::string_view(name).substr(kPrefix.size()), kHeadPrefix)) {
       fail((path / kModelFile).string(), ": got the tensor '", printable(name), "', expected names that begin with ", kPrefix,
@@ -217,7 +225,7 @@ AdapterFolder read_adapter_folder(const fs::path& path) {
     fail(path.string(), ": got ", kHeadFile, ", but no head in ", kMetadataFile, ", expected both or neither. The folder is damaged.");
   }
   if (out.spec.head) {
-    for (const auto& [name, tensor] : read_safetensors(path / kHeadFile)) {
+    for (const auto& [name, tensor] : read_tensors(path / kHeadFile)) {
       if (!starts_with(name, kHeadPrefix)) {
         fail((path / kHeadFile).string(), ": got the tensor '", printable(name), "', expected names that begin with ", kHeadPrefix, ".");
       }

@@ -278,6 +278,12 @@ TEST_CASE("JSON of more than 16 MiB is refused before it is read") {
   }
 }
 
+TEST_CASE("a file larger than any adapter is refused before it is read") {
+  const Written written;
+  std::filesystem::resize_file(written.adapter() / "adapter_model.safetensors", (4ULL << 30) + 1);  // takes no place on the disk
+  written.refused("adapter_model.safetensors: got 4.00 GiB, expected at most 4.00 GiB");
+}
+
 TEST_CASE("int8 comes with the ranges of its activations") {
   const Written written;
   AdapterFolder folder = sample();
