@@ -229,7 +229,7 @@ TEST_CASE("links that lead out of the folder are refused, by file") {
 TEST_CASE("what a configuration asks for is refused before a tensor of it exists") {
   const Written written;
   const auto config = [&](const std::string& key, const Json& value) {
-    Json json = lora_config_json(sample().spec.lora);
+    Json json = adapter_config_json(sample().spec.config);
     json[key] = value;
     written.write("adapter_config.json", json.dump());
   };

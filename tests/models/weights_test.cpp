@@ -17,7 +17,7 @@ namespace {
 
 std::string strip_their(const std::string& name) { return name.rfind("their.", 0) == 0 ? name.substr(6) : name; }
 
-const ModelEntry kSmall{"small", small_resnet, strip_their, {}};
+const ModelEntry kSmall{"small", small_resnet, strip_their, "", {}};
 
 NamedTensors reload(const NamedTensors& tensors) {
   const TemporaryFolder folder;

@@ -110,7 +110,7 @@ TEST_CASE("impossible values are refused, with what is possible") {
 
 TEST_CASE("values that do not go together are refused") {
   CHECK(refused("head: []\n") == has("data: got nothing, expected the name of a dataset or a folder"));
-  CHECK(refused("data: mnist\n") == has("got neither target_modules, modules_to_save nor head, expected something to learn."));
+  CHECK(refused("data: mnist\n") == has("got neither target_modules, modules_to_save, bias nor head, expected something to learn."));
   CHECK(refused(kLeast + "image_size: 28\npreprocess: normalise\n") ==
         has("image_size: got 28 together with preprocess=normalise"));
   CHECK(refused_override("data=") == has("data: got nothing"));

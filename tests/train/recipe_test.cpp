@@ -20,7 +20,7 @@ Recipe load(const std::string& yaml, const std::vector<std::string>& overrides =
   return load_recipe(folder.path / "r.yaml", overrides);
 }
 
-// Every key, none of them at its default.
+// Every key, none of them at its default but two that would exclude others.
 const char* const kEverything = R"(model: efficientnet_lite0
 weights: 'w: 1.pth'
 data: "my photos"
@@ -30,6 +30,7 @@ preprocess: eval
 train_limit: 100
 test_limit: 50
 validation: 10
+peft_type: LORA
 r: 4
 lora_alpha: 12.5
 lora_dropout: 0.1
@@ -38,8 +39,17 @@ exclude_modules: [a.b, 'null', "", '#x']
 modules_to_save: [classifier]
 rank_pattern: {'layer4.*': 8, "a: b": 2}
 alpha_pattern: {z: 0.1, a: -3}
+layers_to_transform: [1, 3]
+layers_pattern: [layer4]
 use_rslora: true
+use_dora: true
+lora_bias: false
+bias: all
 init_lora_weights: gaussian
+use_effective_conv2d: true
+decompose_both: true
+decompose_factor: 8
+feedforward_modules: .*conv1
 replace_output: true
 head: [512, 256]
 head_activation: relu
@@ -105,7 +115,16 @@ TEST_CASE("every key is read") {
   CHECK(r.adapter.modules_to_save == std::vector<std::string>{"classifier"});
   CHECK(r.adapter.rank_pattern == PatternTable{{"layer4.*", 8}, {"a: b", 2}});
   CHECK(r.adapter.alpha_pattern == PatternTable{{"z", 0.1}, {"a", -3}});  // in the file's order: the first that matches counts
+  CHECK(r.adapter.layers_to_transform == std::vector<std::int64_t>{1, 3});
+  CHECK(r.adapter.layers_pattern == std::vector<std::string>{"layer4"});
   CHECK(r.adapter.use_rslora);
+  CHECK(r.adapter.use_dora);
+  CHECK((r.adapter.bias == TrainedBias::kAll));
+  CHECK(r.adapter.use_effective_conv2d);
+  CHECK(r.adapter.decompose_both);
+  CHECK(r.adapter.decompose_factor == 8);
+  CHECK(std::get<std::string>(r.adapter.feedforward_modules) == ".*conv1");
+  CHECK((load("data: mnist\npeft_type: LOKR\ntarget_modules: x\n").adapter.peft_type == PeftType::kLokr));
   CHECK(r.adapter.init_lora_weights == LoraStart::kGaussian);
   CHECK(r.replace_output);
   CHECK(r.head == std::vector<std::int64_t>{512, 256});
