@@ -15,9 +15,9 @@ BELOW = {
     "graph": {"base", "io"},
     "models": {"base", "io", "image", "graph"},
     "adapters": {"base", "io", "image", "graph"},
-    "engine": {"base", "io", "image", "graph", "models", "adapters"},
-    "train": {"base", "io", "image", "data", "graph", "models", "adapters", "engine"},
-    "api": {"base", "io", "image", "data", "graph", "models", "adapters", "engine", "train"},
+    "engine": {"base", "io", "image", "report", "graph", "models", "adapters"},
+    "train": {"base", "io", "image", "report", "data", "graph", "models", "adapters", "engine"},
+    "api": {"base", "io", "image", "report", "data", "graph", "models", "adapters", "engine", "train"},
     "cli": {"base", "io", "image", "data", "graph", "models", "adapters", "engine", "train", "report"},
 }
 WITHOUT_TENSORS = {"base", "report", "cli"}

@@ -28,7 +28,7 @@ class Disk(CommandTest):
     def test_adapter_from_before_the_disk_was_full_is_kept(self):
         self.assert_training_fails(["metrics.jsonl", "File too large"], *self.train("target_modules=null", "batch_size=1", "epochs=100"),
                                    preexec_fn=file_size_limit(56_000))
-        self.assertEqual(sorted(p.name for p in self.folder.glob("run/adapter/*")), ["adapter_config.json", "adapter_model.safetensors", "lorikeet.json"])
+        self.assertEqual(sorted(p.name for p in self.folder.glob("run/adapter/*")), ["README.md", "adapter_config.json", "adapter_model.safetensors", "lorikeet.json"])
         self.assertEqual(list(self.folder.glob("run/.*")), [])
         self.lorikeet("predict", self.folder / "run", self.image)
 

@@ -31,8 +31,8 @@ class Example(CommandTest):
         done = subprocess.run([SET, "efficientnet_lite0", *(str(part) for pair in asked for part in pair)], env=environment(), capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stderr)
         for (adapter, image), line in zip(asked, done.stdout.splitlines(), strict=True):
-            guess = self.json("predict", adapter, image)[0]["classes"][0]
-            self.assertRegex(line, rf"\A{re.escape(str(image))}: {guess['class']} \(0\.\d+\)\Z")
+            guess = self.json("predict", adapter, image)[0]["guesses"][0]
+            self.assertRegex(line, rf"\A{re.escape(str(image))}: {guess['class']} \([01]\.\d+\)\Z")
             self.assertAlmostEqual(float(line.rsplit("(", 1)[1][:-1]), guess["probability"], delta=2e-4)
 
     def test_a_set_refuses(self):

@@ -21,7 +21,7 @@ class Train(CommandTest):
 
     def test_run_folder(self):
         names = sorted(str(p.relative_to(self.run_folder)) for p in self.run_folder.rglob("*"))
-        self.assertEqual(names, ["adapter", "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "adapter/lorikeet.json",
+        self.assertEqual(names, ["adapter", "adapter/README.md", "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "adapter/lorikeet.json",
                                  "log.txt", "metrics.jsonl", "recipe.yaml", "summary.json"])
         self.assertIn("test accuracy", (self.run_folder / "log.txt").read_text())
         self.assertEqual(self.printed, self.summary)

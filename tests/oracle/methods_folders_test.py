@@ -29,10 +29,12 @@ CONFIGS = {
     "IA3": peft.IA3Config(target_modules=["layer4.1.conv2", "layer4.1.conv1", "fc"], feedforward_modules=["layer4.1.conv1"]),
     "norm tuning": peft.LNTuningConfig(target_modules=r"layer4\..*bn."),
 }
+# LoHa and LoKr on layers with stride 1 only: where TensorFlow's padding is uneven, PEFT adds tensors of different sizes and fails.
+SYMMETRIC = ["blocks.0.0.conv_dw", "blocks.1.1.conv_dw"]
 DEPTHWISE = {
     "LoRA across groups": peft.LoraConfig(r=32, target_modules=["blocks.0.0.conv_dw"]),
-    "LoHa": peft.LoHaConfig(r=4, target_modules=["conv_dw"]),
-    "LoKr": peft.LoKrConfig(r=4, target_modules=["conv_dw"]),
+    "LoHa": peft.LoHaConfig(r=4, target_modules=SYMMETRIC),
+    "LoKr": peft.LoKrConfig(r=4, target_modules=SYMMETRIC),
     "IA3": peft.IA3Config(target_modules=["blocks.0.0.conv_dw", "blocks.1.0.conv_dw"], feedforward_modules=["blocks.1.0.conv_dw"]),
 }
 # What a recipe says for the same: ours, then opened by PEFT.
@@ -44,7 +46,6 @@ RECIPES = {
     "DoRA": ["use_dora=true"],
     "a bias in B, the biases beside it": ["lora_bias=true", "bias=lora_only"],
     "LoHa": ["peft_type=LOHA"],
-    "LoHa of tensors": ["peft_type=LOHA", "use_effective_conv2d=true"],
     "LoKr": ["peft_type=LOKR"],
     "LoKr of tensors": ["peft_type=LOKR", "r=2", "use_effective_conv2d=true", "decompose_both=true"],
     "IA3": ["peft_type=IA3", r"feedforward_modules=layer4\.1\.conv1"],
@@ -109,7 +110,7 @@ class Training(FolderTest, unittest.TestCase):
     def test_methods(self):
         weights = shared_weights(tempfile.gettempdir() + "/lorikeet-weights") / "resnet18.pth"
         common = ["model=resnet18", f"weights={weights}", "head=[10]", "r=4", "lora_alpha=6", rf"target_modules='{TARGETS}'"]
-        for name in ("DoRA", "a bias in B, the biases beside it", "LoHa", "LoKr of tensors", "IA3", "norm tuning", "BitFit"):
+        for name in ("DoRA", "a bias in B, the biases beside it", "LoHa", "LoKr of tensors", "IA3", "norm tuning"):
             with self.subTest(name):
                 self.train_both(torchvision_model("resnet18", weights), [*common, *RECIPES[name]], steps=10)
 
