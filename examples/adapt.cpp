@@ -1,6 +1,6 @@
 // Adapts a pretrained network to a folder of one's own images, saves the adapter, loads it again and asks it.
 //
-//   adapt PHOTOS ADAPTER        PHOTOS/train/<class>/*.jpg|png, PHOTOS/test/<class>/*.jpg|png
+//   adapt PHOTOS ADAPTER [METHOD]        PHOTOS/train/<class>/*.jpg|png, PHOTOS/test/<class>/*.jpg|png; LORA, LOHA, LOKR or IA3
 #include <algorithm>
 #include <cstdio>
 #include <exception>
@@ -21,9 +21,10 @@ std::vector<std::string> folder_names(const fs::path& folder) {
   return names;
 }
 
-int adapt(const fs::path& photos, const fs::path& folder) {
+int adapt(const fs::path& photos, const fs::path& folder, const std::string& method) {
   lorikeet::Model model = lorikeet::load("efficientnet_lite0");
-  model.adapt({.target_modules = {R"(blocks\.[56]\..*\.conv_pwl?)"},
+  model.adapt({.peft_type = method,
+               .target_modules = {R"(blocks\.[56]\..*\.conv_pwl?)"},
                .r = 4,
                .modules_to_save = {"classifier"},
                .replace_output = true,
@@ -43,12 +44,12 @@ int adapt(const fs::path& photos, const fs::path& folder) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    std::fprintf(stderr, "usage: adapt PHOTOS ADAPTER\n");
+  if (argc != 3 && argc != 4) {
+    std::fprintf(stderr, "usage: adapt PHOTOS ADAPTER [METHOD]\n");
     return 2;
   }
   try {
-    return adapt(argv[1], argv[2]);
+    return adapt(argv[1], argv[2], argc == 4 ? argv[3] : "LORA");
   } catch (const std::exception& error) {
     std::fprintf(stderr, "adapt: %s\n", error.what());
     return 1;

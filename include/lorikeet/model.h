@@ -31,13 +31,22 @@ struct LoadOptions {
   bool force = false;
 };
 
-/// What is learned. The names are PEFT's (AdapterConfig), but for the last four.
+/// What is learned. The names and values are PEFT's, but for the last four.
 struct AdapterOptions {
-  /// Where LoRA goes. One entry is a regular expression for the whole dotted name; more are names or their endings.
+  /// The method: "LORA", "LOHA", "LOKR", "IA3" or "LN_TUNING" (docs/adapters.md).
+  std::string peft_type = "LORA";
+  /// Where the adapter goes. One entry is a regular expression for the whole dotted name; more are names or their endings.
   std::vector<std::string> target_modules = {};
   std::int64_t r = 8;
   double lora_alpha = 8;
+  // Of LORA only.
   double lora_dropout = 0;
+  bool use_dora = false;
+  bool use_rslora = false;
+  /// "default", "gaussian", "pissa", "olora" or "orthogonal".
+  std::string init_lora_weights = "default";
+  /// Biases of the base that are learned too: "none", "all" or "lora_only". "all" with no target is BitFit.
+  std::string bias = "none";
   /// Modules that are retrained whole.
   std::vector<std::string> modules_to_save = {};
   /// The last Linear gets as many outputs as there are classes, and new weights.

@@ -8,6 +8,7 @@
 
 #include "adapters/adapter_folder.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "data/datasets.h"
 #include "engine/adapter_card.h"
 #include "engine/executor.h"
@@ -39,17 +40,30 @@ ExecutorOptions executor_options(const LoadedModel& loaded) {
   return {.precision = loaded.precision == "bfloat16" ? at::kBFloat16 : at::kFloat};
 }
 
+// By way of PEFT's own object, so that names are checked as those in a file are.
 AdapterConfig adapter_config(const AdapterOptions& options, const std::string& base) {
-  AdapterConfig config;
-  config.r = options.r;
-  config.lora_alpha = options.lora_alpha;
-  config.lora_dropout = options.lora_dropout;
-  if (options.target_modules.size() == 1) config.target_modules = options.target_modules.front();
-  if (options.target_modules.size() > 1) config.target_modules = options.target_modules;
-  config.modules_to_save = options.modules_to_save;
-  config.base_model_name_or_path = base;
-  check_adapter_config(config, "adapt");
-  return config;
+  Json json{{"peft_type", options.peft_type}, {"bias", options.bias}, {"init_lora_weights", options.init_lora_weights}};
+  if (options.init_lora_weights == "default") json["init_lora_weights"] = true;
+  if (options.peft_type != "LORA" && (options.bias != "none" || options.init_lora_weights != "default")) {
+    fail_usage("adapt: got bias or init_lora_weights with peft_type ", printable(options.peft_type), ", expected them with LORA only.");
+  }
+  try {
+    AdapterConfig config = parse_adapter_config(json, "adapt");
+    config.other = Json::object();
+    config.r = options.r;
+    config.lora_alpha = options.lora_alpha;
+    config.lora_dropout = options.lora_dropout;
+    config.use_dora = options.use_dora;
+    config.use_rslora = options.use_rslora;
+    if (options.target_modules.size() == 1) config.target_modules = options.target_modules.front();
+    if (options.target_modules.size() > 1) config.target_modules = options.target_modules;
+    config.modules_to_save = options.modules_to_save;
+    config.base_model_name_or_path = base;
+    check_adapter_config(config, "adapt");
+    return config;
+  } catch (const Error& error) {
+    throw UsageError(error.what());  // the call is wrong; there is no file
+  }
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ bool is_usage_error(const std::string& fields) {
   return false;
 }
 
-// In the shape that PEFT 0.21.0's AdapterConfig.save_pretrained writes, with a value for every field that is read here.
+// In the shape that PEFT 0.21.0's LoraConfig.save_pretrained writes, with a value for every field that is read here.
 constexpr const char* kPefts = R"({
   "alora_invocation_tokens": null,
   "alpha_pattern": {"conv3": 3.5, "conv1": 7},

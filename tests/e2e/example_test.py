@@ -20,6 +20,15 @@ class Example(CommandTest):
         found = self.json("eval", adapter, f"data={photos}")  # the command opens what the program saved
         self.assertAlmostEqual(found["accuracy"], accuracy, places=4)
 
+    def test_adapt_by_another_method(self):
+        photos = self.image_folder({"0": "zero", "1": "one"}, self.digits(100))
+        done = subprocess.run([EXAMPLE, photos, self.folder / "adapter", "IA3"], env=environment(), capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.json("inspect", self.folder / "adapter")["adapter"]["method"], "IA3")
+        bad = subprocess.run([EXAMPLE, photos, self.folder / "bad", "OFT"], env=environment(), capture_output=True, text=True)
+        self.assertEqual(bad.returncode, 1)
+        self.assertIn('adapt: peft_type: got "OFT", expected one of LORA, LOHA', bad.stderr)
+
     def test_a_batch_of_two_tasks(self):
         """Heads of two and of ten classes, LoRA and DoRA, other preprocessing: every image gets what its adapter alone says."""
         images = self.digits(60)
