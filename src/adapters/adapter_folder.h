@@ -1,6 +1,6 @@
 // An adapter on disk: PEFT's folder, which PEFT opens as it is, and beside its two files what PEFT does not record.
 //
-//   adapter_config.json         PEFT's AdapterConfig
+//   adapter_config.json         PEFT's configuration
 //   adapter_model.safetensors   `base_model.model.NAME.lora_A.weight` …, and modules_to_save as plain tensors
 //   head.safetensors            the layers behind the network (`head.0.weight` …), where there are any
 //   README.md                   the model card, for people
