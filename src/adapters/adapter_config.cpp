@@ -98,16 +98,6 @@ const std::map<std::string, std::vector<Json>>& neutral_values() {
   return kNeutral;
 }
 
-const std::vector<std::string>& bias_names() {
-  static const std::vector<std::string> kNames{"none", "all", "lora_only"};
-  return kNames;
-}
-
-const std::vector<std::string>& start_names() {
-  static const std::vector<std::string> kNames{"default", "gaussian", "pissa", "olora", "orthogonal"};
-  return kNames;
-}
-
 // The position of a text in a list of names; throws Error where it is none of them.
 std::size_t choice(const Json& value, const std::vector<std::string>& names, const std::string& where) {
   const auto found = value.is_string() ? std::find(names.begin(), names.end(), value.get<std::string>()) : names.end();
@@ -115,12 +105,10 @@ std::size_t choice(const Json& value, const std::vector<std::string>& names, con
   return static_cast<std::size_t>(found - names.begin());
 }
 
-bool has_rank(PeftType type) { return type == PeftType::kLora || type == PeftType::kLoha || type == PeftType::kLokr; }
-
 const char* alpha_key(PeftType type) { return type == PeftType::kLora ? "lora_alpha" : "alpha"; }
 
 LoraStart read_start(const Json& value, const std::string& where, Json& other) {
-  const auto& names = start_names();
+  const auto& names = lora_start_names();
   if (const auto found = value.is_string() ? std::find(names.begin() + 1, names.end(), value.get<std::string>()) : names.end(); found != names.end()) {
     return static_cast<LoraStart>(found - names.begin());
   }
@@ -171,7 +159,7 @@ std::map<std::string, FieldReader> readers(AdapterConfig& config) {
     out["use_rslora"] = [&](const Json& v, const std::string& w) { config.use_rslora = truth(v, w); };
     out["use_dora"] = [&](const Json& v, const std::string& w) { config.use_dora = truth(v, w); };
     out["lora_bias"] = [&](const Json& v, const std::string& w) { config.lora_bias = truth(v, w); };
-    out["bias"] = [&](const Json& v, const std::string& w) { config.bias = static_cast<TrainedBias>(choice(v, bias_names(), w)); };
+    out["bias"] = [&](const Json& v, const std::string& w) { config.bias = static_cast<TrainedBias>(choice(v, trained_bias_names(), w)); };
     out["init_lora_weights"] = [&](const Json& v, const std::string& w) { config.init_lora_weights = read_start(v, w, config.other); };
   }
   if (config.peft_type == PeftType::kLoha || config.peft_type == PeftType::kLokr) {
@@ -191,6 +179,18 @@ std::map<std::string, FieldReader> readers(AdapterConfig& config) {
 
 const std::vector<std::string>& peft_type_names() {
   static const std::vector<std::string> kNames{"LORA", "LOHA", "LOKR", "IA3", "LN_TUNING"};
+  return kNames;
+}
+
+bool has_rank(PeftType type) { return type == PeftType::kLora || type == PeftType::kLoha || type == PeftType::kLokr; }
+
+const std::vector<std::string>& lora_start_names() {
+  static const std::vector<std::string> kNames{"default", "gaussian", "pissa", "olora", "orthogonal"};
+  return kNames;
+}
+
+const std::vector<std::string>& trained_bias_names() {
+  static const std::vector<std::string> kNames{"none", "all", "lora_only"};
   return kNames;
 }
 
@@ -249,9 +249,9 @@ Json adapter_config_json(const AdapterConfig& config) {
     out["use_rslora"] = config.use_rslora;
     out["use_dora"] = config.use_dora;
     out["lora_bias"] = config.lora_bias;
-    out["bias"] = bias_names()[static_cast<std::size_t>(config.bias)];
+    out["bias"] = trained_bias_names()[static_cast<std::size_t>(config.bias)];
     const bool is_default = config.init_lora_weights == LoraStart::kDefault;
-    out["init_lora_weights"] = is_default ? Json(true) : Json(start_names()[static_cast<std::size_t>(config.init_lora_weights)]);
+    out["init_lora_weights"] = is_default ? Json(true) : Json(lora_start_names()[static_cast<std::size_t>(config.init_lora_weights)]);
   } else if (config.peft_type == PeftType::kIa3) {
     out["fan_in_fan_out"] = false;
     // PEFT takes null for "look the architecture up", and knows no vision models.

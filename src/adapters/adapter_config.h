@@ -18,6 +18,8 @@ enum class PeftType { kLora, kLoha, kLokr, kIa3, kLnTuning };
 /// "LORA", "LOHA" …, in the order of PeftType.
 const std::vector<std::string>& peft_type_names();
 const std::string& name_of(PeftType type);
+/// Whether the method has `r` and a scale.
+bool has_rank(PeftType type);
 
 /// Which modules a field means: none, a regular expression for the whole dotted name, or a list of names and suffixes.
 using ModulePattern = std::variant<std::monostate, std::string, std::vector<std::string>>;
@@ -30,8 +32,14 @@ using PatternTable = std::vector<std::pair<std::string, double>>;
 /// weight in turn; two random matrices whose product is zero.
 enum class LoraStart { kDefault, kGaussian, kPissa, kOlora, kOrthogonal };
 
+/// "default", "gaussian" …, in the order of LoraStart.
+const std::vector<std::string>& lora_start_names();
+
 /// Which biases of the base are learned (PEFT's `bias`): none, all there are, those of the layers with LoRA.
 enum class TrainedBias { kNone, kAll, kLoraOnly };
+
+/// "none", "all", "lora_only", in the order of TrainedBias.
+const std::vector<std::string>& trained_bias_names();
 
 struct AdapterConfig {
   PeftType peft_type = PeftType::kLora;

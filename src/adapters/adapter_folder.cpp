@@ -39,15 +39,6 @@ bool is_redundant(std::string_view name, const NamedTensors& file) {
   return false;
 }
 
-Json preprocessing_json(const Preprocessing& p) {
-  return {{"resize", p.resize},
-          {"crop", p.crop},
-          {"interpolation", p.interpolation == Interpolation::kBicubic ? "bicubic" : "bilinear"},
-          {"antialias", true},
-          {"mean", p.mean},
-          {"std", p.std}};
-}
-
 // Reads one object's fields with the checks that an untrusted file needs.
 class Fields {
  public:
@@ -195,6 +186,15 @@ NamedTensors read_tensors(const fs::path& path) {
 std::string pretty(const Json& json) { return json.dump(2) + "\n"; }
 
 }  // namespace
+
+Json preprocessing_json(const Preprocessing& p) {
+  return {{"resize", p.resize},
+          {"crop", p.crop},
+          {"interpolation", p.interpolation == Interpolation::kBicubic ? "bicubic" : "bilinear"},
+          {"antialias", true},
+          {"mean", p.mean},
+          {"std", p.std}};
+}
 
 bool is_adapter_folder(const fs::path& path) {
   std::error_code ignored;

@@ -66,6 +66,9 @@ void infer_output_classes(AdapterFolder& folder, const Graph& base);
 /// Puts the folder in place whole, replacing one that was there.
 void write_adapter_folder(const std::filesystem::path& path, const AdapterFolder& folder);
 
+/// Preprocessing as lorikeet.json says it.
+Json preprocessing_json(const Preprocessing& preprocessing);
+
 /// Bytes of the folder's PEFT file, adapter_model.safetensors.
 std::uint64_t adapter_file_bytes(const std::filesystem::path& path);
 

@@ -1,7 +1,11 @@
 // What LoHa and LoKr share: the adapter is a ΔW in the shape of the weight, and y = (W + ΔW)∗x + b.
 #pragma once
 
+#include <ATen/core/Generator.h>
+
 #include <cstdint>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "adapters/layer_adapter.h"
@@ -10,12 +14,22 @@ namespace lorikeet {
 
 class DeltaAdapter : public LayerAdapter {
  public:
+  std::vector<Part> parts() override;
   at::Tensor forward(const Op& op, const NodeTensors& base, const at::Tensor& x, bool training) const override;
   NodeTensors merged(const Node& node, const NodeTensors& base) const override;
 
  protected:
+  /// Random tensors as PEFT starts them, but those of `zero`, without which ΔW vanishes.
+  DeltaAdapter(const std::vector<AdapterTensor>& tensors, const std::vector<std::string>& zero, at::Generator& generator);
+
+  bool has(const std::string& suffix) const;
+  /// REQUIRES: has(suffix).
+  const at::Tensor& tensor(const std::string& suffix) const;
   /// Whose elements, in order, are those of the weight; the scale is in it.
   virtual at::Tensor delta_weight() const = 0;
+
+ private:
+  std::vector<std::pair<std::string, at::Tensor>> tensors_;
 };
 
 /// The weight as these methods see it: (out, in / groups, kh, kw); kernel (1, 1) of a Linear.

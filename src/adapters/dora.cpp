@@ -62,12 +62,8 @@ class Dora final : public LayerAdapter {
     return {{"lora_A.weight", both.lora_A.detach()}, {"lora_B.weight", both.lora_B.detach()}, {"lora_magnitude_vector", magnitude_.detach()}};
   }
 
-  void moved(at::Device device) override {
-    if (!lora_.taken_A.defined()) return;
-    lora_.taken_A = lora_.taken_A.to(device);
-    lora_.taken_B = lora_.taken_B.to(device);
-  }
-  void loaded() override { lora_.crosses_groups = crosses_groups(lora_.lora_A, node_.op, lora_.lora_A.size(0)); }
+  void moved(at::Device device) override { lora_.moved(device); }
+  void loaded() override { lora_.loaded(node_.op); }
 
  private:
   // The shape in which a vector of outputs multiplies the layer's output.

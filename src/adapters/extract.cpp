@@ -7,19 +7,16 @@
 #include <algorithm>
 
 #include "adapters/explicit_lora.h"
+#include "adapters/methods.h"
 #include "base/error.h"
 
 namespace lorikeet {
-namespace {
-
-bool is_weighted(const Op& op) { return std::holds_alternative<Conv2d>(op) || std::holds_alternative<Linear>(op); }
-
-}  // namespace
 
 Extracted extract_lora(const Graph& graph, const NamedTensors& base, const NamedTensors& tuned, const ExtractOptions& options) {
   const at::NoGradGuard no_grad;
   Extracted out;
-  AdapterConfig& config = out.folder.spec.config;
+  AdapterConfig& config = out.folder.spec.config;  // LoRA's
+  const auto adapts = method_of(config).adapts;
   std::vector<ExplicitLayer> layers;
   std::vector<NodeId> kept;
   std::vector<std::pair<std::string, at::Tensor>> biases;  // of all layers that may get LoRA: PEFT's "lora_only" means every one
@@ -28,7 +25,7 @@ Extracted extract_lora(const Graph& graph, const NamedTensors& base, const Named
     const Node& node = graph.node(id);
     if (!has_parameters(node.op)) continue;
     const bool is_output = id == graph.output();
-    const bool is_target = is_weighted(node.op) && (std::holds_alternative<std::monostate>(options.target_modules) ? !is_output : matches(options.target_modules, node.name));
+    const bool is_target = adapts(node.op) && (std::holds_alternative<std::monostate>(options.target_modules) ? !is_output : matches(options.target_modules, node.name));
     bool has_changed = false;
     at::Tensor delta, bias;
     double norm = 0;

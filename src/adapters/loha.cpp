@@ -10,31 +10,16 @@ namespace {
 
 class Loha final : public DeltaAdapter {
  public:
-  // Everything random but w2_b, which is zero: one factor of the product vanishes, and with it ΔW.
-  Loha(const std::vector<AdapterTensor>& tensors, double scaling, at::Generator& generator) : scaling_(scaling) {
-    for (const AdapterTensor& tensor : tensors) {
-      names_.push_back(tensor.suffix);
-      tensors_.push_back(tensor.suffix == "hada_w2_b" ? at::zeros(tensor.shape) : kaiming_uniform(tensor.shape, generator));
-    }
-  }
-
-  std::vector<Part> parts() override {
-    std::vector<Part> out;
-    for (std::size_t i = 0; i < names_.size(); ++i) out.push_back({names_[i], &tensors_[i]});
-    return out;
-  }
+  // w2_b is zero: one factor of the product vanishes, and with it ΔW.
+  Loha(const std::vector<AdapterTensor>& tensors, double scaling, at::Generator& generator) : DeltaAdapter(tensors, {"hada_w2_b"}, generator), scaling_(scaling) {}
 
  private:
-  at::Tensor delta_weight() const override {
-    const auto& w = tensors_;
-    const bool has_cores = w.size() == 6;
-    const at::Tensor one = has_cores ? cp_weight(w[4], w[0], w[1]) : at::mm(w[0], w[1]);
-    const at::Tensor two = has_cores ? cp_weight(w[5], w[2], w[3]) : at::mm(w[2], w[3]);
-    return (one * two * scaling_).contiguous();
+  at::Tensor factor(const std::string& number) const {
+    const at::Tensor &a = tensor("hada_w" + number + "_a"), &b = tensor("hada_w" + number + "_b");
+    return has("hada_t" + number) ? cp_weight(tensor("hada_t" + number), a, b) : at::mm(a, b);
   }
+  at::Tensor delta_weight() const override { return (factor("1") * factor("2") * scaling_).contiguous(); }
 
-  std::vector<std::string> names_;
-  std::vector<at::Tensor> tensors_;  // w1_a, w1_b, w2_a, w2_b and, with cores, t1, t2
   double scaling_;
 };
 

@@ -4,7 +4,6 @@
 #include <ATen/TensorOperators.h>
 
 #include <algorithm>
-#include <map>
 
 #include "adapters/delta_adapter.h"
 
@@ -13,33 +12,25 @@ namespace {
 
 class Lokr final : public DeltaAdapter {
  public:
-  // w1, or its first factor, is zero and the rest random.
-  Lokr(const std::vector<AdapterTensor>& tensors, double scaling, at::Generator& generator) : scaling_(scaling) {
-    for (const AdapterTensor& tensor : tensors) {
-      const bool is_zero = tensor.suffix == "lokr_w1" || tensor.suffix == "lokr_w1_a";
-      tensors_[tensor.suffix] = is_zero ? at::zeros(tensor.shape) : kaiming_uniform(tensor.shape, generator);
-    }
-  }
-
-  std::vector<Part> parts() override {
-    std::vector<Part> out;
-    for (auto& [name, tensor] : tensors_) out.push_back({name, &tensor});
-    return out;
-  }
+  // w1, or its first factor, is zero.
+  Lokr(const std::vector<AdapterTensor>& tensors, double scaling, at::Generator& generator)
+      : DeltaAdapter(tensors, {"lokr_w1", "lokr_w1_a"}, generator), scaling_(scaling) {}
 
  private:
-  bool has(const char* name) const { return tensors_.count(name) > 0; }
-
-  at::Tensor delta_weight() const override {
-    at::Tensor w1 = has("lokr_w1") ? tensors_.at("lokr_w1") : at::mm(tensors_.at("lokr_w1_a"), tensors_.at("lokr_w1_b"));
-    const at::Tensor w2 = has("lokr_w2")   ? tensors_.at("lokr_w2")
-                          : has("lokr_t2") ? cp_weight(tensors_.at("lokr_t2"), tensors_.at("lokr_w2_a"), tensors_.at("lokr_w2_b"))
-                                           : at::mm(tensors_.at("lokr_w2_a"), tensors_.at("lokr_w2_b"));
-    if (w2.dim() == 4) w1 = w1.unsqueeze(2).unsqueeze(3);
-    return (at::kron(w1, w2.contiguous()) * scaling_).contiguous();
+  at::Tensor factor(const std::string& number) const {
+    const std::string name = "lokr_w" + number;
+    if (has(name)) return tensor(name);
+    const at::Tensor &a = tensor(name + "_a"), &b = tensor(name + "_b");
+    return has("lokr_t" + number) ? cp_weight(tensor("lokr_t" + number), a, b) : at::mm(a, b);
   }
 
-  std::map<std::string, at::Tensor> tensors_;
+  at::Tensor delta_weight() const override {
+    at::Tensor w1 = factor("1");
+    const at::Tensor w2 = factor("2").contiguous();
+    if (w2.dim() == 4) w1 = w1.unsqueeze(2).unsqueeze(3);
+    return (at::kron(w1, w2) * scaling_).contiguous();
+  }
+
   double scaling_;
 };
 

@@ -87,12 +87,8 @@ class Lora final : public LayerAdapter {
     return {{"lora_A.weight", both.lora_A.detach()}, {"lora_B.weight", both.lora_B.detach()}};
   }
 
-  void moved(at::Device device) override {
-    if (!layer_.taken_A.defined()) return;
-    layer_.taken_A = layer_.taken_A.to(device);
-    layer_.taken_B = layer_.taken_B.to(device);
-  }
-  void loaded() override { layer_.crosses_groups = crosses_groups(layer_.lora_A, node_.op, layer_.lora_A.size(0)); }
+  void moved(at::Device device) override { layer_.moved(device); }
+  void loaded() override { layer_.loaded(node_.op); }
 
  private:
   LoraLayer layer_;
@@ -100,6 +96,14 @@ class Lora final : public LayerAdapter {
 };
 
 }  // namespace
+
+void LoraLayer::loaded(const Op& op) { crosses_groups = lorikeet::crosses_groups(lora_A, op, lora_A.size(0)); }
+
+void LoraLayer::moved(at::Device device) {
+  if (!taken_A.defined()) return;
+  taken_A = taken_A.to(device);
+  taken_B = taken_B.to(device);
+}
 
 LoraShapes lora_shapes(const Node& node, std::int64_t rank) {
   if (const auto* linear = std::get_if<Linear>(&node.op)) return {{rank, linear->in}, {linear->out, rank}};

@@ -31,6 +31,10 @@ struct LoraLayer : LowRank {
   at::Tensor taken_B;
   /// PEFT's A of a grouped convolution, trained by PEFT: not zero outside its group.
   bool crosses_groups = false;
+
+  /// LayerAdapter's hooks, for the methods that are LoRA and more.
+  void loaded(const Op& op);
+  void moved(at::Device device);
 };
 
 /// The shapes of lora_A and lora_B.

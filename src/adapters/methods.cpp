@@ -40,9 +40,8 @@ const Method& method_of(const AdapterConfig& config) {
 
 std::string summary(const AdapterConfig& config) {
   const Method& method = method_of(config);
-  const bool has_rank = config.peft_type != PeftType::kIa3 && config.peft_type != PeftType::kLnTuning;
   std::string out = config.has_targets() ? method.name : "no method";
-  if (config.has_targets() && has_rank) out += cat(", r=", config.r, config.peft_type == PeftType::kLora ? ", lora_alpha=" : ", alpha=", config.lora_alpha);
+  if (config.has_targets() && has_rank(config.peft_type)) out += cat(", r=", config.r, config.peft_type == PeftType::kLora ? ", lora_alpha=" : ", alpha=", config.lora_alpha);
   if (config.bias != TrainedBias::kNone) out += config.bias == TrainedBias::kAll ? ", all biases" : ", the biases beside it";
   return out;
 }

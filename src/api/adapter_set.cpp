@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "api/guesses.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "engine/loaded_model.h"
@@ -25,17 +26,6 @@ struct Entry {
   std::vector<std::string> classes;
   Preprocessing preprocessing;
 };
-
-std::vector<Guess> best(const std::vector<float>& logits, const std::vector<std::string>& classes, std::size_t top) {
-  const at::Tensor row = at::from_blob(const_cast<float*>(logits.data()), {static_cast<std::int64_t>(logits.size())}, at::kFloat);
-  const auto [values, indices] = at::softmax(row, 0).topk(std::min<std::int64_t>(static_cast<std::int64_t>(top), row.size(0)));
-  std::vector<Guess> out;
-  for (std::int64_t i = 0; i < values.size(0); ++i) {
-    const auto index = indices[i].item<std::int64_t>();
-    out.push_back({classes[static_cast<std::size_t>(index)], index, values[i].item<double>()});
-  }
-  return out;
-}
 
 }  // namespace
 
@@ -122,7 +112,7 @@ std::vector<std::vector<float>> AdapterSet::logits(const std::vector<Request>& r
 std::vector<std::vector<Guess>> AdapterSet::predict(const std::vector<Request>& requests, std::size_t top) {
   const auto rows = logits(requests);
   std::vector<std::vector<Guess>> out;
-  for (std::size_t i = 0; i < rows.size(); ++i) out.push_back(best(rows[i], classes(requests[i].adapter), top));
+  for (std::size_t i = 0; i < rows.size(); ++i) out.push_back(best_guesses(rows[i], classes(requests[i].adapter), top));
   return out;
 }
 

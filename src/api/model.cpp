@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 
 #include "adapters/adapter_folder.h"
+#include "api/guesses.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "data/datasets.h"
@@ -205,16 +207,9 @@ Logits Model::logits(const std::vector<fs::path>& images, Preprocess preprocess)
 
 std::vector<std::vector<Guess>> Model::guesses(const Logits& logits, std::size_t top) const {
   std::vector<std::vector<Guess>> out;
-  if (logits.rows == 0) return out;
-  const at::Tensor rows = at::from_blob(const_cast<float*>(logits.values.data()), {logits.rows, logits.columns}, at::kFloat);
-  const auto count = std::min<std::int64_t>(static_cast<std::int64_t>(top), logits.columns);
-  const auto [values, indices] = at::softmax(rows, 1).topk(count, 1);
-  for (std::int64_t row = 0; row < logits.rows; ++row) {
-    auto& guess = out.emplace_back();
-    for (std::int64_t i = 0; i < count; ++i) {
-      const auto index = indices[row][i].item<std::int64_t>();
-      guess.push_back({classes()[static_cast<std::size_t>(index)], index, values[row][i].item<double>()});
-    }
+  const auto columns = static_cast<std::size_t>(logits.columns);
+  for (std::size_t row = 0; row < static_cast<std::size_t>(logits.rows); ++row) {
+    out.push_back(best_guesses(std::span(logits.values).subspan(row * columns, columns), classes(), top));
   }
   return out;
 }
@@ -227,8 +222,7 @@ void Model::save(const fs::path& folder) const {
   if (!is_adapted()) fail_usage("save: got ", name(), " without an adapter, expected one. Call adapt first.");
   AdapterFolder copy = *state_->loaded.adapter;
   state_->loaded.network.save_into(copy);
-  copy.card = adapter_card(copy);
-  write_adapter_folder(folder, copy);
+  write_adapter_with_card(folder, copy);
 }
 
 Merged Model::merge(const fs::path& file) const {

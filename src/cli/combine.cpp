@@ -60,8 +60,7 @@ int combine_command(const Options& options) {
     metadata->training = {{"combined", Json::array()}};
     for (const auto& part : parts) metadata->training["combined"].push_back({{"adapter", fs::path(part.name).filename().string()}, {"weight", part.weight}});
   }
-  combined.folder.card = adapter_card(combined.folder);
-  write_adapter_folder(options.out, combined.folder);
+  write_adapter_with_card(options.out, combined.folder);
   Table table({{"layer"}, {"rank", true}, {"error", true}});
   for (const auto& layer : combined.layers) table.add({layer.name, std::to_string(layer.rank), fixed(100 * layer.error, 3) + " %"});
   std::printf("%s\n%s: %zu layers, %s\n", table.markdown().c_str(), options.out.c_str(), combined.layers.size(), human_bytes(adapter_file_bytes(options.out)).c_str());

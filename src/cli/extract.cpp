@@ -59,8 +59,7 @@ int extract_command(const Options& options) {
   for (const auto& layer : extracted.layers) worst = std::max(worst, layer.error);
   folder.metadata = AdapterMetadata{base.entry->name, base.weights_name, base.sha256, classes, base.preprocessing};
   folder.metadata->training = {{"extracted_with_rank", options.extract.rank}, {"largest_error", worst}};
-  folder.card = adapter_card(folder);
-  write_adapter_folder(options.out, folder);
+  write_adapter_with_card(options.out, folder);
 
   Table table({{"layer"}, {"rank", true}, {"changed by", true}, {"error", true}});
   for (const auto& layer : extracted.layers) {

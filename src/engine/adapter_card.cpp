@@ -84,4 +84,9 @@ std::string adapter_card(const AdapterFolder& folder) {
   return model_card(card);
 }
 
+void write_adapter_with_card(const std::filesystem::path& path, AdapterFolder& folder) {
+  folder.card = adapter_card(folder);
+  write_adapter_folder(path, folder);
+}
+
 }  // namespace lorikeet

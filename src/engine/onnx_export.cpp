@@ -2,6 +2,7 @@
 
 #include <ATen/Functions.h>
 
+#include "adapters/adapter_folder.h"
 #include "base/json.h"
 #include "engine/onnx_preprocess.h"
 #include "graph/shapes.h"
@@ -85,15 +86,6 @@ OnnxValue image_input(const OnnxExportOptions& options) {
   if (!options.preprocessing) return {"images", at::kFloat, {"N", std::int64_t{3}, height, width}, "RGB, normalised as the metadata's preprocessing says"};
   return {"images", at::kByte, {"N", height, width, std::int64_t{3}},
           "RGB, 0 to 255" + std::string(options.preprocessing->resize > 0 ? ", of any size" : ", at the size for the network")};
-}
-
-Json preprocessing_json(const Preprocessing& preprocessing) {
-  return {{"resize", preprocessing.resize},
-          {"crop", preprocessing.crop},
-          {"interpolation", preprocessing.interpolation == Interpolation::kBicubic ? "bicubic" : "bilinear"},
-          {"antialias", true},
-          {"mean", preprocessing.mean},
-          {"std", preprocessing.std}};
 }
 
 }  // namespace

@@ -177,8 +177,7 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
   training = {{"data", recipe.data}, {"images", data.train->size()}, {"seed", recipe.seed}, {"trainable_parameters", out.trainable_parameters}};
   const auto save = [&] {
     network.save_into(folder);
-    folder.card = adapter_card(folder);
-    write_adapter_folder(out.adapter, folder);
+    write_adapter_with_card(out.adapter, folder);
   };
 
   out.loop = run_training(network, *executor, {data.train, data.validation, preprocessing}, recipe,
