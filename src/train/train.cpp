@@ -135,6 +135,9 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
   Network network(adaptation, base.weights, recipe.seed);
   if (!recipe.start_from.empty()) start_from(recipe.start_from, adaptation, network);
 
+  const bool is_int8 = recipe.precision == "int8";
+  if (is_int8) network.merged();  // throws where the adapter cannot be: int8 wants it at the end of training
+
   if (recipe.threads > 0) at::set_num_threads(static_cast<int>(recipe.threads));
   network.to(at::Device(recipe.device));
 
@@ -143,7 +146,6 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
   const std::int64_t images = data.train->size() + (data.validation ? data.validation->size() : 0);
   const ExecutorOptions executor_options{.precision = recipe.precision == "bfloat16" ? at::kBFloat16 : at::kFloat,
                                          .plan = plan_training(network, recipe, preprocessing, images)};
-  const bool is_int8 = recipe.precision == "int8";
   auto executor = is_int8 ? make_int8_executor(network, executor_options, calibrate(network, *executor_options.plan, data.train, preprocessing))
                           : make_executor(recipe.engine, network, executor_options);
 

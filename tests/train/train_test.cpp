@@ -178,6 +178,10 @@ TEST_CASE("a recipe that does not fit its model or data leaves nothing behind") 
   CHECK(refused("start_from=nowhere") == has("start_from: got 'nowhere', expected the folder of an adapter."));
   CHECK(refused("data=no/such") == has("data: got 'no/such', which is no folder"));
   CHECK(refused("model=efficientnet_lite1") == has("efficientnet_lite0"));
+
+  const Recipe unmergeable = material().recipe("refused", {"precision=int8", "lora_bias=true"});
+  CHECK(refusal([&] { train(unmergeable, {}); }) == has("merge: got lora_bias on blocks.6.0.conv_pw, which has no bias of its own"));
+  CHECK_FALSE(fs::exists(unmergeable.run));
 }
 
 TEST_CASE("a run that fails before its first adapter is removed, later it keeps what there is") {
