@@ -1,9 +1,10 @@
-// A folder that lives as long as the object.
+// A folder that lives as long as the object, and what puts files there.
 #pragma once
 
 #include <stdlib.h>
 
 #include <filesystem>
+#include <fstream>
 #include <string>
 
 struct TemporaryFolder {
@@ -20,3 +21,8 @@ struct TemporaryFolder {
 
   std::filesystem::path path;
 };
+
+/// Not lorikeet::write_file, which syncs: tests write thousands of files.
+inline void put(const std::filesystem::path& path, const std::string& content) {
+  std::ofstream(path, std::ios::binary).write(content.data(), static_cast<std::streamsize>(content.size()));
+}

@@ -20,16 +20,16 @@ namespace {
 
 constexpr std::size_t kBatch = 64;
 
-struct Entry {
-  std::string name;
-  Network network;
-  std::vector<std::string> classes;
-  Preprocessing preprocessing;
-};
-
 }  // namespace
 
 struct AdapterSet::State {
+  struct Entry {
+    std::string name;
+    Network network;
+    std::vector<std::string> classes;
+    Preprocessing preprocessing;
+  };
+
   BaseModel base;
   std::vector<std::unique_ptr<Entry>> entries;  // whose networks stay where they are
   std::optional<MixedBatch> batch;              // over all entries; made when it is first needed
@@ -69,7 +69,7 @@ void AdapterSet::add(const std::string& name, const fs::path& folder) {
   const auto path = adapter_path(folder);
   if (!path) fail(folder.string(), ": got no adapter there, expected an adapter's or a run's folder.");
   LoadedModel loaded = adapt_base(state_->base, *path);
-  state_->entries.push_back(std::make_unique<Entry>(Entry{name, std::move(loaded.network), std::move(loaded.classes), loaded.preprocessing}));
+  state_->entries.push_back(std::make_unique<State::Entry>(State::Entry{name, std::move(loaded.network), std::move(loaded.classes), loaded.preprocessing}));
   state_->batch.reset();
 }
 

@@ -29,9 +29,12 @@ std::vector<std::string> nearest(std::string_view name, const std::vector<std::s
   constexpr std::size_t kLongest = 200;  // a longer "name" is not a misspelling, and the distance is quadratic
   if (name.size() > kLongest) return {};
   std::vector<std::pair<std::size_t, std::string>> ranked;
+  const std::size_t limit = std::max<std::size_t>(2, name.size() / 2);
   for (const auto& candidate : candidates) {
+    const auto [shorter, longer] = std::minmax({name.size(), candidate.size()});
+    if (longer - shorter > limit) continue;  // the distance is at least that, and takes longer to find
     const std::size_t distance = edit_distance(name, candidate);
-    if (distance <= std::max<std::size_t>(2, name.size() / 2)) ranked.emplace_back(distance, candidate);
+    if (distance <= limit) ranked.emplace_back(distance, candidate);
   }
   std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<std::string> out;

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 namespace lorikeet::cli {
 namespace {
 
-struct Options {
+struct CombineOptions {
   std::vector<std::string> adapters;
   std::string model;
   std::string how = "linear";
@@ -44,7 +44,7 @@ WeightedAdapter read_part(const std::string& text) {
   return out;
 }
 
-int combine_command(const Options& options) {
+int combine_command(const CombineOptions& options) {
   std::vector<WeightedAdapter> parts;
   for (const auto& adapter : options.adapters) parts.push_back(read_part(adapter));
   std::string model = options.model;
@@ -71,7 +71,7 @@ int combine_command(const Options& options) {
 
 void add_combine(CLI::App& app, int& status) {
   auto* command = app.add_subcommand("combine", "Several LoRA adapters of one base made into one, by weights");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CombineOptions>();
   command->add_option("adapters", options->adapters, "Adapters' or runs' folders, each with =WEIGHT behind it or with weight 1")->required()->type_name("FOLDER[=WEIGHT]");
   command->add_option("--out", options->out, "Folder of the new adapter")->required()->type_name("FOLDER");
   command->add_option("--how", options->how, "linear: the exact sum at the smallest rank; cat: the exact sum, ranks added up; svd: the best of rank --rank")

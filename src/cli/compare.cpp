@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::uint64_t kMaxSummary = 1 << 20;
 
-struct Options {
+struct CompareOptions {
   std::vector<std::string> recipes;
   std::string runs = "runs";
   bool json = false;
@@ -74,7 +74,7 @@ void print_tables(const std::vector<Row>& rows) {
   std::printf("%s\n%s", results.markdown().c_str(), sizes.markdown().c_str());
 }
 
-int compare_command(const Options& options) {
+int compare_command(const CompareOptions& options) {
   std::vector<std::string> overrides;
   std::vector<Row> rows;
   for (const auto& item : options.recipes) {
@@ -119,7 +119,7 @@ int compare_command(const Options& options) {
 
 void add_compare(CLI::App& app, int& status) {
   auto* command = app.add_subcommand("compare", "Run the recipes that have not been run, and print the results beside those reported elsewhere");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CompareOptions>();
   command->add_option("recipes", options->recipes, "Recipe files, and key=value for all of them")->required();
   command->add_option("--runs", options->runs, "Folder of the runs, one folder in it for each recipe")->capture_default_str();
   command->add_flag("--json", options->json, "Print one JSON array on standard output");

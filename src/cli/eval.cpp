@@ -10,14 +10,14 @@
 namespace lorikeet::cli {
 namespace {
 
-struct Options {
+struct EvalOptions {
   ModelOptions model;
   std::vector<std::string> settings;
   std::int64_t limit = 0;
   bool json = false;
 };
 
-std::string chosen_data(const Options& options, const Model& model) {
+std::string chosen_data(const EvalOptions& options, const Model& model) {
   std::string data = model.trained_on();
   for (const auto& setting : options.settings) {
     if (setting.rfind("data=", 0) != 0) fail_usage("'", printable(setting), "': got an unknown setting, expected data=NAME or data=FOLDER.");
@@ -36,7 +36,7 @@ Json by_class(const Model& model, const Evaluated& found) {
   return out;
 }
 
-int eval_command(const Options& options) {
+int eval_command(const EvalOptions& options) {
   Model model = load(options.model.name, options.model.load_options());
   const std::string data = chosen_data(options, model);
   const auto progress = [](std::int64_t done, std::int64_t total) {
@@ -61,7 +61,7 @@ int eval_command(const Options& options) {
 
 void add_eval(CLI::App& app, int& status) {
   auto* command = app.add_subcommand("eval", "Accuracy of an adapter or a model on the test images");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<EvalOptions>();
   options->model.add_to(*command, "An adapter's or a run's folder, a model's name, or a weights file", true);
   command->add_option("settings", options->settings, "data=NAME or data=FOLDER; by default what the adapter was trained on");
   command->add_option("--limit", options->limit, "Only the first so many images; 0: all")->check(CLI::NonNegativeNumber);

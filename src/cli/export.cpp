@@ -9,7 +9,7 @@
 namespace lorikeet::cli {
 namespace {
 
-struct Options {
+struct ExportOptions {
   ModelOptions model;
   std::string format = "onnx";
   std::string out;
@@ -18,7 +18,7 @@ struct Options {
   std::int64_t size = 0;
 };
 
-int export_command(const Options& options) {
+int export_command(const ExportOptions& options) {
   const std::filesystem::path out = options.out;
   if (out.extension() != ".onnx") {
     fail_usage(printable(options.out), ": got the ending '", printable(out.extension().string()), "', expected .onnx.");
@@ -36,7 +36,7 @@ int export_command(const Options& options) {
 
 void add_export(CLI::App& app, int& status) {
   auto* command = app.add_subcommand("export", "Write an adapter with its base, or a model, for other programs: ONNX");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ExportOptions>();
   options->model.add_to(*command, "An adapter's or a run's folder, a model's name, or a weights file", false);
   command->add_option("--format", options->format, "onnx: operator set 17 (ONNX 1.12, onnxruntime 1.12 and newer), float32")
       ->check(CLI::IsMember({"onnx"}))

@@ -17,7 +17,7 @@
 namespace lorikeet::cli {
 namespace {
 
-struct Options {
+struct ExtractCommandOptions {
   std::string tuned;
   std::string model;
   std::string weights;
@@ -41,7 +41,7 @@ Graph graph_of_tuned(const Graph& base, const ModelEntry& model, const std::stri
   return out;
 }
 
-int extract_command(const Options& options) {
+int extract_command(const ExtractCommandOptions& options) {
   const BaseModel base = load_base_model({options.model, options.weights}, download_bar());
   const Graph tuned_graph = graph_of_tuned(base.graph, *base.entry, options.tuned);
   const NamedTensors tuned = load_base_weights(options.tuned, *base.entry, tuned_graph);
@@ -76,7 +76,7 @@ int extract_command(const Options& options) {
 
 void add_extract(CLI::App& app, int& status) {
   auto* command = app.add_subcommand("extract", "An adapter from the difference of two models: what full fine-tuning changed")->alias("unmerge");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ExtractCommandOptions>();
   command->add_option("--from", options->tuned, "File (.pth or .safetensors) with the tuned model's weights")->required()->type_name("FILE");
   command->add_option("--model", options->model, "Name of the base model")->required()->type_name("NAME");
   command->add_option("--weights", options->weights, "File with the base's weights; default: the official ones")->type_name("FILE");

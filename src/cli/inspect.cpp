@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 namespace lorikeet::cli {
 namespace {
 
-struct Options {
+struct InspectOptions {
   ModelOptions model;
   std::string match;
   std::int64_t rank = 8;
@@ -99,7 +99,7 @@ std::vector<NodeRow> node_rows(const Subject& subject, int size) {
 }
 
 // What a pattern hits as target_modules, and what LoRA of that rank would cost there.
-std::vector<NodeRow> matching(const std::vector<NodeRow>& rows, const Graph& graph, const Options& options) {
+std::vector<NodeRow> matching(const std::vector<NodeRow>& rows, const Graph& graph, const InspectOptions& options) {
   AdapterConfig config;
   config.r = options.rank;
   config.target_modules = options.match;
@@ -138,12 +138,12 @@ void print_adapter(const AdapterFolder& adapter) {
   }
 }
 
-MemoryEstimate memory_of(const Subject& subject, int size, const Options& options) {
+MemoryEstimate memory_of(const Subject& subject, int size, const InspectOptions& options) {
   const std::uint64_t element = options.precision == "bfloat16" ? 2 : 4;
   return estimate_memory(subject.adaptation, {size, size, element}, options.batch_size);
 }
 
-int inspect_command(const Options& options) {
+int inspect_command(const InspectOptions& options) {
   const Subject subject = open_subject(options.model);
   const int size = options.image_size > 0 ? options.image_size : subject.preprocessing.crop > 0 ? subject.preprocessing.crop : 224;
   const std::vector<NodeRow> all = node_rows(subject, size);
@@ -209,7 +209,7 @@ int inspect_command(const Options& options) {
 
 void add_inspect(CLI::App& app, int& status) {
   auto* command = app.add_subcommand("inspect", "Modules, shapes, counts and FLOPs of a model or an adapter; what a pattern hits");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<InspectOptions>();
   options->model.add_to(*command, "A model's name, a weights file, an adapter's or a run's folder", false);
   command->add_option("--match", options->match, "Only what this pattern hits as target_modules: a regular expression for the whole name")->type_name("REGEX");
   command->add_option("--rank", options->rank, "Rank for which --match counts LoRA's parameters")->check(CLI::Range(1, 1 << 16))->capture_default_str();

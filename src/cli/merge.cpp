@@ -8,12 +8,12 @@
 namespace lorikeet::cli {
 namespace {
 
-struct Options {
+struct MergeOptions {
   ModelOptions model;
   std::string out;
 };
 
-int merge_command(const Options& options) {
+int merge_command(const MergeOptions& options) {
   check_weights_name(options.out);  // before the weights are fetched
   const Model model = load(options.model.name, options.model.load_options());
   const Merged merged = model.merge(options.out);
@@ -29,7 +29,7 @@ int merge_command(const Options& options) {
 
 void add_merge(CLI::App& app, int& status) {
   auto* command = app.add_subcommand("merge", "Add an adapter into its base: a state dict that plain torchvision or timm loads");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<MergeOptions>();
   options->model.add_to(*command, "An adapter's or a run's folder, a model's name, or a weights file", false);
   command->add_option("--out", options->out, "The file; its ending says the format: .pth (torch.load) or .safetensors")->required()->type_name("FILE");
   command->footer(

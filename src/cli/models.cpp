@@ -14,12 +14,12 @@ namespace fs = std::filesystem;
 namespace lorikeet::cli {
 namespace {
 
-struct Options {
+struct ModelsOptions {
   std::string name;
   bool json = false;
 };
 
-int list_command(bool json) {
+int list_models(bool json) {
   Table table({{"name"}, {"weights"}, {"licence"}, {"here"}});
   Json out = Json::array();
   for (const auto& model : models()) {
@@ -33,12 +33,12 @@ int list_command(bool json) {
   return 0;
 }
 
-int get_command(const std::string& name) {
+int get_model(const std::string& name) {
   std::printf("%s\n", fetch_weights(find_weights(name), download_bar()).c_str());
   return 0;
 }
 
-int path_command(const std::string& name) {
+int print_model_path(const std::string& name) {
   const WeightsEntry& entry = find_weights(name);
   const fs::path path = weights_path(entry);
   std::printf("%s\n", path.c_str());
@@ -52,17 +52,17 @@ int path_command(const std::string& name) {
 void add_models(CLI::App& app, int& status) {
   auto* command = app.add_subcommand("models", "The known models and their official weights");
   command->require_subcommand(1);
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ModelsOptions>();
   auto* list = command->add_subcommand("list", "Names, licences, and which weights are on this machine");
   list->add_flag("--json", options->json, "Print one JSON array on standard output");
-  list->callback([options, &status] { status = list_command(options->json); });
+  list->callback([options, &status] { status = list_models(options->json); });
   auto* get = command->add_subcommand("get", "Download weights, checked by SHA-256, and print where they are");
   get->add_option("name", options->name, "Name of a model, or of one of its weights")->required();
   get->footer("An interrupted download goes on where it stopped. $LORIKEET_MIRROR is tried first: an address that holds the same files.");
-  get->callback([options, &status] { status = get_command(options->name); });
+  get->callback([options, &status] { status = get_model(options->name); });
   auto* path = command->add_subcommand("path", "Print where the weights are or would be; exit code 1 where they are not there");
   path->add_option("name", options->name, "Name of a model, or of one of its weights")->required();
-  path->callback([options, &status] { status = path_command(options->name); });
+  path->callback([options, &status] { status = print_model_path(options->name); });
 }
 
 }  // namespace lorikeet::cli

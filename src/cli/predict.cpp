@@ -10,7 +10,7 @@
 namespace lorikeet::cli {
 namespace {
 
-struct Options {
+struct PredictOptions {
   ModelOptions model;
   std::vector<std::string> images;
   std::size_t top = 1;
@@ -18,7 +18,7 @@ struct Options {
   bool json = false;
 };
 
-int predict_command(const Options& options) {
+int predict_command(const PredictOptions& options) {
   Model model = load(options.model.name, options.model.load_options());
   const Logits logits = model.logits({options.images.begin(), options.images.end()}, options.model.chosen_preprocess());
   const auto guesses = model.guesses(logits, options.top);
@@ -42,7 +42,7 @@ int predict_command(const Options& options) {
 
 void add_predict(CLI::App& app, int& status) {
   auto* command = app.add_subcommand("predict", "What is on pictures, by an adapter or a model");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PredictOptions>();
   options->model.add_to(*command, "An adapter's or a run's folder, a model's name, or a weights file", true);
   command->add_option("images", options->images, "JPEG or PNG files")->required();
   command->add_option("--top", options->top, "How many classes to name")->check(CLI::PositiveNumber)->capture_default_str();

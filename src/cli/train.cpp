@@ -14,14 +14,14 @@
 namespace lorikeet::cli {
 namespace {
 
-struct Options {
+struct TrainOptions {
   std::string recipe;
   std::vector<std::string> overrides;
   bool force = false;
   bool json = false;
 };
 
-int train_command(const Options& options) {
+int train_command(const TrainOptions& options) {
   Recipe recipe = load_recipe(options.recipe, options.overrides);
   if (recipe.run.empty()) recipe.run = free_run_folder(options.recipe);
   const TrainSummary summary = train_visibly(recipe, options.force);
@@ -45,7 +45,7 @@ int train_command(const Options& options) {
 
 void add_train(CLI::App& app, int& status) {
   auto* command = app.add_subcommand("train", "Train an adapter from a recipe, into a run's folder");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TrainOptions>();
   command->add_option("recipe", options->recipe, "YAML file")->required();
   command->add_option("overrides", options->overrides, "key=value: what differs from the recipe");
   command->add_flag("--force", options->force, "Replace the run that is in the folder already");

@@ -46,6 +46,8 @@ at::Tensor dense_matrix(const Conv2d& conv, const at::Tensor& weight, const Padd
   return matrix.view({in[0] * in[1] * conv.in, out[0] * out[1] * conv.out});
 }
 
+}  // namespace
+
 // rows (M, in) · matrix (in, out) with a matrix that stays: where that is faster, by oneDNN as a 1×1 convolution of one image of
 // M pixels, its weights packed once.
 class FrozenProduct {
@@ -77,6 +79,8 @@ class FrozenProduct {
   at::Tensor matrix_;
   PackedConv packed_;
 };
+
+namespace {
 
 // What turns a gradient into the input's by an ordinary convolution of stride 1: taps flipped, inputs and outputs exchanged.
 at::Tensor flipped_transposed(const Conv2d& conv, const at::Tensor& weight) {

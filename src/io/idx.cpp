@@ -14,7 +14,7 @@
 namespace lorikeet {
 namespace {
 
-constexpr std::uint64_t kMaxBytes = 1ULL << 30;
+constexpr std::uint64_t kMaxArrayBytes = 1ULL << 30;
 constexpr std::uint64_t kMaxRatio = 1032;  // deflate cannot do better (zlib.net, "Technical details")
 constexpr std::uint8_t kUnsignedByte = 8;
 
@@ -43,7 +43,7 @@ IdxArray read_idx(const std::filesystem::path& path, int dimensions) {
     }
     array.shape.push_back(load_be32(size.data()));
     total = checked_mul(*total, load_be32(size.data()));
-    if (!total || *total > kMaxBytes) fail(where, ": got an array larger than ", human_bytes(kMaxBytes), ", expected less.");
+    if (!total || *total > kMaxArrayBytes) fail(where, ": got an array larger than ", human_bytes(kMaxArrayBytes), ", expected less.");
   }
 
   // The header alone must not make us allocate: the file must be able to hold what it announces.

@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstddef>
 #include <functional>
 #include <map>
 #include <string>
@@ -11,6 +12,9 @@
 #include <vector>
 
 namespace lorikeet {
+
+/// Readers refuse tensors of more dimensions.
+inline constexpr std::size_t kMaxTensorRank = 16;
 
 class NamedTensors {
  public:

@@ -12,7 +12,7 @@ namespace lorikeet {
 namespace {
 
 constexpr std::int64_t kIrVersion = 8;
-constexpr std::uint64_t kMaxBytes = (1ULL << 31) - 1;  // protobuf refuses to read a larger message
+constexpr std::uint64_t kMaxModelBytes = (1ULL << 31) - 1;  // protobuf refuses to read a larger message
 
 // The fields that are written, by their numbers in onnx.proto.
 using Tag = protozero::pbf_tag_type;
@@ -106,7 +106,7 @@ void write_value(Message<GraphField>& graph, GraphField field, const OnnxValue& 
 
 std::string onnx_bytes(const OnnxModel& model, const std::string& where) {
   const auto check_size = [&](std::uint64_t bytes) {
-    if (bytes > kMaxBytes) fail(where, ": got a model of ", human_bytes(bytes), ", expected less than 2 GiB, the most that an ONNX file can hold.");
+    if (bytes > kMaxModelBytes) fail(where, ": got a model of ", human_bytes(bytes), ", expected less than 2 GiB, the most that an ONNX file can hold.");
   };
   check_size(model.initialisers.bytes());
   std::string bytes;

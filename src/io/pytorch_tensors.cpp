@@ -18,27 +18,28 @@
 namespace lorikeet {
 namespace {
 
-constexpr std::size_t kMaxRank = 16;
 constexpr std::uint64_t kMaxCopies = 4;  // in sizes of the file; see make_tensor
 constexpr std::array<std::string_view, 4> kWrappers{"state_dict", "model", "model_state", "state_dict_ema"};
 constexpr std::string_view kDataParallel = "module.";
 
-struct Dtype {
+struct PytorchType {
   std::string_view storage;  // what torch.save calls a storage of it; empty where there is no such type
   std::string_view name;     // what _rebuild_tensor_v3 calls it
   at::ScalarType type;
 };
-constexpr std::array<Dtype, 11> kDtypes{{{"torch.FloatStorage", "torch.float32", at::kFloat},
-                                         {"torch.DoubleStorage", "torch.float64", at::kDouble},
-                                         {"torch.HalfStorage", "torch.float16", at::kHalf},
-                                         {"torch.BFloat16Storage", "torch.bfloat16", at::kBFloat16},
-                                         {"torch.LongStorage", "torch.int64", at::kLong},
-                                         {"torch.IntStorage", "torch.int32", at::kInt},
-                                         {"torch.ShortStorage", "torch.int16", at::kShort},
-                                         {"torch.CharStorage", "torch.int8", at::kChar},
-                                         {"torch.ByteStorage", "torch.uint8", at::kByte},
-                                         {"torch.BoolStorage", "torch.bool", at::kBool},
-                                         {"", "torch.float8_e4m3fn", at::kFloat8_e4m3fn}}};
+constexpr std::array<PytorchType, 11> kPytorchTypes{{
+    {"torch.FloatStorage", "torch.float32", at::kFloat},
+    {"torch.DoubleStorage", "torch.float64", at::kDouble},
+    {"torch.HalfStorage", "torch.float16", at::kHalf},
+    {"torch.BFloat16Storage", "torch.bfloat16", at::kBFloat16},
+    {"torch.LongStorage", "torch.int64", at::kLong},
+    {"torch.IntStorage", "torch.int32", at::kInt},
+    {"torch.ShortStorage", "torch.int16", at::kShort},
+    {"torch.CharStorage", "torch.int8", at::kChar},
+    {"torch.ByteStorage", "torch.uint8", at::kByte},
+    {"torch.BoolStorage", "torch.bool", at::kBool},
+    {"", "torch.float8_e4m3fn", at::kFloat8_e4m3fn},
+}};
 constexpr std::array<std::string_view, 2> kUntypedStorages{"torch.storage.UntypedStorage", "torch.UntypedStorage"};
 
 constexpr std::string_view kOrderedDict = "collections.OrderedDict";
@@ -62,7 +63,7 @@ std::vector<std::string_view> allowed_globals() {
   std::vector<std::string_view> names{kOrderedDict, kSize, kParameter};
   for (const auto& rebuild : kRebuilds) names.push_back(rebuild.name);
   names.insert(names.end(), kUntypedStorages.begin(), kUntypedStorages.end());
-  for (const auto& dtype : kDtypes) {
+  for (const auto& dtype : kPytorchTypes) {
     if (!dtype.storage.empty()) names.push_back(dtype.storage);
     names.push_back(dtype.name);
   }
@@ -140,8 +141,8 @@ class TensorReader {
     if (pickle_.is_call(value, kSize) && pickle_[value.arguments].items.size() == 1) {
       tuple = &pickle_[pickle_[value.arguments].items[0]];
     }
-    if (tuple->kind != PickleKind::kTuple || tuple->items.size() > kMaxRank) {
-      fail(where, ": got ", describe(pickle_, *tuple), " as ", what, ", expected a tuple of at most ", kMaxRank, " numbers.");
+    if (tuple->kind != PickleKind::kTuple || tuple->items.size() > kMaxTensorRank) {
+      fail(where, ": got ", describe(pickle_, *tuple), " as ", what, ", expected a tuple of at most ", kMaxTensorRank, " numbers.");
     }
     std::vector<std::int64_t> out;
     for (const PickleIndex item : tuple->items) {
@@ -181,8 +182,8 @@ class TensorReader {
     at::ScalarType type = storage.type;
     if (rebuild->dtype != kNowhere) {
       const PickleValue& dtype = pickle_[arguments[rebuild->dtype]];
-      const auto known = std::find_if(kDtypes.begin(), kDtypes.end(), [&](const Dtype& d) { return d.name == dtype.text; });
-      if (dtype.kind != PickleKind::kGlobal || known == kDtypes.end()) {
+      const auto known = std::find_if(kPytorchTypes.begin(), kPytorchTypes.end(), [&](const PytorchType& d) { return d.name == dtype.text; });
+      if (dtype.kind != PickleKind::kGlobal || known == kPytorchTypes.end()) {
         fail(where, ": got ", describe(pickle_, dtype), " as its dtype.");
       }
       if (!storage.untyped && known->type != storage.type) fail(where, ": got a dtype other than that of its storage.");
@@ -315,9 +316,9 @@ PytorchStorage parse_storage(const Pickle& pickle, const PickleValue& value, con
   }
   PytorchStorage storage{part(2).text, at::kByte, false, 0};
   const std::string& type = part(1).text;
-  const auto known = std::find_if(kDtypes.begin(), kDtypes.end(), [&](const Dtype& d) { return d.storage == type; });
+  const auto known = std::find_if(kPytorchTypes.begin(), kPytorchTypes.end(), [&](const PytorchType& d) { return d.storage == type; });
   storage.untyped = std::find(kUntypedStorages.begin(), kUntypedStorages.end(), type) != kUntypedStorages.end();
-  if (!storage.untyped && known == kDtypes.end()) {
+  if (!storage.untyped && known == kPytorchTypes.end()) {
     fail(where, ": got a storage of type '", printable(type), "', expected torch.FloatStorage or alike.");
   }
   if (!storage.untyped) storage.type = known->type;

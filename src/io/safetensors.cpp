@@ -17,16 +17,14 @@ namespace lorikeet {
 namespace {
 
 constexpr std::uint64_t kMaxHeader = 100'000'000;  // the limit of the reference implementation
-constexpr std::size_t kMaxRank = 16;
 
-struct Dtype {
+struct SafetensorsType {
   const char* name;
   at::ScalarType type;
 };
-constexpr std::array<Dtype, 11> kDtypes{{{"F32", at::kFloat}, {"F64", at::kDouble}, {"F16", at::kHalf},
-                                         {"BF16", at::kBFloat16}, {"I64", at::kLong}, {"I32", at::kInt},
-                                         {"I16", at::kShort}, {"I8", at::kChar}, {"U8", at::kByte},
-                                         {"BOOL", at::kBool}, {"F8_E4M3", at::kFloat8_e4m3fn}}};
+constexpr std::array<SafetensorsType, 11> kSafetensorsTypes{
+    {{"F32", at::kFloat}, {"F64", at::kDouble}, {"F16", at::kHalf}, {"BF16", at::kBFloat16}, {"I64", at::kLong}, {"I32", at::kInt},
+     {"I16", at::kShort}, {"I8", at::kChar}, {"U8", at::kByte}, {"BOOL", at::kBool}, {"F8_E4M3", at::kFloat8_e4m3fn}}};
 
 struct Record {
   std::string name;
@@ -52,12 +50,12 @@ Record parse_record(const std::string& name, const Json& value, const std::strin
 
   Record record{name, at::kFloat, {}, 0, 0};
   const Json& dtype = value["dtype"];
-  const auto known = std::find_if(kDtypes.begin(), kDtypes.end(), [&](const Dtype& d) { return dtype == d.name; });
-  if (known == kDtypes.end()) fail(where, ": got dtype ", printable(dtype.dump(), 40), ", expected F32, F16, BF16, I64 or another known one.");
+  const auto known = std::find_if(kSafetensorsTypes.begin(), kSafetensorsTypes.end(), [&](const SafetensorsType& d) { return dtype == d.name; });
+  if (known == kSafetensorsTypes.end()) fail(where, ": got dtype ", printable(dtype.dump(), 40), ", expected F32, F16, BF16, I64 or another known one.");
   record.type = known->type;
 
   const Json& shape = value["shape"];
-  if (!shape.is_array() || shape.size() > kMaxRank) fail(where, ": got a shape that is not a list of at most ", kMaxRank, " sizes.");
+  if (!shape.is_array() || shape.size() > kMaxTensorRank) fail(where, ": got a shape that is not a list of at most ", kMaxTensorRank, " sizes.");
   std::optional<std::uint64_t> bytes = c10::elementSize(record.type);
   for (const auto& size : shape) {
     const std::uint64_t n = unsigned_number(size, where, "a size");
@@ -140,8 +138,8 @@ void write_safetensors(const std::filesystem::path& path, const NamedTensors& te
   if (!tensors.metadata.empty()) header["__metadata__"] = tensors.metadata;
   std::uint64_t offset = 0;
   for (const auto& [name, tensor] : tensors) {
-    const auto known = std::find_if(kDtypes.begin(), kDtypes.end(), [&](const Dtype& d) { return d.type == tensor.scalar_type(); });
-    if (known == kDtypes.end()) fail(path.string(), ": tensor '", name, "': got dtype ", c10::toString(tensor.scalar_type()), ", which safetensors does not have.");
+    const auto known = std::find_if(kSafetensorsTypes.begin(), kSafetensorsTypes.end(), [&](const SafetensorsType& d) { return d.type == tensor.scalar_type(); });
+    if (known == kSafetensorsTypes.end()) fail(path.string(), ": tensor '", name, "': got dtype ", c10::toString(tensor.scalar_type()), ", which safetensors does not have.");
     header[name] = {{"dtype", known->name}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, offset + tensor.nbytes()}}};
     offset += tensor.nbytes();
   }

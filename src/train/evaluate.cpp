@@ -13,7 +13,7 @@
 namespace lorikeet {
 namespace {
 
-constexpr std::int64_t kBatch = 100;
+constexpr std::int64_t kEvaluationBatch = 100;
 
 }  // namespace
 
@@ -44,12 +44,12 @@ Evaluation evaluate(Executor& executor, const std::shared_ptr<const Dataset>& da
 
   if (cached) {
     const at::Tensor labels = options.cache->labels();
-    for (std::int64_t begin = 0; begin < dataset->size(); begin += kBatch) {
-      const at::Tensor indices = at::arange(begin, std::min(begin + kBatch, dataset->size()), at::kLong);
+    for (std::int64_t begin = 0; begin < dataset->size(); begin += kEvaluationBatch) {
+      const at::Tensor indices = at::arange(begin, std::min(begin + kEvaluationBatch, dataset->size()), at::kLong);
       if (!count(executor.run_rest(options.cache->load(indices), false), labels.index_select(0, indices).to(options.device))) break;
     }
   } else {
-    Loader loader(dataset, order, {.batch_size = kBatch, .threads = options.loader_threads});
+    Loader loader(dataset, order, {.batch_size = kEvaluationBatch, .threads = options.loader_threads});
     for (Batch batch; loader.next(batch);) {
       const Frontier frontier = executor.run_prefix(normalise(batch.images.to(options.device), preprocessing));
       if (options.cache != nullptr) options.cache->store(batch.indices, batch.labels, frontier);

@@ -15,7 +15,7 @@ AdapterSpec with(AdapterSpec spec, void (*set)(AdapterSpec&)) {
 }
 
 // Methods that PEFT refuses in one batch, heads of different sizes, other modules_to_save, and the base itself.
-std::vector<AdapterSpec> specs() {
+std::vector<AdapterSpec> mixed_specs() {
   return {spec_for(R"(layer1\.2\.conv3)"),
           with(spec_for(R"(layer1\.1\.conv2|fc)"), [](AdapterSpec& s) { s.config.use_dora = true; }),
           with(spec_for(R"(layer1\.2\.bn3)"), [](AdapterSpec& s) { s.config.peft_type = PeftType::kLnTuning; }),
@@ -30,7 +30,7 @@ std::vector<AdapterSpec> specs() {
 TEST_CASE("every row of a mixed batch is what its own adapter makes of it") {
   std::vector<Network> networks;
   std::uint64_t seed = 1;
-  for (const auto& spec : specs()) networks.push_back(trained_network(spec, seed++));
+  for (const auto& spec : mixed_specs()) networks.push_back(trained_network(spec, seed++));
   // Any two, and all together.
   std::vector<std::vector<std::size_t>> sets{{0, 1, 2, 3, 4, 5, 6}};
   for (std::size_t a = 0; a < networks.size(); ++a) {

@@ -3,13 +3,12 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <doctest/doctest.h>
-#include <zlib.h>
 
-#include <fstream>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
+#include "io/gzip.h"
 #include "lorikeet/error.h"
 #include "temporary_folder.h"
 
@@ -17,7 +16,7 @@ using namespace lorikeet;
 
 namespace {
 
-constexpr std::uint64_t kLimit = 1 << 20;
+constexpr std::uint64_t kMemberLimit = 1 << 20;
 
 struct Entry {
   std::string name;
@@ -26,10 +25,6 @@ struct Entry {
 };
 
 enum class Kind { kTarGz, kTarXz, kZip, kStoredZip, kAr };
-
-void put(const std::filesystem::path& path, const std::string& content) {
-  std::ofstream(path, std::ios::binary).write(content.data(), static_cast<std::streamsize>(content.size()));
-}
 
 std::string pack(Kind kind, const std::vector<Entry>& entries) {
   const TemporaryFolder folder;
@@ -63,14 +58,14 @@ std::string pack_deb(const std::vector<Entry>& entries) {
                           {"data.tar.xz", pack(Kind::kTarXz, entries)}});
 }
 
-std::string extract(const std::string& packed, const std::string& member, std::uint64_t limit = kLimit) {
+std::string extract(const std::string& packed, const std::string& member, std::uint64_t limit = kMemberLimit) {
   const TemporaryFolder folder;
   put(folder.path / "x.archive", packed);
   extract_member(folder.path / "x.archive", member, folder.path / "out" / "file", limit);
-  return read_file(folder.path / "out" / "file", kLimit);
+  return read_file(folder.path / "out" / "file", kMemberLimit);
 }
 
-bool refused(const std::string& packed, const std::string& member, const std::string& because, std::uint64_t limit = kLimit) {
+bool archive_refused(const std::string& packed, const std::string& member, const std::string& because, std::uint64_t limit = kMemberLimit) {
   const TemporaryFolder folder;
   put(folder.path / "x.archive", packed);
   std::string message;
@@ -109,35 +104,35 @@ TEST_CASE("a member is taken out of tar, zip and deb archives") {
 TEST_CASE("a member that is absent, a link or too large is refused, and nothing is left") {
   for (const auto kind : {Kind::kTarGz, Kind::kZip}) {
     const std::string packed = pack(kind, kEntries);
-    CHECK(refused(packed, "package/data/image", "Did you mean 'package/data/images'?"));
-    CHECK(refused(packed, "images", "no 'images'"));
-    CHECK(refused(packed, "package/data/images", "more than 1000 B", 1000));
+    CHECK(archive_refused(packed, "package/data/image", "Did you mean 'package/data/images'?"));
+    CHECK(archive_refused(packed, "images", "no 'images'"));
+    CHECK(archive_refused(packed, "package/data/images", "more than 1000 B", 1000));
   }
   CHECK(extract(pack(Kind::kTarGz, kEntries), "package/readme.md", 5) == "hello");
-  CHECK(refused(pack(Kind::kTarGz, {{"a", "", "/etc/passwd"}}), "a", "link"));
-  CHECK(refused(pack_deb({{"./a", "b"}}), "c", "no 'c'"));
-  CHECK(refused(pack_deb({{"./a", kLong}}), "a", "more than 10 B", 10));
+  CHECK(archive_refused(pack(Kind::kTarGz, {{"a", "", "/etc/passwd"}}), "a", "link"));
+  CHECK(archive_refused(pack_deb({{"./a", "b"}}), "c", "no 'c'"));
+  CHECK(archive_refused(pack_deb({{"./a", kLong}}), "a", "more than 10 B", 10));
 }
 
 TEST_CASE("paths in an archive lead nowhere") {
   const TemporaryFolder folder;
   put(folder.path / "x.archive", pack(Kind::kTarGz, {{"../escaped", "a"}, {"/tmp/lorikeet-escaped", "b"}, {"good", "c"}}));
-  extract_member(folder.path / "x.archive", "good", folder.path / "in" / "file", kLimit);
+  extract_member(folder.path / "x.archive", "good", folder.path / "in" / "file", kMemberLimit);
   CHECK(read_file(folder.path / "in" / "file", 10) == "c");
   CHECK_FALSE(std::filesystem::exists(folder.path / "escaped"));
   CHECK_FALSE(std::filesystem::exists("/tmp/lorikeet-escaped"));
 }
 
 TEST_CASE("broken archives are refused") {
-  CHECK(refused("", "a", "cannot be read"));
-  CHECK(refused("<html>404</html>", "a", "cannot be read"));
-  CHECK_THROWS_AS(extract_member("/nonexistent/x", "a", "/tmp/never", kLimit), Error);
+  CHECK(archive_refused("", "a", "cannot be read"));
+  CHECK(archive_refused("<html>404</html>", "a", "cannot be read"));
+  CHECK_THROWS_AS(extract_member("/nonexistent/x", "a", "/tmp/never", kMemberLimit), Error);
 
   std::string stored = pack(Kind::kStoredZip, {{"a", "hello, hello, hello"}});
   const auto at = stored.find("hello");
   REQUIRE(at != std::string::npos);
   stored[at] = 'j';
-  CHECK(refused(stored, "a", "CRC"));
+  CHECK(archive_refused(stored, "a", "CRC"));
 
   const std::string text = "some text that is not too long, 0123456789";
   for (const auto& packed : {pack(Kind::kTarGz, {{"a", text}}), pack(Kind::kTarXz, {{"a", text}}),
@@ -164,17 +159,8 @@ TEST_CASE("broken archives are refused") {
 
 namespace {
 
-std::string gzip(const std::string& content) {
-  const TemporaryFolder folder;
-  const std::string path = (folder.path / "x.gz").string();
-  const gzFile file = gzopen(path.c_str(), "wb");
-  gzwrite(file, content.data(), static_cast<unsigned>(content.size()));
-  gzclose(file);
-  return read_file(path, kLimit);
-}
-
 // What it unpacks to; the message of the Error, and nothing left behind, where it is refused.
-std::string unpacked(const std::string& packed, std::uint64_t limit = kLimit) {
+std::string unpacked(const std::string& packed, std::uint64_t limit = kMemberLimit) {
   const TemporaryFolder folder;
   put(folder.path / "x.gz", packed);
   try {
@@ -186,7 +172,7 @@ std::string unpacked(const std::string& packed, std::uint64_t limit = kLimit) {
     CHECK((!std::filesystem::exists(folder.path / "out") || std::filesystem::is_empty(folder.path / "out")));
     return message;
   }
-  return read_file(folder.path / "out" / "x", kLimit);
+  return read_file(folder.path / "out" / "x", kMemberLimit);
 }
 
 }  // namespace
@@ -210,6 +196,6 @@ TEST_CASE("what is no gzip file, is cut off, changed or too large is refused") {
   std::string changed = packed;
   changed[changed.size() - 6] = static_cast<char>(changed[changed.size() - 6] ^ 1);  // in the checksum
   CHECK(unpacked(changed).find("broken gzip") != std::string::npos);
-  CHECK_THROWS_AS(gunzip("/nonexistent/x.gz", "/tmp/never", kLimit), Error);
-  CHECK_THROWS_AS(gunzip("/tmp", "/tmp/never", kLimit), Error);
+  CHECK_THROWS_AS(gunzip("/nonexistent/x.gz", "/tmp/never", kMemberLimit), Error);
+  CHECK_THROWS_AS(gunzip("/tmp", "/tmp/never", kMemberLimit), Error);
 }

@@ -40,10 +40,6 @@ std::string sum_of(const std::string& content) {
   return hash.hex();
 }
 
-void put(const fs::path& path, const std::string& content) {
-  std::ofstream(path, std::ios::binary).write(content.data(), static_cast<std::streamsize>(content.size()));
-}
-
 // A folder to download into, on a machine without proxies or mirrors.
 struct Place {
   TemporaryFolder folder;

@@ -1,11 +1,10 @@
 #include "io/idx.h"
 
 #include <doctest/doctest.h>
-#include <zlib.h>
 
-#include <fstream>
 #include <string>
 
+#include "io/gzip.h"
 #include "lorikeet/error.h"
 #include "temporary_folder.h"
 
@@ -17,30 +16,16 @@ namespace {
 const std::string kThree = "\0\0\x08\x03\0\0\0\x02\0\0\0\x02\0\0\0\x03"s;  // the header of a 2 × 2 × 3 array
 const std::string kElements = "abcdefghijkl";
 
-void put(const std::filesystem::path& path, const std::string& content) {
-  std::ofstream(path, std::ios::binary).write(content.data(), static_cast<std::streamsize>(content.size()));
-}
-
-std::string gzip(const std::string& content) {
-  const TemporaryFolder folder;
-  const std::string path = (folder.path / "x.gz").string();
-  const gzFile file = gzopen(path.c_str(), "wb");
-  gzwrite(file, content.data(), static_cast<unsigned>(content.size()));
-  gzclose(file);
-  std::ifstream in(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(in), {});
-}
-
-IdxArray read(const std::string& content, int dimensions = 3) {
+IdxArray read_array(const std::string& content, int dimensions = 3) {
   const TemporaryFolder folder;
   put(folder.path / "x.idx", content);
   return read_idx(folder.path / "x.idx", dimensions);
 }
 
-bool refused(const std::string& content, const std::string& because, int dimensions = 3) {
+bool idx_refused(const std::string& content, const std::string& because, int dimensions = 3) {
   std::string message;
   try {
-    read(content, dimensions);
+    read_array(content, dimensions);
   } catch (const Error& error) {
     message = error.what();
   }
@@ -55,49 +40,49 @@ bool refused(const std::string& content, const std::string& because, int dimensi
 
 TEST_CASE("IDX arrays are read, plain and gzipped") {
   for (const auto& content : {kThree + kElements, gzip(kThree + kElements)}) {
-    const IdxArray array = read(content);
+    const IdxArray array = read_array(content);
     CHECK(array.shape == std::vector<std::int64_t>{2, 2, 3});
     CHECK(std::string(array.bytes.begin(), array.bytes.end()) == kElements);
   }
-  const IdxArray labels = read("\0\0\x08\x01\0\0\0\x02\x07\x09"s, 1);
+  const IdxArray labels = read_array("\0\0\x08\x01\0\0\0\x02\x07\x09"s, 1);
   CHECK(labels.bytes == std::vector<std::uint8_t>{7, 9});
-  CHECK(read("\0\0\x08\x01\0\0\0\0"s, 1).bytes.empty());
+  CHECK(read_array("\0\0\x08\x01\0\0\0\0"s, 1).bytes.empty());
 }
 
 TEST_CASE("what is not the IDX file expected is refused") {
-  CHECK(refused("", "expected an IDX file"));
-  CHECK(refused("<html>", "expected an IDX file"));
-  CHECK(refused("\0\0\x0d\x03"s + kThree.substr(4) + kElements, "type 13"));
-  CHECK(refused(kThree + kElements, "3 dimensions, expected 1", 1));
-  CHECK(refused(kThree + kElements + "x", "expected the file to end"));
-  CHECK(refused(gzip(kThree + kElements + "x"), "expected the file to end"));
-  CHECK(refused(gzip(kThree + kElements + std::string(50'000'000, '\0')), "expected the file to end"));
-  CHECK(refused("\0\0\x08\x03\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"s, "larger than 1.00 GiB"));
-  CHECK(refused("\0\0\x08\x01\x3f\xff\xff\xff"s, "truncated", 1));        // announces 1 GiB
-  CHECK(refused(gzip("\0\0\x08\x01\x3f\xff\xff\xff"s), "truncated", 1));  // no allocation for it either
+  CHECK(idx_refused("", "expected an IDX file"));
+  CHECK(idx_refused("<html>", "expected an IDX file"));
+  CHECK(idx_refused("\0\0\x0d\x03"s + kThree.substr(4) + kElements, "type 13"));
+  CHECK(idx_refused(kThree + kElements, "3 dimensions, expected 1", 1));
+  CHECK(idx_refused(kThree + kElements + "x", "expected the file to end"));
+  CHECK(idx_refused(gzip(kThree + kElements + "x"), "expected the file to end"));
+  CHECK(idx_refused(gzip(kThree + kElements + std::string(50'000'000, '\0')), "expected the file to end"));
+  CHECK(idx_refused("\0\0\x08\x03\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"s, "larger than 1.00 GiB"));
+  CHECK(idx_refused("\0\0\x08\x01\x3f\xff\xff\xff"s, "truncated", 1));        // announces 1 GiB
+  CHECK(idx_refused(gzip("\0\0\x08\x01\x3f\xff\xff\xff"s), "truncated", 1));  // no allocation for it either
   CHECK_THROWS_AS(read_idx("/nonexistent/x.idx", 1), Error);
   CHECK_THROWS_AS(read_idx("/tmp", 1), Error);
 }
 
 TEST_CASE("a file cut off anywhere is refused, a corrupt gzip file too") {
   const std::string plain = kThree + kElements;
-  for (std::size_t size = 0; size < plain.size(); ++size) CHECK_THROWS_AS(read(plain.substr(0, size)), Error);
+  for (std::size_t size = 0; size < plain.size(); ++size) CHECK_THROWS_AS(read_array(plain.substr(0, size)), Error);
   const std::string packed = gzip(plain);
   for (std::size_t size = 0; size < packed.size(); ++size) {
     CAPTURE(size);
-    CHECK_THROWS_AS(read(packed.substr(0, size)), Error);
+    CHECK_THROWS_AS(read_array(packed.substr(0, size)), Error);
   }
   for (std::size_t i = packed.size() - 8; i < packed.size(); ++i) {  // the checksum and the length
     std::string changed = packed;
     changed[i] = static_cast<char>(changed[i] ^ 1);
-    CHECK(refused(changed, "broken gzip data"));
+    CHECK(idx_refused(changed, "broken gzip data"));
   }
   for (std::size_t i = 0; i < packed.size(); ++i) {
     std::string changed = packed;
     changed[i] = static_cast<char>(changed[i] ^ 0x10);
     std::size_t elements = kElements.size();
     try {
-      elements = read(changed).bytes.size();
+      elements = read_array(changed).bytes.size();
     } catch (const Error&) {
     }
     CHECK(elements == kElements.size());

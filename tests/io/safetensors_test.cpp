@@ -32,7 +32,7 @@ std::string message_of(const std::string& content) {
   return "";
 }
 
-bool refused(const std::string& content, const std::string& because) {
+bool safetensors_refused(const std::string& content, const std::string& because) {
   const std::string message = message_of(content);
   CAPTURE(message);
   CHECK(message.find("x.safetensors") != std::string::npos);
@@ -72,40 +72,40 @@ TEST_CASE("a header may be as long as its file, and no longer than 100 MB") {
   write_file(path, std::string(reinterpret_cast<const char*>(&length), 8));
   std::filesystem::resize_file(path, 8 + length);
   CHECK_THROWS_WITH_AS(read_safetensors(path), doctest::Contains("got a header of 100000001 bytes"), Error);
-  CHECK(refused(file_with("{}", 0).substr(0, 9), "got a header of 2 bytes in a file of 9"));
+  CHECK(safetensors_refused(file_with("{}", 0).substr(0, 9), "got a header of 2 bytes in a file of 9"));
 }
 
 TEST_CASE("hostile safetensors files are refused, by name") {
-  CHECK(refused("abc", "truncated"));
-  CHECK(refused(std::string(8, '\xff'), "header"));
-  CHECK(refused(file_with("{", 0), "broken JSON"));
-  CHECK(refused(file_with("[]", 0), "expected an object"));
-  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 4), "truncated"));
-  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 12), "follows"));
-  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8), "12 bytes"));
-  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", 8), "data_offsets"));
-  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", 8), "whole number"));
-  CHECK(refused(file_with(R"({"a":{"dtype":"X9","shape":[2],"data_offsets":[0,8]}})", 8), "dtype"));
-  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})", 0), "64 bits"));
-  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}})", 6),
+  CHECK(safetensors_refused("abc", "truncated"));
+  CHECK(safetensors_refused(std::string(8, '\xff'), "header"));
+  CHECK(safetensors_refused(file_with("{", 0), "broken JSON"));
+  CHECK(safetensors_refused(file_with("[]", 0), "expected an object"));
+  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 4), "truncated"));
+  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 12), "follows"));
+  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8), "12 bytes"));
+  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", 8), "data_offsets"));
+  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", 8), "whole number"));
+  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"X9","shape":[2],"data_offsets":[0,8]}})", 8), "dtype"));
+  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})", 0), "64 bits"));
+  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}})", 6),
                 "overlap"));
-  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4),
+  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4),
                 "twice"));
-  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1}})", 4), "'x'"));
-  CHECK(refused(file_with(R"({"__metadata__":{"a":1}})", 0), "__metadata__"));
-  CHECK(refused(file_with(std::string(50, '[') + std::string(50, ']'), 0), "nested"));
-  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}})", 12), "gaps"));
-  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4),
+  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1}})", 4), "'x'"));
+  CHECK(safetensors_refused(file_with(R"({"__metadata__":{"a":1}})", 0), "__metadata__"));
+  CHECK(safetensors_refused(file_with(std::string(50, '[') + std::string(50, ']'), 0), "nested"));
+  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}})", 12), "gaps"));
+  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4),
                 "tensor 'b': got data that begins at 0, expected 4"));
-  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[18446744073709551612,18446744073709551616]}})", 4), "whole number"));
-  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[18446744073709551611,18446744073709551615]}})", 4), "begins at"));
-  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[1.0],"data_offsets":[0,4]}})", 4), "whole number"));
-  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[18446744073709551615],"data_offsets":[0,4]}})", 4), "64 bits"));
-  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1],"data_offsets":[0,4]}})", 4), "at most 16 sizes"));
-  CHECK(refused(file_with(R"({"a":{"dtype":"F32","shape":[1]}})", 4), "2 keys"));
-  CHECK(refused(file_with(R"({"a":null})", 0), "got null"));
-  CHECK(refused(file_with(R"({"a":{"dtype":["F32"],"shape":[1],"data_offsets":[0,4]}})", 4), "dtype"));
-  CHECK(refused(file_with(R"({"__metadata__":[]})", 0), "a list as __metadata__"));
+  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[18446744073709551612,18446744073709551616]}})", 4), "whole number"));
+  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[18446744073709551611,18446744073709551615]}})", 4), "begins at"));
+  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1.0],"data_offsets":[0,4]}})", 4), "whole number"));
+  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[18446744073709551615],"data_offsets":[0,4]}})", 4), "64 bits"));
+  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1],"data_offsets":[0,4]}})", 4), "at most 16 sizes"));
+  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1]}})", 4), "2 keys"));
+  CHECK(safetensors_refused(file_with(R"({"a":null})", 0), "got null"));
+  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":["F32"],"shape":[1],"data_offsets":[0,4]}})", 4), "dtype"));
+  CHECK(safetensors_refused(file_with(R"({"__metadata__":[]})", 0), "a list as __metadata__"));
   // A message stays a message, whatever the file holds.
   CHECK(message_of(file_with(R"({"a":{"dtype":"F32","shape":[9223372036854775807,9223372036854775807,")" + std::string(100'000, 'x') + R"("],"data_offsets":[0,4]}})", 4)).size() < 1000);
   CHECK(message_of(file_with("{\"" + std::string(100'000, 'x') + R"(":1})", 0)).size() < 1000);
