@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "engine/expected_means.h"
 #include "engine/frozen_conv.h"
 #include "engine/int8.h"
 #include "engine/onednn.h"
@@ -42,7 +43,7 @@ class Int8Executor final : public StepExecutor {
  public:
   Int8Executor(const Network& network, const ExecutorOptions& options, const ActivationRanges& ranges)
       : StepExecutor(network, options, at::MemoryFormat::ChannelsLast, fuse), rest_(make_fused_executor(network, options)),
-        convs_(steps().size()) {
+        means_(expected_means(network)), convs_(steps().size()) {
     const Graph& graph = network.graph();
     for (NodeId id = 0; id < graph.nodes().size(); ++id) {
       const auto found = ranges.find(range_name(graph, id));
@@ -110,7 +111,10 @@ class Int8Executor final : public StepExecutor {
     const Quantization& q = quantization_[node.inputs[0]];
     const at::Tensor weight = scaled_weight(network().tensors(step.first).weight, folded_scale(step, network()));
     Int8Conv packed(weight, geometry_behind(conv, pad), pad_unevenly(x, pad, q.zero).sizes(), q);
-    return std::make_unique<Prepared>(Prepared{x.sizes().vec(), pad, std::move(packed), folded_bias(step, network())});
+    at::Tensor bias = folded_bias(step, network());
+    // Rounded weights move the outputs' means, most where a channel has few of them (depthwise): put right by what BatchNorm expects.
+    if (const at::Tensor& means = means_[node.inputs[0]]; means.defined()) bias += packed.mean_error(means);
+    return std::make_unique<Prepared>(Prepared{x.sizes().vec(), pad, std::move(packed), bias});
   }
 
   // Max-pooling of stored values, one axis after the other: ATen has none of plain uint8 in channels-last memory.
@@ -130,6 +134,7 @@ class Int8Executor final : public StepExecutor {
 
   std::unique_ptr<Executor> rest_;
   std::vector<Quantization> quantization_;        // one a node
+  std::vector<at::Tensor> means_;                 // expected of each node's channels
   std::vector<std::unique_ptr<Prepared>> convs_;  // one a step, for the last shape
 };
 

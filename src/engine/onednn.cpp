@@ -67,9 +67,16 @@ Int8Conv::Int8Conv(const at::Tensor& weight, const ConvGeometry& geometry, at::I
   const double most = has_int8() ? 127 : 63;
   scales_ = at::amax(at::abs(weight), {1, 2, 3}).div_(most).clamp_min_(1e-12);
   zeros_ = at::zeros({weight.size(0)}, at::kInt);
-  const at::Tensor stored = at::round(weight / scales_.view({-1, 1, 1, 1})).to(at::kChar);
+  const at::Tensor scales = scales_.view({-1, 1, 1, 1});
+  const at::Tensor stored = at::round(weight / scales).to(at::kChar);
+  errors_ = (weight - stored * scales).sum({2, 3});
   weight_ = call("onednn::qconv_prepack", "", {stored, scales_, x.scale, x.zero, list(geometry.stride), list(geometry.padding), list(geometry.dilation),
                                                geometry.groups, input.vec()});
+}
+
+at::Tensor Int8Conv::mean_error(const at::Tensor& input_means) const {
+  const at::Tensor errors = errors_.view({geometry_.groups, -1, errors_.size(1)});
+  return at::matmul(errors, input_means.view({geometry_.groups, -1, 1})).view(-1);
 }
 
 at::Tensor Int8Conv::operator()(const at::Tensor& x, const at::Tensor& bias, const Sum& residual, bool relu, const Quantization& y) const {

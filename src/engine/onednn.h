@@ -52,6 +52,9 @@ class Int8Conv {
   /// weight float32 (out, in / groups, kh, kw); for inputs of this shape and quantization.
   Int8Conv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input, const Quantization& x);
 
+  /// What the rounding of the weights takes from an output's mean where the input's channels have these means, (in,) → (out,).
+  at::Tensor mean_error(const at::Tensor& input_means) const;
+
   struct Sum {
     at::Tensor stored;  // uint8, like the output
     Quantization quantization;
@@ -66,6 +69,7 @@ class Int8Conv {
   at::Tensor weight_;  // opaque
   at::Tensor scales_;  // (out,)
   at::Tensor zeros_;   // (out,)
+  at::Tensor errors_;  // (out, in / groups): what rounding took, summed over the kernel
 };
 
 }  // namespace lorikeet

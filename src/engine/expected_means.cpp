@@ -1,0 +1,69 @@
+#include "engine/expected_means.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+
+#include <cmath>
+#include <limits>
+#include <numbers>
+
+namespace lorikeet {
+namespace {
+
+// Mean and variance of each channel, (C,) float64; undefined where unknown.
+struct Moments {
+  at::Tensor mean;
+  at::Tensor variance;
+};
+
+at::Tensor density(const at::Tensor& z) { return at::exp(z * z * -0.5) / std::sqrt(2 * std::numbers::pi); }
+at::Tensor probability_below(const at::Tensor& z) { return at::erf(z / std::numbers::sqrt2) * 0.5 + 0.5; }
+
+// Of a normal distribution's values clamped to [0, high].
+Moments clamped(const Moments& x, double high) {
+  const at::Tensor deviation = at::sqrt(x.variance).clamp_min(1e-12);
+  const at::Tensor low_z = -x.mean / deviation;
+  const at::Tensor high_z = (high - x.mean) / deviation;  // may be infinite
+  const at::Tensor inside = probability_below(high_z) - probability_below(low_z);
+  at::Tensor mean = x.mean * inside + deviation * (density(low_z) - density(high_z));
+  at::Tensor square = (x.mean * x.mean + x.variance) * inside + deviation * x.mean * (density(low_z) - density(high_z)) * 2 +
+                      x.variance * low_z * density(low_z);
+  if (std::isfinite(high)) {
+    const at::Tensor above = 1 - probability_below(high_z);
+    mean = mean + above * high;
+    square = square - x.variance * high_z * density(high_z) + above * (high * high);
+  }
+  return {mean, (square - mean * mean).clamp_min(0)};
+}
+
+Moments moments_of(const Node& node, const NodeTensors& tensors, const std::vector<Moments>& values) {
+  const auto input = [&](std::size_t i) -> const Moments& { return values[node.inputs[i]]; };
+  const auto clamp = [&](double high) { return input(0).mean.defined() ? clamped(input(0), high) : Moments{}; };
+  return std::visit(Overload{
+                        [&](const BatchNorm2d&) { return Moments{tensors.bias.to(at::kDouble), at::square(tensors.weight.to(at::kDouble))}; },
+                        [&](const Relu&) { return clamp(std::numeric_limits<double>::infinity()); },
+                        [&](const Relu6&) { return clamp(6); },
+                        [&](const Add&) {
+                          if (!input(0).mean.defined() || !input(1).mean.defined()) return Moments{};
+                          return Moments{input(0).mean + input(1).mean, input(0).variance + input(1).variance};
+                        },
+                        [&](const MaxPool2d&) { return input(0); },  // somewhat less than it is
+                        [&](const auto&) { return Moments{}; },
+                    },
+                    node.op);
+}
+
+}  // namespace
+
+std::vector<at::Tensor> expected_means(const Network& network) {
+  const auto& nodes = network.graph().nodes();
+  std::vector<Moments> moments(nodes.size());
+  std::vector<at::Tensor> out(nodes.size());
+  for (NodeId id = 1; id < nodes.size(); ++id) {
+    moments[id] = moments_of(nodes[id], network.tensors(id), moments);
+    if (moments[id].mean.defined()) out[id] = moments[id].mean.to(at::kFloat);
+  }
+  return out;
+}
+
+}  // namespace lorikeet
