@@ -248,7 +248,7 @@ void check_adapter_tensors(const NamedTensors& tensors, const Adaptation& adapta
     if (!tensor->is_floating_point()) {
       fail(where, ": tensor '", parameter.name, "': got type ", c10::toString(tensor->scalar_type()), ", expected floating-point numbers.");
     }
-    if (!at::isfinite(tensor->to(at::kFloat)).all().item<bool>()) {  // in what it is used; there is no isfinite of 8-bit types
+    if (!all_finite(*tensor)) {
       fail(where, ": tensor '", parameter.name, "': got NaN or infinity, expected finite numbers.");
     }
   }

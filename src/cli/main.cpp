@@ -2,6 +2,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <string>
@@ -84,5 +85,8 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file over the limit is a failed write like any other
   lorikeet::reuse_buffers();
-  return lorikeet::cli::run(argc, argv);
+  const int status = lorikeet::cli::run(argc, argv);
+  std::fflush(nullptr);
+  // All is written and synced; libtorch's destructors would take back thousands of registrations, one after the other.
+  std::_Exit(status);
 }

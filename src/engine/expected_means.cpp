@@ -7,6 +7,8 @@
 #include <limits>
 #include <numbers>
 
+#include "graph/shapes.h"
+
 namespace lorikeet {
 namespace {
 
@@ -53,7 +55,22 @@ Moments moments_of(const Node& node, const NodeTensors& tensors, const std::vect
                     node.op);
 }
 
+// Of an axis' output positions, the share at which each tap of the kernel lies inside the image: (taps,).
+at::Tensor share_inside(std::int64_t size, std::int64_t before, std::int64_t after, std::int64_t taps, std::int64_t stride, std::int64_t dilation) {
+  const at::Tensor first = at::arange(window_count(before + size + after, taps, stride, dilation), at::kLong).mul_(stride).sub_(before).view({-1, 1});
+  const at::Tensor seen = first + at::arange(taps, at::kLong).mul_(dilation);
+  return at::logical_and(seen >= 0, seen < size).to(at::kFloat).mean(0);
+}
+
 }  // namespace
+
+at::Tensor mean_output(const Conv2d& conv, const at::Tensor& weight, const at::Tensor& means, std::int64_t height, std::int64_t width) {
+  const Padding pad = padding_of(conv, height, width);
+  const at::Tensor rows = share_inside(height, pad.top, pad.bottom, conv.kernel[0], conv.stride[0], conv.dilation[0]);
+  const at::Tensor columns = share_inside(width, pad.left, pad.right, conv.kernel[1], conv.stride[1], conv.dilation[1]);
+  const at::Tensor a_channel = (weight * rows.view({-1, 1}) * columns).sum({2, 3}).view({conv.groups, conv.out / conv.groups, -1});
+  return at::matmul(a_channel, means.view({conv.groups, -1, 1})).view(-1);
+}
 
 std::vector<at::Tensor> expected_means(const Network& network) {
   const auto& nodes = network.graph().nodes();

@@ -13,4 +13,8 @@ namespace lorikeet {
 /// behind a convolution that has none.
 std::vector<at::Tensor> expected_means(const Network& network);
 
+/// The mean over all positions that a convolution with this weight (out, in / groups, kh, kw) has of images (in, height, width) whose
+/// channels have these means, (in,): (out,). What the kernel sees of the padding counts as zero; in small images that is most.
+at::Tensor mean_output(const Conv2d& conv, const at::Tensor& weight, const at::Tensor& means, std::int64_t height, std::int64_t width);
+
 }  // namespace lorikeet

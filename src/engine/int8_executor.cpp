@@ -113,7 +113,7 @@ class Int8Executor final : public StepExecutor {
     Int8Conv packed(weight, geometry_behind(conv, pad), pad_unevenly(x, pad, q.zero).sizes(), q);
     at::Tensor bias = folded_bias(step, network());
     // Rounded weights move the outputs' means, most where a channel has few of them (depthwise): put right by what BatchNorm expects.
-    if (const at::Tensor& means = means_[node.inputs[0]]; means.defined()) bias += packed.mean_error(means);
+    if (const at::Tensor& means = means_[node.inputs[0]]; means.defined()) bias += mean_output(conv, int8_rounding_error(weight), means, x.size(2), x.size(3));
     return std::make_unique<Prepared>(Prepared{x.sizes().vec(), pad, std::move(packed), bias});
   }
 

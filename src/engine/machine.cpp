@@ -6,6 +6,8 @@
 
 #include <thread>
 
+#include "engine/onednn.h"
+
 namespace lorikeet {
 
 namespace {
@@ -23,7 +25,7 @@ bool has_bfloat16() {
 
 Machine examine_machine() {
   return {static_cast<int>(std::thread::hardware_concurrency()), at::get_num_threads(), at::get_cpu_capability(), at::hasMKLDNN(),
-          has_bfloat16(), at::hasCUDA()};
+          has_bfloat16(), has_int8(), at::hasCUDA()};
 }
 
 }  // namespace lorikeet

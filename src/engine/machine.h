@@ -15,6 +15,8 @@ struct Machine {
   bool onednn = false;
   /// Whether it computes bfloat16 natively; emulated, it is several times slower than float32.
   bool bfloat16 = false;
+  /// Whether oneDNN multiplies int8 natively (VNNI).
+  bool int8 = false;
   /// Whether device "cuda" can be used.
   bool cuda = false;
 };

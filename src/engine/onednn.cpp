@@ -22,6 +22,14 @@ at::Tensor call(const char* name, const char* overload, std::vector<c10::IValue>
   return std::move(stack.at(0)).toTensor();
 }
 
+at::Tensor by_channel(const at::Tensor& values) { return values.view({-1, 1, 1, 1}); }
+
+// What one step of each output channel's weights stands for, (out,).
+at::Tensor int8_scales(const at::Tensor& weight) {
+  const double most = has_int8() ? 127 : 63;
+  return at::amax(at::abs(weight), {1, 2, 3}).div_(most).clamp_min_(1e-12);
+}
+
 }  // namespace
 
 bool can_pack(const at::TensorOptions& weight) {
@@ -63,20 +71,17 @@ at::Tensor PackedConv::operator()(const at::Tensor& x, const Epilogue& after) co
 
 bool has_int8() { return at::cpu::is_avx512_vnni_supported(); }
 
-Int8Conv::Int8Conv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input, const Quantization& x) : geometry_(geometry), x_(x) {
-  const double most = has_int8() ? 127 : 63;
-  scales_ = at::amax(at::abs(weight), {1, 2, 3}).div_(most).clamp_min_(1e-12);
-  zeros_ = at::zeros({weight.size(0)}, at::kInt);
-  const at::Tensor scales = scales_.view({-1, 1, 1, 1});
-  const at::Tensor stored = at::round(weight / scales).to(at::kChar);
-  errors_ = (weight - stored * scales).sum({2, 3});
-  weight_ = call("onednn::qconv_prepack", "", {stored, scales_, x.scale, x.zero, list(geometry.stride), list(geometry.padding), list(geometry.dilation),
-                                               geometry.groups, input.vec()});
+at::Tensor int8_rounding_error(const at::Tensor& weight) {
+  const at::Tensor scales = by_channel(int8_scales(weight));
+  return weight - at::round(weight / scales) * scales;
 }
 
-at::Tensor Int8Conv::mean_error(const at::Tensor& input_means) const {
-  const at::Tensor errors = errors_.view({geometry_.groups, -1, errors_.size(1)});
-  return at::matmul(errors, input_means.view({geometry_.groups, -1, 1})).view(-1);
+Int8Conv::Int8Conv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input, const Quantization& x) : geometry_(geometry), x_(x) {
+  scales_ = int8_scales(weight);
+  zeros_ = at::zeros({weight.size(0)}, at::kInt);
+  const at::Tensor stored = at::round(weight / by_channel(scales_)).to(at::kChar);
+  weight_ = call("onednn::qconv_prepack", "", {stored, scales_, x.scale, x.zero, list(geometry.stride), list(geometry.padding), list(geometry.dilation),
+                                               geometry.groups, input.vec()});
 }
 
 at::Tensor Int8Conv::operator()(const at::Tensor& x, const at::Tensor& bias, const Sum& residual, bool relu, const Quantization& y) const {

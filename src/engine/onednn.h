@@ -46,14 +46,14 @@ struct Quantization {
 /// Whether oneDNN multiplies int8 natively (VNNI). Without, weights have 7 bits, so that no pair of products overflows 16.
 bool has_int8();
 
+/// What Int8Conv takes from a float32 weight by rounding it; of the same shape.
+at::Tensor int8_rounding_error(const at::Tensor& weight);
+
 /// A convolution of uint8 by int8 weights, one scale a channel; channels-last, on the CPU.
 class Int8Conv {
  public:
   /// weight float32 (out, in / groups, kh, kw); for inputs of this shape and quantization.
   Int8Conv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input, const Quantization& x);
-
-  /// What the rounding of the weights takes from an output's mean where the input's channels have these means, (in,) → (out,).
-  at::Tensor mean_error(const at::Tensor& input_means) const;
 
   struct Sum {
     at::Tensor stored;  // uint8, like the output
@@ -69,7 +69,6 @@ class Int8Conv {
   at::Tensor weight_;  // opaque
   at::Tensor scales_;  // (out,)
   at::Tensor zeros_;   // (out,)
-  at::Tensor errors_;  // (out, in / groups): what rounding took, summed over the kernel
 };
 
 }  // namespace lorikeet

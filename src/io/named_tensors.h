@@ -46,6 +46,9 @@ class NamedTensors {
   std::map<std::string, std::size_t, std::less<>> index_;
 };
 
+/// Whether no element is NaN or infinite, taken as float32. REQUIRES: floating-point numbers.
+bool all_finite(const at::Tensor& tensor);
+
 /// "(512, 2048, 1, 1)".
 std::string shape_text(at::IntArrayRef shape);
 

@@ -91,7 +91,7 @@ NamedTensors load_base_weights(const fs::path& path, const ModelEntry& model, co
            ", expected floating-point numbers.");
     }
     at::Tensor value = tensor->to(at::kFloat);
-    if (!at::isfinite(value).all().item<bool>()) {
+    if (!all_finite(value)) {
       fail(path.string(), ": tensor '", parameter.name, "': got NaN or infinity, expected finite numbers. The file is damaged.");
     }
     out.add(parameter.name, std::move(value));

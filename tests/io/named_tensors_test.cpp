@@ -1,0 +1,31 @@
+#include "io/named_tensors.h"
+
+#include <ATen/Functions.h>
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+
+using namespace lorikeet;
+
+TEST_CASE("one element that is not finite is found wherever it stands") {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (const std::int64_t size : {1, 7, 64, 1000, 100'003}) {  // less than a vector, whole vectors and a rest, several threads
+    at::Tensor tensor = at::ones({size});
+    CHECK(all_finite(tensor));
+    CHECK(all_finite(tensor.fill_(std::numeric_limits<float>::max())));
+    for (const std::int64_t at : {std::int64_t{0}, size / 3, size / 2, size - 1}) {
+      for (const float bad : {kInfinity, -kInfinity, std::nanf("")}) {
+        tensor[at] = bad;
+        CHECK(!all_finite(tensor));
+        tensor[at] = 1;
+      }
+    }
+  }
+  CHECK(all_finite(at::empty({0, 3})));
+  CHECK(!all_finite(at::full({2}, 1e300, at::kDouble)));  // infinite in float32
+  for (const at::ScalarType type : {at::kHalf, at::kBFloat16, at::kFloat8_e4m3fn}) {
+    CHECK(all_finite(at::ones({5}).to(type)));
+    CHECK(!all_finite(at::full({5}, std::nanf("")).to(type)));
+  }
+}
