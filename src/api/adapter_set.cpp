@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "api/batches.h"
 #include "api/guesses.h"
 #include "base/error.h"
 #include "base/text.h"
@@ -16,11 +17,6 @@
 namespace fs = std::filesystem;
 
 namespace lorikeet {
-namespace {
-
-constexpr std::size_t kBatch = 64;
-
-}  // namespace
 
 struct AdapterSet::State {
   struct Entry {
@@ -87,25 +83,21 @@ std::vector<std::string> AdapterSet::names() const {
 const std::vector<std::string>& AdapterSet::classes(const std::string& name) const { return state_->entries[state_->find(name)]->classes; }
 
 std::vector<std::vector<float>> AdapterSet::logits(const std::vector<Request>& requests) {
+  constexpr std::size_t kBatch = 64;
   std::vector<std::vector<float>> out;
-  for (std::size_t begin = 0; begin < requests.size();) {
-    // Images of one size make a batch, each prepared as its own adapter asks.
-    std::vector<at::Tensor> images;
-    std::vector<std::size_t> which;
-    for (; begin < requests.size() && images.size() < kBatch; ++begin) {
-      const std::size_t index = state_->find(requests[begin].adapter);
-      const Preprocessing& preprocessing = state_->entries[index]->preprocessing;
-      const at::Tensor image = prepare(read_image(requests[begin].image), preprocessing);
-      const at::Tensor normalised = normalise(image.unsqueeze(0), preprocessing)[0];
-      if (!images.empty() && normalised.sizes() != images.front().sizes()) break;
-      images.push_back(normalised);
-      which.push_back(index);
-    }
-    for (const at::Tensor& row : state_->mixed().predict(at::stack(images), which)) {
+  std::vector<std::size_t> which;  // each request's entry
+  for (const Request& request : requests) which.push_back(state_->find(request.adapter));
+  const auto image = [&](std::size_t i) {  // as its own adapter asks
+    const Preprocessing& preprocessing = state_->entries[which[i]]->preprocessing;
+    return normalise(prepare(read_image(requests[i].image), preprocessing).unsqueeze(0), preprocessing);
+  };
+  run_in_batches(requests.size(), kBatch, image, [&](std::size_t first, const at::Tensor& batch) {
+    const auto begin = which.begin() + static_cast<std::ptrdiff_t>(first);
+    for (const at::Tensor& row : state_->mixed().predict(batch, {begin, begin + batch.size(0)})) {
       const at::Tensor values = row.contiguous();
       out.emplace_back(values.const_data_ptr<float>(), values.const_data_ptr<float>() + values.numel());
     }
-  }
+  });
   return out;
 }
 

@@ -8,6 +8,7 @@
 #include <span>
 
 #include "adapters/adapter_folder.h"
+#include "api/batches.h"
 #include "api/guesses.h"
 #include "base/error.h"
 #include "base/text.h"
@@ -189,19 +190,13 @@ Evaluated Model::evaluate(const std::string& data, const EvaluateOptions& option
 Logits Model::logits(const std::vector<fs::path>& images, Preprocess preprocess) {
   const Preprocessing preprocessing = chosen(state_->loaded.preprocessing, preprocess);
   Logits out{0, static_cast<std::int64_t>(classes().size()), {}};
-  for (std::size_t begin = 0; begin < images.size();) {
-    // Images of one size make a batch.
-    std::vector<at::Tensor> batch;
-    for (; begin < images.size() && batch.size() < kPredictBatch; ++begin) {
-      at::Tensor image = prepare(read_image(images[begin]), preprocessing);
-      if (!batch.empty() && image.sizes() != batch.front().sizes()) break;
-      batch.push_back(std::move(image));
-    }
-    const at::Tensor rows = state_->run().predict(normalise(at::stack(batch), preprocessing)).cpu().contiguous();
+  const auto image = [&](std::size_t i) { return normalise(prepare(read_image(images[i]), preprocessing).unsqueeze(0), preprocessing); };
+  run_in_batches(images.size(), kPredictBatch, image, [&](std::size_t, const at::Tensor& batch) {
+    const at::Tensor rows = state_->run().predict(batch).cpu().contiguous();
     const auto* values = rows.const_data_ptr<float>();
     out.values.insert(out.values.end(), values, values + rows.numel());
     out.rows += rows.size(0);
-  }
+  });
   return out;
 }
 

@@ -36,7 +36,8 @@ at::Tensor rgb_of_inverted_cmyk(const at::Tensor& cmyk) {
   at::Tensor rgb = empty_pixels(cmyk.size(0), cmyk.size(1), 3);
   const std::uint8_t* from = cmyk.const_data_ptr<std::uint8_t>();
   std::uint8_t* to = rgb.mutable_data_ptr<std::uint8_t>();
-  for (std::int64_t i = 0; i < cmyk.size(0) * cmyk.size(1); ++i, from += 4, to += 3) {
+  const std::uint8_t* const end = from + cmyk.numel();
+  for (; from != end; from += 4, to += 3) {
     for (int c = 0; c < 3; ++c) {
       const int product = (255 - from[c]) * from[3] + 128;
       to[c] = static_cast<std::uint8_t>(std::max(0, from[3] - ((product >> 8) + product) / 256));
