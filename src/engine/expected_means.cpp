@@ -4,9 +4,9 @@
 #include <ATen/TensorOperators.h>
 
 #include <cmath>
-#include <limits>
 #include <numbers>
 
+#include "engine/fusion.h"
 #include "graph/shapes.h"
 
 namespace lorikeet {
@@ -40,11 +40,9 @@ Moments clamped(const Moments& x, double high) {
 
 Moments moments_of(const Node& node, const NodeTensors& tensors, const std::vector<Moments>& values) {
   const auto input = [&](std::size_t i) -> const Moments& { return values[node.inputs[i]]; };
-  const auto clamp = [&](double high) { return input(0).mean.defined() ? clamped(input(0), high) : Moments{}; };
+  if (const auto clamp = clamp_of(node.op)) return input(0).mean.defined() ? clamped(input(0), clamp->high) : Moments{};  // all begin at 0
   return std::visit(Overload{
                         [&](const BatchNorm2d&) { return Moments{tensors.bias.to(at::kDouble), at::square(tensors.weight.to(at::kDouble))}; },
-                        [&](const Relu&) { return clamp(std::numeric_limits<double>::infinity()); },
-                        [&](const Relu6&) { return clamp(6); },
                         [&](const Add&) {
                           if (!input(0).mean.defined() || !input(1).mean.defined()) return Moments{};
                           return Moments{input(0).mean + input(1).mean, input(0).variance + input(1).variance};

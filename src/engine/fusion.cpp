@@ -9,14 +9,6 @@
 namespace lorikeet {
 namespace {
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-std::optional<Clamp> clamp_of(const Op& op) {
-  if (std::holds_alternative<Relu>(op)) return Clamp{0, kInfinity};
-  if (std::holds_alternative<Relu6>(op)) return Clamp{0, 6};
-  return std::nullopt;
-}
-
 // Walks from a convolution towards the output for as long as the way does not branch.
 class Fuser {
  public:
@@ -92,6 +84,12 @@ at::Tensor exact_scale(const FusedStep& step, const Network& network) {
 }
 
 }  // namespace
+
+std::optional<Clamp> clamp_of(const Op& op) {
+  if (std::holds_alternative<Relu>(op)) return Clamp{0, std::numeric_limits<float>::infinity()};
+  if (std::holds_alternative<Relu6>(op)) return Clamp{0, 6};
+  return std::nullopt;
+}
 
 std::vector<NodeId> FusedStep::inputs(const Graph& graph) const {
   std::vector<NodeId> out = graph.node(first).inputs;

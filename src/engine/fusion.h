@@ -27,6 +27,9 @@ struct FusedStep {
   std::vector<NodeId> inputs(const Graph& graph) const;
 };
 
+/// The bounds of an activation; none for any other operation.
+std::optional<Clamp> clamp_of(const Op& op);
+
 /// Every node but the input belongs to one step; steps come in an order in which they can run. No step crosses the border
 /// between frozen prefix and rest, and what is learned inside a step is LoRA on its convolution, nothing else.
 std::vector<FusedStep> fuse(const Network& network, const Plan& plan);
