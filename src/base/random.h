@@ -43,6 +43,9 @@ class Random {
     }
   }
 
+  /// Uniform in [0, 1): one of 2^53 numbers.
+  double uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }
+
   template <typename T>
   void shuffle(std::vector<T>& items) {
     for (std::size_t i = items.size(); i > 1; --i) std::swap(items[i - 1], items[below(i)]);

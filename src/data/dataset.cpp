@@ -1,20 +1,24 @@
 #include "data/dataset.h"
 
+#include <functional>
 #include <numeric>
 
+#include "base/random.h"
 #include "image/transform.h"
 
 namespace lorikeet {
 namespace {
 
-class Prepared final : public Dataset {
+// A dataset whose images go through `make`.
+class Mapped final : public Dataset {
  public:
-  Prepared(std::shared_ptr<const Dataset> dataset, const Preprocessing& preprocessing)
-      : dataset_(std::move(dataset)), preprocessing_(preprocessing) {}
+  using Make = std::function<at::Tensor(const at::Tensor& image, std::int64_t index)>;
+
+  Mapped(std::shared_ptr<const Dataset> dataset, Make make) : dataset_(std::move(dataset)), make_(std::move(make)) {}
   std::int64_t size() const override { return dataset_->size(); }
   Sample get(std::int64_t index) const override {
     Sample sample = dataset_->get(index);
-    sample.image = prepare(sample.image, preprocessing_);
+    sample.image = make_(sample.image, index);
     return sample;
   }
   const std::vector<std::string>& classes() const override { return dataset_->classes(); }
@@ -22,7 +26,7 @@ class Prepared final : public Dataset {
 
  private:
   std::shared_ptr<const Dataset> dataset_;
-  Preprocessing preprocessing_;
+  Make make_;
 };
 
 class Subset final : public Dataset {
@@ -44,7 +48,15 @@ class Subset final : public Dataset {
 }  // namespace
 
 std::shared_ptr<const Dataset> prepared(std::shared_ptr<const Dataset> dataset, const Preprocessing& preprocessing) {
-  return std::make_shared<Prepared>(std::move(dataset), preprocessing);
+  return std::make_shared<Mapped>(std::move(dataset), [=](const at::Tensor& image, std::int64_t) { return prepare(image, preprocessing); });
+}
+
+std::shared_ptr<const Dataset> augmented(std::shared_ptr<const Dataset> dataset, const Preprocessing& preprocessing,
+                                         const Augmentation& augmentation, std::uint64_t seed, std::int64_t view) {
+  return std::make_shared<Mapped>(std::move(dataset), [=](const at::Tensor& image, std::int64_t index) {
+    Random random(Random(Random(seed).next() + static_cast<std::uint64_t>(view)).next() + static_cast<std::uint64_t>(index));
+    return augment(image, preprocessing, augmentation, random);
+  });
 }
 
 std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> dataset, std::vector<std::int64_t> indices) {

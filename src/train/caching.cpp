@@ -20,11 +20,15 @@ ImageCost image_cost(const Recipe& recipe, const Preprocessing& preprocessing) {
   return {preprocessing.crop, preprocessing.crop, recipe.precision == "bfloat16" ? std::uint64_t{2} : std::uint64_t{4}};
 }
 
-Plan plan_training(const Network& network, const Recipe& recipe, const Preprocessing& preprocessing, std::int64_t images) {
+Plan plan_training(const Network& network, const Recipe& recipe, const Preprocessing& preprocessing, std::int64_t train_images,
+                   std::int64_t validation_images) {
   const Plan plan = make_plan(network);
-  if (recipe.epochs < 2 || preprocessing.crop == 0) return plan;
+  const std::int64_t views = view_count(recipe);
+  std::int64_t images = validation_images;
+  if (recipe.epochs > views) images += views * train_images;
+  if (recipe.epochs < 2 || images == 0 || preprocessing.crop == 0) return plan;
   const CacheRoom room = cache_room(recipe);
-  const double limit = std::max(room.memory, room.disk) / static_cast<double>(std::max<std::int64_t>(images, 1));
+  const double limit = std::max(room.memory, room.disk) / static_cast<double>(images);
   return cut_prefix(plan, network.graph(), image_cost(recipe, preprocessing), static_cast<std::uint64_t>(limit));
 }
 

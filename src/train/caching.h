@@ -21,7 +21,8 @@ CacheRoom cache_room(const Recipe& recipe);
 /// What one image of the recipe costs. REQUIRES: all images have one size.
 ImageCost image_cost(const Recipe& recipe, const Preprocessing& preprocessing);
 
-/// The network's plan, its prefix cut where the cache needs that. `images` are those of training and of validation.
-Plan plan_training(const Network& network, const Recipe& recipe, const Preprocessing& preprocessing, std::int64_t images);
+/// The network's plan, its prefix cut where the cache needs that: for all views of the training images, and those of validation.
+Plan plan_training(const Network& network, const Recipe& recipe, const Preprocessing& preprocessing, std::int64_t train_images,
+                   std::int64_t validation_images);
 
 }  // namespace lorikeet

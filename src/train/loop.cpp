@@ -32,13 +32,20 @@ struct Work {
   at::Tensor labels;
 };
 
-// Batches of one epoch: read and run through the frozen prefix, or taken from the cache of it.
+// Batches of one epoch: read and run through the frozen prefix, or taken from the cache of it. The cache has a row for each image of each
+// view, view after view.
 class EpochSource {
  public:
   EpochSource(Executor& executor, const LoopData& data, const Recipe& recipe, PrefixCache* cache, std::int64_t epoch)
       : executor_(executor), data_(data), device_(recipe.device), cache_(cache), batch_size_(recipe.batch_size),
         order_(epoch_order(data.train->size(), recipe.shuffle, recipe.seed, epoch)) {
-    if (cache_ == nullptr || !cache_->complete()) loader_.emplace(data.train, order_, LoaderOptions{.batch_size = batch_size_});
+    const std::int64_t views = view_count(recipe);
+    const std::int64_t view = views > 0 ? epoch % views : epoch;
+    first_row_ = view * data.train->size();
+    if (cache_ != nullptr && cache_->complete()) return;
+    const bool random = recipe.augmentation.any();
+    loader_.emplace(random ? augmented(data.train, data.preprocessing, recipe.augmentation, recipe.seed, view) : prepared(data.train, data.preprocessing),
+                    order_, LoaderOptions{.batch_size = batch_size_});
   }
 
   bool next(Work& work, double& wait_seconds) {
@@ -49,7 +56,7 @@ class EpochSource {
     wait_seconds += seconds_since(start);
     if (!more) return false;
     work.frontier = executor_.run_prefix(normalise(batch.images.to(device_), data_.preprocessing));
-    if (cache_ != nullptr) cache_->store(batch.indices, batch.labels, work.frontier);
+    if (cache_ != nullptr) cache_->store(batch.indices + first_row_, batch.labels, work.frontier);
     work.labels = batch.labels.to(device_);
     return true;
   }
@@ -59,9 +66,9 @@ class EpochSource {
     const auto size = static_cast<std::int64_t>(order_.size());
     if (position_ >= size) return false;
     const std::int64_t count = std::min(batch_size_, size - position_);
-    const at::Tensor indices = at::from_blob(order_.data() + position_, {count}, at::kLong);
-    work.frontier = cache_->load(indices);
-    work.labels = cache_->labels().index_select(0, indices).to(device_);
+    const at::Tensor rows = at::from_blob(order_.data() + position_, {count}, at::kLong) + first_row_;
+    work.frontier = cache_->load(rows);
+    work.labels = cache_->labels().index_select(0, rows).to(device_);
     position_ += count;
     return true;
   }
@@ -72,6 +79,7 @@ class EpochSource {
   PrefixCache* cache_;
   std::int64_t batch_size_;
   std::vector<std::int64_t> order_;
+  std::int64_t first_row_ = 0;
   std::int64_t position_ = 0;
   std::optional<Loader> loader_;
 };
@@ -103,9 +111,9 @@ class TrainingLoop {
     const std::int64_t a_epoch = (data.train->size() + recipe.batch_size - 1) / recipe.batch_size;
     total_steps_ = recipe.epochs * a_epoch;
     if (recipe.max_steps > 0) total_steps_ = std::min(total_steps_, recipe.max_steps);
-    const bool repeats = total_steps_ > a_epoch;
-    if (repeats) train_cache_ = make_cache(*data.train);
-    if (repeats && data.validation) validation_cache_ = make_cache(*data.validation);
+    const std::int64_t views = view_count(recipe);
+    if (views > 0 && total_steps_ > views * a_epoch) train_cache_ = make_cache(views * data.train->size());
+    if (total_steps_ > a_epoch && data.validation) validation_cache_ = make_cache(data.validation->size());
     out_.cached_prefix = train_cache_ != nullptr;
   }
 
@@ -131,18 +139,18 @@ class TrainingLoop {
     return out;
   }
 
-  // A cache for the dataset's prefix outputs, where all images have one size and it fits into the recipe's memory or file.
-  std::unique_ptr<PrefixCache> make_cache(const Dataset& dataset) {
+  // A cache for the prefix's outputs, where all images have one size and it fits into the recipe's memory or file.
+  std::unique_ptr<PrefixCache> make_cache(std::int64_t images) {
     if (data_.preprocessing.crop == 0) return nullptr;
     const std::uint64_t each = frontier_bytes(executor_.plan(), network_.graph(), image_cost(recipe_, data_.preprocessing));
-    const double bytes = static_cast<double>(each) * static_cast<double>(dataset.size());
+    const double bytes = static_cast<double>(each) * static_cast<double>(images);
     if (bytes <= room_.memory) {
       room_.memory -= bytes;
-      return std::make_unique<PrefixCache>(dataset.size());
+      return std::make_unique<PrefixCache>(images);
     }
     if (bytes > room_.disk) return nullptr;
     room_.disk -= bytes;
-    return std::make_unique<PrefixCache>(dataset.size(), recipe_.run);
+    return std::make_unique<PrefixCache>(images, recipe_.run);
   }
 
   void train_epoch(std::int64_t epoch) {

@@ -27,8 +27,9 @@ struct LoopHooks {
 };
 
 struct LoopData {
-  /// Prepared, not normalised; `validation` may be null.
+  /// As they were read: the loop prepares them, or augments them as the recipe says.
   std::shared_ptr<const Dataset> train;
+  /// Prepared, not normalised; may be null.
   std::shared_ptr<const Dataset> validation;
   Preprocessing preprocessing;
 };

@@ -235,6 +235,26 @@ Field betas_field() {
           }};
 }
 
+Field resized_crop_field() {
+  return {"random_resized_crop", "of a training image keep a random part, of this least and greatest share of its area, e.g. [0.35, 1]; null: all of it",
+          [](Recipe& r, const YAML::Node& n) {
+            auto& scale = r.augmentation.resized_crop;
+            scale = {0, 0};
+            if (n.IsNull()) return;
+            if (!n.IsSequence() || n.size() != 2) fail_usage("random_resized_crop: got ", shown(n), ", expected two shares of the area, e.g. [0.35, 1], or null.");
+            const double most = number("random_resized_crop", n[1], 1e-4, 1);
+            scale = {number("random_resized_crop", n[0], 1e-4, most), most};
+          },
+          [](const Recipe& r, YAML::Emitter& out) {
+            const auto& scale = r.augmentation.resized_crop;
+            if (scale[1] > 0) {
+              out << YAML::Flow << YAML::BeginSeq << exact(scale[0]) << exact(scale[1]) << YAML::EndSeq;
+            } else {
+              out << YAML::Null;
+            }
+          }};
+}
+
 Field reference_field() {
   return {"reference", "what someone else reports for this configuration: title, trainable, accuracy; for 'lorikeet compare'",
           [](Recipe& r, const YAML::Node& n) {
@@ -278,6 +298,10 @@ const std::vector<Field>& fields() {
       whole_field("image_size", "side in pixels to which images are resized and cropped; 0: as the weights' own evaluation does", 0, 4096,
                   LORIKEET_MEMBER(image_size)),
       choice_field("preprocess", "eval, or only normalise images that are already at size", {"eval", "normalise"}, LORIKEET_MEMBER(preprocess)),
+      resized_crop_field(),
+      whole_field("random_crop_padding", "then pad by so many black pixels and crop anywhere to the size before, as RandomCrop does; 0: no", 0, 4096,
+                  LORIKEET_MEMBER(augmentation.crop_padding)),
+      number_field("random_horizontal_flip", "then mirror training images with this probability", 0, 1, LORIKEET_MEMBER(augmentation.horizontal_flip)),
       whole_field("train_limit", "use only so many training images, drawn by the seed; 0: all", 0, kMany, LORIKEET_MEMBER(train_limit)),
       whole_field("test_limit", "use only the first so many test images; 0: all", 0, kMany, LORIKEET_MEMBER(test_limit)),
       whole_field("validation", "training images held out for validation where the data has no val split", 0, kMany, LORIKEET_MEMBER(validation)),
@@ -325,7 +349,7 @@ const std::vector<Field>& fields() {
       number_field("clip_grad_norm", "largest norm of the gradient; 0: any", 0, 1e6, LORIKEET_MEMBER(clip_grad_norm)),
       whole_field("early_stop", "stop after so many epochs without a better validation accuracy, and keep the best; 0: never", 0, 1'000'000,
                   LORIKEET_MEMBER(early_stop)),
-      {"seed", "of the start and of the order",
+      {"seed", "of the start, the order and the random_… of images",
        [](Recipe& r, const YAML::Node& n) { r.seed = static_cast<std::uint64_t>(whole("seed", n, 0, std::numeric_limits<std::int64_t>::max())); },
        [](const Recipe& r, YAML::Emitter& out) { out << r.seed; }},
       truth_field("shuffle", "a new order each epoch", LORIKEET_MEMBER(shuffle)),
@@ -341,6 +365,8 @@ const std::vector<Field>& fields() {
                    LORIKEET_MEMBER(cache_gib)),
       number_field("cache_disk_gib", "where that does not do, a file of so many GiB in the run's folder may, if twice that is free; 0: none", 0, 1024,
                    LORIKEET_MEMBER(cache_disk_gib)),
+      whole_field("cache_views", "with random_…: draw so many views of each image, keep the prefix's outputs for them all, and begin anew with the first; "
+                  "0: new ones each epoch, and nothing kept", 0, 1'000'000, LORIKEET_MEMBER(cache_views)),
       reference_field(),
   };
   return kFields;
@@ -378,6 +404,12 @@ void check_recipe(Recipe& r) {
   }
   if (r.image_size > 0 && r.preprocess == "normalise") {
     fail_usage("image_size: got ", r.image_size, " together with preprocess=normalise, expected one of the two.");
+  }
+  if (r.augmentation.resized_crop[1] > 0 && r.preprocess == "normalise") {
+    fail_usage("random_resized_crop: got it together with preprocess=normalise, expected preprocess=eval, which has a size to resize to.");
+  }
+  if (r.cache_views > 0 && !r.augmentation.any()) {
+    fail_usage("cache_views: got ", r.cache_views, " without random_resized_crop, random_crop_padding or random_horizontal_flip, expected one of them, or 0.");
   }
 }
 
@@ -440,6 +472,8 @@ AdapterSpec adapter_spec(const Recipe& recipe, std::int64_t classes) {
   if (recipe.head) spec.head = Head{*recipe.head, classes, recipe.head_activation};
   return spec;
 }
+
+std::int64_t view_count(const Recipe& recipe) { return recipe.augmentation.any() ? recipe.cache_views : 1; }
 
 Preprocessing recipe_preprocessing(const Recipe& recipe, const Preprocessing& weights) {
   Preprocessing out = weights;

@@ -11,6 +11,7 @@
 #include "adapters/adapt.h"
 #include "adapters/adapter_config.h"
 #include "engine/executor.h"
+#include "image/augment.h"
 #include "image/preprocessing.h"
 
 namespace lorikeet {
@@ -33,6 +34,7 @@ struct Recipe {
   std::string start_from;  // an adapter folder to go on from
   int image_size = 0;      // 0: the weights' own evaluation preprocessing; else resize and crop to it
   std::string preprocess = "eval";
+  Augmentation augmentation;
   std::int64_t train_limit = 0;
   std::int64_t test_limit = 0;
   std::int64_t validation = 0;
@@ -69,6 +71,7 @@ struct Recipe {
   std::int64_t threads = 0;
   double cache_gib = 2;
   double cache_disk_gib = 4;
+  std::int64_t cache_views = 0;
 
   Reference reference;
   /// The run's folder; not part of the recipe's identity. Empty: the caller's choice.
@@ -90,6 +93,9 @@ std::string recipe_help();
 
 /// What the recipe asks of an adapter, for a dataset with this many classes.
 AdapterSpec adapter_spec(const Recipe& recipe, std::int64_t classes);
+
+/// How many different views of each training image there are: 0 where each epoch sees new ones.
+std::int64_t view_count(const Recipe& recipe);
 
 /// What the recipe's images go through, given the weights' own preprocessing.
 Preprocessing recipe_preprocessing(const Recipe& recipe, const Preprocessing& weights);

@@ -42,8 +42,8 @@ void check_classes(const Recipe& recipe, const Graph& base, const Dataset& data)
 }
 
 struct SplitData {
-  std::shared_ptr<const Dataset> train;
-  std::shared_ptr<const Dataset> validation;  // may be null
+  std::shared_ptr<const Dataset> train;       // as it was read
+  std::shared_ptr<const Dataset> validation;  // prepared; may be null
   std::shared_ptr<const Dataset> test;        // likewise
 };
 
@@ -74,7 +74,7 @@ SplitData split_data(const Recipe& recipe, const Splits& splits, const Preproces
     if (recipe.validation > 0) out.validation = subset(splits.train, slice(order, rest, splits.train->size()));
   }
   if (out.test) out.test = first(out.test, recipe.test_limit);
-  for (auto* split : {&out.train, &out.validation, &out.test}) {
+  for (auto* split : {&out.validation, &out.test}) {
     if (*split) *split = prepared(*split, preprocessing);
   }
   return out;
@@ -93,7 +93,7 @@ ActivationRanges calibrate(const Network& network, const Plan& plan, const std::
   constexpr std::int64_t kImages = 64;
   constexpr std::int64_t kBatch = 32;
   RangeMeter meter(network, plan);
-  Loader loader(data, epoch_order(std::min(kImages, data->size()), /*shuffle=*/false, 0, 0), {.batch_size = kBatch});
+  Loader loader(prepared(data, preprocessing), epoch_order(std::min(kImages, data->size()), /*shuffle=*/false, 0, 0), {.batch_size = kBatch});
   for (Batch batch; loader.next(batch);) meter.add(normalise(batch.images, preprocessing));
   return meter.ranges();
 }
@@ -143,9 +143,9 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
 
   RunFolder run(recipe.run, replace);
   const DiscardOnFailure discard{run};
-  const std::int64_t images = data.train->size() + (data.validation ? data.validation->size() : 0);
   const ExecutorOptions executor_options{.precision = recipe.precision == "bfloat16" ? at::kBFloat16 : at::kFloat,
-                                         .plan = plan_training(network, recipe, preprocessing, images)};
+                                         .plan = plan_training(network, recipe, preprocessing, data.train->size(),
+                                                               data.validation ? data.validation->size() : 0)};
   auto executor = is_int8 ? make_int8_executor(network, executor_options, calibrate(network, *executor_options.plan, data.train, preprocessing))
                           : make_executor(recipe.engine, network, executor_options);
 

@@ -1,6 +1,7 @@
 #include "data/dataset.h"
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 #include <doctest/doctest.h>
 
 #include <memory>
@@ -57,4 +58,22 @@ TEST_CASE("prepared images are resized and cropped, and keep label and source") 
   CHECK(sample.image.sizes() == at::IntArrayRef({3, 6, 6}));
   CHECK(at::equal(sample.image, prepare(all->get(6).image, eval)));
   CHECK(at::equal(prepared(all, {})->get(4).image, all->get(4).image));  // 0 and 0: as they are
+}
+
+TEST_CASE("augmented images depend on seed, view and index alone") {
+  const Preprocessing eval{.resize = 8, .crop = 6};
+  const Augmentation augmentation{.resized_crop = {0.3, 1}, .horizontal_flip = 0.5};
+  const auto image = [&](std::uint64_t seed, std::int64_t view, std::int64_t index) {
+    const auto some = augmented(ten(), eval, augmentation, seed, view);
+    CHECK(some->get(3).label == 3);
+    return some->get(index).image;
+  };
+  const at::Tensor one = image(1, 2, 3);
+  CHECK(one.sizes() == at::IntArrayRef({3, 6, 6}));
+  CHECK(at::equal(one, image(1, 2, 3)));
+  CHECK_FALSE(at::equal(one, image(2, 2, 3)));
+  CHECK_FALSE(at::equal(one, image(1, 1, 3)));
+  // The same draws for each image would be seen in the ramps: image 4 is image 3, one brighter.
+  CHECK_FALSE(at::equal(one + 1, image(1, 2, 4)));
+  CHECK(at::equal(augmented(ten(), eval, {}, 0, 0)->get(4).image, prepared(ten(), eval)->get(4).image));
 }

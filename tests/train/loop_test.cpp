@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -124,6 +125,41 @@ TEST_CASE("the prefix cache changes nothing but how often images are read") {
     CHECK(losses[0][i] == doctest::Approx(losses[1][i]).epsilon(1e-4));  // memory layouts differ, hence the order of sums
     CHECK(losses[1][i] == losses[2][i]);
   }
+}
+
+TEST_CASE("random images are new in each epoch, or K views that are kept") {
+  Recipe recipe = small_recipe();
+  recipe.augmentation.crop_padding = 2;
+  recipe.shuffle = false;
+  recipe.learning_rate = 0;  // only the images differ from epoch to epoch
+  const auto run = [&](std::int64_t views, double cache_gib, std::int64_t reads) {
+    CAPTURE(views);
+    recipe.cache_views = views;
+    recipe.cache_gib = recipe.cache_disk_gib = cache_gib;
+    Run trained;
+    const auto train = coloured(30);
+    const auto validation = coloured(24, 100);
+    trained.run(recipe, {train, validation, kAsTheyAre});
+    CHECK(trained.result.cached_prefix == (views > 0 && views < 5 && cache_gib > 0));
+    CHECK(train->reads == reads);
+    CHECK(validation->reads == (cache_gib > 0 ? 24 : 120));  // without chance, whatever training does
+    std::vector<double> out;
+    for (const Json& epoch : trained.epochs) out.push_back(epoch["train_loss"]);
+    REQUIRE(out.size() == 5);
+    return out;
+  };
+  const auto distinct = [](std::vector<double> losses) { return std::set<double>(losses.begin(), losses.end()).size(); };
+  const auto fresh = run(0, 2, 150);
+  CHECK(distinct(fresh) == 5);
+  CHECK(run(5, 2, 150) == fresh);  // no view comes twice: nothing to keep
+
+  const auto kept = run(2, 2, 60);
+  const auto drawn_again = run(2, 0, 150);
+  for (std::size_t i = 0; i < 5; ++i) {
+    CHECK(kept[i] == doctest::Approx(fresh[i % 2]).epsilon(1e-5));
+    CHECK(drawn_again[i] == fresh[i % 2]);
+  }
+  CHECK(kept[3] == kept[1]);
 }
 
 TEST_CASE("there is no cache where it cannot help, or images have no fixed size") {

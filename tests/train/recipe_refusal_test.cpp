@@ -59,6 +59,11 @@ TEST_CASE("impossible values are refused, with what is possible") {
       {"data: [a]", "data: got a list, expected a word."},
       {"data: {a: 1}", "data: got a table, expected a word."},
       {"preprocess: evla", "preprocess: got 'evla', expected one of eval, normalise."},
+      {"random_resized_crop: 0.5", "random_resized_crop: got '0.5', expected two shares of the area, e.g. [0.35, 1], or null."},
+      {"random_resized_crop: [0.5, 0.4]", "random_resized_crop: got '0.5', expected a number from 0.0001 to 0.4."},
+      {"random_resized_crop: [0, 1]", "random_resized_crop: got '0', expected a number from 0.0001 to 1."},
+      {"random_horizontal_flip: 2", "random_horizontal_flip: got '2', expected a number from 0 to 1."},
+      {"random_crop_padding: 1.5", "random_crop_padding: got '1.5', expected a whole number from 0 to 4096."},
       {"optimizer: adam", "optimizer: got 'adam', expected one of adamw, sgd."},
       {"device: [cpu]", "device: got a list, expected a word."},
       {"epochs: 0", "epochs: got '0', expected a whole number from 1 to 1000000."},
@@ -113,6 +118,9 @@ TEST_CASE("values that do not go together are refused") {
   CHECK(refused("data: mnist\n") == has("got neither target_modules, modules_to_save, bias nor head, expected something to learn."));
   CHECK(refused(kLeast + "image_size: 28\npreprocess: normalise\n") ==
         has("image_size: got 28 together with preprocess=normalise"));
+  CHECK(refused(kLeast + "random_resized_crop: [0.5, 1]\npreprocess: normalise\n") ==
+        has("random_resized_crop: got it together with preprocess=normalise"));
+  CHECK(refused(kLeast + "cache_views: 2\n") == has("cache_views: got 2 without random_resized_crop, random_crop_padding or random_horizontal_flip"));
   CHECK(refused_override("data=") == has("data: got nothing"));
 }
 

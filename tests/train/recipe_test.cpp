@@ -27,6 +27,9 @@ data: "my photos"
 start_from: runs/a
 image_size: 28
 preprocess: eval
+random_resized_crop: [0.35, 1]
+random_crop_padding: 4
+random_horizontal_flip: 0.5
 train_limit: 100
 test_limit: 50
 validation: 10
@@ -76,6 +79,7 @@ engine: plain
 threads: 3
 cache_gib: 0.25
 cache_disk_gib: 0.5
+cache_views: 4
 reference: {title: "T: 1", trainable: 1.2 M, accuracy: 0.97}
 )";
 
@@ -104,6 +108,7 @@ TEST_CASE("every key is read") {
   CHECK(r.data == "my photos");
   CHECK(r.start_from == "runs/a");
   CHECK(r.image_size == 28);
+  CHECK(r.augmentation == Augmentation{{0.35, 1}, 4, 0.5});
   CHECK(r.train_limit == 100);
   CHECK(r.test_limit == 50);
   CHECK(r.validation == 10);
@@ -152,6 +157,7 @@ TEST_CASE("every key is read") {
   CHECK(r.engine == EngineKind::kPlain);
   CHECK(r.cache_gib == 0.25);
   CHECK(r.cache_disk_gib == 0.5);
+  CHECK(r.cache_views == 4);
   CHECK(r.reference.title == "T: 1");
   CHECK(r.reference.trainable == "1.2 M");
   CHECK(r.reference.accuracy == 0.97);

@@ -1,0 +1,79 @@
+#include "image/augment.h"
+
+#include <ATen/Functions.h>
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "image/transform.h"
+
+namespace lorikeet {
+namespace {
+
+// The image moved by (dy, dx), black where nothing comes from, then mirrored or not; (3, H, W) as decode.h describes.
+at::Tensor moved(const at::Tensor& image, std::int64_t dy, std::int64_t dx, bool mirrored) {
+  const at::Tensor input = image.permute({1, 2, 0}).contiguous();  // (H, W, 3)
+  const std::int64_t height = input.size(0), width = input.size(1);
+  at::Tensor out = at::zeros(input.sizes(), input.options());
+  const std::uint8_t* from = input.const_data_ptr<std::uint8_t>();
+  std::uint8_t* to = out.mutable_data_ptr<std::uint8_t>();
+  const std::int64_t first = std::max<std::int64_t>(0, dx), end = std::min(width, width + dx);  // columns of `out` before mirroring
+  for (std::int64_t y = std::max<std::int64_t>(0, dy); y < std::min(height, height + dy); ++y) {
+    for (std::int64_t x = first; x < end; ++x) {
+      const std::uint8_t* pixel = from + ((y - dy) * width + x - dx) * 3;
+      std::copy_n(pixel, 3, to + (y * width + (mirrored ? width - 1 - x : x)) * 3);
+    }
+  }
+  return out.permute({2, 0, 1});
+}
+
+}  // namespace
+
+Region draw_crop(std::int64_t height, std::int64_t width, const std::array<double, 2>& scale, Random& random) {
+  TORCH_INTERNAL_ASSERT(height > 0 && width > 0 && scale[0] > 0 && scale[0] <= scale[1]);
+  constexpr double kLeastRatio = 3.0 / 4, kGreatestRatio = 4.0 / 3;
+  constexpr int kTries = 10;
+  const auto uniform = [&](double from, double to) { return from + (to - from) * random.uniform(); };
+  const auto rounded = [](double x) { return static_cast<std::int64_t>(std::nearbyint(x)); };  // halves to even, as Python does
+  const auto h = static_cast<double>(height), w = static_cast<double>(width);
+  for (int i = 0; i < kTries; ++i) {
+    const double area = h * w * uniform(scale[0], scale[1]);
+    const double ratio = std::exp(uniform(std::log(kLeastRatio), std::log(kGreatestRatio)));
+    Region out{0, 0, rounded(std::sqrt(area / ratio)), rounded(std::sqrt(area * ratio))};
+    if (out.height < 1 || out.width < 1 || out.height > height || out.width > width) continue;
+    out.top = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(height - out.height + 1)));
+    out.left = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(width - out.width + 1)));
+    return out;
+  }
+  Region out{0, 0, height, width};  // the centre, with the nearest proportions that are allowed
+  if (w / h < kLeastRatio) out.height = rounded(w / kLeastRatio);
+  if (w / h > kGreatestRatio) out.width = rounded(h * kGreatestRatio);
+  out.top = (height - out.height) / 2;
+  out.left = (width - out.width) / 2;
+  return out;
+}
+
+at::Tensor resized_crop(const at::Tensor& image, const Region& region, int size, Interpolation interpolation) {
+  const at::Tensor part = image.narrow(1, region.top, region.height).narrow(2, region.left, region.width);
+  return resample(part, size, size, {0, 0, size, size}, interpolation);
+}
+
+at::Tensor augment(const at::Tensor& image, const Preprocessing& preprocessing, const Augmentation& augmentation, Random& random) {
+  at::Tensor out;
+  if (augmentation.resized_crop[1] > 0) {
+    TORCH_INTERNAL_ASSERT(preprocessing.crop > 0);
+    const Region region = draw_crop(image.size(1), image.size(2), augmentation.resized_crop, random);
+    out = resized_crop(image, region, preprocessing.crop, preprocessing.interpolation);
+  } else {
+    out = prepare(image, preprocessing);
+  }
+  const int padding = augmentation.crop_padding;
+  const auto draw_shift = [&] { return padding - static_cast<std::int64_t>(random.below(2 * static_cast<std::uint64_t>(padding) + 1)); };
+  const std::int64_t dy = padding > 0 ? draw_shift() : 0;
+  const std::int64_t dx = padding > 0 ? draw_shift() : 0;
+  const bool mirrored = augmentation.horizontal_flip > 0 && random.uniform() < augmentation.horizontal_flip;
+  return dy == 0 && dx == 0 && !mirrored ? out : moved(out, dy, dx, mirrored);
+}
+
+}  // namespace lorikeet
