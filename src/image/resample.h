@@ -1,7 +1,8 @@
 // Antialiased resizing, bit for bit as Pillow's `Image.resize` does it (libImaging/Resample.c): separable filters widened by the
 // scale, horizontal pass first, weights in 22-bit fixed point, rounded to 8 bits after each pass. Pillow 13 began to take the
 // vertical pass first where it makes tall images much lower; there its pixels differ from these, and from those of every older
-// version: mostly by 1, by more where a bicubic's first pass leaves the range of a byte. ATen's uint8 `_upsample_*_aa` is faster, but its 16-bit weights are off by up to 2 grey levels.
+// version: mostly by 1, by more where a bicubic's first pass leaves the range of a byte. ATen's uint8 `_upsample_*_aa` is faster, but
+// its 16-bit weights are off by up to 2 grey levels.
 #pragma once
 
 #include <ATen/core/Tensor.h>

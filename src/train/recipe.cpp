@@ -460,7 +460,7 @@ std::string recipe_help() {
   for (const auto& field : fields()) {
     YAML::Emitter value;
     if (field.key != "reference") field.write(defaults, value);  // a table would take several lines
-    out << "  " << std::left << std::setw(19) << field.key << ' ' << std::setw(12) << (value.size() > 0 ? value.c_str() : "") << ' '
+    out << "  " << std::left << std::setw(22) << field.key << ' ' << std::setw(12) << (value.size() > 0 ? value.c_str() : "") << ' '
         << field.meaning << '\n';
   }
   return std::move(out).str();
