@@ -1,8 +1,10 @@
 #include "engine/buffer_pool.h"
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 #include <doctest/doctest.h>
 
+#include <cstdint>
 #include <thread>
 #include <vector>
 
@@ -68,4 +70,30 @@ TEST_CASE("threads may ask at once") {
   }
   for (std::thread& thread : threads) thread.join();
   CHECK(pool_use().live == live);
+}
+
+TEST_CASE("a buffer of whole huge pages takes no more than them and its header's page") {
+  reuse_buffers();
+  const PoolUse before = pool_use();
+  const at::Tensor tensor = bytes(150 * kMega);  // more than any that is held
+  CHECK(pool_use().live == before.live + 150 * kMega + 4096);
+  CHECK(reinterpret_cast<std::uintptr_t>(tensor.data_ptr()) % (2 * kMega) == 0);
+}
+
+TEST_CASE("buffers that grow out of others, or shrink, are whole, and leave those in use alone") {
+  reuse_buffers();
+  const at::Tensor most = bytes(64 * kMega).fill_(1);
+  std::vector<at::Tensor> kept;
+  for (std::int64_t size = 4; size < 60; size += 5) {  // each a third larger or smaller than what is held
+    { const at::Tensor held = bytes(size * kMega * 3 / 2).fill_(2); }
+    { const at::Tensor held = bytes((size + 3) * kMega / 2 + 4 * kMega).fill_(2); }
+    kept.push_back(bytes(size * kMega).fill_(static_cast<int>(size)));
+    const PoolUse use = pool_use();
+    CHECK(use.live + use.held <= use.peak);
+  }
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    CAPTURE(i);
+    CHECK(kept[i].eq(static_cast<int>(4 + 5 * i)).all().item<bool>());
+  }
+  CHECK(most.eq(1).all().item<bool>());
 }
