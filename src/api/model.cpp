@@ -144,7 +144,7 @@ void Model::adapt(const AdapterOptions& options) {
   loaded.classes = options.classes;
   loaded.adapter = AdapterFolder{
       spec,
-      AdapterMetadata{entry.name, loaded.weights_name, loaded.base_sha256, options.classes, loaded.preprocessing, loaded.precision},
+      AdapterMetadata{entry.name, loaded.weights_name, loaded.base_sha256.get(), options.classes, loaded.preprocessing, loaded.precision},
       {}};
   state_->executor.reset();
 }

@@ -57,7 +57,7 @@ int extract_command(const ExtractCommandOptions& options) {
   folder.spec.config.base_model_name_or_path = base.entry->name;
   double worst = 0;
   for (const auto& layer : extracted.layers) worst = std::max(worst, layer.error);
-  folder.metadata = AdapterMetadata{base.entry->name, base.weights_name, base.sha256, classes, base.preprocessing};
+  folder.metadata = AdapterMetadata{base.entry->name, base.weights_name, base.sha256.get(), classes, base.preprocessing};
   folder.metadata->training = {{"extracted_with_rank", options.extract.rank}, {"largest_error", worst}};
   write_adapter_with_card(options.out, folder);
 

@@ -20,8 +20,8 @@ std::vector<std::string> class_names(std::int64_t outputs) {
 }
 
 void check_base(const AdapterFolder& folder, const BaseModel& base, const fs::path& path) {
-  if (!folder.metadata || folder.metadata->base_sha256 == base.sha256) return;
-  fail(path.string(), ": got base weights '", base.weights_name, "' with SHA-256 ", base.sha256.substr(0, 16), "…, expected '",
+  if (!folder.metadata || folder.metadata->base_sha256 == base.sha256.get()) return;
+  fail(path.string(), ": got base weights '", base.weights_name, "' with SHA-256 ", base.sha256.get().substr(0, 16), "…, expected '",
        folder.metadata->base_weights, "' with ", folder.metadata->base_sha256.substr(0, 16),
        "…. The adapter was trained on another base; name its file with --weights, or take this one all the same with --force.");
 }
@@ -48,7 +48,7 @@ BaseModel load_base_model(const ModelChoice& choice, const DownloadCallback& pro
     base.weights_name = path.filename().string();
   }
   base.weights = load_base_weights(path, *base.entry, base.graph);
-  base.sha256 = fingerprint(base.weights);
+  base.sha256 = std::async(std::launch::async, [weights = base.weights] { return fingerprint(weights); });
   return base;
 }
 

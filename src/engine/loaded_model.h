@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <future>
 #include <optional>
 #include <string>
 
@@ -18,7 +19,8 @@ struct BaseModel {
   NamedTensors weights;
   /// "resnet50.v1", or the name of the file.
   std::string weights_name;
-  std::string sha256;
+  /// fingerprint() of the weights, which a thread of its own takes while the caller goes on; they must not be changed.
+  std::shared_future<std::string> sha256;
   Preprocessing preprocessing;
 };
 
@@ -44,8 +46,8 @@ struct LoadedModel {
   std::optional<AdapterFolder> adapter;
   std::string model_name;
   std::string weights_name;
-  /// fingerprint() of the base weights.
-  std::string base_sha256;
+  /// As BaseModel's.
+  std::shared_future<std::string> base_sha256;
 };
 
 /// The base alone.

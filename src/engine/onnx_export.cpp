@@ -114,7 +114,7 @@ OnnxModel to_onnx(const LoadedModel& loaded, const OnnxExportOptions& options) {
   model.metadata = {{"classes", Json(loaded.classes).dump()},
                     {"base_model", loaded.model_name},
                     {"base_weights", loaded.weights_name},
-                    {"base_sha256", loaded.base_sha256},
+                    {"base_sha256", loaded.base_sha256.get()},
                     {"preprocessing", preprocessing_json(loaded.preprocessing).dump()}};
   return model;
 }

@@ -173,11 +173,12 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
             " numbers for ", with_commas(first.layer), "; a smaller rank, or modules_to_save, would cost less"));
   }
 
-  folder.metadata = AdapterMetadata{base.entry->name, base.weights_name, base.sha256, data.train->classes(), preprocessing, is_int8 ? "float32" : recipe.precision};
+  folder.metadata = AdapterMetadata{base.entry->name, base.weights_name, /*base_sha256=*/"", data.train->classes(), preprocessing, is_int8 ? "float32" : recipe.precision};
   // Checkpoints have it too, so that what is left of a run that was killed knows its data.
   Json& training = folder.metadata->training;
   training = {{"data", recipe.data}, {"images", data.train->size()}, {"seed", recipe.seed}, {"trainable_parameters", out.trainable_parameters}};
   const auto save = [&] {
+    folder.metadata->base_sha256 = base.sha256.get();
     network.save_into(folder);
     write_adapter_with_card(out.adapter, folder);
   };
