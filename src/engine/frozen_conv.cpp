@@ -28,9 +28,9 @@ at::Tensor every(const at::Tensor& x, Pair stride) { return x.slice(2, 0, std::n
 
 bool strided(const Conv2d& conv) { return conv.stride[0] != 1 || conv.stride[1] != 1; }
 
-// The convolution as one matrix (H·W·in, H'·W'·out) over whole images.
+// The convolution as one matrix (H'·W'·out, H·W·in) over whole images.
 at::Tensor dense_matrix(const Conv2d& conv, const at::Tensor& weight, const Padding& pad, Pair in, Pair out) {
-  at::Tensor matrix = at::zeros({in[0], in[1], conv.in, out[0], out[1], conv.out}, weight.options());
+  at::Tensor matrix = at::zeros({out[0], out[1], conv.out, in[0], in[1], conv.in}, weight.options());
   for (std::int64_t i = 0; i < out[0]; ++i) {
     for (std::int64_t j = 0; j < out[1]; ++j) {
       for (std::int64_t k = 0; k < conv.kernel[0]; ++k) {
@@ -38,12 +38,12 @@ at::Tensor dense_matrix(const Conv2d& conv, const at::Tensor& weight, const Padd
           const std::int64_t row = i * conv.stride[0] - pad.top + k * conv.dilation[0];
           const std::int64_t column = j * conv.stride[1] - pad.left + l * conv.dilation[1];
           if (row < 0 || row >= in[0] || column < 0 || column >= in[1]) continue;
-          matrix.select(0, row).select(0, column).select(1, i).select(1, j).copy_(weight.select(2, k).select(2, l).t());
+          matrix.select(0, i).select(0, j).select(1, row).select(1, column).copy_(weight.select(2, k).select(2, l));
         }
       }
     }
   }
-  return matrix.view({in[0] * in[1] * conv.in, out[0] * out[1] * conv.out});
+  return matrix.view({out[0] * out[1] * conv.out, in[0] * in[1] * conv.in});
 }
 
 }  // namespace
@@ -55,7 +55,7 @@ class FrozenProduct {
   FrozenProduct() = default;
   FrozenProduct(const at::Tensor& matrix, std::int64_t rows) : matrix_(matrix) {
     if (!can_pack(matrix.options())) return;
-    packed_ = PackedConv(matrix.t().contiguous().view({matrix.size(1), matrix.size(0), 1, 1}), {{1, 1}, {0, 0}, {1, 1}, 1}, {1, matrix.size(0), rows, 1});
+    packed_ = PackedConv(matrix.t().unsqueeze(2).unsqueeze(3), {{1, 1}, {0, 0}, {1, 1}, 1}, {1, matrix.size(0), rows, 1});
     matrix_ = at::Tensor();
   }
 
@@ -113,9 +113,9 @@ class FrozenConv::Prepared {
         out_(output_sizes(conv_, pad_, in_[0], in_[1])), way_(way_for(conv_, owner.weight_.options().dtype(owner.precision_), in_[0], in_[1])) {
     switch (way_) {
       case Way::kPixels: forward_product_ = FrozenProduct(matrix().t(), x.size(0) * out_[0] * out_[1]); break;
-      case Way::kDense: forward_product_ = FrozenProduct(dense(), x.size(0)); break;
+      case Way::kDense: forward_product_ = FrozenProduct(dense().t(), x.size(0)); break;
       case Way::kPacked: forward_ = PackedConv(weight(), geometry(), padded(x).sizes()); break;
-      case Way::kPlain: plain_weight_ = weight(); break;
+      case Way::kPlain: plain_weight_ = plain_weight(); break;
     }
   }
 
@@ -155,7 +155,7 @@ class FrozenConv::Prepared {
         return full;
       }
       case Way::kDense:
-        if (!backward_product_) backward_product_ = FrozenProduct(dense().t(), grad.size(0));
+        if (!backward_product_) backward_product_ = FrozenProduct(dense(), grad.size(0));
         return rows_to_images(backward_product_(rows_of(grad)), conv_.in, in_);
       case Way::kPacked:
       case Way::kPlain: break;
@@ -165,11 +165,12 @@ class FrozenConv::Prepared {
 
  private:
   // Made for the moment: what is kept is what comes of it.
-  at::Tensor weight() const {
-    return scaled_weight(owner_.weight_, owner_.scale_).to(owner_.precision_).contiguous(at::MemoryFormat::ChannelsLast);
+  at::Tensor weight() const { return scaled_weight(owner_.weight_, owner_.scale_).to(owner_.precision_); }
+  at::Tensor plain_weight() const { return weight().contiguous(at::MemoryFormat::ChannelsLast); }
+  at::Tensor matrix() const { return weight().view({conv_.out, conv_.in}); }
+  at::Tensor dense() const {
+    return dense_matrix(conv_, owner_.weight_, pad_, in_, out_).mul_(owner_.scale_.repeat({out_[0] * out_[1]}).unsqueeze(1)).to(owner_.precision_);
   }
-  at::Tensor matrix() const { return weight().contiguous().view({conv_.out, conv_.in}); }
-  at::Tensor dense() const { return dense_matrix(conv_, weight(), pad_, in_, out_); }
 
   ConvGeometry geometry() const { return geometry_behind(conv_, pad_); }
   at::Tensor padded(const at::Tensor& x) const { return pad_unevenly(x, pad_); }
@@ -197,7 +198,7 @@ class FrozenConv::Prepared {
   }
 
   at::Tensor plain_backward(const at::Tensor& grad) {
-    if (!plain_weight_.defined()) plain_weight_ = weight();
+    if (!plain_weight_.defined()) plain_weight_ = plain_weight();
     const ConvGeometry g = geometry();
     const Pair size = pad_.symmetric() ? in_ : Pair{in_[0] + pad_.top + pad_.bottom, in_[1] + pad_.left + pad_.right};
     // Only the shape of the input matters.

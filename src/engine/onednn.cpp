@@ -39,8 +39,8 @@ bool can_pack(const at::TensorOptions& weight) {
 }
 
 PackedConv::PackedConv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input) : geometry_(geometry) {
-  weight_ = call("mkldnn::_reorder_convolution_weight", "", {weight.contiguous(at::MemoryFormat::ChannelsLast), list(geometry.padding), list(geometry.stride),
-                                                         list(geometry.dilation), geometry.groups, input.vec()});
+  weight_ = call("mkldnn::_reorder_convolution_weight", "", {weight, list(geometry.padding), list(geometry.stride), list(geometry.dilation), geometry.groups,
+                                                         input.vec()});
 }
 
 at::Tensor PackedConv::operator()(const at::Tensor& x) const {

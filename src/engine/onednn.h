@@ -22,8 +22,8 @@ bool can_pack(const at::TensorOptions& weight);
 class PackedConv {
  public:
   PackedConv() = default;
-  /// Packs weight (out, in / groups, kh, kw) for inputs of this shape, (N, C, H, W). Another N is right, too, but oneDNN may want
-  /// another layout for it and then packs anew at every call, ten times slower than the convolution.
+  /// Packs weight (out, in / groups, kh, kw), of any strides, for inputs of this shape, (N, C, H, W). Another N is right, too, but
+  /// oneDNN may want another layout for it and then packs anew at every call, ten times slower than the convolution.
   PackedConv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input);
 
   explicit operator bool() const { return weight_.defined(); }
