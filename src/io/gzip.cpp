@@ -12,7 +12,7 @@ namespace lorikeet {
 namespace {
 
 constexpr std::size_t kAtOnce = 1 << 28;  // the count of gzread is an int
-constexpr unsigned kBuffer = 1 << 16;
+constexpr unsigned kBuffer = 1 << 15;
 
 }  // namespace
 
