@@ -59,9 +59,10 @@ class Bench:
 
     def ours_train(self, recipe, *overrides):
         """Seconds of each step and losses, of a run of a recipe."""
+        weights = [] if "efficientnet" in recipe else [f"weights={self.weights}"]
         with tempfile.TemporaryDirectory() as folder:
             started = time.time()
-            _, _, peak = run(BINARY, "train", ROOT / f"recipes/article/{recipe}.yaml", f"weights={self.weights}", f"run={folder}/run", "schedule=constant",
+            _, _, peak = run(BINARY, "train", ROOT / f"recipes/{recipe}.yaml", *weights, f"run={folder}/run", "schedule=constant",
                              "learning_rate=1e-3", "shuffle=false", "test_limit=1", *overrides)
             metrics = Path(folder) / "run/metrics.jsonl"
             first = metrics.stat().st_mtime - started  # of a run of one step, whose end is the last line's
@@ -70,14 +71,14 @@ class Bench:
         ends = [line["seconds"] for line in lines]
         return {"seconds": [b - a for a, b in zip([0, *ends], ends)], "losses": [line["loss"] for line in lines], "peak_bytes": peak, "first_step": first}
 
-    def ours_step(self, pixels, batch, steps, *overrides):
-        return self.ours_train("case2", f"image_size={pixels}", f"batch_size={batch}", f"max_steps={steps}", "epochs=1", *overrides)
+    def ours_step(self, pixels, batch, steps, *overrides, recipe="article/case2"):
+        return self.ours_train(recipe, f"image_size={pixels}", f"batch_size={batch}", f"max_steps={steps}", "epochs=1", *overrides)
 
     def ours_cached(self, recipe, pixels, batch, steps, *overrides):
         """As many steps of later epochs, which begin behind the frozen prefix; the first epoch's are left out."""
         images = batch * 8
         epochs = 1 + max(1, steps // 8)
-        result = self.ours_train(recipe, f"image_size={pixels}", f"batch_size={batch}", f"train_limit={images}", f"epochs={epochs}", *overrides)
+        result = self.ours_train(f"article/{recipe}", f"image_size={pixels}", f"batch_size={batch}", f"train_limit={images}", f"epochs={epochs}", *overrides)
         return {**result, "seconds": result["seconds"][8:], "losses": []}
 
     def ours_reach(self):
@@ -109,13 +110,13 @@ def images_per_second(batch):
     return lambda result: batch / statistics.median(result["seconds"][WARM_UP:])
 
 
-def step_measure(pixels, batch, steps, *overrides, ways=None):
+def step_measure(pixels, batch, steps, *overrides, ways=None, case="case2", recipe="article/case2"):
     speed = images_per_second(batch)
 
     def measure(bench):
         count = bench.steps(steps)
-        work = {"case": "case2", "batch": batch, "pixels": pixels, "steps": count}
-        return (lambda: bench.ours_step(pixels, batch, count, *overrides), lambda: bench.peer("train", "documented", **work),
+        work = {"case": case, "batch": batch, "pixels": pixels, "steps": count}
+        return (lambda: bench.ours_step(pixels, batch, count, *overrides, recipe=recipe), lambda: bench.peer("train", "documented", **work),
                 lambda: bench.expert("train", speed, ways, **work), speed)
     return measure, "img/s"
 
@@ -138,7 +139,7 @@ def inference_measure(precision):
 
     def ours(bench, count):
         # The frozen network alone, as `eval` runs it: Case 4's first epoch has nothing but the prefix in it and a Linear of ten.
-        return bench.ours_train("case4", f"image_size={pixels}", f"batch_size={batch}", f"max_steps={count}", "epochs=1", f"precision={precision}")
+        return bench.ours_train("article/case4", f"image_size={pixels}", f"batch_size={batch}", f"max_steps={count}", "epochs=1", f"precision={precision}")
 
     def measure(bench):
         count = bench.steps(12)
@@ -185,6 +186,7 @@ MEASURES = {
     "case2_step_224": step_measure(224, 32, 6, "precision=auto"),
     "case2_step_224_cached": cached_measure("case2", 224, 32, 8),
     "case2_step_28_float32": step_measure(28, 64, 30, "engine=fused", "precision=float32", ways=FLOAT32_WAYS),
+    "efficientnet_lite0_step_224": step_measure(224, 32, 10, "precision=auto", case="efficientnet_lite0", recipe="demo/efficientnet_lite0"),
     "case1_later_epochs": cached_measure("case1", 28, 64, 400),
     "case4_later_epochs": cached_measure("case4", 28, 64, 400),
     "inference_224_float32": inference_measure("float32"),

@@ -1,4 +1,4 @@
-"""One peer at one piece of work: ResNet-50 adapted by PEFT on PyTorch, or PyTorch's inference. Prints one JSON object.
+"""One peer at one piece of work: ResNet-50 or EfficientNet-Lite0 adapted by PEFT on PyTorch, or PyTorch's inference. Prints one JSON object.
 
   documented   as PEFT's and the article's examples have it: float32, training mode, contiguous memory
   folded       what an expert would do: evaluation mode, BatchNorm folded into the convolutions, channels-last
@@ -17,19 +17,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/oracle"))
 
 import torch  # noqa: E402
 
-from oracle import Classifier, mnist_batches, torchvision_model  # noqa: E402
+from oracle import Classifier, mnist_batches, timm_efficientnet_lite0, torchvision_model  # noqa: E402
 
 import peft  # noqa: E402  (after oracle, which makes torchvision importable)
 
 
 def fold_batch_norm(model):
-    """BatchNorm into the convolution before it; names stay."""
+    """BatchNorm into the convolution before it, of timm's BatchNormAct2d the activation stays; names stay."""
     from torch.nn.utils.fusion import fuse_conv_bn_eval
     for module in model.modules():
-        for conv, norm in (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1")):
-            if isinstance(getattr(module, norm, None), torch.nn.BatchNorm2d) and isinstance(getattr(module, conv, None), torch.nn.Conv2d):
-                setattr(module, conv, fuse_conv_bn_eval(getattr(module, conv), getattr(module, norm)))
-                setattr(module, norm, torch.nn.Identity())
+        children = list(module.named_children())
+        for (conv_name, conv), (norm_name, norm) in zip(children, children[1:]):
+            if isinstance(conv, torch.nn.Conv2d) and isinstance(norm, torch.nn.BatchNorm2d):
+                setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
+                setattr(module, norm_name, getattr(norm, "act", torch.nn.Identity()))
     return model
 
 
@@ -38,8 +39,8 @@ def three_layers():
 
 
 def adapted(case, way, weights):
-    """The article's case as PEFT makes it, and the parameters that learn."""
-    base = torchvision_model("resnet50", weights)
+    """The article's case, or the demo's recipe, as PEFT makes it, and the parameters that learn."""
+    base = timm_efficientnet_lite0() if case == "efficientnet_lite0" else torchvision_model("resnet50", weights)
     if way != "documented":
         fold_batch_norm(base)
         if way.endswith("bf16"):
@@ -48,6 +49,10 @@ def adapted(case, way, weights):
     if case == "case2":
         config = peft.LoraConfig(r=4, lora_alpha=8, target_modules=r".*\.2\.conv3", modules_to_save=["fc"])
         model = Classifier(peft.get_peft_model(base, config, autocast_adapter_dtype=True), three_layers())
+    elif case == "efficientnet_lite0":
+        base.reset_classifier(10)
+        config = peft.LoraConfig(r=4, lora_alpha=8, target_modules=r"blocks\.[3-6]\..*\.conv_pwl?", modules_to_save=["classifier"])
+        model = peft.get_peft_model(base, config, autocast_adapter_dtype=True)
     else:
         base.requires_grad_(False)
         if case == "case4":
