@@ -11,7 +11,7 @@ namespace {
 // PEFT's rule: a string is matched in full, a list entry is the end of the name, dot or no dot.
 bool is_feedforward(const std::string& name, const AdapterConfig& config) {
   const auto* list = std::get_if<std::vector<std::string>>(&config.feedforward_modules);
-  if (list == nullptr) return matches(config.feedforward_modules, name);
+  if (list == nullptr) return matches(config.feedforward_modules, name, "feedforward_modules");
   return std::any_of(list->begin(), list->end(), [&](const std::string& entry) { return name.ends_with(entry); });
 }
 

@@ -74,31 +74,37 @@ std::string near_miss_hint(const Graph& graph, std::string_view pattern, bool (*
   return cat(" Near misses: ", join(near, ", "), ".");
 }
 
-void check_every_entry_hits(const Graph& graph, const AdapterConfig& config) {
-  const auto check = [&](const char* field, const std::string& entry, auto&& hits) {
-    const auto& nodes = graph.nodes();
-    if (std::none_of(nodes.begin(), nodes.end(), [&](const Node& node) { return has_parameters(node.op) && hits(node.name); })) {
-      fail_usage(field, ": got '", printable(entry), "', which matches no module.", near_miss_hint(graph, entry, method_of(config).adapts));
-    }
-  };
+// Throws where all entries of a list, or with `every` one of them, match nothing.
+template <typename Hits>
+void check_entries(const Graph& graph, const AdapterConfig& config, const char* field, const std::vector<std::string>& entries, bool every, const Hits& hits) {
+  const auto& nodes = graph.nodes();
+  std::vector<std::string> idle = entries;
+  std::erase_if(idle, [&](const std::string& entry) {
+    return std::any_of(nodes.begin(), nodes.end(), [&](const Node& node) { return has_parameters(node.op) && hits(node.name, entry); });
+  });
+  if (idle.empty() || (!every && idle.size() < entries.size())) return;
+  fail_usage(field, ": got '", printable(idle.front()), "', which matches no module.", near_miss_hint(graph, idle.front(), method_of(config).adapts));
+}
+
+void check_lists(const Graph& graph, const AdapterConfig& config, bool every) {
+  if (const auto* list = std::get_if<std::vector<std::string>>(&config.target_modules)) {
+    check_entries(graph, config, "target_modules", *list, every, [](const std::string& name, const std::string& entry) { return is_name_or_suffix(name, entry); });
+  }
+  check_entries(graph, config, "modules_to_save", config.modules_to_save, every, is_saved);
+}
+
+void check_something_matches(const Graph& graph, const AdapterConfig& config) {
   if (const auto* pattern = std::get_if<std::string>(&config.target_modules); pattern != nullptr && *pattern != kAllLinear) {
     const Regex regex(*pattern, "target_modules");
-    check("target_modules", *pattern, [&](const std::string& name) { return regex.full_match(name); });
+    check_entries(graph, config, "target_modules", {*pattern}, /*every=*/true, [&](const std::string& name, const std::string&) { return regex.full_match(name); });
   }
-  if (const auto* list = std::get_if<std::vector<std::string>>(&config.target_modules)) {
-    for (const auto& entry : *list) {
-      check("target_modules", entry, [&](const std::string& name) { return is_name_or_suffix(name, entry); });
-    }
-  }
-  for (const auto& entry : config.modules_to_save) {
-    check("modules_to_save", entry, [&](const std::string& name) { return is_saved(name, entry); });
-  }
+  check_lists(graph, config, /*every=*/false);
 }
 
 }  // namespace
 
-bool matches(const ModulePattern& pattern, std::string_view name) {
-  if (const auto* text = std::get_if<std::string>(&pattern)) return Regex(*text, "target_modules").full_match(name);
+bool matches(const ModulePattern& pattern, std::string_view name, const char* field) {
+  if (const auto* text = std::get_if<std::string>(&pattern)) return Regex(*text, field).full_match(name);
   if (const auto* list = std::get_if<std::vector<std::string>>(&pattern)) {
     return std::any_of(list->begin(), list->end(), [&](const std::string& entry) { return is_name_or_suffix(name, entry); });
   }
@@ -129,8 +135,10 @@ std::vector<std::string> near_misses(const Graph& graph, std::string_view patter
   return near;
 }
 
+void check_every_entry_matches(const Graph& graph, const AdapterConfig& config) { check_lists(graph, config, /*every=*/true); }
+
 Matches match_modules(const Graph& graph, const AdapterConfig& config) {
-  check_every_entry_hits(graph, config);
+  check_something_matches(graph, config);
   const Method& method = method_of(config);
   Matches out;
   for (NodeId id = 0; id < graph.nodes().size(); ++id) {
@@ -139,7 +147,7 @@ Matches match_modules(const Graph& graph, const AdapterConfig& config) {
     const bool saved = std::any_of(config.modules_to_save.begin(), config.modules_to_save.end(),
                                    [&](const std::string& entry) { return is_saved(node.name, entry); });
     if (saved) out.retrained.push_back(id);
-    if (saved || matches(config.exclude_modules, node.name) || !is_target(config, graph, id)) continue;
+    if (saved || matches(config.exclude_modules, node.name, "exclude_modules") || !is_target(config, graph, id)) continue;
     if (!method.adapts(node.op)) {
       fail_usage("target_modules: got a pattern that matches ", node.name, ", a ", op_name(node.op), ", expected only ", method.layers, ", where ", method.name,
                  " can go. Narrow it, or use exclude_modules.");

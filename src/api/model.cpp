@@ -8,6 +8,7 @@
 #include <span>
 
 #include "adapters/adapter_folder.h"
+#include "adapters/matching.h"
 #include "api/batches.h"
 #include "api/guesses.h"
 #include "base/error.h"
@@ -134,7 +135,9 @@ void Model::adapt(const AdapterOptions& options) {
   AdapterSpec spec{adapter_config(options, entry.name), std::nullopt, std::nullopt};
   if (options.replace_output) spec.output_classes = classes;
   if (options.head) spec.head = Head{*options.head, classes};
-  const Adaptation adaptation = lorikeet::adapt(entry.build(), spec);
+  const Graph graph = entry.build();
+  check_every_entry_matches(graph, spec.config);
+  const Adaptation adaptation = lorikeet::adapt(graph, spec);
   const std::int64_t outputs = output_features(adaptation.graph);
   if (outputs != classes) {
     fail_usage("adapt: got ", classes, " classes, expected ", outputs, ", the outputs of ", entry.name, ". Set replace_output or a head.");

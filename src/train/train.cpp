@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "adapters/adapter_folder.h"
+#include "adapters/matching.h"
 #include "base/error.h"
 #include "base/random.h"
 #include "base/text.h"
@@ -131,6 +132,7 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
   AdapterFolder folder;
   folder.spec = adapter_spec(recipe, static_cast<std::int64_t>(data.train->classes().size()));
   folder.spec.config.base_model_name_or_path = base.entry->name;
+  check_every_entry_matches(base.graph, folder.spec.config);
   const Adaptation adaptation = adapt(base.graph, folder.spec);
   Network network(adaptation, base.weights, recipe.seed);
   if (!recipe.start_from.empty()) start_from(recipe.start_from, adaptation, network);

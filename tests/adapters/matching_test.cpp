@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "graph/small_graphs.h"
 #include "lorikeet/error.h"
+#include "refusal.h"
 
 using namespace lorikeet;
 
@@ -131,8 +132,7 @@ TEST_CASE("a pattern that matches nothing is refused, with near misses") {
   // The article's slip: meant is conv1 … conv3 of each third block.
   refused(graph, targeting(std::string(".*.2.conv")),
           "which matches no module. Near misses: layer1.2.conv1, layer1.2.conv2, layer1.2.conv3.");
-  refused(graph, targeting(List{"conv1", "layer1.2.conv4"}),
-          "'layer1.2.conv4', which matches no module. Near misses: layer1.2.conv");
+  refused(graph, targeting(List{"layer1.2.conv4", "conv5"}), "'layer1.2.conv4', which matches no module. Near misses: layer1.2.conv");
   refused(graph, targeting(std::string("zzz")), "lorikeet inspect");
   refused(graph, targeting(List{"relu"}), "matches no module");  // nothing in it to adapt
   AdapterConfig config = targeting(List{"conv1"});
@@ -144,9 +144,26 @@ TEST_CASE("a pattern that matches nothing is refused, with near misses") {
   CHECK(near_misses(graph, "layer1.0.conv", [](const Op& op) { return std::holds_alternative<Conv2d>(op); }, 2).size() == 2);
 }
 
+TEST_CASE("of a list, one entry may match nothing, unless somebody asks for it") {
+  const Graph graph = small_resnet();
+  const auto refused_entry = [&](const AdapterConfig& config, const std::string& what) {
+    CHECK(match_modules(graph, config).targets.size() == match_modules(graph, targeting(List{"conv1"})).targets.size());
+    CHECK(refusal([&] { check_every_entry_matches(graph, config); }) == has(what));
+  };
+  AdapterConfig config = targeting(List{"conv1", "layer1.2.conv4"});
+  refused_entry(config, "'layer1.2.conv4', which matches no module. Near misses: layer1.2.conv");
+  config = targeting(List{"conv1"});
+  check_every_entry_matches(graph, config);
+  config.modules_to_save = {"fc", "score"};
+  refused_entry(config, "modules_to_save: got 'score', which matches no module.");
+}
+
 TEST_CASE("what LoRA cannot adapt, and what is no expression, is refused") {
   refused(small_resnet(), targeting(std::string(R"(.*\.bn1)")), "matches layer1.0.bn1, a BatchNorm2d");
   refused(small_resnet(), targeting(std::string("(")), "target_modules: got '('");
+  AdapterConfig excluding = targeting(List{"conv1"});
+  excluding.exclude_modules = std::string("(");
+  refused(small_resnet(), excluding, "exclude_modules: got '('");
   AdapterConfig config = targeting(List{"conv1"});
   config.rank_pattern = {{"(", 3}};
   refused(small_resnet(), config, "rank_pattern: got");

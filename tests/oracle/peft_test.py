@@ -65,6 +65,11 @@ class Interchange(FolderTest, unittest.TestCase):
         self.pefts_opens_here(timm_efficientnet_lite0(), (0.5,) * 3, (0.5,) * 3, ["conv_pwl", "conv_stem", "classifier"], None,
                               "--model", "efficientnet_lite0")
 
+    def test_entries_that_match_nothing(self):
+        """Of a list, PEFT lets them pass; "classifier" and "score" are what it saves itself with task_type SEQ_CLS."""
+        self.pefts_opens_here(timm_efficientnet_lite0(), (0.5,) * 3, (0.5,) * 3, ["conv_pwl", "fc1"], ["classifier", "score"],
+                              "--model", "efficientnet_lite0")
+
     def pefts_opens_here(self, base, mean, std, targets, saved, *arguments):
         torch.manual_seed(0)
         config = peft.LoraConfig(r=4, lora_alpha=8, target_modules=targets, modules_to_save=saved, rank_pattern={"conv_pwl": 6})
