@@ -1,4 +1,4 @@
-"""A folder of one's own images: classes from the folders' names, a val split, early stop; then predict, eval, inspect."""
+"""A folder of one's own images: classes from the folders' names, a val split, early stop, random augmentation; then predict, eval, inspect."""
 import json
 import random
 
@@ -56,6 +56,21 @@ class OwnImages(CommandTest):
         found = self.json("eval", self.run_folder, f"data={part}")
         self.assertEqual([c["class"] for c in found["classes"]], [NAMES["1"]])
         self.assertEqual(found["total"], sum(digit_of(image) == "1" for image in self.test_images))
+
+    def test_random_views(self):
+        """Random images: new ones in each epoch, or two views of each that are kept; both can be repeated from the run's own recipe."""
+        random_images = ["random_resized_crop=[0.6,1]", "random_crop_padding=2", "random_horizontal_flip=0.5"]
+        losses = {}
+        for views in (0, 2):
+            run = self.train_run(f"data={self.root}", *random_images, f"cache_views={views}", "epochs=6", "train_limit=0", "test_limit=0", "batch_size=16", name=f"views{views}")
+            again = self.json("train", run / "recipe.yaml", f"run={self.folder / f'again{views}'}")
+            summary = json.loads((run / "summary.json").read_text())
+            self.assertEqual(summary["cached_prefix"], views == 2)
+            self.assertGreater(summary["test"]["accuracy"], 0.75)
+            self.assertEqual(again["test"]["accuracy"], summary["test"]["accuracy"])
+            losses[views] = [line["train_loss"] for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()) if "train_loss" in line]
+        self.assertEqual(losses[0][0], losses[2][0])
+        self.assertNotEqual(losses[0][2], losses[2][2])
 
     def test_chance_level_of_the_untrained(self):
         """The accuracy above was learned: labels at random are not."""
