@@ -7,8 +7,8 @@
 
 namespace lorikeet {
 
-/// From now on, CPU tensors of 4 MiB and more take their memory from a pool. What the pool holds and what is in use never
-/// come to more than the most that was in use at once. Once a process; safe for several threads afterwards.
+/// From now on, CPU tensors of 4 MiB and more take their memory, in huge pages of 2 MiB, from a pool. What the pool holds and what is
+/// in use never come to more than the most that was in use at once. Once a process; safe for several threads afterwards.
 void reuse_buffers();
 
 struct PoolUse {
@@ -16,7 +16,7 @@ struct PoolUse {
   std::uint64_t peak = 0;      // the most there ever were
   std::uint64_t held = 0;      // bytes kept for later
   std::uint64_t requests = 0;  // for large buffers
-  std::uint64_t reused = 0;    // those of them that the pool had
+  std::uint64_t reused = 0;    // those of them that the pool had in one piece
 };
 
 /// All zero where reuse_buffers() was never called.
