@@ -167,9 +167,7 @@ void Model::train(const std::string& data, const TrainOptions& options) {
   loaded.preprocessing = recipe_preprocessing(recipe, loaded.preprocessing);
   const Splits splits = open_dataset(data, loaded.classes, {});
   if (!splits.train) fail(data, ": got no train split, expected one to train on.");
-  const auto prepare_split = [&](const auto& split) { return split ? prepared(split, loaded.preprocessing) : nullptr; };
-  run_training(loaded.network, state_->run(), {prepare_split(splits.train), prepare_split(splits.validation), loaded.preprocessing}, recipe,
-               {.progress = options.progress});
+  run_training(loaded.network, state_->run(), {splits.train, splits.validation, loaded.preprocessing}, recipe, {.progress = options.progress});
   if (loaded.adapter->metadata) {
     loaded.adapter->metadata->preprocessing = loaded.preprocessing;
     loaded.adapter->metadata->training = {{"data", data}, {"epochs", options.epochs}, {"seed", options.seed}};
@@ -185,8 +183,7 @@ Evaluated Model::evaluate(const std::string& data, const EvaluateOptions& option
     fail_usage("data: got ", split->classes().size(), " classes in ", data, ", expected the model's ", loaded.classes.size(), ".");
   }
   const Preprocessing preprocessing = chosen(loaded.preprocessing, options.preprocess);
-  const Evaluation found = lorikeet::evaluate(state_->run(), prepared(first(split, options.limit), preprocessing), preprocessing,
-                                              {.progress = options.progress});
+  const Evaluation found = lorikeet::evaluate(state_->run(), first(split, options.limit), preprocessing, {.progress = options.progress});
   return {found.correct, found.total, found.loss, found.correct_by_class, found.total_by_class};
 }
 

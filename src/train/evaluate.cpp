@@ -49,7 +49,7 @@ Evaluation evaluate(Executor& executor, const std::shared_ptr<const Dataset>& da
       if (!count(executor.run_rest(options.cache->load(indices), false), labels.index_select(0, indices).to(options.device))) break;
     }
   } else {
-    Loader loader(dataset, order, {.batch_size = kEvaluationBatch, .threads = options.loader_threads});
+    Loader loader(prepared(dataset, preprocessing), order, {.batch_size = kEvaluationBatch, .threads = options.loader_threads});
     for (Batch batch; loader.next(batch);) {
       const Frontier frontier = executor.run_prefix(normalise(batch.images.to(options.device), preprocessing));
       if (options.cache != nullptr) options.cache->store(batch.indices, batch.labels, frontier);

@@ -33,7 +33,7 @@ struct EvaluationOptions {
   EvaluateCallback progress = {};
 };
 
-/// `dataset` gives images that are prepared but not normalised.
+/// `dataset` gives images as they were read.
 Evaluation evaluate(Executor& executor, const std::shared_ptr<const Dataset>& dataset, const Preprocessing& preprocessing,
                     const EvaluationOptions& options);
 

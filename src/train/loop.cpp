@@ -43,9 +43,7 @@ class EpochSource {
     const std::int64_t view = views > 0 ? epoch % views : epoch;
     first_row_ = view * data.train->size();
     if (cache_ != nullptr && cache_->complete()) return;
-    const bool random = recipe.augmentation.any();
-    loader_.emplace(random ? augmented(data.train, data.preprocessing, recipe.augmentation, recipe.seed, view) : prepared(data.train, data.preprocessing),
-                    order_, LoaderOptions{.batch_size = batch_size_});
+    loader_.emplace(augmented(data.train, data.preprocessing, recipe.augmentation, recipe.seed, view), order_, LoaderOptions{.batch_size = batch_size_});
   }
 
   bool next(Work& work, double& wait_seconds) {

@@ -27,9 +27,8 @@ struct LoopHooks {
 };
 
 struct LoopData {
-  /// As they were read: the loop prepares them, or augments them as the recipe says.
+  /// As they were read: the loop prepares both, and augments `train` as the recipe says. `validation` may be null.
   std::shared_ptr<const Dataset> train;
-  /// Prepared, not normalised; may be null.
   std::shared_ptr<const Dataset> validation;
   Preprocessing preprocessing;
 };

@@ -42,20 +42,14 @@ void check_classes(const Recipe& recipe, const Graph& base, const Dataset& data)
              ". Set replace_output: true with modules_to_save: [", base.node(base.output()).name, "], or a head.");
 }
 
-struct SplitData {
-  std::shared_ptr<const Dataset> train;       // as it was read
-  std::shared_ptr<const Dataset> validation;  // prepared; may be null
-  std::shared_ptr<const Dataset> test;        // likewise
-};
-
 std::vector<std::int64_t> slice(const std::vector<std::int64_t>& from, std::int64_t begin, std::int64_t end) {
   return {from.begin() + begin, from.begin() + end};
 }
 
-// What the recipe uses of the data: limits, images held out, resizing.
-SplitData split_data(const Recipe& recipe, const Splits& splits, const Preprocessing& preprocessing) {
+// What the recipe uses of the data: limits, images held out.
+Splits split_data(const Recipe& recipe, const Splits& splits) {
   if (!splits.train) fail(recipe.data, ": got no train split, expected one to train on.");
-  SplitData out{splits.train, splits.validation, splits.test};
+  Splits out = splits;
   if (recipe.validation > 0) {
     if (splits.validation) fail_usage("validation: got ", recipe.validation, ", expected 0: ", recipe.data, " has a val split of its own.");
     if (recipe.validation >= splits.train->size()) {
@@ -75,9 +69,6 @@ SplitData split_data(const Recipe& recipe, const Splits& splits, const Preproces
     if (recipe.validation > 0) out.validation = subset(splits.train, slice(order, rest, splits.train->size()));
   }
   if (out.test) out.test = first(out.test, recipe.test_limit);
-  for (auto* split : {&out.validation, &out.test}) {
-    if (*split) *split = prepared(*split, preprocessing);
-  }
   return out;
 }
 
@@ -127,7 +118,7 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
   const BaseModel base = load_base_model({recipe.model, recipe.weights}, callbacks.download);
   const Splits splits = open_dataset(recipe.data, {}, callbacks.download);
   const Preprocessing preprocessing = recipe_preprocessing(recipe, base.preprocessing);
-  const SplitData data = split_data(recipe, splits, preprocessing);
+  const Splits data = split_data(recipe, splits);
   check_classes(recipe, base.graph, *data.train);
   AdapterFolder folder;
   folder.spec = adapter_spec(recipe, static_cast<std::int64_t>(data.train->classes().size()));
@@ -180,7 +171,7 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
   Json& training = folder.metadata->training;
   training = {{"data", recipe.data}, {"images", data.train->size()}, {"seed", recipe.seed}, {"trainable_parameters", out.trainable_parameters}};
   const auto save = [&] {
-    folder.metadata->base_sha256 = base.sha256.get();
+    folder.metadata->base_sha256 = base.sha256.get();  // not before it is needed
     network.save_into(folder);
     write_adapter_with_card(out.adapter, folder);
   };

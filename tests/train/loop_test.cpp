@@ -127,6 +127,20 @@ TEST_CASE("the prefix cache changes nothing but how often images are read") {
   }
 }
 
+TEST_CASE("images are resized and cropped once, those of training and of validation") {
+  const Preprocessing smaller{.resize = 7, .crop = 5};  // done twice, it would enlarge what it has cropped
+  const auto run = [](const LoopData& data) {
+    Run trained;
+    trained.run(small_recipe(), data);
+    auto out = trained.losses();
+    out.push_back(trained.result.validation.loss);
+    return out;
+  };
+  Preprocessing done = smaller;
+  done.resize = 0;
+  CHECK(run({coloured(30), coloured(24, 100), smaller}) == run({prepared(coloured(30), smaller), prepared(coloured(24, 100), smaller), done}));
+}
+
 TEST_CASE("random images are new in each epoch, or K views that are kept") {
   Recipe recipe = small_recipe();
   recipe.augmentation.crop_padding = 2;
