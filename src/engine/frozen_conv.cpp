@@ -48,15 +48,17 @@ at::Tensor dense_matrix(const Conv2d& conv, const at::Tensor& weight, const Padd
 
 }  // namespace
 
-// rows (M, in) · matrix (in, out) with a matrix that stays: where that is faster, by oneDNN as a 1×1 convolution of one image of
+// rows (M, in) · weightᵀ, weight (out, in), which stays: where that is faster, by oneDNN as a 1×1 convolution of one image of
 // M pixels, its weights packed once.
 class FrozenProduct {
  public:
   FrozenProduct() = default;
-  FrozenProduct(const at::Tensor& matrix, std::int64_t rows) : matrix_(matrix) {
-    if (!can_pack(matrix.options())) return;
-    packed_ = PackedConv(matrix.t().unsqueeze(2).unsqueeze(3), {{1, 1}, {0, 0}, {1, 1}, 1}, {1, matrix.size(0), rows, 1});
-    matrix_ = at::Tensor();
+  FrozenProduct(const at::Tensor& weight, std::int64_t rows) {
+    if (can_pack(weight.options())) {
+      packed_ = PackedConv(weight.unsqueeze(2).unsqueeze(3), {{1, 1}, {0, 0}, {1, 1}, 1}, {1, weight.size(1), rows, 1});
+    } else {
+      matrix_ = weight.t();
+    }
   }
 
   explicit operator bool() const { return packed_ || matrix_.defined(); }
@@ -112,8 +114,8 @@ class FrozenConv::Prepared {
       : owner_(owner), conv_(owner.conv_), shape_(x.sizes().vec()), in_{x.size(2), x.size(3)}, pad_(padding_of(conv_, in_[0], in_[1])),
         out_(output_sizes(conv_, pad_, in_[0], in_[1])), way_(way_for(conv_, owner.weight_.options().dtype(owner.precision_), in_[0], in_[1])) {
     switch (way_) {
-      case Way::kPixels: forward_product_ = FrozenProduct(matrix().t(), x.size(0) * out_[0] * out_[1]); break;
-      case Way::kDense: forward_product_ = FrozenProduct(dense().t(), x.size(0)); break;
+      case Way::kPixels: forward_product_ = FrozenProduct(matrix(), x.size(0) * out_[0] * out_[1]); break;
+      case Way::kDense: forward_product_ = FrozenProduct(dense(), x.size(0)); break;
       case Way::kPacked: forward_ = PackedConv(weight(), geometry(), padded(x).sizes()); break;
       case Way::kPlain: plain_weight_ = plain_weight(); break;
     }
@@ -147,7 +149,7 @@ class FrozenConv::Prepared {
     switch (way_) {
       case Way::kPixels: {
         const at::Tensor pixels = pixels_of(grad);
-        if (!backward_product_) backward_product_ = FrozenProduct(matrix(), pixels.size(0));
+        if (!backward_product_) backward_product_ = FrozenProduct(matrix().t(), pixels.size(0));
         const at::Tensor small = images_of(backward_product_(pixels), grad.size(0), out_);
         if (!strided(conv_)) return small;
         at::Tensor full = at::empty({grad.size(0), conv_.in, in_[0], in_[1]}, grad.options().memory_format(at::MemoryFormat::ChannelsLast)).zero_();
@@ -155,7 +157,7 @@ class FrozenConv::Prepared {
         return full;
       }
       case Way::kDense:
-        if (!backward_product_) backward_product_ = FrozenProduct(dense(), grad.size(0));
+        if (!backward_product_) backward_product_ = FrozenProduct(dense().t(), grad.size(0));
         return rows_to_images(backward_product_(rows_of(grad)), conv_.in, in_);
       case Way::kPacked:
       case Way::kPlain: break;
@@ -216,7 +218,7 @@ class FrozenConv::Prepared {
   Pair out_;
   Way way_;
   // The backward ones are made when a gradient first asks for them.
-  FrozenProduct forward_product_;  // kPixels: (in, out); kDense: (H·W·in, H'·W'·out)
+  FrozenProduct forward_product_;  // kPixels: (out, in); kDense: (H'·W'·out, H·W·in)
   FrozenProduct backward_product_;
   PackedConv forward_;  // kPacked
   PackedConv backward_;
