@@ -1,5 +1,7 @@
 #include "engine/loaded_model.h"
 
+#include <utility>
+
 #include "base/error.h"
 #include "base/text.h"
 #include "io/weights_file.h"
@@ -48,7 +50,10 @@ BaseModel load_base_model(const ModelChoice& choice, const DownloadCallback& pro
     base.weights_name = path.filename().string();
   }
   base.weights = load_base_weights(path, *base.entry, base.graph);
-  base.sha256 = std::async(std::launch::async, [weights = base.weights] { return fingerprint(weights); });
+  base.sha256 = std::async(std::launch::async, [weights = base.weights]() mutable {
+    const NamedTensors own = std::move(weights);  // lets go of them at the end: the future keeps what the lambda holds
+    return fingerprint(own);
+  });
   return base;
 }
 
