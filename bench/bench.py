@@ -17,6 +17,7 @@ from oracle import BINARY, ROOT, SHARED, shared_weights, torch  # noqa: E402
 
 EXPERT_WAYS = ["folded", "compiled", "bf16", "compiled_bf16"]
 FLOAT32_WAYS = ["folded", "compiled"]
+EFFICIENTNET = "efficientnet_lite0"  # the demo's recipe; the other cases are the article's, on ResNet-50
 WARM_UP = 3  # steps that are not counted
 
 
@@ -57,9 +58,9 @@ class Bench:
 
     # Ours.
 
-    def ours_train(self, recipe, *overrides):
-        """Seconds of each step and losses, of a run of a recipe."""
-        weights = [] if "efficientnet" in recipe else [f"weights={self.weights}"]
+    def ours_train(self, case, *overrides):
+        """Seconds of each step and losses, of a run of the case's recipe."""
+        recipe, weights = (f"demo/{case}", []) if case == EFFICIENTNET else (f"article/{case}", [f"weights={self.weights}"])
         with tempfile.TemporaryDirectory() as folder:
             started = time.time()
             _, _, peak = run(BINARY, "train", ROOT / f"recipes/{recipe}.yaml", *weights, f"run={folder}/run", "schedule=constant",
@@ -71,14 +72,14 @@ class Bench:
         ends = [line["seconds"] for line in lines]
         return {"seconds": [b - a for a, b in zip([0, *ends], ends)], "losses": [line["loss"] for line in lines], "peak_bytes": peak, "first_step": first}
 
-    def ours_step(self, pixels, batch, steps, *overrides, recipe="article/case2"):
-        return self.ours_train(recipe, f"image_size={pixels}", f"batch_size={batch}", f"max_steps={steps}", "epochs=1", *overrides)
+    def ours_step(self, case, pixels, batch, steps, *overrides):
+        return self.ours_train(case, f"image_size={pixels}", f"batch_size={batch}", f"max_steps={steps}", "epochs=1", *overrides)
 
-    def ours_cached(self, recipe, pixels, batch, steps, *overrides):
+    def ours_cached(self, case, pixels, batch, steps, *overrides):
         """As many steps of later epochs, which begin behind the frozen prefix; the first epoch's are left out."""
         images = batch * 8
         epochs = 1 + max(1, steps // 8)
-        result = self.ours_train(f"article/{recipe}", f"image_size={pixels}", f"batch_size={batch}", f"train_limit={images}", f"epochs={epochs}", *overrides)
+        result = self.ours_train(case, f"image_size={pixels}", f"batch_size={batch}", f"train_limit={images}", f"epochs={epochs}", *overrides)
         return {**result, "seconds": result["seconds"][8:], "losses": []}
 
     def ours_reach(self):
@@ -110,13 +111,13 @@ def images_per_second(batch):
     return lambda result: batch / statistics.median(result["seconds"][WARM_UP:])
 
 
-def step_measure(pixels, batch, steps, *overrides, ways=None, case="case2", recipe="article/case2"):
+def step_measure(pixels, batch, steps, *overrides, ways=None, case="case2"):
     speed = images_per_second(batch)
 
     def measure(bench):
         count = bench.steps(steps)
         work = {"case": case, "batch": batch, "pixels": pixels, "steps": count}
-        return (lambda: bench.ours_step(pixels, batch, count, *overrides, recipe=recipe), lambda: bench.peer("train", "documented", **work),
+        return (lambda: bench.ours_step(case, pixels, batch, count, *overrides), lambda: bench.peer("train", "documented", **work),
                 lambda: bench.expert("train", speed, ways, **work), speed)
     return measure, "img/s"
 
@@ -139,7 +140,7 @@ def inference_measure(precision):
 
     def ours(bench, count):
         # The frozen network alone, as `eval` runs it: Case 4's first epoch has nothing but the prefix in it and a Linear of ten.
-        return bench.ours_train("article/case4", f"image_size={pixels}", f"batch_size={batch}", f"max_steps={count}", "epochs=1", f"precision={precision}")
+        return bench.ours_train("case4", f"image_size={pixels}", f"batch_size={batch}", f"max_steps={count}", "epochs=1", f"precision={precision}")
 
     def measure(bench):
         count = bench.steps(12)
@@ -167,7 +168,7 @@ def reach_measure(goal):
 def memory_measure():
     def measure(bench):
         work = {"case": "case2", "batch": 32, "pixels": 224, "steps": 4}
-        return (lambda: bench.ours_step(224, 32, 4, "cache_gib=0", "precision=auto"), lambda: bench.peer("train", "documented", **work), lambda: bench.peer("train", "folded", **work),
+        return (lambda: bench.ours_step("case2", 224, 32, 4, "cache_gib=0", "precision=auto"), lambda: bench.peer("train", "documented", **work), lambda: bench.peer("train", "folded", **work),
                 lambda result: result["peak_bytes"] / 1e9)
     return measure, "GB"
 
@@ -175,7 +176,7 @@ def memory_measure():
 def first_step_measure():
     def measure(bench):
         work = {"case": "case2", "batch": 64, "pixels": 28, "steps": 1}
-        return (lambda: bench.ours_step(28, 64, 1, "precision=auto"), lambda: bench.peer("train", "documented", **work), lambda: bench.peer("train", "folded", **work),
+        return (lambda: bench.ours_step("case2", 28, 64, 1, "precision=auto"), lambda: bench.peer("train", "documented", **work), lambda: bench.peer("train", "folded", **work),
                 lambda result: result["first_step"])
     return measure, "s"
 
@@ -186,7 +187,7 @@ MEASURES = {
     "case2_step_224": step_measure(224, 32, 6, "precision=auto"),
     "case2_step_224_cached": cached_measure("case2", 224, 32, 8),
     "case2_step_28_float32": step_measure(28, 64, 30, "engine=fused", "precision=float32", ways=FLOAT32_WAYS),
-    "efficientnet_lite0_step_224": step_measure(224, 32, 10, "precision=auto", case="efficientnet_lite0", recipe="demo/efficientnet_lite0"),
+    "efficientnet_lite0_step_224": step_measure(224, 32, 10, "precision=auto", case=EFFICIENTNET),
     "case1_later_epochs": cached_measure("case1", 28, 64, 400),
     "case4_later_epochs": cached_measure("case4", 28, 64, 400),
     "inference_224_float32": inference_measure("float32"),
