@@ -51,7 +51,7 @@ void add_train(CLI::App& app, int& status) {
   command->add_flag("--force", options->force, "Replace the run that is in the folder already");
   command->add_flag("--json", options->json, "Print the summary as JSON on standard output");
   command->footer("Keys of a recipe, with their defaults:\n" + recipe_help() +
-                  "  run                              the run's folder; runs/RECIPE, or runs/RECIPE-2 … where that is taken\n\n"
+                  "  run                                 the run's folder; runs/RECIPE, or runs/RECIPE-2 … where that is taken\n\n"
                   "Ctrl-C keeps the adapter as it is and says where. Exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted.");
   command->callback([options, &status] { status = train_command(*options); });
 }
