@@ -67,7 +67,7 @@ class Int8Executor final : public StepExecutor {
     for (std::size_t i = 0; i < out.size(); ++i) out[i] = real(plan().frontier[i], out[i]).to(precision());
     return out;
   }
-  at::Tensor run_rest(const Frontier& frontier, bool training) override { return rest_->run_rest(frontier, training); }
+  at::Tensor run_rest(Frontier frontier, bool training) override { return rest_->run_rest(std::move(frontier), training); }
 
  private:
   // One convolution for one shape of input.

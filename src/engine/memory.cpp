@@ -44,7 +44,8 @@ class Walk {
 
   Bytes peak() {
     forward(/*prefix=*/true);
-    keep_frontier_only();
+    live_ = 0;
+    for (const NodeId id : plan_.frontier) live_ += values_[id] * element_;
     forward(/*prefix=*/false);
     backward();
     return peak_;
@@ -54,16 +55,11 @@ class Walk {
   bool in_prefix(const FusedStep& step) const { return plan_.segment[step.first] == Segment::kFrozenPrefix; }
   bool has_gradient(NodeId id) const { return !is_frozen(plan_.segment[id]); }
 
-  void keep_frontier_only() {
-    live_ = 0;
-    for (const NodeId id : plan_.frontier) live_ += values_[id] * element_;
-  }
-
   void note(Bytes passing = 0) { peak_ = std::max(peak_, live_ + kept_ + passing); }
 
   void forward(bool prefix) {
     std::vector<int> left = uses_;
-    for (const NodeId id : plan_.frontier) left[id] += 1;  // stays for the cache, and for whoever runs the rest again
+    for (const NodeId id : plan_.frontier) left[id] += prefix ? 1 : 0;
     if (prefix) live_ = values_[0] * element_;
     for (const FusedStep& step : steps_) {
       if (in_prefix(step) != prefix) continue;
@@ -108,7 +104,7 @@ class Walk {
 
   // Gradients come into being at the last reader of a value and go once the step that made the value has used them.
   void backward() {
-    keep_frontier_only();
+    live_ = 0;
     std::vector<bool> has(values_.size(), false);
     for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) {
       if (!has_gradient(step->output)) continue;

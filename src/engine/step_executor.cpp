@@ -4,6 +4,8 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 
+#include <utility>
+
 namespace lorikeet {
 
 StepExecutor::StepExecutor(const Network& network, const ExecutorOptions& options, at::MemoryFormat layout,
@@ -30,9 +32,9 @@ Frontier StepExecutor::run_prefix(const at::Tensor& images) {
   return frontier;
 }
 
-at::Tensor StepExecutor::run_rest(const Frontier& frontier, bool training) {
+at::Tensor StepExecutor::run_rest(Frontier frontier, bool training) {
   Values values(network_.graph().nodes().size());
-  for (std::size_t i = 0; i < frontier.size(); ++i) values[plan_.frontier[i]] = frontier[i];
+  for (std::size_t i = 0; i < frontier.size(); ++i) values[plan_.frontier[i]] = std::move(frontier[i]);
   run(values, /*prefix=*/false, training);
   return values.back().to(at::kFloat);
 }

@@ -12,7 +12,7 @@ namespace lorikeet {
 class StepExecutor : public Executor {
  public:
   Frontier run_prefix(const at::Tensor& images) override;
-  at::Tensor run_rest(const Frontier& frontier, bool training) override;
+  at::Tensor run_rest(Frontier frontier, bool training) override;
   const Plan& plan() const override { return plan_; }
 
  protected:

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "data/loader.h"
 #include "image/transform.h"
@@ -51,9 +52,9 @@ Evaluation evaluate(Executor& executor, const std::shared_ptr<const Dataset>& da
   } else {
     Loader loader(prepared(dataset, preprocessing), order, {.batch_size = kEvaluationBatch, .threads = options.loader_threads});
     for (Batch batch; loader.next(batch);) {
-      const Frontier frontier = executor.run_prefix(normalise(batch.images.to(options.device), preprocessing));
+      Frontier frontier = executor.run_prefix(normalise(batch.images.to(options.device), preprocessing));
       if (options.cache != nullptr) options.cache->store(batch.indices, batch.labels, frontier);
-      if (!count(executor.run_rest(frontier, false), batch.labels.to(options.device))) break;
+      if (!count(executor.run_rest(std::move(frontier), false), batch.labels.to(options.device))) break;
     }
   }
   out.loss /= std::max<std::int64_t>(1, out.total);

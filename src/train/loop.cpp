@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cmath>
 #include <optional>
+#include <utility>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -160,7 +161,7 @@ class TrainingLoop {
     const double waited_before = out_.data_wait_seconds;
     for (Work work; out_.steps < total_steps_ && source.next(work, out_.data_wait_seconds);) {
       const double rate = scheduled_learning_rate(recipe_, out_.steps, total_steps_);
-      const at::Tensor logits = executor_.run_rest(work.frontier, /*training=*/true);
+      const at::Tensor logits = executor_.run_rest(std::move(work.frontier), /*training=*/true);
       const at::Tensor loss =
           at::cross_entropy_loss(logits, work.labels, {}, at::Reduction::Mean, /*ignore_index=*/-100, recipe_.label_smoothing);
       const double value = loss.item<double>();
