@@ -236,7 +236,7 @@ def main():
                 result = work()
                 found[who].append(figure(result))
                 losses[who] = result.get("losses", [])[-3:]
-                print(f"  {who} {found[who][-1]:.4g}" + (f" (accuracy {result['accuracy']:.4f})" if "accuracy" in result else ""), flush=True)
+                print(f"  {who} {found[who][-1]:.4g}" + (f" (accuracy {result['accuracy']:.4f} after {sum(result['seconds']):.4g} s)" if "accuracy" in result else ""), flush=True)
         value = {who: statistics.median(figures) for who, figures in found.items()}
         ratio = (lambda a, b: b / a) if name in SMALLER_IS_BETTER else (lambda a, b: a / b)
         measures[name] = {**value, "ratio_documented": ratio(value["ours"], value["documented"]), "ratio_expert": ratio(value["ours"], value["expert"]), "unit": unit,

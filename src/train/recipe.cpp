@@ -416,7 +416,10 @@ void check_recipe(Recipe& r) {
 Recipe load_recipe(const fs::path& path, const std::vector<std::string>& overrides) {
   Recipe recipe;
   try {
-    const YAML::Node root = YAML::Load(read_file(path, kMaxRecipe));
+    // YAML::Load would take the first of several documents and say nothing of the others.
+    const std::vector<YAML::Node> documents = YAML::LoadAll(read_file(path, kMaxRecipe));
+    if (documents.size() > 1) fail(path.string(), ": got ", documents.size(), " YAML documents, expected one recipe. Remove the line '---' between them.");
+    const YAML::Node root = documents.empty() ? YAML::Node() : documents.front();
     if (!root.IsMap()) fail(path.string(), ": got ", shown(root), ", expected a recipe: lines of 'key: value'.");
     std::vector<std::string> seen;
     for (const auto& item : root) {

@@ -40,11 +40,12 @@ std::string repeated(const std::string& text, std::size_t bytes) {
 
 }  // namespace
 
-TEST_CASE("unknown keys are refused with the nearest, and keys that come twice") {
+TEST_CASE("unknown keys are refused with the nearest, and what comes twice") {
   CHECK(refused(kLeast + "lerning_rate: 1\n") == "r.yaml: lerning_rate: got an unknown key. Did you mean 'learning_rate'?");
   CHECK(refused(kLeast + "rnu: a\n") == has("Did you mean 'run'?"));
   CHECK(refused(kLeast + "no_such_thing_at_all: 1\n") == has("got an unknown key. 'lorikeet train --help' lists them."));
   CHECK(refused(kLeast + "\"a\\nb\": 1\n") == has("r.yaml: a\\x0ab: got an unknown key."));
+  CHECK(refused(kLeast + "---\nepochs: 3\n") == "r.yaml: got 2 YAML documents, expected one recipe. Remove the line '---' between them.");
   CHECK(refused(kLeast + "data: mnist\n") == "r.yaml: data: got it twice, expected each key once.");
   CHECK(refused(kLeast + "[data]: mnist\n") == has("r.yaml: recipe: got a list, expected a word."));
   CHECK(refused(kLeast + "reference: {titel: x}\n") == has("reference: got the unknown key 'titel'. Did you mean 'title'?"));
