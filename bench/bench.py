@@ -122,13 +122,13 @@ def step_measure(pixels, batch, steps, *overrides, ways=None, case="case2"):
     return measure, "img/s"
 
 
-def cached_measure(recipe, pixels, batch, steps):
+def cached_measure(case, pixels, batch, steps):
     speed = images_per_second(batch)
 
     def measure(bench):
         count = bench.steps(steps)
-        work = {"case": recipe, "batch": batch, "pixels": pixels, "steps": min(count, bench.steps(20))}
-        return (lambda: bench.ours_cached(recipe, pixels, batch, count, "precision=auto"), lambda: bench.peer("train", "documented", **work),
+        work = {"case": case, "batch": batch, "pixels": pixels, "steps": min(count, bench.steps(20))}
+        return (lambda: bench.ours_cached(case, pixels, batch, count, "precision=auto"), lambda: bench.peer("train", "documented", **work),
                 lambda: bench.expert("train", speed, **work), speed)
     return measure, "img/s"
 

@@ -105,6 +105,18 @@ std::vector<FusedStep> single_steps(const Network& network, const Plan&) {
   return out;
 }
 
+std::vector<int> count_readers(const std::vector<FusedStep>& steps, const Graph& graph, const Plan& plan, bool prefix) {
+  std::vector<int> out(graph.nodes().size(), 0);
+  for (const FusedStep& step : steps) {
+    if ((plan.segment[step.first] == Segment::kFrozenPrefix) != prefix) continue;
+    for (const NodeId input : step.inputs(graph)) ++out[input];
+  }
+  if (prefix) {
+    for (const NodeId id : plan.frontier) ++out[id];
+  }
+  return out;
+}
+
 at::Tensor folded_scale(const FusedStep& step, const Network& network) { return exact_scale(step, network).to(at::kFloat); }
 
 at::Tensor folded_bias(const FusedStep& step, const Network& network) {

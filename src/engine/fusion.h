@@ -37,6 +37,9 @@ std::vector<FusedStep> fuse(const Network& network, const Plan& plan);
 /// Every node but the input as a step of its own.
 std::vector<FusedStep> single_steps(const Network& network, const Plan& plan);
 
+/// How many steps of the prefix, or of the rest, read each node's value; in the prefix whoever takes the frontier counts as one more.
+std::vector<int> count_readers(const std::vector<FusedStep>& steps, const Graph& graph, const Plan& plan, bool prefix);
+
 /// By what a frozen convolution's BatchNorm multiplies it: (out,) float32; ones without BatchNorm. REQUIRES: step.frozen_conv.
 at::Tensor folded_scale(const FusedStep& step, const Network& network);
 /// What BatchNorm and the convolution's own bias add, (out,) float32. REQUIRES: step.frozen_conv.

@@ -35,17 +35,13 @@ Bytes prepared_bytes(const Network& network, const FusedStep& step, const Shapes
 class Walk {
  public:
   Walk(const Network& network, const Plan& plan, const Shapes& shapes, Bytes element, Bytes batch)
-      : network_(network), plan_(plan), steps_(fuse(network, plan)), shapes_(shapes), element_(element), batch_(batch), values_(shapes.size()), uses_(shapes.size(), 0) {
+      : network_(network), plan_(plan), steps_(fuse(network, plan)), shapes_(shapes), element_(element), batch_(batch), values_(shapes.size()) {
     for (std::size_t id = 0; id < shapes.size(); ++id) values_[id] = batch * product(shapes[id]);
-    for (const FusedStep& step : steps_) {
-      for (const NodeId input : step.inputs(network.graph())) ++uses_[input];
-    }
   }
 
   Bytes peak() {
-    forward(/*prefix=*/true);
-    live_ = 0;
-    for (const NodeId id : plan_.frontier) live_ += values_[id] * element_;
+    live_ = values_[0] * element_;
+    forward(/*prefix=*/true);  // leaves the frontier
     forward(/*prefix=*/false);
     backward();
     return peak_;
@@ -58,9 +54,7 @@ class Walk {
   void note(Bytes passing = 0) { peak_ = std::max(peak_, live_ + kept_ + passing); }
 
   void forward(bool prefix) {
-    std::vector<int> left = uses_;
-    for (const NodeId id : plan_.frontier) left[id] += prefix ? 1 : 0;
-    if (prefix) live_ = values_[0] * element_;
+    std::vector<int> left = count_readers(steps_, network_.graph(), plan_, prefix);
     for (const FusedStep& step : steps_) {
       if (in_prefix(step) != prefix) continue;
       live_ += values_[step.output] * element_;
@@ -136,7 +130,6 @@ class Walk {
   Bytes element_;
   Bytes batch_;
   std::vector<Bytes> values_;  // elements of each node's value
-  std::vector<int> uses_;
   Bytes live_ = 0;
   Bytes kept_ = 0;
   Bytes peak_ = 0;

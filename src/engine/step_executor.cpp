@@ -11,9 +11,9 @@ namespace lorikeet {
 StepExecutor::StepExecutor(const Network& network, const ExecutorOptions& options, at::MemoryFormat layout,
                            std::vector<FusedStep> (*steps_of)(const Network&, const Plan&))
     : network_(network), plan_(options.plan ? *options.plan : make_plan(network)), precision_(options.precision), layout_(layout), observe_(options.observe),
-      steps_(steps_of(network, plan_)), frozen_(network.graph().nodes().size()), uses_(network.graph().nodes().size(), 0) {
+      steps_(steps_of(network, plan_)), frozen_(network.graph().nodes().size()), prefix_readers_(count_readers(steps_, network.graph(), plan_, /*prefix=*/true)),
+      rest_readers_(count_readers(steps_, network.graph(), plan_, /*prefix=*/false)) {
   for (const FusedStep& step : steps_) {
-    for (const NodeId input : step.inputs(network.graph())) ++uses_[input];
     if (step.frozen_conv || network.is_retrained(step.first)) continue;
     NodeTensors tensors = cast(step.first);
     if (tensors.weight.defined() && tensors.weight.dim() == 4) tensors.weight = tensors.weight.contiguous(layout_);
@@ -41,8 +41,7 @@ at::Tensor StepExecutor::run_rest(Frontier frontier, bool training) {
 
 // Fills `values` for the steps of the prefix or of the rest, dropping each as soon as its last reader has run.
 void StepExecutor::run(Values& values, bool prefix, bool training) {
-  std::vector<int> left = uses_;
-  for (const NodeId id : plan_.frontier) left[id] += prefix ? 1 : 0;  // the frontier outlives the prefix
+  std::vector<int> left = prefix ? prefix_readers_ : rest_readers_;
   for (std::size_t i = 0; i < steps_.size(); ++i) {
     const FusedStep& step = steps_[i];
     if ((plan_.segment[step.first] == Segment::kFrozenPrefix) != prefix) continue;

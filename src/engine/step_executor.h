@@ -42,7 +42,8 @@ class StepExecutor : public Executor {
   std::function<void(NodeId, const at::Tensor&)> observe_;
   std::vector<FusedStep> steps_;
   std::vector<NodeTensors> frozen_;  // one a node: those of frozen nodes that run alone, in `precision_` and `layout_`
-  std::vector<int> uses_;            // how many steps read each node's value
+  std::vector<int> prefix_readers_;  // count_readers()
+  std::vector<int> rest_readers_;
 };
 
 }  // namespace lorikeet

@@ -4,7 +4,9 @@
 #include <ATen/TensorOperators.h>
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <set>
+#include <utility>
 
 #include "engine/small_networks.h"
 
@@ -121,6 +123,24 @@ TEST_CASE("wherever the prefix is cut, the network stays the same") {
       CHECK(agrees(kind, executor->run_rest(frontier, false), expected));
     }
     CHECK(frontiers.size() > 1);
+  }
+}
+
+TEST_CASE("a frontier that is moved in is gone as soon as the rest has read it, also what the prefix read before") {
+  const at::NoGradGuard no_grad;
+  for (const EngineKind kind : kKinds) {
+    const Network network = trained_network(spec_for(R"(layer1\.2\.conv3)"));
+    std::vector<c10::weak_intrusive_ptr<c10::TensorImpl>> tensors;
+    std::ptrdiff_t alive = -1;
+    const auto observe = [&](NodeId id, const at::Tensor&) {
+      if (id == network.graph().output()) alive = std::count_if(tensors.begin(), tensors.end(), [](const auto& tensor) { return !tensor.expired(); });
+    };
+    const auto executor = make_executor(kind, network, {.observe = observe});
+    Frontier frontier = executor->run_prefix(some_images());
+    CHECK(frontier.size() == 2);
+    for (const at::Tensor& tensor : frontier) tensors.emplace_back(tensor.getIntrusivePtr());
+    executor->run_rest(std::move(frontier), false);
+    CHECK(alive == 0);
   }
 }
 
