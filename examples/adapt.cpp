@@ -1,6 +1,7 @@
 // Adapts a pretrained network to a folder of one's own images, saves the adapter, loads it again and asks it.
 //
-//   adapt PHOTOS ADAPTER [METHOD]        PHOTOS/train/<class>/*.jpg|png, PHOTOS/test/<class>/*.jpg|png; LORA, LOHA, LOKR or IA3
+//   adapt PHOTOS ADAPTER [METHOD]        PHOTOS/train/<class>/*.jpg|png, PHOTOS/test/<class>/*.jpg|png; LORA, LOHA,
+//   LOKR or IA3
 #include <algorithm>
 #include <cstdio>
 #include <exception>

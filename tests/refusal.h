@@ -8,8 +8,8 @@
 
 #include "lorikeet/error.h"
 
-/// The message of the Error that `call` throws, checked to be one line; "no error" where it throws none. An Error of another
-/// kind than `Kind` is not caught.
+/// The message of the Error that `call` throws, checked to be one line; "no error" where it throws none. An Error of
+/// another kind than `Kind` is not caught.
 template <typename Kind = lorikeet::Error, typename Call>
 std::string refusal(const Call& call) {
   try {
@@ -27,5 +27,7 @@ struct Has {
   std::string part;
 };
 inline Has has(const std::string& part) { return {part}; }
-inline bool operator==(const std::string& text, const Has& wanted) { return text.find(wanted.part) != std::string::npos; }
+inline bool operator==(const std::string& text, const Has& wanted) {
+  return text.find(wanted.part) != std::string::npos;
+}
 inline std::ostream& operator<<(std::ostream& out, const Has& wanted) { return out << "…" << wanted.part << "…"; }

@@ -1,5 +1,5 @@
-// Several adapters over one base, of which every image may use another: added, removed and switched between without loading the
-// base again.
+// Several adapters over one base, of which every image may use another: added, removed and switched between without
+// loading the base again.
 //
 //   lorikeet::AdapterSet adapters("resnet50");
 //   adapters.add("digits", "runs/mnist");

@@ -1,4 +1,5 @@
-// A pretrained classifier with or without an adapter: load it, adapt it, train it, ask it, save the adapter, merge it, export it.
+// A pretrained classifier with or without an adapter: load it, adapt it, train it, ask it, save the adapter, merge it,
+// export it.
 //
 //   lorikeet::Model model = lorikeet::load("resnet50");
 //   model.adapt({.target_modules = {R"(.*\.2\.conv3)"}, .head = {{512, 256}}, .classes = {"cat", "dog"}});
@@ -24,7 +25,8 @@ namespace lorikeet {
 struct LoadOptions {
   /// The base of an adapter that does not name it (one that PEFT wrote), or the model that a weights file is of.
   std::string model = {};
-  /// A .pth or .safetensors file with the base weights; empty: the official ones, downloaded where they are not here yet.
+  /// A .pth or .safetensors file with the base weights; empty: the official ones, downloaded where they are not here
+  /// yet.
   std::filesystem::path weights = {};
   DownloadCallback progress = {};
   /// Takes an adapter over other weights than those it was trained on, which is an error otherwise.
@@ -35,7 +37,8 @@ struct LoadOptions {
 struct AdapterOptions {
   /// The method: "LORA", "LOHA", "LOKR", "IA3" or "LN_TUNING" (docs/adapters.md).
   std::string peft_type = "LORA";
-  /// Where the adapter goes. One entry is a regular expression for the whole dotted name; more are names or their endings.
+  /// Where the adapter goes. One entry is a regular expression for the whole dotted name; more are names or their
+  /// endings.
   std::vector<std::string> target_modules = {};
   std::int64_t r = 8;
   double lora_alpha = 8;
@@ -81,7 +84,8 @@ struct Evaluated {
   double accuracy() const { return total == 0 ? 0 : static_cast<double>(correct) / static_cast<double>(total); }
 };
 
-/// What an image goes through: the model's own evaluation preprocessing or, for images already at size, only its normalisation.
+/// What an image goes through: the model's own evaluation preprocessing or, for images already at size, only its
+/// normalisation.
 enum class Preprocess { kEval, kNormalise };
 
 struct EvaluateOptions {
@@ -109,13 +113,14 @@ struct Logits {
 struct Merged {
   std::int64_t tensors = 0;
   std::uint64_t bytes = 0;
-  /// Layers behind the network ("head.0" …), which no plain model of torchvision or timm has; without them the file loads there strictly.
+  /// Layers behind the network ("head.0" …), which no plain model of torchvision or timm has; without them the file
+  /// loads there strictly.
   std::vector<std::string> head;
 };
 
 struct OnnxOptions {
-  /// What the model does to uint8 images (N, H, W, 3) itself: all, or the normalisation alone. Nothing: float32 (N, 3, H, W) goes in,
-  /// normalised already.
+  /// What the model does to uint8 images (N, H, W, 3) itself: all, or the normalisation alone. Nothing: float32 (N, 3,
+  /// H, W) goes in, normalised already.
   std::optional<Preprocess> preprocess = std::nullopt;
   /// The output is probabilities instead of logits.
   bool softmax = false;
@@ -157,9 +162,11 @@ class Model {
 
   /// Writes the adapter: PEFT's folder, and beside it what PEFT does not record. Replaces one that is there.
   void save(const std::filesystem::path& folder) const;
-  /// Writes the state dict of a plain torchvision or timm model, the adapter added into the weights: FILE.safetensors or FILE.pth.
+  /// Writes the state dict of a plain torchvision or timm model, the adapter added into the weights: FILE.safetensors
+  /// or FILE.pth.
   Merged merge(const std::filesystem::path& file) const;
-  /// Writes an ONNX model of operator set 17 in float32, the adapter added into the weights, with the classes in its metadata.
+  /// Writes an ONNX model of operator set 17 in float32, the adapter added into the weights, with the classes in its
+  /// metadata.
   void export_onnx(const std::filesystem::path& file, const OnnxOptions& options = {}) const;
 
  private:

@@ -13,7 +13,8 @@ namespace {
 constexpr std::int64_t kMaxClasses = 1'000'000;
 
 void check_width(std::int64_t width, const char* what) {
-  if (width < 1 || width > kMaxClasses) fail_usage("head: got ", width, " ", what, ", expected 1 to ", kMaxClasses, ".");
+  if (width < 1 || width > kMaxClasses)
+    fail_usage("head: got ", width, " ", what, ", expected 1 to ", kMaxClasses, ".");
 }
 
 std::vector<NodeId> append_head(Graph& graph, const Head& head) {
@@ -33,21 +34,29 @@ std::vector<NodeId> append_head(Graph& graph, const Head& head) {
   return nodes;
 }
 
-bool contains(const std::vector<NodeId>& nodes, NodeId id) { return std::find(nodes.begin(), nodes.end(), id) != nodes.end(); }
+bool contains(const std::vector<NodeId>& nodes, NodeId id) {
+  return std::find(nodes.begin(), nodes.end(), id) != nodes.end();
+}
 
 bool has_bias(const Graph& graph, NodeId id) {
   const auto parameters = graph.parameters(id);
-  return std::any_of(parameters.begin(), parameters.end(), [](const Parameter& p) { return p.name.ends_with(".bias"); });
+  return std::any_of(parameters.begin(), parameters.end(),
+                     [](const Parameter& p) { return p.name.ends_with(".bias"); });
 }
 
 std::vector<NodeId> trained_biases(const Graph& graph, TrainedBias bias, const Matches& matches) {
   std::vector<NodeId> out;
   if (bias == TrainedBias::kNone) return out;
   for (NodeId id = 0; id < graph.nodes().size(); ++id) {
-    const bool is_target = std::any_of(matches.targets.begin(), matches.targets.end(), [&](const AdapterTarget& target) { return target.node == id; });
-    if (has_bias(graph, id) && !contains(matches.retrained, id) && (bias == TrainedBias::kAll || is_target)) out.push_back(id);
+    const bool is_target = std::any_of(matches.targets.begin(), matches.targets.end(),
+                                       [&](const AdapterTarget& target) { return target.node == id; });
+    if (has_bias(graph, id) && !contains(matches.retrained, id) && (bias == TrainedBias::kAll || is_target))
+      out.push_back(id);
   }
-  if (out.empty()) fail_usage("bias: got ", bias == TrainedBias::kAll ? "all" : "lora_only", ", but ", bias == TrainedBias::kAll ? "nothing" : "no layer with LoRA", " has a bias that is not retrained anyway.");
+  if (out.empty())
+    fail_usage("bias: got ", bias == TrainedBias::kAll ? "all" : "lora_only", ", but ",
+               bias == TrainedBias::kAll ? "nothing" : "no layer with LoRA",
+               " has a bias that is not retrained anyway.");
   return out;
 }
 
@@ -55,12 +64,14 @@ std::vector<NodeId> trained_biases(const Graph& graph, TrainedBias bias, const M
 
 Adaptation adapt(const Graph& base, const AdapterSpec& spec) {
   const Matches matches = match_modules(base, spec.config);
-  Adaptation out{base, spec.config, matches.targets, trained_biases(base, spec.config.bias, matches), matches.retrained, {}, std::nullopt};
+  Adaptation out{base, spec.config, matches.targets, trained_biases(base, spec.config.bias, matches), matches.retrained,
+                 {},   std::nullopt};
   if (spec.output_classes) {
     check_width(*spec.output_classes, "classes");
     const NodeId output = base.output();
     if (!contains(out.retrained, output)) {
-      fail_usage("modules_to_save: got no '", base.node(output).name, "', expected it where the output is replaced. A new output must be trained.");
+      fail_usage("modules_to_save: got no '", base.node(output).name,
+                 "', expected it where the output is replaced. A new output must be trained.");
     }
     Linear linear = std::get<Linear>(base.node(output).op);
     linear.out = *spec.output_classes;
@@ -71,7 +82,9 @@ Adaptation adapt(const Graph& base, const AdapterSpec& spec) {
   return out;
 }
 
-std::string bias_key(const Node& node, bool has_adapter) { return node.name + (has_adapter ? ".base_layer.bias" : ".bias"); }
+std::string bias_key(const Node& node, bool has_adapter) {
+  return node.name + (has_adapter ? ".base_layer.bias" : ".bias");
+}
 
 std::vector<Parameter> adapter_parameters(const Adaptation& adaptation) {
   const Graph& graph = adaptation.graph;
@@ -82,12 +95,14 @@ std::vector<Parameter> adapter_parameters(const Adaptation& adaptation) {
     targets.push_back(target.node);
     const Node& node = graph.node(target.node);
     for (auto& tensor : method.tensors(node, target, adaptation.config)) {
-      out.push_back({node.name + "." + tensor.suffix, target.node, std::move(tensor.shape), /*buffer=*/!tensor.learned});
+      out.push_back(
+          {node.name + "." + tensor.suffix, target.node, std::move(tensor.shape), /*buffer=*/!tensor.learned});
     }
   }
   for (const NodeId id : adaptation.biases) {
     for (auto& parameter : graph.parameters(id)) {
-      if (parameter.name.ends_with(".bias")) out.push_back({bias_key(graph.node(id), contains(targets, id)), id, std::move(parameter.shape)});
+      if (parameter.name.ends_with(".bias"))
+        out.push_back({bias_key(graph.node(id), contains(targets, id)), id, std::move(parameter.shape)});
     }
   }
   for (const auto* nodes : {&adaptation.retrained, &adaptation.head}) {
@@ -111,7 +126,8 @@ std::vector<Oversized> oversized_adapters(const Adaptation& adaptation) {
   for (const auto& target : adaptation.targets) {
     const Node& node = adaptation.graph.node(target.node);
     Oversized found{node.name};
-    for (const auto& tensor : method.tensors(node, target, adaptation.config)) found.adapter += c10::multiply_integers(tensor.shape);
+    for (const auto& tensor : method.tensors(node, target, adaptation.config))
+      found.adapter += c10::multiply_integers(tensor.shape);
     for (const auto& parameter : adaptation.graph.parameters(target.node)) found.layer += parameter.count();
     if (found.adapter >= found.layer) out.push_back(std::move(found));
   }

@@ -47,8 +47,8 @@ struct Adaptation {
 
 Adaptation adapt(const Graph& base, const AdapterSpec& spec);
 
-/// Key and shape of every tensor that the adapter's files hold: of the methods, biases, retrained modules, head. Statistics,
-/// which are not learned, are marked as buffers.
+/// Key and shape of every tensor that the adapter's files hold: of the methods, biases, retrained modules, head.
+/// Statistics, which are not learned, are marked as buffers.
 std::vector<Parameter> adapter_parameters(const Adaptation& adaptation);
 
 /// Of these, those that are learned.

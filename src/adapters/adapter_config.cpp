@@ -21,7 +21,8 @@ constexpr const char* kDummyTargets = "dummy-target-modules";
 std::vector<std::string> string_list(const Json& value, const std::string& where) {
   if (value.is_null()) return {};
   if (value.is_string()) return {value.get<std::string>()};
-  if (!value.is_array() || value.size() > kMaxNames) fail(where, ": got ", json_kind(value), ", expected a list of names.");
+  if (!value.is_array() || value.size() > kMaxNames)
+    fail(where, ": got ", json_kind(value), ", expected a list of names.");
   std::vector<std::string> out;
   for (const auto& item : value) {
     if (!item.is_string()) fail(where, ": got ", json_kind(item), " in the list, expected a name.");
@@ -45,7 +46,8 @@ double number(const Json& value, const std::string& where) {
 }
 
 std::int64_t whole_number(const Json& value, const std::string& where) {
-  if (!value.is_number_integer() || value.is_number_float() || (value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX)) {
+  if (!value.is_number_integer() || value.is_number_float() ||
+      (value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX)) {
     fail(where, ": got ", json_kind(value), ", expected a whole number.");
   }
   return value.get<std::int64_t>();
@@ -59,7 +61,8 @@ bool truth(const Json& value, const std::string& where) {
 
 PatternTable pattern_table(const Json& value, const std::string& where) {
   if (value.is_null()) return {};
-  if (!value.is_object() || value.size() > kMaxNames) fail(where, ": got ", json_kind(value), ", expected an object of numbers by pattern.");
+  if (!value.is_object() || value.size() > kMaxNames)
+    fail(where, ": got ", json_kind(value), ", expected an object of numbers by pattern.");
   PatternTable out;
   for (const auto& [pattern, item] : value.items()) out.emplace_back(pattern, number(item, where));
   return out;
@@ -91,9 +94,9 @@ Json to_json(const PatternTable& table) {
 // Options that change what an adapter computes and that this version does not have: refused unless at these values.
 const std::map<std::string, std::vector<Json>>& neutral_values() {
   static const std::map<std::string, std::vector<Json>> kNeutral{
-      {"fan_in_fan_out", {false}},     {"target_parameters", {nullptr}},      {"trainable_token_indices", {nullptr}},
-      {"layer_replication", {nullptr}}, {"use_bdlora", {nullptr, false}},      {"alora_invocation_tokens", {nullptr}},
-      {"arrow_config", {nullptr}},      {"use_qalora", {false}},              {"kasa_config", {nullptr}},
+      {"fan_in_fan_out", {false}},      {"target_parameters", {nullptr}}, {"trainable_token_indices", {nullptr}},
+      {"layer_replication", {nullptr}}, {"use_bdlora", {nullptr, false}}, {"alora_invocation_tokens", {nullptr}},
+      {"arrow_config", {nullptr}},      {"use_qalora", {false}},          {"kasa_config", {nullptr}},
       {"monteclora_config", {nullptr}}};
   return kNeutral;
 }
@@ -101,7 +104,8 @@ const std::map<std::string, std::vector<Json>>& neutral_values() {
 // The position of a text in a list of names; throws Error where it is none of them.
 std::size_t choice(const Json& value, const std::vector<std::string>& names, const std::string& where) {
   const auto found = value.is_string() ? std::find(names.begin(), names.end(), value.get<std::string>()) : names.end();
-  if (found == names.end()) fail(where, ": got ", printable(value.dump(), 60), ", expected one of ", join(names, ", "), ".");
+  if (found == names.end())
+    fail(where, ": got ", printable(value.dump(), 60), ", expected one of ", join(names, ", "), ".");
   return static_cast<std::size_t>(found - names.begin());
 }
 
@@ -109,13 +113,18 @@ const char* alpha_key(PeftType type) { return type == PeftType::kLora ? "lora_al
 
 LoraStart read_start(const Json& value, const std::string& where, Json& other) {
   const auto& names = lora_start_names();
-  if (const auto found = value.is_string() ? std::find(names.begin() + 1, names.end(), value.get<std::string>()) : names.end(); found != names.end()) {
+  if (const auto found =
+          value.is_string() ? std::find(names.begin() + 1, names.end(), value.get<std::string>()) : names.end();
+      found != names.end()) {
     return static_cast<LoraStart>(found - names.begin());
   }
-  // A finished adapter holds its tensors; how they began no longer matters, except to whoever rewrites the file. But CorDA,
-  // LoftQ, LoRA-GA and PiSSA by iteration also took something away from the base weights that cannot be found again.
+  // A finished adapter holds its tensors; how they began no longer matters, except to whoever rewrites the file. But
+  // CorDA, LoftQ, LoRA-GA and PiSSA by iteration also took something away from the base weights that cannot be found
+  // again.
   if (value.is_string() && value != "eva" && value != "mica") {
-    fail(where, ": got ", printable(value.dump(), 60), ", expected true or one of ", join(names, ", "), ". This start changes the base weights; convert the adapter with PEFT's save_pretrained(path_initial_model_for_weight_conversion=…).");
+    fail(where, ": got ", printable(value.dump(), 60), ", expected true or one of ", join(names, ", "),
+         ". This start changes the base weights; convert the adapter with PEFT's "
+         "save_pretrained(path_initial_model_for_weight_conversion=…).");
   }
   if (value != true) other["init_lora_weights"] = value;
   return LoraStart::kDefault;
@@ -159,18 +168,28 @@ std::map<std::string, FieldReader> readers(AdapterConfig& config) {
     out["use_rslora"] = [&](const Json& v, const std::string& w) { config.use_rslora = truth(v, w); };
     out["use_dora"] = [&](const Json& v, const std::string& w) { config.use_dora = truth(v, w); };
     out["lora_bias"] = [&](const Json& v, const std::string& w) { config.lora_bias = truth(v, w); };
-    out["bias"] = [&](const Json& v, const std::string& w) { config.bias = static_cast<TrainedBias>(choice(v, trained_bias_names(), w)); };
-    out["init_lora_weights"] = [&](const Json& v, const std::string& w) { config.init_lora_weights = read_start(v, w, config.other); };
+    out["bias"] = [&](const Json& v, const std::string& w) {
+      config.bias = static_cast<TrainedBias>(choice(v, trained_bias_names(), w));
+    };
+    out["init_lora_weights"] = [&](const Json& v, const std::string& w) {
+      config.init_lora_weights = read_start(v, w, config.other);
+    };
   }
   if (config.peft_type == PeftType::kLoha || config.peft_type == PeftType::kLokr) {
-    out["use_effective_conv2d"] = [&](const Json& v, const std::string& w) { config.use_effective_conv2d = truth(v, w); };
+    out["use_effective_conv2d"] = [&](const Json& v, const std::string& w) {
+      config.use_effective_conv2d = truth(v, w);
+    };
   }
   if (config.peft_type == PeftType::kLokr) {
     out["decompose_both"] = [&](const Json& v, const std::string& w) { config.decompose_both = truth(v, w); };
-    out["decompose_factor"] = [&](const Json& v, const std::string& w) { config.decompose_factor = whole_number(v, w); };
+    out["decompose_factor"] = [&](const Json& v, const std::string& w) {
+      config.decompose_factor = whole_number(v, w);
+    };
   }
   if (config.peft_type == PeftType::kIa3) {
-    out["feedforward_modules"] = [&](const Json& v, const std::string& w) { config.feedforward_modules = module_pattern(v, w); };
+    out["feedforward_modules"] = [&](const Json& v, const std::string& w) {
+      config.feedforward_modules = module_pattern(v, w);
+    };
   }
   return out;
 }
@@ -199,7 +218,8 @@ const std::string& name_of(PeftType type) { return peft_type_names()[static_cast
 AdapterConfig parse_adapter_config(const Json& json, const std::string& where) {
   if (!json.is_object()) fail(where, ": got ", json_kind(json), ", expected PEFT's object of settings.");
   AdapterConfig config;
-  config.peft_type = static_cast<PeftType>(choice(json.value("peft_type", Json(nullptr)), peft_type_names(), where + ": peft_type"));
+  config.peft_type =
+      static_cast<PeftType>(choice(json.value("peft_type", Json(nullptr)), peft_type_names(), where + ": peft_type"));
   const auto fields = readers(config);
   for (const auto& [key, value] : json.items()) {
     if (const auto field = fields.find(key); field != fields.end()) {
@@ -227,7 +247,8 @@ AdapterConfig parse_adapter_config(const Json& json, const std::string& where) {
 Json adapter_config_json(const AdapterConfig& config) {
   std::map<std::string, Json> out{
       {"auto_mapping", nullptr},
-      {"base_model_name_or_path", config.base_model_name_or_path.empty() ? Json(nullptr) : Json(config.base_model_name_or_path)},
+      {"base_model_name_or_path",
+       config.base_model_name_or_path.empty() ? Json(nullptr) : Json(config.base_model_name_or_path)},
       {"exclude_modules", to_json(config.exclude_modules)},
       {"inference_mode", true},
       {"modules_to_save", list_or_null(config.modules_to_save)},
@@ -251,11 +272,14 @@ Json adapter_config_json(const AdapterConfig& config) {
     out["lora_bias"] = config.lora_bias;
     out["bias"] = trained_bias_names()[static_cast<std::size_t>(config.bias)];
     const bool is_default = config.init_lora_weights == LoraStart::kDefault;
-    out["init_lora_weights"] = is_default ? Json(true) : Json(lora_start_names()[static_cast<std::size_t>(config.init_lora_weights)]);
+    out["init_lora_weights"] =
+        is_default ? Json(true) : Json(lora_start_names()[static_cast<std::size_t>(config.init_lora_weights)]);
   } else if (config.peft_type == PeftType::kIa3) {
     out["fan_in_fan_out"] = false;
     // PEFT takes null for "look the architecture up", and knows no vision models.
-    out["feedforward_modules"] = std::holds_alternative<std::monostate>(config.feedforward_modules) ? Json::array() : to_json(config.feedforward_modules);
+    out["feedforward_modules"] = std::holds_alternative<std::monostate>(config.feedforward_modules)
+                                     ? Json::array()
+                                     : to_json(config.feedforward_modules);
     out["init_ia3_weights"] = true;
   } else if (has_rank(config.peft_type)) {
     out["init_weights"] = true;
@@ -281,7 +305,8 @@ void check_adapter_config(const AdapterConfig& config, const std::string& where)
     }
   };
   const auto check_alpha = [&](double alpha, const char* field) {
-    if (!std::isfinite(alpha) || alpha == 0) fail_usage(where, ": ", field, ": got ", alpha, ", expected a finite number other than 0.");
+    if (!std::isfinite(alpha) || alpha == 0)
+      fail_usage(where, ": ", field, ": got ", alpha, ", expected a finite number other than 0.");
   };
   check_rank(static_cast<double>(config.r), "r");
   check_alpha(config.lora_alpha, alpha_key(config.peft_type));
@@ -291,26 +316,33 @@ void check_adapter_config(const AdapterConfig& config, const std::string& where)
     fail_usage(where, ": lora_dropout: got ", config.lora_dropout, ", expected a probability from 0 to below 1.");
   }
   if (config.decompose_factor != -1 && (config.decompose_factor < 1 || config.decompose_factor > kMaxFactor)) {
-    fail_usage(where, ": decompose_factor: got ", config.decompose_factor, ", expected -1 (near the square root) or a number from 1 to ", kMaxFactor, ".");
+    fail_usage(where, ": decompose_factor: got ", config.decompose_factor,
+               ", expected -1 (near the square root) or a number from 1 to ", kMaxFactor, ".");
   }
   if (config.peft_type != PeftType::kLora) {
     const bool is_lora_only = config.use_dora || config.lora_bias || config.use_rslora || config.lora_dropout != 0 ||
                               config.bias != TrainedBias::kNone || config.init_lora_weights != LoraStart::kDefault;
     if (is_lora_only) {
-      fail_usage(where, ": got one of use_dora, use_rslora, lora_bias, lora_dropout, bias, init_lora_weights with peft_type ", name_of(config.peft_type),
-                 ", expected it with LORA only.");
+      fail_usage(where,
+                 ": got one of use_dora, use_rslora, lora_bias, lora_dropout, bias, init_lora_weights with peft_type ",
+                 name_of(config.peft_type), ", expected it with LORA only.");
     }
   }
   const auto* targets = std::get_if<std::vector<std::string>>(&config.target_modules);
-  if (const auto* inputs = std::get_if<std::vector<std::string>>(&config.feedforward_modules); targets != nullptr && inputs != nullptr) {
+  if (const auto* inputs = std::get_if<std::vector<std::string>>(&config.feedforward_modules);
+      targets != nullptr && inputs != nullptr) {
     for (const auto& entry : *inputs) {
       if (std::find(targets->begin(), targets->end(), entry) == targets->end()) {
-        fail_usage(where, ": feedforward_modules: got '", printable(entry), "', expected only entries of target_modules, as PEFT does.");
+        fail_usage(where, ": feedforward_modules: got '", printable(entry),
+                   "', expected only entries of target_modules, as PEFT does.");
       }
     }
   }
-  if (config.lora_bias && (config.use_dora || (config.init_lora_weights != LoraStart::kDefault && config.init_lora_weights != LoraStart::kGaussian))) {
-    fail_usage(where, ": lora_bias: got it with use_dora, or with a start other than default and gaussian, expected it without, as in PEFT.");
+  if (config.lora_bias && (config.use_dora || (config.init_lora_weights != LoraStart::kDefault &&
+                                               config.init_lora_weights != LoraStart::kGaussian))) {
+    fail_usage(where,
+               ": lora_bias: got it with use_dora, or with a start other than default and gaussian, expected it "
+               "without, as in PEFT.");
   }
 }
 

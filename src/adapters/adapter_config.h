@@ -1,5 +1,6 @@
 // PEFT's configuration of an adapter (peft 0.21, `adapter_config.json`): the fields that vision models use, with PEFT's
-// names and defaults, of the methods that are known here. Fields that are not interpreted are kept when a file is rewritten.
+// names and defaults, of the methods that are known here. Fields that are not interpreted are kept when a file is
+// rewritten.
 #pragma once
 
 #include <cstdint>
@@ -27,9 +28,9 @@ using ModulePattern = std::variant<std::monostate, std::string, std::vector<std:
 /// Regular expressions for the end of a module's name, each with a value; the first that matches counts.
 using PatternTable = std::vector<std::pair<std::string, double>>;
 
-/// How lora_A and lora_B begin (PEFT's `init_lora_weights`). A Kaiming-uniform and B zero; A normal with deviation 1 / r;
-/// the weight's principal directions by SVD (arXiv:2404.02948) or by QR (arXiv:2406.01775), which are taken away from the
-/// weight in turn; two random matrices whose product is zero.
+/// How lora_A and lora_B begin (PEFT's `init_lora_weights`). A Kaiming-uniform and B zero; A normal with deviation 1 /
+/// r; the weight's principal directions by SVD (arXiv:2404.02948) or by QR (arXiv:2406.01775), which are taken away
+/// from the weight in turn; two random matrices whose product is zero.
 enum class LoraStart { kDefault, kGaussian, kPissa, kOlora, kOrthogonal };
 
 /// "default", "gaussian" …, in the order of LoraStart.

@@ -29,12 +29,13 @@ constexpr std::int64_t kMaxPixels = 4096;
 
 bool starts_with(std::string_view text, std::string_view prefix) { return text.substr(0, prefix.size()) == prefix; }
 
-// What PEFT saves beside the values that count: BatchNorm's counter, which evaluation does not use, and, with bias: all, a
-// retrained module's bias three times over.
+// What PEFT saves beside the values that count: BatchNorm's counter, which evaluation does not use, and, with bias:
+// all, a retrained module's bias three times over.
 bool is_redundant(std::string_view name, const NamedTensors& file) {
   if (name.ends_with(".num_batches_tracked")) return true;
   for (const std::string_view copy : {".original_module.bias", ".modules_to_save.bias"}) {
-    if (name.ends_with(copy) && file.contains(std::string(name.substr(0, name.size() - copy.size())) + ".bias")) return true;
+    if (name.ends_with(copy) && file.contains(std::string(name.substr(0, name.size() - copy.size())) + ".bias"))
+      return true;
   }
   return false;
 }
@@ -57,9 +58,12 @@ class Fields {
     if (!at(key).is_string()) fail(where_, ": ", key, ": got ", json_kind(at(key)), ", expected a string.");
     return at(key).get<std::string>();
   }
-  std::int64_t whole(const char* key, std::int64_t least, std::int64_t most) const { return whole(at(key), key, least, most); }
+  std::int64_t whole(const char* key, std::int64_t least, std::int64_t most) const {
+    return whole(at(key), key, least, most);
+  }
   std::int64_t whole(const Json& value, const char* key, std::int64_t least, std::int64_t most) const {
-    if (!value.is_number_integer() || value.get<double>() < static_cast<double>(least) || value.get<double>() > static_cast<double>(most)) {
+    if (!value.is_number_integer() || value.get<double>() < static_cast<double>(least) ||
+        value.get<double>() > static_cast<double>(most)) {
       fail(where_, ": ", key, ": got ", json_kind(value), ", expected a whole number from ", least, " to ", most, ".");
     }
     return value.get<std::int64_t>();
@@ -73,7 +77,8 @@ class Fields {
     if (list(key).size() != 3) fail(where_, ": ", key, ": got ", list(key).size(), " values, expected 3.");
     for (std::size_t i = 0; i < 3; ++i) {
       const Json& value = list(key)[i];
-      if (!value.is_number() || !std::isfinite(value.get<double>())) fail(where_, ": ", key, ": got ", json_kind(value), ", expected a finite number.");
+      if (!value.is_number() || !std::isfinite(value.get<double>()))
+        fail(where_, ": ", key, ": got ", json_kind(value), ", expected a finite number.");
       out[i] = value.get<double>();
     }
     return out;
@@ -96,7 +101,8 @@ Preprocessing parse_preprocessing(const Json& json, const std::string& where) {
   Preprocessing out;
   out.resize = static_cast<int>(fields.whole("resize", 0, kMaxPixels));
   out.crop = static_cast<int>(fields.whole("crop", 0, kMaxPixels));
-  out.interpolation = fields.choice("interpolation", {"bilinear", "bicubic"}) == "bicubic" ? Interpolation::kBicubic : Interpolation::kBilinear;
+  out.interpolation = fields.choice("interpolation", {"bilinear", "bicubic"}) == "bicubic" ? Interpolation::kBicubic
+                                                                                           : Interpolation::kBilinear;
   out.mean = fields.three_numbers("mean");
   out.std = fields.three_numbers("std");
   for (const double s : out.std) {
@@ -108,7 +114,8 @@ Preprocessing parse_preprocessing(const Json& json, const std::string& where) {
 Head parse_head(const Json& json, const std::string& where) {
   const Fields fields(json, where);
   Head head;
-  if (fields.list("hidden").size() > 64) fail(where, ": hidden: got ", fields.list("hidden").size(), " layers, expected at most 64.");
+  if (fields.list("hidden").size() > 64)
+    fail(where, ": hidden: got ", fields.list("hidden").size(), " layers, expected at most 64.");
   for (const auto& width : fields.list("hidden")) head.hidden.push_back(fields.whole(width, "hidden", 1, 1 << 20));
   head.classes = fields.whole("classes", 1, 1'000'000);
   head.activation = fields.choice("activation", {"none", "relu"}) == "relu" ? Activation::kRelu : Activation::kNone;
@@ -120,7 +127,8 @@ ActivationRanges parse_ranges(const Json& json, const std::string& where) {
   ActivationRanges out;
   for (const auto& [name, range] : json.items()) {
     const bool is_pair = range.is_array() && range.size() == 2 && range[0].is_number() && range[1].is_number();
-    const std::pair<float, float> found = is_pair ? std::pair(range[0].get<float>(), range[1].get<float>()) : std::pair(1.0F, 0.0F);
+    const std::pair<float, float> found =
+        is_pair ? std::pair(range[0].get<float>(), range[1].get<float>()) : std::pair(1.0F, 0.0F);
     if (!std::isfinite(found.first) || !std::isfinite(found.second) || found.first > found.second) {
       fail(where, ": ", printable(name), ": got ", printable(range.dump(), 60), ", expected [least, greatest].");
     }
@@ -139,7 +147,8 @@ void parse_metadata(const Json& json, const std::string& where, AdapterFolder& o
   metadata.base_model = base.text("model");
   metadata.base_weights = base.text("weights");
   metadata.base_sha256 = base.text("sha256");
-  if (metadata.base_sha256.size() != 64 || metadata.base_sha256.find_first_not_of("0123456789abcdef") != std::string::npos) {
+  if (metadata.base_sha256.size() != 64 ||
+      metadata.base_sha256.find_first_not_of("0123456789abcdef") != std::string::npos) {
     fail(where, ": base: sha256: got '", printable(metadata.base_sha256), "', expected 64 hexadecimal digits.");
   }
   for (const auto& name : fields.list("classes")) {
@@ -148,7 +157,8 @@ void parse_metadata(const Json& json, const std::string& where, AdapterFolder& o
   }
   metadata.preprocessing = parse_preprocessing(fields.at("preprocessing"), where + ": preprocessing");
   metadata.precision = fields.choice("precision", {"float32", "bfloat16", "int8"});
-  if (metadata.precision == "int8") metadata.activation_ranges = parse_ranges(fields.at("activation_ranges"), where + ": activation_ranges");
+  if (metadata.precision == "int8")
+    metadata.activation_ranges = parse_ranges(fields.at("activation_ranges"), where + ": activation_ranges");
   if (fields.has("training")) metadata.training = fields.at("training");
   if (fields.has("head")) out.spec.head = parse_head(fields.at("head"), where + ": head");
   if (fields.has("output_classes")) out.spec.output_classes = fields.whole("output_classes", 1, 1'000'000);
@@ -179,7 +189,8 @@ Json metadata_json(const AdapterFolder& folder) {
 NamedTensors read_tensors(const fs::path& path) {
   std::error_code ignored;
   const std::uintmax_t size = fs::file_size(path, ignored);
-  if (!ignored && size > kMaxTensors) fail(path.string(), ": got ", human_bytes(size), ", expected at most ", human_bytes(kMaxTensors), ".");
+  if (!ignored && size > kMaxTensors)
+    fail(path.string(), ": got ", human_bytes(size), ", expected at most ", human_bytes(kMaxTensors), ".");
   return read_safetensors(path);
 }
 
@@ -202,7 +213,8 @@ bool is_adapter_folder(const fs::path& path) {
 }
 
 AdapterFolder read_adapter_folder(const fs::path& path) {
-  if (!is_adapter_folder(path)) fail(path.string(), ": got no ", kConfigFile, " in it, expected the folder of an adapter.");
+  if (!is_adapter_folder(path))
+    fail(path.string(), ": got no ", kConfigFile, " in it, expected the folder of an adapter.");
   for (const char* file : {kConfigFile, kModelFile, kHeadFile, kMetadataFile}) path_inside(path, file);
   AdapterFolder out;
   const std::string config_name = (path / kConfigFile).string();
@@ -215,19 +227,21 @@ AdapterFolder read_adapter_folder(const fs::path& path) {
   const NamedTensors model = read_tensors(path / kModelFile);
   for (const auto& [name, tensor] : model) {
     if (!starts_with(name, kPrefix) || starts_with(std::string_view(name).substr(kPrefix.size()), kHeadPrefix)) {
-      fail((path / kModelFile).string(), ": got the tensor '", printable(name), "', expected names that begin with ", kPrefix,
-           " and go on with a module of the base model.");
+      fail((path / kModelFile).string(), ": got the tensor '", printable(name), "', expected names that begin with ",
+           kPrefix, " and go on with a module of the base model.");
     }
     if (is_redundant(name, model)) continue;
     out.tensors.add(name.substr(kPrefix.size()), tensor);
   }
   if (!out.spec.head && fs::exists(path / kHeadFile)) {
-    fail(path.string(), ": got ", kHeadFile, ", but no head in ", kMetadataFile, ", expected both or neither. The folder is damaged.");
+    fail(path.string(), ": got ", kHeadFile, ", but no head in ", kMetadataFile,
+         ", expected both or neither. The folder is damaged.");
   }
   if (out.spec.head) {
     for (const auto& [name, tensor] : read_tensors(path / kHeadFile)) {
       if (!starts_with(name, kHeadPrefix)) {
-        fail((path / kHeadFile).string(), ": got the tensor '", printable(name), "', expected names that begin with ", kHeadPrefix, ".");
+        fail((path / kHeadFile).string(), ": got the tensor '", printable(name), "', expected names that begin with ",
+             kHeadPrefix, ".");
       }
       out.tensors.add(name, tensor);
     }
@@ -241,12 +255,15 @@ void check_adapter_tensors(const NamedTensors& tensors, const Adaptation& adapta
   for (const auto& parameter : expected) {
     names.push_back(parameter.name);
     const at::Tensor* tensor = tensors.find(parameter.name);
-    if (tensor == nullptr) fail(where, ": got no tensor '", parameter.name, "', expected one of shape ", shape_text(parameter.shape), ".");
+    if (tensor == nullptr)
+      fail(where, ": got no tensor '", parameter.name, "', expected one of shape ", shape_text(parameter.shape), ".");
     if (tensor->sizes() != at::IntArrayRef(parameter.shape)) {
-      fail(where, ": tensor '", parameter.name, "': got shape ", shape_text(tensor->sizes()), ", expected ", shape_text(parameter.shape), ".");
+      fail(where, ": tensor '", parameter.name, "': got shape ", shape_text(tensor->sizes()), ", expected ",
+           shape_text(parameter.shape), ".");
     }
     if (!tensor->is_floating_point()) {
-      fail(where, ": tensor '", parameter.name, "': got type ", c10::toString(tensor->scalar_type()), ", expected floating-point numbers.");
+      fail(where, ": tensor '", parameter.name, "': got type ", c10::toString(tensor->scalar_type()),
+           ", expected floating-point numbers.");
     }
     if (!all_finite(*tensor)) {
       fail(where, ": tensor '", parameter.name, "': got NaN or infinity, expected finite numbers.");
@@ -254,7 +271,8 @@ void check_adapter_tensors(const NamedTensors& tensors, const Adaptation& adapta
   }
   for (const auto& [name, tensor] : tensors) {
     if (std::find(names.begin(), names.end(), name) == names.end()) {
-      fail(where, ": got the unknown tensor '", printable(name), "', expected only what its configuration names.", did_you_mean(name, names));
+      fail(where, ": got the unknown tensor '", printable(name), "', expected only what its configuration names.",
+           did_you_mean(name, names));
     }
   }
 }

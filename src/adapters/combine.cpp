@@ -21,16 +21,18 @@ struct Part {
 
 void check_plain(const WeightedAdapter& adapter) {
   const AdapterConfig& config = adapter.folder.spec.config;
-  const bool is_plain = config.peft_type == PeftType::kLora && !config.use_dora && !config.lora_bias && config.bias == TrainedBias::kNone &&
-                        config.init_lora_weights != LoraStart::kPissa && config.init_lora_weights != LoraStart::kOlora;
-  if (!is_plain) fail(adapter.name, ": got ", name_of(config.peft_type), " with options, expected plain LoRA. Only that adds up.");
+  const bool is_plain = config.peft_type == PeftType::kLora && !config.use_dora && !config.lora_bias &&
+                        config.bias == TrainedBias::kNone && config.init_lora_weights != LoraStart::kPissa &&
+                        config.init_lora_weights != LoraStart::kOlora;
+  if (!is_plain)
+    fail(adapter.name, ": got ", name_of(config.peft_type), " with options, expected plain LoRA. Only that adds up.");
 }
 
 void check_same_base(const WeightedAdapter& first, const WeightedAdapter& other) {
   const auto &a = first.folder.metadata, &b = other.folder.metadata;
   if (a && b && a->base_sha256 != b->base_sha256) {
-    fail(other.name, ": got an adapter of ", b->base_weights, " (", b->base_sha256.substr(0, 16), "…), expected one of ", a->base_weights, " (",
-         a->base_sha256.substr(0, 16), "…), as ", first.name, " is.");
+    fail(other.name, ": got an adapter of ", b->base_weights, " (", b->base_sha256.substr(0, 16),
+         "…), expected one of ", a->base_weights, " (", a->base_sha256.substr(0, 16), "…), as ", first.name, " is.");
   }
 }
 
@@ -71,7 +73,8 @@ void take_over(const WeightedAdapter& from, const std::vector<std::string>& lora
     if (other == nullptr) {
       into.tensors.add(key, tensor);
     } else if (other->sizes() != tensor.sizes() || !at::equal(*other, tensor)) {
-      fail(from.name, ": got another '", key, "' than the adapters before it, expected the same. Retrained modules and heads cannot be combined.");
+      fail(from.name, ": got another '", key,
+           "' than the adapters before it, expected the same. Retrained modules and heads cannot be combined.");
     }
   }
   for (const auto& entry : from.folder.spec.config.modules_to_save) {
@@ -101,7 +104,8 @@ Combined combine(const std::vector<WeightedAdapter>& adapters, const Graph& base
     for (const auto& target : adaptation.targets) {
       const std::string name = base.node(target.node).name;
       LoraLayer layer;
-      for (const auto& [suffix, tensor] : {std::pair(".lora_A.weight", &layer.lora_A), std::pair(".lora_B.weight", &layer.lora_B)}) {
+      for (const auto& [suffix, tensor] :
+           {std::pair(".lora_A.weight", &layer.lora_A), std::pair(".lora_B.weight", &layer.lora_B)}) {
         lora_keys.push_back(name + suffix);
         *tensor = *folder.tensors.find(lora_keys.back());
       }

@@ -1,5 +1,6 @@
-// Several LoRA adapters of one base made into one by weights, ΔW = Σ weight · ΔW of each: exact, unlike PEFT's `linear`, which
-// adds the matrices themselves and so gets products of one adapter's A with another's B (PEFT issue 3004).
+// Several LoRA adapters of one base made into one by weights, ΔW = Σ weight · ΔW of each: exact, unlike PEFT's
+// `linear`, which adds the matrices themselves and so gets products of one adapter's A with another's B (PEFT issue
+// 3004).
 #pragma once
 
 #include <cstdint>
@@ -33,8 +34,8 @@ struct Combined {
   std::vector<CombinedLayer> layers;
 };
 
-/// `rank` counts for svd. A module that several adapters retrain, or a head, must be the same in all of them. Throws Error where
-/// an adapter is no plain LoRA of `base`, or where they are of different bases.
+/// `rank` counts for svd. A module that several adapters retrain, or a head, must be the same in all of them. Throws
+/// Error where an adapter is no plain LoRA of `base`, or where they are of different bases.
 Combined combine(const std::vector<WeightedAdapter>& adapters, const Graph& base, Combination how, std::int64_t rank);
 
 }  // namespace lorikeet

@@ -7,7 +7,8 @@
 
 namespace lorikeet {
 
-DeltaAdapter::DeltaAdapter(const std::vector<AdapterTensor>& tensors, const std::vector<std::string>& zero, at::Generator& generator) {
+DeltaAdapter::DeltaAdapter(const std::vector<AdapterTensor>& tensors, const std::vector<std::string>& zero,
+                           at::Generator& generator) {
   for (const auto& [suffix, shape, learned] : tensors) {
     const bool is_zero = std::find(zero.begin(), zero.end(), suffix) != zero.end();
     tensors_.emplace_back(suffix, is_zero ? at::zeros(shape) : kaiming_uniform(shape, generator));
@@ -25,7 +26,8 @@ bool DeltaAdapter::has(const std::string& suffix) const {
 }
 
 const at::Tensor& DeltaAdapter::tensor(const std::string& suffix) const {
-  return std::find_if(tensors_.begin(), tensors_.end(), [&](const auto& entry) { return entry.first == suffix; })->second;
+  return std::find_if(tensors_.begin(), tensors_.end(), [&](const auto& entry) { return entry.first == suffix; })
+      ->second;
 }
 
 at::Tensor DeltaAdapter::forward(const Op& op, const NodeTensors& base, const at::Tensor& x, bool) const {
@@ -46,6 +48,8 @@ WeightShape weight_shape(const Op& op) {
   return {conv.out, conv.in / conv.groups, conv.kernel};
 }
 
-at::Tensor cp_weight(const at::Tensor& t, const at::Tensor& a, const at::Tensor& b) { return at::einsum("ijkl,jq,ip->pqkl", {t, b, a}); }
+at::Tensor cp_weight(const at::Tensor& t, const at::Tensor& a, const at::Tensor& b) {
+  return at::einsum("ijkl,jq,ip->pqkl", {t, b, a});
+}
 
 }  // namespace lorikeet

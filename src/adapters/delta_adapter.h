@@ -20,7 +20,8 @@ class DeltaAdapter : public LayerAdapter {
 
  protected:
   /// Random tensors as PEFT starts them, but those of `zero`, without which ΔW vanishes.
-  DeltaAdapter(const std::vector<AdapterTensor>& tensors, const std::vector<std::string>& zero, at::Generator& generator);
+  DeltaAdapter(const std::vector<AdapterTensor>& tensors, const std::vector<std::string>& zero,
+               at::Generator& generator);
 
   bool has(const std::string& suffix) const;
   /// REQUIRES: has(suffix).

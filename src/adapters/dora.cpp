@@ -34,13 +34,15 @@ class Dora final : public LayerAdapter {
   }
 
   at::Tensor forward(const Op& op, const NodeTensors& base, const at::Tensor& x, bool training) const override {
-    const at::Tensor scale = (magnitude_ / weight_norms(lora_, node_, base.weight).reshape(per_output())).to(x.scalar_type());
+    const at::Tensor scale =
+        (magnitude_ / weight_norms(lora_, node_, base.weight).reshape(per_output())).to(x.scalar_type());
     NodeTensors without_bias = base;
     without_bias.bias = at::Tensor();
     if (training && lora_.dropout > 0) {
       // As PEFT does it: what the magnitude changes sees the dropped input, the layer itself the whole one.
       const at::Tensor dropped = at::dropout(x, lora_.dropout, true);
-      return apply(op, base, x) + (scale - 1) * apply(op, without_bias, dropped) + scale * lora_forward(lora_, op, dropped, /*training=*/false);
+      return apply(op, base, x) + (scale - 1) * apply(op, without_bias, dropped) +
+             scale * lora_forward(lora_, op, dropped, /*training=*/false);
     }
     const at::Tensor y = scale * (apply(op, without_bias, x) + lora_forward(lora_, op, x, /*training=*/false));
     return base.bias.defined() ? y + base.bias.view(per_output()) : y;
@@ -59,7 +61,9 @@ class Dora final : public LayerAdapter {
   std::vector<std::pair<std::string, at::Tensor>> saved() const override {
     if (!lora_.taken_A.defined()) return LayerAdapter::saved();
     const LowRank both = with_taken(lora_, node_.op);
-    return {{"lora_A.weight", both.lora_A.detach()}, {"lora_B.weight", both.lora_B.detach()}, {"lora_magnitude_vector", magnitude_.detach()}};
+    return {{"lora_A.weight", both.lora_A.detach()},
+            {"lora_B.weight", both.lora_B.detach()},
+            {"lora_magnitude_vector", magnitude_.detach()}};
   }
 
   void moved(at::Device device) override { lora_.moved(device); }
@@ -68,7 +72,8 @@ class Dora final : public LayerAdapter {
  private:
   // The shape in which a vector of outputs multiplies the layer's output.
   std::vector<std::int64_t> per_output() const {
-    return std::holds_alternative<Linear>(node_.op) ? std::vector<std::int64_t>{-1} : std::vector<std::int64_t>{1, -1, 1, 1};
+    return std::holds_alternative<Linear>(node_.op) ? std::vector<std::int64_t>{-1}
+                                                    : std::vector<std::int64_t>{1, -1, 1, 1};
   }
 
   LoraLayer lora_;
@@ -82,11 +87,13 @@ std::vector<AdapterTensor> dora_tensors(const Node& node, const AdapterTarget& t
   std::vector<AdapterTensor> out = lora_tensors(node, target, config);
   const std::int64_t outputs = out[1].shape[0];
   const bool is_linear = std::holds_alternative<Linear>(node.op);
-  out.push_back({"lora_magnitude_vector", is_linear ? std::vector<std::int64_t>{outputs} : std::vector<std::int64_t>{1, outputs, 1, 1}});
+  out.push_back({"lora_magnitude_vector",
+                 is_linear ? std::vector<std::int64_t>{outputs} : std::vector<std::int64_t>{1, outputs, 1, 1}});
   return out;
 }
 
-std::unique_ptr<LayerAdapter> make_dora(const Node& node, const NodeTensors& base, const AdapterTarget& target, const AdapterConfig& config, at::Generator& generator) {
+std::unique_ptr<LayerAdapter> make_dora(const Node& node, const NodeTensors& base, const AdapterTarget& target,
+                                        const AdapterConfig& config, at::Generator& generator) {
   return std::make_unique<Dora>(start_lora(node, base.weight, target, config, generator), node, base.weight);
 }
 

@@ -20,7 +20,8 @@ void put_layers(const std::vector<ExplicitLayer>& layers, AdapterFolder& folder)
   // A pattern counts for every name that ends like it, and the first that matches counts: longer names come first.
   std::vector<const ExplicitLayer*> ordered;
   for (const auto& layer : layers) ordered.push_back(&layer);
-  std::stable_sort(ordered.begin(), ordered.end(), [](const auto* a, const auto* b) { return a->name.size() > b->name.size(); });
+  std::stable_sort(ordered.begin(), ordered.end(),
+                   [](const auto* a, const auto* b) { return a->name.size() > b->name.size(); });
   std::string pattern;
   for (const ExplicitLayer* layer : ordered) {
     const std::int64_t rank = layer->factors.rank();

@@ -1,4 +1,5 @@
-// A LoRA adapter from the matrices themselves, layer by layer, instead of from patterns: what combining and extracting give.
+// A LoRA adapter from the matrices themselves, layer by layer, instead of from patterns: what combining and extracting
+// give.
 #pragma once
 
 #include <string>

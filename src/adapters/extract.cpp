@@ -12,20 +12,24 @@
 
 namespace lorikeet {
 
-Extracted extract_lora(const Graph& graph, const NamedTensors& base, const NamedTensors& tuned, const ExtractOptions& options) {
+Extracted extract_lora(const Graph& graph, const NamedTensors& base, const NamedTensors& tuned,
+                       const ExtractOptions& options) {
   const at::NoGradGuard no_grad;
   Extracted out;
   AdapterConfig& config = out.folder.spec.config;  // LoRA's
   const auto adapts = method_of(config).adapts;
   std::vector<ExplicitLayer> layers;
   std::vector<NodeId> kept;
-  std::vector<std::pair<std::string, at::Tensor>> biases;  // of all layers that may get LoRA: PEFT's "lora_only" means every one
+  std::vector<std::pair<std::string, at::Tensor>>
+      biases;  // of all layers that may get LoRA: PEFT's "lora_only" means every one
   bool has_changed_bias = false;
   for (NodeId id = 0; id < graph.nodes().size(); ++id) {
     const Node& node = graph.node(id);
     if (!has_parameters(node.op)) continue;
     const bool is_output = id == graph.output();
-    const bool is_target = adapts(node.op) && (std::holds_alternative<std::monostate>(options.target_modules) ? !is_output : matches(options.target_modules, node.name));
+    const bool is_target = adapts(node.op) && (std::holds_alternative<std::monostate>(options.target_modules)
+                                                   ? !is_output
+                                                   : matches(options.target_modules, node.name));
     bool has_changed = false;
     at::Tensor delta, bias;
     double norm = 0;
@@ -48,7 +52,8 @@ Extracted extract_lora(const Graph& graph, const NamedTensors& base, const Named
       continue;
     }
     Factors factors = factorise(delta, node.op, options.rank);
-    out.layers.push_back({node.name, factors.rank(), factors.error, delta.norm().item<double>() / std::max(norm, 1e-30)});
+    out.layers.push_back(
+        {node.name, factors.rank(), factors.error, delta.norm().item<double>() / std::max(norm, 1e-30)});
     layers.push_back({node.name, std::move(factors)});
     if (bias.defined()) biases.emplace_back(bias_key(node, /*has_adapter=*/true), bias);
   }
@@ -61,8 +66,10 @@ Extracted extract_lora(const Graph& graph, const NamedTensors& base, const Named
     out.kept.push_back(name);
     std::erase_if(layers, [&](const ExplicitLayer& layer) { return layer.name == name; });
     std::erase_if(out.layers, [&](const ExtractedLayer& layer) { return layer.name == name; });
-    std::erase_if(biases, [&](const auto& entry) { return entry.first == bias_key(graph.node(id), /*has_adapter=*/true); });
-    for (const auto& parameter : graph.parameters(id)) out.folder.tensors.add(parameter.name, *tuned.find(parameter.name));
+    std::erase_if(biases,
+                  [&](const auto& entry) { return entry.first == bias_key(graph.node(id), /*has_adapter=*/true); });
+    for (const auto& parameter : graph.parameters(id))
+      out.folder.tensors.add(parameter.name, *tuned.find(parameter.name));
   }
   put_layers(layers, out.folder);
   if (has_changed_bias && !biases.empty()) {
@@ -70,7 +77,8 @@ Extracted extract_lora(const Graph& graph, const NamedTensors& base, const Named
     for (const auto& [key, bias] : biases) out.folder.tensors.add(key, bias);
   }
   const std::string output = graph.node(graph.output()).name + ".weight";
-  if (tuned.find(output)->size(0) != base.find(output)->size(0)) out.folder.spec.output_classes = tuned.find(output)->size(0);
+  if (tuned.find(output)->size(0) != base.find(output)->size(0))
+    out.folder.spec.output_classes = tuned.find(output)->size(0);
   return out;
 }
 

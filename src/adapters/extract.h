@@ -1,4 +1,5 @@
-// An adapter from the difference of two models: what full fine-tuning changed, as LoRA of a given rank, with the error it costs.
+// An adapter from the difference of two models: what full fine-tuning changed, as LoRA of a given rank, with the error
+// it costs.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +34,9 @@ struct Extracted {
 };
 
 /// Modules that differ outside the targets become modules_to_save. Throws Error where nothing differs.
-/// REQUIRES: `base` and `tuned` hold every parameter of the graph, in float32 and finite; only the output's rows may differ.
-Extracted extract_lora(const Graph& graph, const NamedTensors& base, const NamedTensors& tuned, const ExtractOptions& options);
+/// REQUIRES: `base` and `tuned` hold every parameter of the graph, in float32 and finite; only the output's rows may
+/// differ.
+Extracted extract_lora(const Graph& graph, const NamedTensors& base, const NamedTensors& tuned,
+                       const ExtractOptions& options);
 
 }  // namespace lorikeet

@@ -15,7 +15,9 @@ Factors factorise(const at::Tensor& delta, const Op& op, std::int64_t rank) {
   const auto [U, S, V] = at::linalg_svd(delta.to(at::kDouble).flatten(1), /*full_matrices=*/false);
   const std::int64_t full = S.size(0);
   std::int64_t kept = std::min(rank, full);
-  if (rank == 0) kept = std::max<std::int64_t>(1, (S > kRounding * std::sqrt(static_cast<double>(full)) * S[0]).sum().item<std::int64_t>());
+  if (rank == 0)
+    kept = std::max<std::int64_t>(
+        1, (S > kRounding * std::sqrt(static_cast<double>(full)) * S[0]).sum().item<std::int64_t>());
   const at::Tensor root = at::sqrt(S.slice(0, 0, kept));
   at::Tensor A = root.unsqueeze(1) * V.slice(0, 0, kept);
   at::Tensor B = U.slice(1, 0, kept) * root;
@@ -25,7 +27,8 @@ Factors factorise(const at::Tensor& delta, const Op& op, std::int64_t rank) {
     B = at::constant_pad_nd(B, {0, 1});
   }
   const double whole = S.norm().item<double>();
-  Factors out{A.to(at::kFloat).contiguous(), B.to(at::kFloat).contiguous(), whole == 0 ? 0 : S.slice(0, kept).norm().item<double>() / whole};
+  Factors out{A.to(at::kFloat).contiguous(), B.to(at::kFloat).contiguous(),
+              whole == 0 ? 0 : S.slice(0, kept).norm().item<double>() / whole};
   if (conv != nullptr) {
     out.lora_A = out.lora_A.reshape({-1, conv->in / conv->groups, conv->kernel[0], conv->kernel[1]});
     out.lora_B = out.lora_B.reshape({conv->out, -1, 1, 1});

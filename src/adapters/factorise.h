@@ -1,4 +1,5 @@
-// A change of weights as LoRA's two matrices: the best of a given rank (Eckart and Young), or the smallest that is exact.
+// A change of weights as LoRA's two matrices: the best of a given rank (Eckart and Young), or the smallest that is
+// exact.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -19,8 +20,9 @@ struct Factors {
   std::int64_t rank() const { return lora_A.size(0); }
 };
 
-/// `delta` in the shape of the layer's weight. `rank` 0: the smallest within float32's rounding. A convolution with groups is
-/// seen as one matrix (out, in / groups · kh · kw), with a row of zeros more where its rank would be a multiple of the groups.
+/// `delta` in the shape of the layer's weight. `rank` 0: the smallest within float32's rounding. A convolution with
+/// groups is seen as one matrix (out, in / groups · kh · kw), with a row of zeros more where its rank would be a
+/// multiple of the groups.
 Factors factorise(const at::Tensor& delta, const Op& op, std::int64_t rank);
 
 }  // namespace lorikeet

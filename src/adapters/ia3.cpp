@@ -45,7 +45,10 @@ class Ia3 final : public LayerAdapter {
   at::Tensor per_input(const Op& op) const {
     const auto* conv = std::get_if<Conv2d>(&op);
     if (conv == nullptr) return l_.view({1, -1});
-    return l_.view({conv->groups, conv->in / conv->groups}).repeat_interleave(conv->out / conv->groups, 0).unsqueeze(2).unsqueeze(3);
+    return l_.view({conv->groups, conv->in / conv->groups})
+        .repeat_interleave(conv->out / conv->groups, 0)
+        .unsqueeze(2)
+        .unsqueeze(3);
   }
 
   at::Tensor l_;
@@ -57,13 +60,15 @@ class Ia3 final : public LayerAdapter {
 std::vector<AdapterTensor> ia3_tensors(const Node& node, const AdapterTarget&, const AdapterConfig& config) {
   const bool scales_input = is_feedforward(node.name, config);
   if (const auto* linear = std::get_if<Linear>(&node.op)) {
-    return {{"ia3_l", scales_input ? std::vector<std::int64_t>{1, linear->in} : std::vector<std::int64_t>{linear->out, 1}}};
+    return {
+        {"ia3_l", scales_input ? std::vector<std::int64_t>{1, linear->in} : std::vector<std::int64_t>{linear->out, 1}}};
   }
   const auto& conv = std::get<Conv2d>(node.op);
   return {{"ia3_l", {1, scales_input ? conv.in : conv.out, 1, 1}}};
 }
 
-std::unique_ptr<LayerAdapter> make_ia3(const Node& node, const NodeTensors&, const AdapterTarget& target, const AdapterConfig& config, at::Generator&) {
+std::unique_ptr<LayerAdapter> make_ia3(const Node& node, const NodeTensors&, const AdapterTarget& target,
+                                       const AdapterConfig& config, at::Generator&) {
   return std::make_unique<Ia3>(at::ones(ia3_tensors(node, target, config)[0].shape), is_feedforward(node.name, config));
 }
 

@@ -1,5 +1,6 @@
-// (IA)³ (Liu et al., 2022, arXiv:2205.05638), with PEFT's tensors: a vector l that multiplies the layer's output, bias included,
-// or, of feedforward_modules, its input. `ia3_l` is (1, channels, 1, 1) of a Conv2d, (out, 1) or (1, in) of a Linear.
+// (IA)³ (Liu et al., 2022, arXiv:2205.05638), with PEFT's tensors: a vector l that multiplies the layer's output, bias
+// included, or, of feedforward_modules, its input. `ia3_l` is (1, channels, 1, 1) of a Conv2d, (out, 1) or (1, in) of a
+// Linear.
 #pragma once
 
 #include <ATen/core/Generator.h>
@@ -14,6 +15,7 @@
 namespace lorikeet {
 
 std::vector<AdapterTensor> ia3_tensors(const Node& node, const AdapterTarget& target, const AdapterConfig& config);
-std::unique_ptr<LayerAdapter> make_ia3(const Node& node, const NodeTensors& base, const AdapterTarget& target, const AdapterConfig& config, at::Generator& generator);
+std::unique_ptr<LayerAdapter> make_ia3(const Node& node, const NodeTensors& base, const AdapterTarget& target,
+                                       const AdapterConfig& config, at::Generator& generator);
 
 }  // namespace lorikeet

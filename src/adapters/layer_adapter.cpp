@@ -9,7 +9,8 @@ namespace lorikeet {
 
 std::vector<std::pair<std::string, at::Tensor>> LayerAdapter::saved() const {
   std::vector<std::pair<std::string, at::Tensor>> out;
-  for (const Part& part : const_cast<LayerAdapter*>(this)->parts()) out.emplace_back(part.suffix, part.tensor->detach());
+  for (const Part& part : const_cast<LayerAdapter*>(this)->parts())
+    out.emplace_back(part.suffix, part.tensor->detach());
   return out;
 }
 

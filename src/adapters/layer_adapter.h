@@ -33,8 +33,8 @@ class LayerAdapter {
   virtual ~LayerAdapter() = default;
 
   virtual std::vector<Part> parts() = 0;
-  /// The layer's output for x, the base's part included. `base` are the layer's own tensors in x's element type; the adapter's
-  /// are float32. Dropout acts only where `training`. Differentiable.
+  /// The layer's output for x, the base's part included. `base` are the layer's own tensors in x's element type; the
+  /// adapter's are float32. Dropout acts only where `training`. Differentiable.
   virtual at::Tensor forward(const Op& op, const NodeTensors& base, const at::Tensor& x, bool training) const = 0;
   /// The layer's tensors with the adapter in them. Throws Error, naming the node, where no such layer exists.
   virtual NodeTensors merged(const Node& node, const NodeTensors& base) const = 0;
@@ -56,7 +56,8 @@ struct AdapterTensor {
   bool learned = true;
 };
 
-/// Kaiming-uniform with a = √5, as PEFT's methods start: U(−1/√fan_in, 1/√fan_in), fan_in being all dimensions but the first.
+/// Kaiming-uniform with a = √5, as PEFT's methods start: U(−1/√fan_in, 1/√fan_in), fan_in being all dimensions but the
+/// first.
 at::Tensor kaiming_uniform(at::IntArrayRef shape, at::Generator& generator);
 
 }  // namespace lorikeet

@@ -11,7 +11,8 @@ namespace {
 class Loha final : public DeltaAdapter {
  public:
   // w2_b is zero: one factor of the product vanishes, and with it ΔW.
-  Loha(const std::vector<AdapterTensor>& tensors, double scaling, at::Generator& generator) : DeltaAdapter(tensors, {"hada_w2_b"}, generator), scaling_(scaling) {}
+  Loha(const std::vector<AdapterTensor>& tensors, double scaling, at::Generator& generator)
+      : DeltaAdapter(tensors, {"hada_w2_b"}, generator), scaling_(scaling) {}
 
  private:
   at::Tensor factor(const std::string& number) const {
@@ -29,14 +30,22 @@ std::vector<AdapterTensor> loha_tensors(const Node& node, const AdapterTarget& t
   const WeightShape shape = weight_shape(node.op);
   const std::int64_t r = target.rank;
   if (!config.use_effective_conv2d || shape.is_pointwise()) {
-    return {{"hada_w1_a", {shape.out, r}}, {"hada_w1_b", {r, shape.columns()}}, {"hada_w2_a", {shape.out, r}}, {"hada_w2_b", {r, shape.columns()}}};
+    return {{"hada_w1_a", {shape.out, r}},
+            {"hada_w1_b", {r, shape.columns()}},
+            {"hada_w2_a", {shape.out, r}},
+            {"hada_w2_b", {r, shape.columns()}}};
   }
   const std::vector<std::int64_t> core{r, r, shape.kernel[0], shape.kernel[1]};
-  return {{"hada_w1_a", {r, shape.out}}, {"hada_w1_b", {r, shape.in}}, {"hada_w2_a", {r, shape.out}},
-          {"hada_w2_b", {r, shape.in}},  {"hada_t1", core},            {"hada_t2", core}};
+  return {{"hada_w1_a", {r, shape.out}},
+          {"hada_w1_b", {r, shape.in}},
+          {"hada_w2_a", {r, shape.out}},
+          {"hada_w2_b", {r, shape.in}},
+          {"hada_t1", core},
+          {"hada_t2", core}};
 }
 
-std::unique_ptr<LayerAdapter> make_loha(const Node& node, const NodeTensors&, const AdapterTarget& target, const AdapterConfig& config, at::Generator& generator) {
+std::unique_ptr<LayerAdapter> make_loha(const Node& node, const NodeTensors&, const AdapterTarget& target,
+                                        const AdapterConfig& config, at::Generator& generator) {
   return std::make_unique<Loha>(loha_tensors(node, target, config), target.scaling, generator);
 }
 

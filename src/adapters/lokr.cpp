@@ -65,7 +65,8 @@ std::vector<AdapterTensor> lokr_tensors(const Node& node, const AdapterTarget& t
     out.push_back({"lokr_w1", {out1, in1}});
   }
   if (2 * r >= std::max(out2, in2)) {
-    out.push_back({"lokr_w2", is_conv ? std::vector<std::int64_t>{out2, in2, kh, kw} : std::vector<std::int64_t>{out2, in2}});
+    out.push_back(
+        {"lokr_w2", is_conv ? std::vector<std::int64_t>{out2, in2, kh, kw} : std::vector<std::int64_t>{out2, in2}});
   } else if (is_conv && config.use_effective_conv2d && !shape.is_pointwise()) {
     out.push_back({"lokr_t2", {r, r, kh, kw}});
     out.push_back({"lokr_w2_a", {r, out2}});
@@ -77,7 +78,8 @@ std::vector<AdapterTensor> lokr_tensors(const Node& node, const AdapterTarget& t
   return out;
 }
 
-std::unique_ptr<LayerAdapter> make_lokr(const Node& node, const NodeTensors&, const AdapterTarget& target, const AdapterConfig& config, at::Generator& generator) {
+std::unique_ptr<LayerAdapter> make_lokr(const Node& node, const NodeTensors&, const AdapterTarget& target,
+                                        const AdapterConfig& config, at::Generator& generator) {
   return std::make_unique<Lokr>(lokr_tensors(node, target, config), target.scaling, generator);
 }
 

@@ -20,7 +20,8 @@ std::int64_t groups_of(const Op& op) {
 // PEFT's A of a grouped convolution, (r, in, kh, kw), without the zeros outside each group: (r, in / groups, kh, kw).
 at::Tensor own_channels(const at::Tensor& lora_A, std::int64_t groups) {
   const auto size = lora_A.sizes();
-  const at::Tensor blocks = lora_A.reshape({groups, size[0] / groups, groups, size[1] / groups, size[2], size[3]}).diagonal(0, 0, 2);
+  const at::Tensor blocks =
+      lora_A.reshape({groups, size[0] / groups, groups, size[1] / groups, size[2], size[3]}).diagonal(0, 0, 2);
   return blocks.permute({4, 0, 1, 2, 3}).reshape({size[0], size[1] / groups, size[2], size[3]});
 }
 
@@ -34,22 +35,27 @@ at::Tensor product(const at::Tensor& lora_B, const at::Tensor& lora_A, std::int6
 bool is_split(const Op& op, std::int64_t rank) { return rank % groups_of(op) == 0; }
 
 // Of the layer alone, without what was taken.
-at::Tensor forward_of(const LoraLayer& layer, const at::Tensor& lora_A, const at::Tensor& lora_B, const Op& op, const at::Tensor& x) {
+at::Tensor forward_of(const LoraLayer& layer, const at::Tensor& lora_A, const at::Tensor& lora_B, const Op& op,
+                      const at::Tensor& x) {
   const at::Tensor A = lora_A.to(x.scalar_type());
   const at::Tensor B = lora_B.to(x.scalar_type());
   if (std::holds_alternative<Linear>(op)) return at::linear(at::linear(x, A), B) * layer.scaling;
   const auto& conv = std::get<Conv2d>(op);
   if (!is_split(op, lora_A.size(0))) {
-    const at::Tensor delta = product(B, A, 1).reshape({conv.out, conv.in / conv.groups, conv.kernel[0], conv.kernel[1]});
+    const at::Tensor delta =
+        product(B, A, 1).reshape({conv.out, conv.in / conv.groups, conv.kernel[0], conv.kernel[1]});
     return conv2d(conv, x, delta * layer.scaling, {}, conv.groups);
   }
   const bool is_grouped = conv.groups > 1 && !layer.crosses_groups;
-  const at::Tensor down = is_grouped ? conv2d(conv, x, own_channels(A, conv.groups), {}, conv.groups) : conv2d(conv, x, A, {}, /*groups=*/1);
+  const at::Tensor down = is_grouped ? conv2d(conv, x, own_channels(A, conv.groups), {}, conv.groups)
+                                     : conv2d(conv, x, A, {}, /*groups=*/1);
   const Pair one{1, 1};
   return at::conv2d(down, B, {}, one, at::IntArrayRef{0, 0}, one, conv.groups) * layer.scaling;
 }
 
-at::Tensor as_channels(const at::Tensor& vector, const Op& op) { return std::holds_alternative<Linear>(op) ? vector : vector.view({1, -1, 1, 1}); }
+at::Tensor as_channels(const at::Tensor& vector, const Op& op) {
+  return std::holds_alternative<Linear>(op) ? vector : vector.view({1, -1, 1, 1});
+}
 
 class Lora final : public LayerAdapter {
  public:
@@ -69,7 +75,8 @@ class Lora final : public LayerAdapter {
     NodeTensors out = base;
     out.weight = base.weight + lora_delta_weight(layer_, node);
     if (layer_.lora_bias.defined()) {
-      if (!base.bias.defined()) fail("merge: got lora_bias on ", node.name, ", which has no bias of its own, expected one to add it to.");
+      if (!base.bias.defined())
+        fail("merge: got lora_bias on ", node.name, ", which has no bias of its own, expected one to add it to.");
       out.bias = base.bias + layer_.lora_bias * layer_.scaling;
     }
     return out;
@@ -108,14 +115,17 @@ void LoraLayer::moved(at::Device device) {
 LoraShapes lora_shapes(const Node& node, std::int64_t rank) {
   if (const auto* linear = std::get_if<Linear>(&node.op)) return {{rank, linear->in}, {linear->out, rank}};
   const auto& conv = std::get<Conv2d>(node.op);
-  if (!is_split(node.op, rank)) return {{rank, conv.in / conv.groups, conv.kernel[0], conv.kernel[1]}, {conv.out, rank, 1, 1}};
+  if (!is_split(node.op, rank))
+    return {{rank, conv.in / conv.groups, conv.kernel[0], conv.kernel[1]}, {conv.out, rank, 1, 1}};
   return {{rank, conv.in, conv.kernel[0], conv.kernel[1]}, {conv.out, rank / conv.groups, 1, 1}};
 }
 
-LoraLayer start_lora(const Node& node, const at::Tensor& weight, const AdapterTarget& target, const AdapterConfig& config, at::Generator& generator) {
+LoraLayer start_lora(const Node& node, const at::Tensor& weight, const AdapterTarget& target,
+                     const AdapterConfig& config, at::Generator& generator) {
   const std::int64_t groups = groups_of(node.op);
   const bool is_split_by_groups = is_split(node.op, target.rank);
-  LoraStarts start = start_matrices(node.name, weight, is_split_by_groups ? groups : 1, target, config.init_lora_weights, generator);
+  LoraStarts start =
+      start_matrices(node.name, weight, is_split_by_groups ? groups : 1, target, config.init_lora_weights, generator);
   const LoraShapes shapes = lora_shapes(node, target.rank);
   // (r, in / groups · kh · kw) → PEFT's shape, with zeros outside the groups.
   const auto shaped_A = [&](const at::Tensor& matrix) {
@@ -135,7 +145,8 @@ LoraLayer start_lora(const Node& node, const at::Tensor& weight, const AdapterTa
   if (config.lora_bias) layer.lora_bias = at::zeros({weight.size(0)});
   if (start.is_taken) {
     if (!is_split_by_groups) {
-      fail_usage("init_lora_weights: got pissa or olora for ", node.name, " with groups=", groups, " and r=", target.rank, ", expected a rank that is a multiple of the groups.");
+      fail_usage("init_lora_weights: got pissa or olora for ", node.name, " with groups=", groups,
+                 " and r=", target.rank, ", expected a rank that is a multiple of the groups.");
     }
     layer.taken_A = layer.lora_A.clone();
     layer.taken_B = layer.lora_B.clone();
@@ -173,7 +184,8 @@ at::Tensor lora_delta_weight(const LoraLayer& layer, const Node& node) {
   if (std::holds_alternative<Linear>(node.op)) return at::matmul(both.lora_B, both.lora_A) * both.scaling;
   const auto& conv = std::get<Conv2d>(node.op);
   if (layer.crosses_groups) {
-    fail("merge: got LoRA on ", node.name, " that reaches across its groups=", conv.groups, ", expected one that stays within them. The sum is no grouped "
+    fail("merge: got LoRA on ", node.name, " that reaches across its groups=", conv.groups,
+         ", expected one that stays within them. The sum is no grouped "
          "convolution; PEFT trains such an adapter, Lorikeet does not.");
   }
   const bool is_grouped = conv.groups > 1 && is_split(node.op, both.lora_A.size(0));
@@ -184,13 +196,15 @@ at::Tensor lora_delta_weight(const LoraLayer& layer, const Node& node) {
 
 at::Tensor lora_dense_delta_weight(const LoraLayer& layer, const Op& op) {
   const auto& conv = std::get<Conv2d>(op);
-  return (product(layer.lora_B, layer.lora_A, conv.groups) * layer.scaling).reshape({conv.out, conv.in, conv.kernel[0], conv.kernel[1]});
+  return (product(layer.lora_B, layer.lora_A, conv.groups) * layer.scaling)
+      .reshape({conv.out, conv.in, conv.kernel[0], conv.kernel[1]});
 }
 
 bool crosses_groups(const at::Tensor& lora_A, const Op& op, std::int64_t rank) {
   const std::int64_t groups = groups_of(op);
   if (groups == 1 || !is_split(op, rank)) return false;
-  return at::count_nonzero(lora_A).item<std::int64_t>() != at::count_nonzero(own_channels(lora_A, groups)).item<std::int64_t>();
+  return at::count_nonzero(lora_A).item<std::int64_t>() !=
+         at::count_nonzero(own_channels(lora_A, groups)).item<std::int64_t>();
 }
 
 AdapterConfig saved_lora_config(const AdapterConfig& config) {
@@ -214,7 +228,8 @@ std::vector<AdapterTensor> lora_tensors(const Node& node, const AdapterTarget& t
   return out;
 }
 
-std::unique_ptr<LayerAdapter> make_lora(const Node& node, const NodeTensors& base, const AdapterTarget& target, const AdapterConfig& config, at::Generator& generator) {
+std::unique_ptr<LayerAdapter> make_lora(const Node& node, const NodeTensors& base, const AdapterTarget& target,
+                                        const AdapterConfig& config, at::Generator& generator) {
   return std::make_unique<Lora>(start_lora(node, base.weight, target, config, generator), node);
 }
 

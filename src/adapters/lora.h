@@ -2,9 +2,10 @@
 //   Linear: y += s · B(A(dropout x)),  A (r, in),         B (out, r)
 //   Conv2d: the same with convolutions, A (r, in, kh, kw) with the layer's stride, padding and dilation,
 //           B (out, r / groups, 1, 1) with the layer's groups.
-// Of a grouped convolution PEFT's A sees all channels, so that the sum is no grouped convolution and cannot be merged. Here A
-// begins and stays zero outside its own group: the same file, the same numbers, and a sum that is grouped. Where the groups do
-// not divide the rank, which PEFT refuses, the weight's own matrix (out, in / groups · kh · kw) is adapted:
+// Of a grouped convolution PEFT's A sees all channels, so that the sum is no grouped convolution and cannot be merged.
+// Here A begins and stays zero outside its own group: the same file, the same numbers, and a sum that is grouped. Where
+// the groups do not divide the rank, which PEFT refuses, the weight's own matrix (out, in / groups · kh · kw) is
+// adapted:
 //           A (r, in / groups, kh, kw), B (out, r, 1, 1).
 #pragma once
 
@@ -25,8 +26,8 @@ namespace lorikeet {
 struct LoraLayer : LowRank {
   /// B's own bias (out,), or undefined.
   at::Tensor lora_bias;
-  /// What the start took away from the weight (PiSSA, OLoRA), in the shapes of A and B; or undefined. It is never subtracted
-  /// from the base, which stays as it was, but from the adapter.
+  /// What the start took away from the weight (PiSSA, OLoRA), in the shapes of A and B; or undefined. It is never
+  /// subtracted from the base, which stays as it was, but from the adapter.
   at::Tensor taken_A;
   at::Tensor taken_B;
   /// PEFT's A of a grouped convolution, trained by PEFT: not zero outside its group.
@@ -44,8 +45,10 @@ struct LoraShapes {
 };
 LoraShapes lora_shapes(const Node& node, std::int64_t rank);
 
-/// New matrices. The network computes what it computed before. Throws UsageError where the start is impossible for the layer.
-LoraLayer start_lora(const Node& node, const at::Tensor& weight, const AdapterTarget& target, const AdapterConfig& config, at::Generator& generator);
+/// New matrices. The network computes what it computed before. Throws UsageError where the start is impossible for the
+/// layer.
+LoraLayer start_lora(const Node& node, const at::Tensor& weight, const AdapterTarget& target,
+                     const AdapterConfig& config, at::Generator& generator);
 
 /// What the layer adds to the node's output for input x. Dropout acts only where `training`.
 at::Tensor lora_forward(const LoraLayer& layer, const Op& op, const at::Tensor& x, bool training);
@@ -65,11 +68,12 @@ at::Tensor lora_dense_delta_weight(const LoraLayer& layer, const Op& op);
 /// Whether A is other than zero outside its group.
 bool crosses_groups(const at::Tensor& lora_A, const Op& op, std::int64_t rank);
 
-/// The configuration of what is saved: PiSSA and OLoRA become LoRA of twice the rank over the untouched base, and no start is named
-/// that PEFT has not for every layer.
+/// The configuration of what is saved: PiSSA and OLoRA become LoRA of twice the rank over the untouched base, and no
+/// start is named that PEFT has not for every layer.
 AdapterConfig saved_lora_config(const AdapterConfig& config);
 
 std::vector<AdapterTensor> lora_tensors(const Node& node, const AdapterTarget& target, const AdapterConfig& config);
-std::unique_ptr<LayerAdapter> make_lora(const Node& node, const NodeTensors& base, const AdapterTarget& target, const AdapterConfig& config, at::Generator& generator);
+std::unique_ptr<LayerAdapter> make_lora(const Node& node, const NodeTensors& base, const AdapterTarget& target,
+                                        const AdapterConfig& config, at::Generator& generator);
 
 }  // namespace lorikeet

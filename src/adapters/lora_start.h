@@ -1,5 +1,6 @@
-// How LoRA's matrices begin: PEFT's `init_lora_weights`. All work on the weight as a matrix (out, in · kh · kw), so that
-// convolutions have every start that Linear has; of a grouped convolution each group's rows are a matrix of their own.
+// How LoRA's matrices begin: PEFT's `init_lora_weights`. All work on the weight as a matrix (out, in · kh · kw), so
+// that convolutions have every start that Linear has; of a grouped convolution each group's rows are a matrix of their
+// own.
 #pragma once
 
 #include <ATen/core/Generator.h>
@@ -22,9 +23,9 @@ struct LoraStarts {
   bool is_taken = false;
 };
 
-/// `weight` (out, in / groups, kh, kw) or (out, in). REQUIRES: `blocks` divides out and target.rank. Throws UsageError, naming
-/// the layer, where the rank is larger than the start can fill, or odd where it must be even.
-LoraStarts start_matrices(const std::string& name, const at::Tensor& weight, std::int64_t blocks, const AdapterTarget& target, LoraStart start,
-                          at::Generator& generator);
+/// `weight` (out, in / groups, kh, kw) or (out, in). REQUIRES: `blocks` divides out and target.rank. Throws UsageError,
+/// naming the layer, where the rank is larger than the start can fill, or odd where it must be even.
+LoraStarts start_matrices(const std::string& name, const at::Tensor& weight, std::int64_t blocks,
+                          const AdapterTarget& target, LoraStart start, at::Generator& generator);
 
 }  // namespace lorikeet

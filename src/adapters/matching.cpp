@@ -17,7 +17,9 @@ bool ends_with(std::string_view name, std::string_view suffix) {
   return name.size() >= suffix.size() && name.substr(name.size() - suffix.size()) == suffix;
 }
 
-bool is_name_or_suffix(std::string_view name, const std::string& entry) { return name == entry || ends_with(name, "." + entry); }
+bool is_name_or_suffix(std::string_view name, const std::string& entry) {
+  return name == entry || ends_with(name, "." + entry);
+}
 
 // The module itself and all that contain it: "layer1.0.conv1", "layer1.0", "layer1".
 std::vector<std::string> self_and_containers(const std::string& name) {
@@ -76,27 +78,33 @@ std::string near_miss_hint(const Graph& graph, std::string_view pattern, bool (*
 
 // Throws where all entries of a list, or with `every` one of them, match nothing.
 template <typename Hits>
-void check_entries(const Graph& graph, const AdapterConfig& config, const char* field, const std::vector<std::string>& entries, bool every, const Hits& hits) {
+void check_entries(const Graph& graph, const AdapterConfig& config, const char* field,
+                   const std::vector<std::string>& entries, bool every, const Hits& hits) {
   const auto& nodes = graph.nodes();
   std::vector<std::string> idle = entries;
   std::erase_if(idle, [&](const std::string& entry) {
-    return std::any_of(nodes.begin(), nodes.end(), [&](const Node& node) { return has_parameters(node.op) && hits(node.name, entry); });
+    return std::any_of(nodes.begin(), nodes.end(),
+                       [&](const Node& node) { return has_parameters(node.op) && hits(node.name, entry); });
   });
   if (idle.empty() || (!every && idle.size() < entries.size())) return;
-  fail_usage(field, ": got '", printable(idle.front()), "', which matches no module.", near_miss_hint(graph, idle.front(), method_of(config).adapts));
+  fail_usage(field, ": got '", printable(idle.front()), "', which matches no module.",
+             near_miss_hint(graph, idle.front(), method_of(config).adapts));
 }
 
 void check_lists(const Graph& graph, const AdapterConfig& config, bool every) {
   if (const auto* list = std::get_if<std::vector<std::string>>(&config.target_modules)) {
-    check_entries(graph, config, "target_modules", *list, every, [](const std::string& name, const std::string& entry) { return is_name_or_suffix(name, entry); });
+    check_entries(graph, config, "target_modules", *list, every,
+                  [](const std::string& name, const std::string& entry) { return is_name_or_suffix(name, entry); });
   }
   check_entries(graph, config, "modules_to_save", config.modules_to_save, every, is_saved);
 }
 
 void check_something_matches(const Graph& graph, const AdapterConfig& config) {
-  if (const auto* pattern = std::get_if<std::string>(&config.target_modules); pattern != nullptr && *pattern != kAllLinear) {
+  if (const auto* pattern = std::get_if<std::string>(&config.target_modules);
+      pattern != nullptr && *pattern != kAllLinear) {
     const Regex regex(*pattern, "target_modules");
-    check_entries(graph, config, "target_modules", {*pattern}, /*every=*/true, [&](const std::string& name, const std::string&) { return regex.full_match(name); });
+    check_entries(graph, config, "target_modules", {*pattern}, /*every=*/true,
+                  [&](const std::string& name, const std::string&) { return regex.full_match(name); });
   }
   check_lists(graph, config, /*every=*/false);
 }
@@ -106,12 +114,14 @@ void check_something_matches(const Graph& graph, const AdapterConfig& config) {
 bool matches(const ModulePattern& pattern, std::string_view name, const char* field) {
   if (const auto* text = std::get_if<std::string>(&pattern)) return Regex(*text, field).full_match(name);
   if (const auto* list = std::get_if<std::vector<std::string>>(&pattern)) {
-    return std::any_of(list->begin(), list->end(), [&](const std::string& entry) { return is_name_or_suffix(name, entry); });
+    return std::any_of(list->begin(), list->end(),
+                       [&](const std::string& entry) { return is_name_or_suffix(name, entry); });
   }
   return false;
 }
 
-std::vector<std::string> near_misses(const Graph& graph, std::string_view pattern, bool (*is_eligible)(const Op&), std::size_t count) {
+std::vector<std::string> near_misses(const Graph& graph, std::string_view pattern, bool (*is_eligible)(const Op&),
+                                     std::size_t count) {
   std::vector<std::string> begins;  // what the pattern matches but for the end, e.g. '.*\.2\.conv' and layer1.2.conv3
   std::vector<std::string> names;
   std::optional<Regex> regex;
@@ -130,12 +140,16 @@ std::vector<std::string> near_misses(const Graph& graph, std::string_view patter
   // Last resort: the same last part.
   const std::string_view last = pattern.substr(pattern.find_last_of(".\\") + 1);
   for (const auto& name : names) {
-    if (near.size() < count && !last.empty() && edit_distance(std::string_view(name).substr(name.rfind('.') + 1), last) <= 2) near.push_back(name);
+    if (near.size() < count && !last.empty() &&
+        edit_distance(std::string_view(name).substr(name.rfind('.') + 1), last) <= 2)
+      near.push_back(name);
   }
   return near;
 }
 
-void check_every_entry_matches(const Graph& graph, const AdapterConfig& config) { check_lists(graph, config, /*every=*/true); }
+void check_every_entry_matches(const Graph& graph, const AdapterConfig& config) {
+  check_lists(graph, config, /*every=*/true);
+}
 
 Matches match_modules(const Graph& graph, const AdapterConfig& config) {
   check_something_matches(graph, config);
@@ -147,19 +161,22 @@ Matches match_modules(const Graph& graph, const AdapterConfig& config) {
     const bool saved = std::any_of(config.modules_to_save.begin(), config.modules_to_save.end(),
                                    [&](const std::string& entry) { return is_saved(node.name, entry); });
     if (saved) out.retrained.push_back(id);
-    if (saved || matches(config.exclude_modules, node.name, "exclude_modules") || !is_target(config, graph, id)) continue;
+    if (saved || matches(config.exclude_modules, node.name, "exclude_modules") || !is_target(config, graph, id))
+      continue;
     if (!method.adapts(node.op)) {
-      fail_usage("target_modules: got a pattern that matches ", node.name, ", a ", op_name(node.op), ", expected only ", method.layers, ", where ", method.name,
-                 " can go. Narrow it, or use exclude_modules.");
+      fail_usage("target_modules: got a pattern that matches ", node.name, ", a ", op_name(node.op), ", expected only ",
+                 method.layers, ", where ", method.name, " can go. Narrow it, or use exclude_modules.");
     }
-    const auto rank = static_cast<std::int64_t>(pattern_value(config.rank_pattern, node.name, static_cast<double>(config.r), "rank_pattern"));
+    const auto rank = static_cast<std::int64_t>(
+        pattern_value(config.rank_pattern, node.name, static_cast<double>(config.r), "rank_pattern"));
     const double alpha = pattern_value(config.alpha_pattern, node.name, config.lora_alpha, "alpha_pattern");
     const double scale = config.use_rslora ? std::sqrt(static_cast<double>(rank)) : static_cast<double>(rank);
     out.targets.push_back({id, rank, alpha, alpha / scale});
   }
   if (config.has_targets() && out.targets.empty()) {
-    fail_usage("target_modules: got a pattern whose matches are all in exclude_modules, modules_to_save or outside "
-               "layers_to_transform, expected at least one module to adapt.");
+    fail_usage(
+        "target_modules: got a pattern whose matches are all in exclude_modules, modules_to_save or outside "
+        "layers_to_transform, expected at least one module to adapt.");
   }
   return out;
 }

@@ -35,14 +35,18 @@ const std::vector<Method>& methods() {
 
 const Method& method_of(const AdapterConfig& config) {
   const auto& all = methods();
-  return *std::find_if(all.begin(), all.end(), [&](const Method& method) { return method.peft_type == config.peft_type && method.use_dora == config.use_dora; });
+  return *std::find_if(all.begin(), all.end(), [&](const Method& method) {
+    return method.peft_type == config.peft_type && method.use_dora == config.use_dora;
+  });
 }
 
 std::string summary(const AdapterConfig& config) {
   const Method& method = method_of(config);
   std::string out = config.has_targets() ? method.name : "no method";
-  if (config.has_targets() && has_rank(config.peft_type)) out += cat(", r=", config.r, config.peft_type == PeftType::kLora ? ", lora_alpha=" : ", alpha=", config.lora_alpha);
-  if (config.bias != TrainedBias::kNone) out += config.bias == TrainedBias::kAll ? ", all biases" : ", the biases beside it";
+  if (config.has_targets() && has_rank(config.peft_type))
+    out += cat(", r=", config.r, config.peft_type == PeftType::kLora ? ", lora_alpha=" : ", alpha=", config.lora_alpha);
+  if (config.bias != TrainedBias::kNone)
+    out += config.bias == TrainedBias::kAll ? ", all biases" : ", the biases beside it";
   return out;
 }
 

@@ -23,9 +23,10 @@ struct Method {
   bool (*adapts)(const Op& op);
   /// The tensors of one layer, without making them.
   std::vector<AdapterTensor> (*tensors)(const Node& node, const AdapterTarget& target, const AdapterConfig& config);
-  /// The adapter of one layer at its start: the layer computes what it computed before. `base` are the node's own tensors.
-  std::unique_ptr<LayerAdapter> (*start)(const Node& node, const NodeTensors& base, const AdapterTarget& target, const AdapterConfig& config,
-                                         at::Generator& generator);
+  /// The adapter of one layer at its start: the layer computes what it computed before. `base` are the node's own
+  /// tensors.
+  std::unique_ptr<LayerAdapter> (*start)(const Node& node, const NodeTensors& base, const AdapterTarget& target,
+                                         const AdapterConfig& config, at::Generator& generator);
 };
 
 const std::vector<Method>& methods();

@@ -8,7 +8,8 @@ namespace {
 class TunedNorm final : public LayerAdapter {
  public:
   explicit TunedNorm(const NodeTensors& base)
-      : own_{base.weight.detach().clone(), base.bias.detach().clone(), base.running_mean.clone(), base.running_var.clone()} {}
+      : own_{base.weight.detach().clone(), base.bias.detach().clone(), base.running_mean.clone(),
+             base.running_var.clone()} {}
 
   std::vector<Part> parts() override {
     return {{"ln_tuning_layers.weight", &own_.weight},
@@ -17,7 +18,9 @@ class TunedNorm final : public LayerAdapter {
             {"ln_tuning_layers.running_var", &own_.running_var, /*learned=*/false}};
   }
 
-  at::Tensor forward(const Op& op, const NodeTensors&, const at::Tensor& x, bool) const override { return apply(op, own_, x); }
+  at::Tensor forward(const Op& op, const NodeTensors&, const at::Tensor& x, bool) const override {
+    return apply(op, own_, x);
+  }
   NodeTensors merged(const Node&, const NodeTensors&) const override { return own_; }
 
  private:
@@ -34,7 +37,8 @@ std::vector<AdapterTensor> norm_tensors(const Node& node, const AdapterTarget&, 
           {"ln_tuning_layers.running_var", shape, /*learned=*/false}};
 }
 
-std::unique_ptr<LayerAdapter> make_norm(const Node&, const NodeTensors& base, const AdapterTarget&, const AdapterConfig&, at::Generator&) {
+std::unique_ptr<LayerAdapter> make_norm(const Node&, const NodeTensors& base, const AdapterTarget&,
+                                        const AdapterConfig&, at::Generator&) {
   return std::make_unique<TunedNorm>(base);
 }
 

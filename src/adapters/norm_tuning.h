@@ -1,5 +1,5 @@
-// Normalisation layers retrained (Zhao et al., 2023, arXiv:2312.11420; PEFT's LN_TUNING): weight and bias are learned, from the base's.
-// The statistics of a BatchNorm stay as they are; PEFT's files hold them beside the rest.
+// Normalisation layers retrained (Zhao et al., 2023, arXiv:2312.11420; PEFT's LN_TUNING): weight and bias are learned,
+// from the base's. The statistics of a BatchNorm stay as they are; PEFT's files hold them beside the rest.
 #pragma once
 
 #include <ATen/core/Generator.h>
@@ -14,6 +14,7 @@
 namespace lorikeet {
 
 std::vector<AdapterTensor> norm_tensors(const Node& node, const AdapterTarget& target, const AdapterConfig& config);
-std::unique_ptr<LayerAdapter> make_norm(const Node& node, const NodeTensors& base, const AdapterTarget& target, const AdapterConfig& config, at::Generator& generator);
+std::unique_ptr<LayerAdapter> make_norm(const Node& node, const NodeTensors& base, const AdapterTarget& target,
+                                        const AdapterConfig& config, at::Generator& generator);
 
 }  // namespace lorikeet

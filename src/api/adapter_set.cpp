@@ -52,7 +52,8 @@ struct AdapterSet::State {
 AdapterSet::AdapterSet(const std::string& base, const LoadOptions& options) : state_(std::make_unique<State>()) {
   std::error_code ignored;
   const bool is_file = fs::is_regular_file(base, ignored);
-  state_->base = load_base_model(is_file ? ModelChoice{options.model, base} : ModelChoice{base, options.weights}, options.progress);
+  state_->base = load_base_model(is_file ? ModelChoice{options.model, base} : ModelChoice{base, options.weights},
+                                 options.progress);
 }
 AdapterSet::AdapterSet(AdapterSet&&) noexcept = default;
 AdapterSet& AdapterSet::operator=(AdapterSet&&) noexcept = default;
@@ -60,12 +61,14 @@ AdapterSet::~AdapterSet() = default;
 
 void AdapterSet::add(const std::string& name, const fs::path& folder) {
   for (const auto& entry : state_->entries) {
-    if (entry->name == name) fail_usage("adapter: got '", printable(name), "' again, expected another name. Remove it first.");
+    if (entry->name == name)
+      fail_usage("adapter: got '", printable(name), "' again, expected another name. Remove it first.");
   }
   const auto path = adapter_path(folder);
   if (!path) fail(folder.string(), ": got no adapter there, expected an adapter's or a run's folder.");
   LoadedModel loaded = adapt_base(state_->base, *path);
-  state_->entries.push_back(std::make_unique<State::Entry>(State::Entry{name, std::move(loaded.network), std::move(loaded.classes), loaded.preprocessing}));
+  state_->entries.push_back(std::make_unique<State::Entry>(
+      State::Entry{name, std::move(loaded.network), std::move(loaded.classes), loaded.preprocessing}));
   state_->batch.reset();
 }
 
@@ -80,7 +83,9 @@ std::vector<std::string> AdapterSet::names() const {
   return out;
 }
 
-const std::vector<std::string>& AdapterSet::classes(const std::string& name) const { return state_->entries[state_->find(name)]->classes; }
+const std::vector<std::string>& AdapterSet::classes(const std::string& name) const {
+  return state_->entries[state_->find(name)]->classes;
+}
 
 std::vector<std::vector<float>> AdapterSet::logits(const std::vector<Request>& requests) {
   constexpr std::size_t kBatch = 64;

@@ -49,7 +49,8 @@ AdapterConfig adapter_config(const AdapterOptions& options, const std::string& b
   Json json{{"peft_type", options.peft_type}, {"bias", options.bias}, {"init_lora_weights", options.init_lora_weights}};
   if (options.init_lora_weights == "default") json["init_lora_weights"] = true;
   if (options.peft_type != "LORA" && (options.bias != "none" || options.init_lora_weights != "default")) {
-    fail_usage("adapt: got bias or init_lora_weights with peft_type ", printable(options.peft_type), ", expected them with LORA only.");
+    fail_usage("adapt: got bias or init_lora_weights with peft_type ", printable(options.peft_type),
+               ", expected them with LORA only.");
   }
   try {
     AdapterConfig config = parse_adapter_config(json, "adapt");
@@ -104,7 +105,8 @@ Model& Model::operator=(Model&&) noexcept = default;
 Model::~Model() = default;
 
 Model load(const std::string& name, const LoadOptions& options) {
-  return Model(std::make_unique<Model::State>(Model::State{load_model(name, {options.model, options.weights, options.force}, options.progress), std::nullopt, nullptr}));
+  return Model(std::make_unique<Model::State>(Model::State{
+      load_model(name, {options.model, options.weights, options.force}, options.progress), std::nullopt, nullptr}));
 }
 
 const std::string& Model::name() const { return state_->loaded.model_name; }
@@ -140,21 +142,23 @@ void Model::adapt(const AdapterOptions& options) {
   const Adaptation adaptation = lorikeet::adapt(graph, spec);
   const std::int64_t outputs = output_features(adaptation.graph);
   if (outputs != classes) {
-    fail_usage("adapt: got ", classes, " classes, expected ", outputs, ", the outputs of ", entry.name, ". Set replace_output or a head.");
+    fail_usage("adapt: got ", classes, " classes, expected ", outputs, ", the outputs of ", entry.name,
+               ". Set replace_output or a head.");
   }
   const NamedTensors base = loaded.network.merged();
   loaded.network = Network(adaptation, base, options.seed);
   loaded.classes = options.classes;
-  loaded.adapter = AdapterFolder{
-      spec,
-      AdapterMetadata{entry.name, loaded.weights_name, loaded.base_sha256.get(), options.classes, loaded.preprocessing, loaded.precision},
-      {}};
+  loaded.adapter = AdapterFolder{spec,
+                                 AdapterMetadata{entry.name, loaded.weights_name, loaded.base_sha256.get(),
+                                                 options.classes, loaded.preprocessing, loaded.precision},
+                                 {}};
   state_->executor.reset();
 }
 
 void Model::train(const std::string& data, const TrainOptions& options) {
   LoadedModel& loaded = state_->loaded;
-  if (!loaded.adapter) fail_usage("train: got ", loaded.model_name, " without an adapter, expected one. Call adapt first.");
+  if (!loaded.adapter)
+    fail_usage("train: got ", loaded.model_name, " without an adapter, expected one. Call adapt first.");
   state_->leave_int8();
   Recipe recipe;
   recipe.data = data;
@@ -167,7 +171,8 @@ void Model::train(const std::string& data, const TrainOptions& options) {
   loaded.preprocessing = recipe_preprocessing(recipe, loaded.preprocessing);
   const Splits splits = open_dataset(data, loaded.classes, {});
   if (!splits.train) fail(data, ": got no train split, expected one to train on.");
-  run_training(loaded.network, state_->run(), {splits.train, splits.validation, loaded.preprocessing}, recipe, {.progress = options.progress});
+  run_training(loaded.network, state_->run(), {splits.train, splits.validation, loaded.preprocessing}, recipe,
+               {.progress = options.progress});
   if (loaded.adapter->metadata) {
     loaded.adapter->metadata->preprocessing = loaded.preprocessing;
     loaded.adapter->metadata->training = {{"data", data}, {"epochs", options.epochs}, {"seed", options.seed}};
@@ -180,17 +185,21 @@ Evaluated Model::evaluate(const std::string& data, const EvaluateOptions& option
   auto split = splits.test ? splits.test : splits.validation;
   if (!split) fail(data, ": got neither a test nor a val split, expected one to evaluate on.");
   if (split->classes() != loaded.classes) {
-    fail_usage("data: got ", split->classes().size(), " classes in ", data, ", expected the model's ", loaded.classes.size(), ".");
+    fail_usage("data: got ", split->classes().size(), " classes in ", data, ", expected the model's ",
+               loaded.classes.size(), ".");
   }
   const Preprocessing preprocessing = chosen(loaded.preprocessing, options.preprocess);
-  const Evaluation found = lorikeet::evaluate(state_->run(), first(split, options.limit), preprocessing, {.progress = options.progress});
+  const Evaluation found =
+      lorikeet::evaluate(state_->run(), first(split, options.limit), preprocessing, {.progress = options.progress});
   return {found.correct, found.total, found.loss, found.correct_by_class, found.total_by_class};
 }
 
 Logits Model::logits(const std::vector<fs::path>& images, Preprocess preprocess) {
   const Preprocessing preprocessing = chosen(state_->loaded.preprocessing, preprocess);
   Logits out{0, static_cast<std::int64_t>(classes().size()), {}};
-  const auto image = [&](std::size_t i) { return normalise(prepare(read_image(images[i]), preprocessing).unsqueeze(0), preprocessing); };
+  const auto image = [&](std::size_t i) {
+    return normalise(prepare(read_image(images[i]), preprocessing).unsqueeze(0), preprocessing);
+  };
   run_in_batches(images.size(), kPredictBatch, image, [&](std::size_t, const at::Tensor& batch) {
     const at::Tensor rows = state_->run().predict(batch).cpu().contiguous();
     const auto* values = rows.const_data_ptr<float>();
@@ -209,7 +218,8 @@ std::vector<std::vector<Guess>> Model::guesses(const Logits& logits, std::size_t
   return out;
 }
 
-std::vector<std::vector<Guess>> Model::predict(const std::vector<fs::path>& images, std::size_t top, Preprocess preprocess) {
+std::vector<std::vector<Guess>> Model::predict(const std::vector<fs::path>& images, std::size_t top,
+                                               Preprocess preprocess) {
   return guesses(logits(images, preprocess), top);
 }
 
@@ -226,7 +236,8 @@ Merged Model::merge(const fs::path& file) const {
   write_weights_file(file, merged);
   Merged out{static_cast<std::int64_t>(merged.size()), merged.bytes(), {}};
   if (is_adapted() && state_->loaded.adapter->spec.head) {
-    for (std::size_t i = 0; i <= state_->loaded.adapter->spec.head->hidden.size(); ++i) out.head.push_back(cat("head.", i));
+    for (std::size_t i = 0; i <= state_->loaded.adapter->spec.head->hidden.size(); ++i)
+      out.head.push_back(cat("head.", i));
   }
   return out;
 }
@@ -241,7 +252,8 @@ void Model::export_onnx(const fs::path& file, const OnnxOptions& options) const 
 
 void save_logits(const Logits& logits, const fs::path& file) {
   NamedTensors tensors;
-  tensors.add("logits", at::from_blob(const_cast<float*>(logits.values.data()), {logits.rows, logits.columns}, at::kFloat));
+  tensors.add("logits",
+              at::from_blob(const_cast<float*>(logits.values.data()), {logits.rows, logits.columns}, at::kFloat));
   write_safetensors(file, tensors);
 }
 

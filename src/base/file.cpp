@@ -54,7 +54,8 @@ fs::path path_inside(const fs::path& folder, const std::string& name) {
   if (error) fail(path.string(), ": got a link that leads nowhere (", error.message(), "), expected a file.");
   const fs::path inside = target.lexically_relative(fs::canonical(folder, error));
   if (error || inside.empty() || *inside.begin() == "..") {
-    fail(path.string(), ": got a link that leads out of its folder, to ", printable(target.string()), ", expected a file. Copy it into the folder.");
+    fail(path.string(), ": got a link that leads out of its folder, to ", printable(target.string()),
+         ", expected a file. Copy it into the folder.");
   }
   return path;
 }
@@ -70,7 +71,8 @@ InputFile::InputFile(fs::path path) : path_(std::move(path)) {
   size_ = static_cast<std::uint64_t>(status.st_size);
 }
 
-InputFile::InputFile(fs::path name, std::span<const std::byte> bytes) : path_(std::move(name)), bytes_(bytes), size_(bytes.size()) {}
+InputFile::InputFile(fs::path name, std::span<const std::byte> bytes)
+    : path_(std::move(name)), bytes_(bytes), size_(bytes.size()) {}
 
 InputFile::~InputFile() {
   if (descriptor_ >= 0) ::close(descriptor_);
@@ -172,8 +174,8 @@ void replace_folder(const fs::path& folder, const std::function<void(const fs::p
     }
   } cleaner{temporary};  // after the swap this removes what was there before
 
-  fs::permissions(temporary, fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec | fs::perms::others_read |
-                                 fs::perms::others_exec);
+  fs::permissions(temporary, fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec |
+                                 fs::perms::others_read | fs::perms::others_exec);
   fill(temporary);
   sync_folder(temporary);
   if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, folder.c_str(), RENAME_EXCHANGE) != 0) {
@@ -193,8 +195,10 @@ void replace_folder(const fs::path& folder, const std::function<void(const fs::p
 
 fs::path home_folder() {
   if (const char* home = std::getenv("LORIKEET_HOME"); home != nullptr && *home != '\0') return home;
-  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0') return fs::path(cache) / "lorikeet";
-  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') return fs::path(home) / ".cache" / "lorikeet";
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0')
+    return fs::path(cache) / "lorikeet";
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0')
+    return fs::path(home) / ".cache" / "lorikeet";
   fail("LORIKEET_HOME: got neither it nor HOME in the environment, expected a folder to keep weights and data in.");
 }
 

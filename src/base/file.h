@@ -71,8 +71,8 @@ class PassingFile {
   std::filesystem::path path_;
 };
 
-/// `folder` / `name`. Throws Error where that is a link that leads out of the folder, or nowhere: a folder from elsewhere must not
-/// make us read other files of the machine. `folder` itself may be a link.
+/// `folder` / `name`. Throws Error where that is a link that leads out of the folder, or nowhere: a folder from
+/// elsewhere must not make us read other files of the machine. `folder` itself may be a link.
 std::filesystem::path path_inside(const std::filesystem::path& folder, const std::string& name);
 
 /// The folder that `path` lies in: "." for a mere name.

@@ -10,8 +10,8 @@
 namespace lorikeet {
 namespace {
 
-// Builds the document while it is read, so that what is refused was never built. Objects are appended to without the search for
-// an equal key that ordered_map does each time: it would take hours for the keys that a few megabytes hold.
+// Builds the document while it is read, so that what is refused was never built. Objects are appended to without the
+// search for an equal key that ordered_map does each time: it would take hours for the keys that a few megabytes hold.
 class StrictBuilder : public nlohmann::json_sax<Json> {
  public:
   StrictBuilder(const std::string& where, std::size_t max_depth) : where_(where), max_depth_(max_depth) {}
@@ -49,7 +49,8 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
   };
 
   Json& place(Json value) {
-    if (++values_ > kMaxJsonValues) fail(where_, ": got JSON of more than ", kMaxJsonValues, " values, expected fewer.");
+    if (++values_ > kMaxJsonValues)
+      fail(where_, ": got JSON of more than ", kMaxJsonValues, " values, expected fewer.");
     if (open_.empty()) return root_ = std::move(value);
     Json& parent = *open_.back().value;
     if (parent.is_array()) return parent.get_ref<Json::array_t&>().emplace_back(std::move(value));
@@ -60,7 +61,8 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
     return true;
   }
   bool open(Json::value_t kind) {
-    if (open_.size() >= max_depth_) fail(where_, ": got JSON nested deeper than ", max_depth_, " levels, expected less.");
+    if (open_.size() >= max_depth_)
+      fail(where_, ": got JSON nested deeper than ", max_depth_, " levels, expected less.");
     Json& value = place(kind);
     open_.push_back({&value, {}});
     return true;
@@ -88,12 +90,18 @@ Json parse_json(std::string_view text, const std::string& where, std::size_t max
 
 std::string json_kind(const Json& value) {
   switch (value.type()) {
-    case Json::value_t::null: return "null";
-    case Json::value_t::object: return "an object";
-    case Json::value_t::array: return "a list";
-    case Json::value_t::string: return "a string";
-    case Json::value_t::boolean: return value.get<bool>() ? "true" : "false";
-    default: return "the number " + value.dump();
+    case Json::value_t::null:
+      return "null";
+    case Json::value_t::object:
+      return "an object";
+    case Json::value_t::array:
+      return "a list";
+    case Json::value_t::string:
+      return "a string";
+    case Json::value_t::boolean:
+      return value.get<bool>() ? "true" : "false";
+    default:
+      return "the number " + value.dump();
   }
 }
 

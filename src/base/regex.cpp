@@ -34,34 +34,42 @@ struct Regex::Code {
 
   // Whether it matches; fills `data` then.
   bool run(std::string_view text, std::uint32_t options, const MatchData& data) const {
-    const int result = pcre2_match(compiled.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0, options, data.get(),
-                                   context.get());
+    const int result = pcre2_match(compiled.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0, options,
+                                   data.get(), context.get());
     if (result == PCRE2_ERROR_NOMATCH) return false;
-    if (result < 0) fail(where, ": got the pattern '", printable(pattern), "', which cannot be matched: ", error_text(result), ". Write a simpler one.");
+    if (result < 0)
+      fail(where, ": got the pattern '", printable(pattern), "', which cannot be matched: ", error_text(result),
+           ". Write a simpler one.");
     return true;
   }
 
-  MatchData data() const { return {pcre2_match_data_create_from_pattern(compiled.get(), nullptr), pcre2_match_data_free}; }
+  MatchData data() const {
+    return {pcre2_match_data_create_from_pattern(compiled.get(), nullptr), pcre2_match_data_free};
+  }
 };
 
 Regex::Regex(std::string_view pattern, const std::string& where) {
-  if (pattern.size() > kMaxPattern) fail_usage(where, ": got a pattern of ", pattern.size(), " bytes, expected at most ", kMaxPattern, ".");
+  if (pattern.size() > kMaxPattern)
+    fail_usage(where, ": got a pattern of ", pattern.size(), " bytes, expected at most ", kMaxPattern, ".");
   auto code = std::make_shared<Code>();
   code->where = where;
   code->pattern = pattern;
   int error = 0;
   PCRE2_SIZE position = 0;
-  code->compiled.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), PCRE2_NEVER_BACKSLASH_C, &error,
-                                     &position, nullptr));
+  code->compiled.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
+                                     PCRE2_NEVER_BACKSLASH_C, &error, &position, nullptr));
   if (code->compiled == nullptr) {
-    fail_usage(where, ": got '", printable(pattern), "', which is no regular expression: ", error_text(error), " (at character ", position, ").");
+    fail_usage(where, ": got '", printable(pattern), "', which is no regular expression: ", error_text(error),
+               " (at character ", position, ").");
   }
   pcre2_set_match_limit(code->context.get(), kMatchLimit);
   pcre2_set_heap_limit(code->context.get(), kHeapLimitKib);
   code_ = std::move(code);
 }
 
-bool Regex::full_match(std::string_view text) const { return code_->run(text, PCRE2_ANCHORED | PCRE2_ENDANCHORED, code_->data()); }
+bool Regex::full_match(std::string_view text) const {
+  return code_->run(text, PCRE2_ANCHORED | PCRE2_ENDANCHORED, code_->data());
+}
 
 bool Regex::match(std::string_view text) const { return code_->run(text, PCRE2_ANCHORED, code_->data()); }
 

@@ -22,10 +22,13 @@ ScratchMemory::ScratchMemory(const std::filesystem::path& folder, std::uint64_t 
   ::unlink(name.c_str());
   // Room that is missing later would end the process by SIGBUS.
   int error = ::posix_fallocate(descriptor, 0, static_cast<off_t>(bytes));
-  void* const mapped = error == 0 ? ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0) : MAP_FAILED;
+  void* const mapped =
+      error == 0 ? ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0) : MAP_FAILED;
   if (error == 0 && mapped == MAP_FAILED) error = errno;
   ::close(descriptor);
-  if (error != 0) fail(folder.string(), ": got no room for a cache of ", human_bytes(bytes), ": ", std::strerror(error), ". Free some, or set cache_disk_gib=0.");
+  if (error != 0)
+    fail(folder.string(), ": got no room for a cache of ", human_bytes(bytes), ": ", std::strerror(error),
+         ". Free some, or set cache_disk_gib=0.");
   data_ = static_cast<std::byte*>(mapped);
 }
 

@@ -1,5 +1,5 @@
-// Memory backed by a file instead of swap: for what would not fit, or should not crowd out other programs. The file has no
-// name, so that nothing is left of it, however the process ends.
+// Memory backed by a file instead of swap: for what would not fit, or should not crowd out other programs. The file has
+// no name, so that nothing is left of it, however the process ends.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,8 @@ namespace lorikeet {
 
 class ScratchMemory {
  public:
-  /// Takes the room on the disk of `folder` at once. Throws Error where it is not there, or where `folder` cannot be written.
+  /// Takes the room on the disk of `folder` at once. Throws Error where it is not there, or where `folder` cannot be
+  /// written.
   ScratchMemory(const std::filesystem::path& folder, std::uint64_t bytes);
   ~ScratchMemory();
   ScratchMemory(const ScratchMemory&) = delete;

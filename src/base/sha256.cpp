@@ -42,7 +42,8 @@ std::string sha256_of_file(const std::filesystem::path& path) {
   Sha256 hash;
   std::vector<std::byte> buffer(1 << 20);
   for (std::uint64_t offset = 0; offset < file.size();) {
-    const auto part = std::span(buffer).first(static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), file.size() - offset)));
+    const auto part =
+        std::span(buffer).first(static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), file.size() - offset)));
     file.read(offset, part);
     hash.update(part.data(), part.size());
     offset += part.size();

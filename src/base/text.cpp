@@ -101,14 +101,19 @@ std::size_t utf8_character(std::string_view text) {
   if (text.empty()) return 0;
   const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
   const std::uint8_t first = byte(0);
-  const std::size_t length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+  const std::size_t length = first < 0x80   ? 1
+                             : first < 0xc2 ? 0
+                             : first < 0xe0 ? 2
+                             : first < 0xf0 ? 3
+                             : first < 0xf5 ? 4
+                                            : 0;
   if (length == 0 || length > text.size()) return 0;
   for (std::size_t i = 1; i < length; ++i) {
     if ((byte(i) & 0xc0) != 0x80) return 0;
   }
   // The second byte rules out overlong forms, surrogates and what is past U+10FFFF.
-  const bool wrong = (first == 0xe0 && byte(1) < 0xa0) || (first == 0xed && byte(1) > 0x9f) || (first == 0xf0 && byte(1) < 0x90) ||
-                     (first == 0xf4 && byte(1) > 0x8f);
+  const bool wrong = (first == 0xe0 && byte(1) < 0xa0) || (first == 0xed && byte(1) > 0x9f) ||
+                     (first == 0xf0 && byte(1) < 0x90) || (first == 0xf4 && byte(1) > 0x8f);
   return wrong ? 0 : length;
 }
 
@@ -118,13 +123,16 @@ std::string printable(std::string_view text, std::size_t limit) {
   for (std::string_view rest = text.substr(0, limit); !rest.empty();) {
     const std::size_t length = utf8_character(rest);
     const auto first = static_cast<unsigned char>(rest[0]);
-    const bool control = length == 1 ? first < 0x20 || first == 0x7f : length == 2 && first == 0xc2 && static_cast<unsigned char>(rest[1]) < 0xa0;  // C0, DEL, C1
+    const bool control =
+        length == 1 ? first < 0x20 || first == 0x7f
+                    : length == 2 && first == 0xc2 && static_cast<unsigned char>(rest[1]) < 0xa0;  // C0, DEL, C1
     if (length > 0 && !control) {
       out += rest.substr(0, length);
       rest.remove_prefix(length);
       continue;
     }
-    if (length == 0 && cut && rest.size() < 4 && utf8_character(text.substr(limit - rest.size())) > 0) break;  // cut within a character
+    if (length == 0 && cut && rest.size() < 4 && utf8_character(text.substr(limit - rest.size())) > 0)
+      break;  // cut within a character
     std::array<char, 8> escape{};
     std::snprintf(escape.data(), escape.size(), "\\x%02x", static_cast<unsigned>(first));
     out += escape.data();

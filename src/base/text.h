@@ -12,7 +12,8 @@ namespace lorikeet {
 std::size_t edit_distance(std::string_view a, std::string_view b);
 
 /// The up to `count` candidates nearest to `name`, nearest first; those too far to be a misspelling are left out.
-std::vector<std::string> nearest(std::string_view name, const std::vector<std::string>& candidates, std::size_t count = 1);
+std::vector<std::string> nearest(std::string_view name, const std::vector<std::string>& candidates,
+                                 std::size_t count = 1);
 
 /// " Did you mean 'x'?", or what the choice is where nothing is near and the list is short. Begins with a space; meant
 /// to end a message.
@@ -36,7 +37,8 @@ std::string clock(double seconds);
 /// surrogates are none).
 std::size_t utf8_character(std::string_view text);
 
-/// What an untrusted string may look like in a message: control characters and what is no UTF-8 escaped, cut at `limit` bytes.
+/// What an untrusted string may look like in a message: control characters and what is no UTF-8 escaped, cut at `limit`
+/// bytes.
 std::string printable(std::string_view text, std::size_t limit = 120);
 
 }  // namespace lorikeet

@@ -52,18 +52,24 @@ int combine_command(const CombineOptions& options) {
     if (model.empty() && part.folder.metadata) model = part.folder.metadata->base_model;
   }
   if (model.empty()) fail_usage("model: got adapters that do not name their base. Name it with --model.");
-  const Combination how = options.how == "cat" ? Combination::kCat : options.how == "svd" ? Combination::kSvd : Combination::kLinear;
+  const Combination how = options.how == "cat"   ? Combination::kCat
+                          : options.how == "svd" ? Combination::kSvd
+                                                 : Combination::kLinear;
   Combined combined = combine(parts, find_model(model).build(), how, options.rank);
   if (auto& metadata = combined.folder.metadata) {
     metadata->precision = "float32";
     metadata->activation_ranges.clear();
     metadata->training = {{"combined", Json::array()}};
-    for (const auto& part : parts) metadata->training["combined"].push_back({{"adapter", fs::path(part.name).filename().string()}, {"weight", part.weight}});
+    for (const auto& part : parts)
+      metadata->training["combined"].push_back(
+          {{"adapter", fs::path(part.name).filename().string()}, {"weight", part.weight}});
   }
   write_adapter_with_card(options.out, combined.folder);
   Table table({{"layer"}, {"rank", true}, {"error", true}});
-  for (const auto& layer : combined.layers) table.add({layer.name, std::to_string(layer.rank), fixed(100 * layer.error, 3) + " %"});
-  std::printf("%s\n%s: %zu layers, %s\n", table.markdown().c_str(), options.out.c_str(), combined.layers.size(), human_bytes(adapter_file_bytes(options.out)).c_str());
+  for (const auto& layer : combined.layers)
+    table.add({layer.name, std::to_string(layer.rank), fixed(100 * layer.error, 3) + " %"});
+  std::printf("%s\n%s: %zu layers, %s\n", table.markdown().c_str(), options.out.c_str(), combined.layers.size(),
+              human_bytes(adapter_file_bytes(options.out)).c_str());
   return 0;
 }
 
@@ -72,15 +78,25 @@ int combine_command(const CombineOptions& options) {
 void add_combine(CLI::App& app, int& status) {
   auto* command = app.add_subcommand("combine", "Several LoRA adapters of one base made into one, by weights");
   auto options = std::make_shared<CombineOptions>();
-  command->add_option("adapters", options->adapters, "Adapters' or runs' folders, each with =WEIGHT behind it or with weight 1")->required()->type_name("FOLDER[=WEIGHT]");
+  command
+      ->add_option("adapters", options->adapters,
+                   "Adapters' or runs' folders, each with =WEIGHT behind it or with weight 1")
+      ->required()
+      ->type_name("FOLDER[=WEIGHT]");
   command->add_option("--out", options->out, "Folder of the new adapter")->required()->type_name("FOLDER");
-  command->add_option("--how", options->how, "linear: the exact sum at the smallest rank; cat: the exact sum, ranks added up; svd: the best of rank --rank")
+  command
+      ->add_option("--how", options->how,
+                   "linear: the exact sum at the smallest rank; cat: the exact sum, ranks added up; svd: the best of "
+                   "rank --rank")
       ->check(CLI::IsMember({"linear", "cat", "svd"}))
       ->capture_default_str();
   command->add_option("--rank", options->rank, "Rank for svd")->check(CLI::Range(1, 1 << 16))->capture_default_str();
-  command->add_option("--model", options->model, "Name of the base model, where the adapters do not say it")->type_name("NAME");
-  command->footer("The error is how far the new adapter's change of a layer lies from the sum, of its size. Retrained modules and heads do not\n"
-                  "add up: they must be in one of the adapters only, or the same in all.");
+  command->add_option("--model", options->model, "Name of the base model, where the adapters do not say it")
+      ->type_name("NAME");
+  command->footer(
+      "The error is how far the new adapter's change of a layer lies from the sum, of its size. Retrained modules and "
+      "heads do not\n"
+      "add up: they must be in one of the adapters only, or the same in all.");
   command->callback([options, &status] { status = combine_command(*options); });
 }
 

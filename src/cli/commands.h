@@ -36,7 +36,9 @@ struct ModelOptions {
   /// Adds the positional `name` and the options; `with_preprocess` those for images.
   void add_to(CLI::App& command, const std::string& what, bool with_preprocess);
   LoadOptions load_options() const;
-  Preprocess chosen_preprocess() const { return preprocess == "normalise" ? Preprocess::kNormalise : Preprocess::kEval; }
+  Preprocess chosen_preprocess() const {
+    return preprocess == "normalise" ? Preprocess::kNormalise : Preprocess::kEval;
+  }
 };
 
 }  // namespace lorikeet::cli

@@ -49,7 +49,8 @@ std::optional<Json> finished_run(const Recipe& recipe) {
 // Runs the recipe unless that was done before; nothing where it was interrupted.
 std::optional<Json> run_once(Recipe& recipe, const fs::path& folder) {
   recipe.run = folder;
-  for (int number = 2; is_run_folder(recipe.run) && !has_same_recipe(recipe); ++number) recipe.run = folder.string() + "-" + std::to_string(number);
+  for (int number = 2; is_run_folder(recipe.run) && !has_same_recipe(recipe); ++number)
+    recipe.run = folder.string() + "-" + std::to_string(number);
   if (auto done = finished_run(recipe)) return done;
   print_note(cat("== ", recipe.run.string()));
   const TrainSummary summary = train_visibly(recipe, /*replace=*/true);
@@ -57,19 +58,30 @@ std::optional<Json> run_once(Recipe& recipe, const fs::path& folder) {
   return summary_json(summary, recipe);
 }
 
-std::string bytes_cell(const Json& summary, const char* key) { return human_bytes(summary.at(key).get<std::uint64_t>()); }
+std::string bytes_cell(const Json& summary, const char* key) {
+  return human_bytes(summary.at(key).get<std::uint64_t>());
+}
 
 void print_tables(const std::vector<Row>& rows) {
-  Table results({{"run"}, {"trainable", true}, {"reported", true}, {"accuracy", true}, {"reported", true}, {"training", true}, {"img/s", true}});
+  Table results({{"run"},
+                 {"trainable", true},
+                 {"reported", true},
+                 {"accuracy", true},
+                 {"reported", true},
+                 {"training", true},
+                 {"img/s", true}});
   Table sizes({{"run"}, {"whole model", true}, {"adapter_model.safetensors", true}, {"adapter folder", true}});
   for (const auto& [recipe, summary] : rows) {
     const Reference& reference = recipe.reference;
     const std::string title = reference.title.empty() ? recipe.run.filename().string() : reference.title;
-    results.add({title, with_commas(summary.at("trainable_parameters").get<std::int64_t>()), reference.trainable.empty() ? "–" : reference.trainable,
+    results.add({title, with_commas(summary.at("trainable_parameters").get<std::int64_t>()),
+                 reference.trainable.empty() ? "–" : reference.trainable,
                  summary.contains("test") ? fixed(summary.at("test").at("accuracy").get<double>(), 4) : "–",
-                 reference.accuracy ? fixed(*reference.accuracy, 3) : "–", clock(summary.at("train_seconds").get<double>()),
+                 reference.accuracy ? fixed(*reference.accuracy, 3) : "–",
+                 clock(summary.at("train_seconds").get<double>()),
                  fixed(summary.at("images_per_second").get<double>(), 0)});
-    sizes.add({title, bytes_cell(summary, "whole_model_bytes"), bytes_cell(summary, "adapter_bytes"), bytes_cell(summary, "adapter_folder_bytes")});
+    sizes.add({title, bytes_cell(summary, "whole_model_bytes"), bytes_cell(summary, "adapter_bytes"),
+               bytes_cell(summary, "adapter_folder_bytes")});
   }
   std::printf("%s\n%s", results.markdown().c_str(), sizes.markdown().c_str());
 }
@@ -79,7 +91,9 @@ int compare_command(const CompareOptions& options) {
   std::vector<Row> rows;
   for (const auto& item : options.recipes) {
     if (item.find('=') != std::string::npos && !fs::exists(item)) {
-      if (item.rfind("run=", 0) == 0) fail_usage("run: got ", printable(item), ", expected no such override here. --runs names the folder of all runs.");
+      if (item.rfind("run=", 0) == 0)
+        fail_usage("run: got ", printable(item),
+                   ", expected no such override here. --runs names the folder of all runs.");
       overrides.push_back(item);
     } else {
       rows.push_back({});
@@ -91,7 +105,8 @@ int compare_command(const CompareOptions& options) {
   for (auto& row : rows) {
     files.push_back(row.recipe.run);
     row.recipe = load_recipe(files.back(), overrides);
-    if (!row.recipe.run.empty()) fail(files.back().string(), ": run: got a folder, expected none in a recipe that is compared. --runs names it.");
+    if (!row.recipe.run.empty())
+      fail(files.back().string(), ": run: got a folder, expected none in a recipe that is compared. --runs names it.");
   }
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto summary = run_once(rows[i].recipe, fs::path(options.runs) / files[i].stem());
@@ -118,12 +133,15 @@ int compare_command(const CompareOptions& options) {
 }  // namespace
 
 void add_compare(CLI::App& app, int& status) {
-  auto* command = app.add_subcommand("compare", "Run the recipes that have not been run, and print the results beside those reported elsewhere");
+  auto* command = app.add_subcommand(
+      "compare", "Run the recipes that have not been run, and print the results beside those reported elsewhere");
   auto options = std::make_shared<CompareOptions>();
   command->add_option("recipes", options->recipes, "Recipe files, and key=value for all of them")->required();
-  command->add_option("--runs", options->runs, "Folder of the runs, one folder in it for each recipe")->capture_default_str();
+  command->add_option("--runs", options->runs, "Folder of the runs, one folder in it for each recipe")
+      ->capture_default_str();
   command->add_flag("--json", options->json, "Print one JSON array on standard output");
-  command->footer("A finished run of just the same recipe is not repeated. 'reported' is what the recipe's `reference` says.");
+  command->footer(
+      "A finished run of just the same recipe is not repeated. 'reported' is what the recipe's `reference` says.");
   command->callback([options, &status] { status = compare_command(*options); });
 }
 

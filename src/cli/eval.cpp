@@ -20,10 +20,13 @@ struct EvalOptions {
 std::string chosen_data(const EvalOptions& options, const Model& model) {
   std::string data = model.trained_on();
   for (const auto& setting : options.settings) {
-    if (setting.rfind("data=", 0) != 0) fail_usage("'", printable(setting), "': got an unknown setting, expected data=NAME or data=FOLDER.");
+    if (setting.rfind("data=", 0) != 0)
+      fail_usage("'", printable(setting), "': got an unknown setting, expected data=NAME or data=FOLDER.");
     data = setting.substr(5);
   }
-  if (data.empty()) fail_usage(options.model.name, ": got no data, and it does not say on what it was trained. Name them: data=mnist or data=FOLDER.");
+  if (data.empty())
+    fail_usage(options.model.name,
+               ": got no data, and it does not say on what it was trained. Name them: data=mnist or data=FOLDER.");
   return data;
 }
 
@@ -31,7 +34,8 @@ Json by_class(const Model& model, const Evaluated& found) {
   Json out = Json::array();
   for (std::size_t i = 0; i < found.total_by_class.size(); ++i) {
     if (found.total_by_class[i] == 0) continue;
-    out.push_back({{"class", model.classes()[i]}, {"correct", found.correct_by_class[i]}, {"total", found.total_by_class[i]}});
+    out.push_back(
+        {{"class", model.classes()[i]}, {"correct", found.correct_by_class[i]}, {"total", found.total_by_class[i]}});
   }
   return out;
 }
@@ -43,16 +47,19 @@ int eval_command(const EvalOptions& options) {
     show_evaluation(done, total);
     return true;
   };
-  const Evaluated found = model.evaluate(
-      data, {.preprocess = options.model.chosen_preprocess(), .limit = options.limit, .progress = progress, .download = download_bar()});
+  const Evaluated found = model.evaluate(data, {.preprocess = options.model.chosen_preprocess(),
+                                                .limit = options.limit,
+                                                .progress = progress,
+                                                .download = download_bar()});
   if (options.json) {
-    const Json out{{"model", options.model.name}, {"data", data},          {"accuracy", found.accuracy()},
-                   {"correct", found.correct},    {"total", found.total},  {"loss", found.loss},
+    const Json out{{"model", options.model.name},      {"data", data},         {"accuracy", found.accuracy()},
+                   {"correct", found.correct},         {"total", found.total}, {"loss", found.loss},
                    {"classes", by_class(model, found)}};
     std::printf("%s\n", out.dump(2).c_str());
   } else {
-    std::printf("accuracy %s (%s of %s in %s), loss %s\n", fixed(found.accuracy(), 4).c_str(), with_commas(found.correct).c_str(),
-                with_commas(found.total).c_str(), data.c_str(), fixed(found.loss, 4).c_str());
+    std::printf("accuracy %s (%s of %s in %s), loss %s\n", fixed(found.accuracy(), 4).c_str(),
+                with_commas(found.correct).c_str(), with_commas(found.total).c_str(), data.c_str(),
+                fixed(found.loss, 4).c_str());
   }
   return 0;
 }
@@ -63,9 +70,12 @@ void add_eval(CLI::App& app, int& status) {
   auto* command = app.add_subcommand("eval", "Accuracy of an adapter or a model on the test images");
   auto options = std::make_shared<EvalOptions>();
   options->model.add_to(*command, "An adapter's or a run's folder, a model's name, or a weights file", true);
-  command->add_option("settings", options->settings, "data=NAME or data=FOLDER; by default what the adapter was trained on");
-  command->add_option("--limit", options->limit, "Only the first so many images; 0: all")->check(CLI::NonNegativeNumber);
-  command->add_flag("--json", options->json, "Print one JSON document on standard output, with the figures of each class");
+  command->add_option("settings", options->settings,
+                      "data=NAME or data=FOLDER; by default what the adapter was trained on");
+  command->add_option("--limit", options->limit, "Only the first so many images; 0: all")
+      ->check(CLI::NonNegativeNumber);
+  command->add_flag("--json", options->json,
+                    "Print one JSON document on standard output, with the figures of each class");
   command->footer("A folder's test/ is used, or its val/ where it has no test/.");
   command->callback([options, &status] { status = eval_command(*options); });
 }

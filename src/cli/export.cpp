@@ -25,10 +25,11 @@ int export_command(const ExportOptions& options) {
   }
   const Model model = load(options.model.name, options.model.load_options());
   OnnxOptions onnx{.softmax = options.softmax, .size = options.size};
-  if (!options.preprocess.empty()) onnx.preprocess = options.preprocess == "eval" ? Preprocess::kEval : Preprocess::kNormalise;
+  if (!options.preprocess.empty())
+    onnx.preprocess = options.preprocess == "eval" ? Preprocess::kEval : Preprocess::kNormalise;
   model.export_onnx(out, onnx);
-  std::printf("%s: %s, %s%s\n", options.out.c_str(), human_bytes(std::filesystem::file_size(out)).c_str(), model.name().c_str(),
-              model.is_adapted() ? " with the adapter added in" : "");
+  std::printf("%s: %s, %s%s\n", options.out.c_str(), human_bytes(std::filesystem::file_size(out)).c_str(),
+              model.name().c_str(), model.is_adapted() ? " with the adapter added in" : "");
   return 0;
 }
 
@@ -38,21 +39,30 @@ void add_export(CLI::App& app, int& status) {
   auto* command = app.add_subcommand("export", "Write an adapter with its base, or a model, for other programs: ONNX");
   auto options = std::make_shared<ExportOptions>();
   options->model.add_to(*command, "An adapter's or a run's folder, a model's name, or a weights file", false);
-  command->add_option("--format", options->format, "onnx: operator set 17 (ONNX 1.12, onnxruntime 1.12 and newer), float32")
+  command
+      ->add_option("--format", options->format,
+                   "onnx: operator set 17 (ONNX 1.12, onnxruntime 1.12 and newer), float32")
       ->check(CLI::IsMember({"onnx"}))
       ->capture_default_str();
   command->add_option("--out", options->out, "The file, NAME.onnx")->required()->type_name("FILE");
-  command->add_option("--preprocess", options->preprocess,
-                      "Take uint8 RGB images (N, H, W, 3); eval, or nothing said: resize, crop and normalise them inside; normalise: they are at size already")
+  command
+      ->add_option("--preprocess", options->preprocess,
+                   "Take uint8 RGB images (N, H, W, 3); eval, or nothing said: resize, crop and normalise them inside; "
+                   "normalise: they are at size already")
       ->expected(0, 1)
       ->default_str("eval")
       ->check(CLI::IsMember({"eval", "normalise"}))
       ->type_name("[eval|normalise]");
   command->add_flag("--softmax", options->softmax, "Give probabilities instead of logits");
-  command->add_option("--size", options->size, "Fix height and width of the input to so many pixels; by default both are free")->check(CLI::Range(1, 4096));
+  command
+      ->add_option("--size", options->size,
+                   "Fix height and width of the input to so many pixels; by default both are free")
+      ->check(CLI::Range(1, 4096));
   command->footer(
-      "Input 'images': float32 (N, 3, H, W), normalised, unless --preprocess is given; N is free. Output 'logits' or 'probabilities'.\n"
-      "The metadata name the classes, the base and the preprocessing. Resized inside, images (of one size in a batch) are as Pillow resizes them.");
+      "Input 'images': float32 (N, 3, H, W), normalised, unless --preprocess is given; N is free. Output 'logits' or "
+      "'probabilities'.\n"
+      "The metadata name the classes, the base and the preprocessing. Resized inside, images (of one size in a batch) "
+      "are as Pillow resizes them.");
   command->callback([options, &status] { status = export_command(*options); });
 }
 

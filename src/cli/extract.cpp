@@ -50,42 +50,60 @@ int extract_command(const ExtractCommandOptions& options) {
   std::vector<std::string> classes = options.classes;
   if (classes.empty()) {
     if (outputs == output_features(base.graph)) classes = use_base_model(base).classes;
-    for (std::int64_t i = 0; classes.empty() || static_cast<std::int64_t>(classes.size()) < outputs; ++i) classes.push_back(std::to_string(i));
+    for (std::int64_t i = 0; classes.empty() || static_cast<std::int64_t>(classes.size()) < outputs; ++i)
+      classes.push_back(std::to_string(i));
   }
-  if (static_cast<std::int64_t>(classes.size()) != outputs) fail_usage("classes: got ", classes.size(), " names, expected ", outputs, ", one for each output.");
+  if (static_cast<std::int64_t>(classes.size()) != outputs)
+    fail_usage("classes: got ", classes.size(), " names, expected ", outputs, ", one for each output.");
   AdapterFolder& folder = extracted.folder;
   folder.spec.config.base_model_name_or_path = base.entry->name;
   double worst = 0;
   for (const auto& layer : extracted.layers) worst = std::max(worst, layer.error);
-  folder.metadata = AdapterMetadata{base.entry->name, base.weights_name, base.sha256.get(), classes, base.preprocessing};
+  folder.metadata =
+      AdapterMetadata{base.entry->name, base.weights_name, base.sha256.get(), classes, base.preprocessing};
   folder.metadata->training = {{"extracted_with_rank", options.extract.rank}, {"largest_error", worst}};
   write_adapter_with_card(options.out, folder);
 
   Table table({{"layer"}, {"rank", true}, {"changed by", true}, {"error", true}});
   for (const auto& layer : extracted.layers) {
-    table.add({layer.name, std::to_string(layer.rank), fixed(100 * layer.change, 3) + " %", fixed(100 * layer.error, 3) + " %"});
+    table.add({layer.name, std::to_string(layer.rank), fixed(100 * layer.change, 3) + " %",
+               fixed(100 * layer.error, 3) + " %"});
   }
   std::printf("%s\n", table.markdown().c_str());
   if (!extracted.kept.empty()) std::printf("kept whole: %s\n", printable(join(extracted.kept, ", "), 400).c_str());
-  std::printf("%s: %zu layers, largest error %s %%, %s\n", options.out.c_str(), extracted.layers.size(), fixed(100 * worst, 2).c_str(),
-              human_bytes(adapter_file_bytes(options.out)).c_str());
+  std::printf("%s: %zu layers, largest error %s %%, %s\n", options.out.c_str(), extracted.layers.size(),
+              fixed(100 * worst, 2).c_str(), human_bytes(adapter_file_bytes(options.out)).c_str());
   return 0;
 }
 
 }  // namespace
 
 void add_extract(CLI::App& app, int& status) {
-  auto* command = app.add_subcommand("extract", "An adapter from the difference of two models: what full fine-tuning changed")->alias("unmerge");
+  auto* command =
+      app.add_subcommand("extract", "An adapter from the difference of two models: what full fine-tuning changed")
+          ->alias("unmerge");
   auto options = std::make_shared<ExtractCommandOptions>();
-  command->add_option("--from", options->tuned, "File (.pth or .safetensors) with the tuned model's weights")->required()->type_name("FILE");
+  command->add_option("--from", options->tuned, "File (.pth or .safetensors) with the tuned model's weights")
+      ->required()
+      ->type_name("FILE");
   command->add_option("--model", options->model, "Name of the base model")->required()->type_name("NAME");
-  command->add_option("--weights", options->weights, "File with the base's weights; default: the official ones")->type_name("FILE");
-  command->add_option("--rank", options->extract.rank, "LoRA's rank")->check(CLI::Range(1, 1 << 16))->capture_default_str();
-  command->add_option("--match", options->targets, "Where LoRA goes, as target_modules: a regular expression for the whole name; default: every Conv2d and Linear but the output")
+  command->add_option("--weights", options->weights, "File with the base's weights; default: the official ones")
+      ->type_name("FILE");
+  command->add_option("--rank", options->extract.rank, "LoRA's rank")
+      ->check(CLI::Range(1, 1 << 16))
+      ->capture_default_str();
+  command
+      ->add_option("--match", options->targets,
+                   "Where LoRA goes, as target_modules: a regular expression for the whole name; default: every Conv2d "
+                   "and Linear but the output")
       ->type_name("REGEX");
-  command->add_option("--classes", options->classes, "Names of the outputs; default: the base's, or 0, 1 …")->delimiter(',')->type_name("NAME,…");
+  command->add_option("--classes", options->classes, "Names of the outputs; default: the base's, or 0, 1 …")
+      ->delimiter(',')
+      ->type_name("NAME,…");
   command->add_option("--out", options->out, "Folder of the adapter")->required()->type_name("FOLDER");
-  command->footer("The error is what the rank leaves out of a layer's change, of its size. Modules that changed where LoRA does not go are kept whole.");
+  command->footer(
+      "The error is what the rank leaves out of a layer's change, of its size. Modules that changed where LoRA does "
+      "not go are kept whole.");
   command->callback([options, &status] {
     if (!options->targets.empty()) options->extract.target_modules = options->targets;
     status = extract_command(*options);

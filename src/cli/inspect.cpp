@@ -32,7 +32,8 @@ struct InspectOptions {
   std::string precision = "float32";
 };
 
-// What is inspected: the graph with its adapter, where there is one. No weights are needed; those that are named are checked.
+// What is inspected: the graph with its adapter, where there is one. No weights are needed; those that are named are
+// checked.
 struct Subject {
   const ModelEntry* model = nullptr;
   Graph graph;
@@ -46,8 +47,11 @@ Subject open_subject(const ModelOptions& options) {
   if (const auto path = adapter_path(options.name)) {
     out.adapter = read_adapter_folder(*path);
     std::string base = options.model;
-    if (base.empty()) base = out.adapter->metadata ? out.adapter->metadata->base_model : out.adapter->spec.config.base_model_name_or_path;
-    if (!is_model_name(base)) fail_usage(path->string(), ": got an adapter that does not name its base (PEFT wrote it). Name it with --model.");
+    if (base.empty())
+      base =
+          out.adapter->metadata ? out.adapter->metadata->base_model : out.adapter->spec.config.base_model_name_or_path;
+    if (!is_model_name(base))
+      fail_usage(path->string(), ": got an adapter that does not name its base (PEFT wrote it). Name it with --model.");
     out.model = &find_model(base);
     out.graph = out.model->build();
     if (!options.weights.empty()) load_base_weights(options.weights, *out.model, out.graph);
@@ -91,10 +95,12 @@ std::vector<NodeRow> node_rows(const Subject& subject, int size) {
   for (NodeId id = 0; id < subject.graph.nodes().size(); ++id) {
     const Node& node = subject.graph.node(id);
     NodeRow row{node.name, describe(node.op), shape_of(shapes[id]), 0, 0, macs[id]};
-    for (const auto& parameter : subject.graph.parameters(id)) row.parameters += parameter.buffer ? 0 : parameter.count();
+    for (const auto& parameter : subject.graph.parameters(id))
+      row.parameters += parameter.buffer ? 0 : parameter.count();
     out.push_back(std::move(row));
   }
-  for (const auto& parameter : trainable_parameters(subject.adaptation)) out[parameter.node].trainable += parameter.count();
+  for (const auto& parameter : trainable_parameters(subject.adaptation))
+    out[parameter.node].trainable += parameter.count();
   return out;
 }
 
@@ -115,8 +121,13 @@ std::vector<NodeRow> matching(const std::vector<NodeRow>& rows, const Graph& gra
 
 Json adapter_json(const AdapterFolder& adapter) {
   const AdapterConfig& config = adapter.spec.config;
-  Json out{{"method", method_of(config).name}, {"peft_type", name_of(config.peft_type)}, {"r", config.r}, {"lora_alpha", config.lora_alpha}, {"tensors", Json::array()}};
-  for (const auto& [name, tensor] : adapter.tensors) out["tensors"].push_back({{"name", name}, {"shape", tensor.sizes().vec()}});
+  Json out{{"method", method_of(config).name},
+           {"peft_type", name_of(config.peft_type)},
+           {"r", config.r},
+           {"lora_alpha", config.lora_alpha},
+           {"tensors", Json::array()}};
+  for (const auto& [name, tensor] : adapter.tensors)
+    out["tensors"].push_back({{"name", name}, {"shape", tensor.sizes().vec()}});
   if (const auto& metadata = adapter.metadata) {
     out["base_model"] = metadata->base_model;
     out["base_weights"] = metadata->base_weights;
@@ -130,11 +141,13 @@ Json adapter_json(const AdapterFolder& adapter) {
 
 void print_adapter(const AdapterFolder& adapter) {
   std::printf("adapter: %s", summary(adapter.spec.config).c_str());
-  if (!adapter.spec.config.modules_to_save.empty()) std::printf(", retrained: %s", join(adapter.spec.config.modules_to_save, ", ").c_str());
+  if (!adapter.spec.config.modules_to_save.empty())
+    std::printf(", retrained: %s", join(adapter.spec.config.modules_to_save, ", ").c_str());
   std::printf("\n");
   if (const auto& metadata = adapter.metadata) {
-    std::printf("base:    %s, weights %s, SHA-256 %s\nclasses: %s\n", metadata->base_model.c_str(), printable(metadata->base_weights).c_str(),
-                metadata->base_sha256.c_str(), printable(join(metadata->classes, ", "), 200).c_str());
+    std::printf("base:    %s, weights %s, SHA-256 %s\nclasses: %s\n", metadata->base_model.c_str(),
+                printable(metadata->base_weights).c_str(), metadata->base_sha256.c_str(),
+                printable(join(metadata->classes, ", "), 200).c_str());
   }
 }
 
@@ -145,7 +158,9 @@ MemoryEstimate memory_of(const Subject& subject, int size, const InspectOptions&
 
 int inspect_command(const InspectOptions& options) {
   const Subject subject = open_subject(options.model);
-  const int size = options.image_size > 0 ? options.image_size : subject.preprocessing.crop > 0 ? subject.preprocessing.crop : 224;
+  const int size = options.image_size > 0           ? options.image_size
+                   : subject.preprocessing.crop > 0 ? subject.preprocessing.crop
+                                                    : 224;
   const std::vector<NodeRow> all = node_rows(subject, size);
   std::int64_t parameters = 0, macs = 0;
   for (const auto& row : all) {
@@ -160,45 +175,71 @@ int inspect_command(const InspectOptions& options) {
   if (options.json) {
     Json nodes = Json::array();
     for (const auto& row : shown) {
-      nodes.push_back({{"name", row.name}, {"op", row.kind}, {"output", row.output}, {"parameters", row.parameters}, {"trainable", row.trainable}, {"flops", 2 * row.macs}});
+      nodes.push_back({{"name", row.name},
+                       {"op", row.kind},
+                       {"output", row.output},
+                       {"parameters", row.parameters},
+                       {"trainable", row.trainable},
+                       {"flops", 2 * row.macs}});
     }
     Json tensors = Json::array();
     for (const auto& parameter : subject.graph.parameters()) {
       tensors.push_back({{"name", parameter.name}, {"shape", parameter.shape}, {"buffer", parameter.buffer}});
     }
-    Json out{{"model", subject.model->name}, {"image_size", size},  {"parameters", parameters}, {"trainable_parameters", trainable},
-             {"flops", 2 * macs},            {"nodes", nodes},           {"tensors", tensors}};
-    if (!options.match.empty()) out["match"] = {{"pattern", options.match}, {"modules", shown.size()}, {"r", options.rank}, {"lora_parameters", shown_trainable}};
+    Json out{{"model", subject.model->name},
+             {"image_size", size},
+             {"parameters", parameters},
+             {"trainable_parameters", trainable},
+             {"flops", 2 * macs},
+             {"nodes", nodes},
+             {"tensors", tensors}};
+    if (!options.match.empty())
+      out["match"] = {{"pattern", options.match},
+                      {"modules", shown.size()},
+                      {"r", options.rank},
+                      {"lora_parameters", shown_trainable}};
     if (subject.adapter) out["adapter"] = adapter_json(*subject.adapter);
     if (options.memory) {
       const MemoryEstimate memory = memory_of(subject, size, options);
-      out["memory"] = {{"batch_size", options.batch_size}, {"precision", options.precision}, {"weights", memory.weights}, {"prepared", memory.prepared},
-                       {"learning", memory.learning}, {"activations", memory.activations}, {"total", memory.total()}};
+      out["memory"] = {{"batch_size", options.batch_size}, {"precision", options.precision},
+                       {"weights", memory.weights},        {"prepared", memory.prepared},
+                       {"learning", memory.learning},      {"activations", memory.activations},
+                       {"total", memory.total()}};
     }
     std::printf("%s\n", out.dump(2).c_str());
     return 0;
   }
 
-  std::printf("model:   %s, %s parameters, %s, %s GFLOPs for one image of %d pixels\n", subject.model->name.c_str(), with_commas(parameters).c_str(),
-              human_bytes(static_cast<std::uint64_t>(parameters) * 4).c_str(), fixed(2e-9 * static_cast<double>(macs), 2).c_str(), size);
+  std::printf("model:   %s, %s parameters, %s, %s GFLOPs for one image of %d pixels\n", subject.model->name.c_str(),
+              with_commas(parameters).c_str(), human_bytes(static_cast<std::uint64_t>(parameters) * 4).c_str(),
+              fixed(2e-9 * static_cast<double>(macs), 2).c_str(), size);
   if (subject.adapter) print_adapter(*subject.adapter);
   if (trainable > 0) {
     std::printf("learned: %s parameters, %s %% of the model's\n", with_commas(trainable).c_str(),
                 fixed(100 * static_cast<double>(trainable) / static_cast<double>(parameters), 2).c_str());
   }
   if (!options.match.empty()) {
-    std::printf("match:   '%s' hits %zu modules; LoRA with r=%s there has %s parameters\n", options.match.c_str(), shown.size(),
-                std::to_string(options.rank).c_str(), with_commas(shown_trainable).c_str());
+    std::printf("match:   '%s' hits %zu modules; LoRA with r=%s there has %s parameters\n", options.match.c_str(),
+                shown.size(), std::to_string(options.rank).c_str(), with_commas(shown_trainable).c_str());
   }
   if (options.memory) {
     const MemoryEstimate memory = memory_of(subject, size, options);
-    std::printf("memory:  about %s for batches of %s: weights %s, made of them for speed %s, gradients and AdamW %s, activations %s; libtorch itself not counted\n",
-                human_bytes(memory.total()).c_str(), std::to_string(options.batch_size).c_str(), human_bytes(memory.weights).c_str(), human_bytes(memory.prepared).c_str(),
-                human_bytes(memory.learning).c_str(), human_bytes(memory.activations).c_str());
+    std::printf(
+        "memory:  about %s for batches of %s: weights %s, made of them for speed %s, gradients and AdamW %s, "
+        "activations %s; libtorch itself not counted\n",
+        human_bytes(memory.total()).c_str(), std::to_string(options.batch_size).c_str(),
+        human_bytes(memory.weights).c_str(), human_bytes(memory.prepared).c_str(), human_bytes(memory.learning).c_str(),
+        human_bytes(memory.activations).c_str());
   }
-  Table table({{"module"}, {"operation"}, {"output"}, {"parameters", true}, {options.match.empty() ? "learned" : "LoRA", true}, {"MFLOPs", true}});
+  Table table({{"module"},
+               {"operation"},
+               {"output"},
+               {"parameters", true},
+               {options.match.empty() ? "learned" : "LoRA", true},
+               {"MFLOPs", true}});
   for (const auto& row : shown) {
-    table.add({row.name, row.kind, row.output, row.parameters > 0 ? with_commas(row.parameters) : "", row.trainable > 0 ? with_commas(row.trainable) : "",
+    table.add({row.name, row.kind, row.output, row.parameters > 0 ? with_commas(row.parameters) : "",
+               row.trainable > 0 ? with_commas(row.trainable) : "",
                row.macs > 0 ? fixed(2e-6 * static_cast<double>(row.macs), 1) : ""});
   }
   std::printf("\n%s", table.markdown().c_str());
@@ -208,18 +249,32 @@ int inspect_command(const InspectOptions& options) {
 }  // namespace
 
 void add_inspect(CLI::App& app, int& status) {
-  auto* command = app.add_subcommand("inspect", "Modules, shapes, counts and FLOPs of a model or an adapter; what a pattern hits");
+  auto* command =
+      app.add_subcommand("inspect", "Modules, shapes, counts and FLOPs of a model or an adapter; what a pattern hits");
   auto options = std::make_shared<InspectOptions>();
   options->model.add_to(*command, "A model's name, a weights file, an adapter's or a run's folder", false);
-  command->add_option("--match", options->match, "Only what this pattern hits as target_modules: a regular expression for the whole name")->type_name("REGEX");
-  command->add_option("--rank", options->rank, "Rank for which --match counts LoRA's parameters")->check(CLI::Range(1, 1 << 16))->capture_default_str();
-  command->add_option("--image-size", options->image_size, "Side of the images in pixels for shapes and FLOPs; default: the weights' own")
+  command
+      ->add_option("--match", options->match,
+                   "Only what this pattern hits as target_modules: a regular expression for the whole name")
+      ->type_name("REGEX");
+  command->add_option("--rank", options->rank, "Rank for which --match counts LoRA's parameters")
+      ->check(CLI::Range(1, 1 << 16))
+      ->capture_default_str();
+  command
+      ->add_option("--image-size", options->image_size,
+                   "Side of the images in pixels for shapes and FLOPs; default: the weights' own")
       ->check(CLI::Range(1, 4096));
-  command->add_flag("--memory", options->memory, "Also the memory that a training step (of a model without adapter: a prediction) takes");
-  command->add_option("--batch-size", options->batch_size, "Images a step, for --memory")->check(CLI::Range(1, 65536))->capture_default_str();
-  command->add_option("--precision", options->precision, "Of activations and frozen weights, for --memory")->check(CLI::IsMember({"float32", "bfloat16"}))->capture_default_str();
+  command->add_flag("--memory", options->memory,
+                    "Also the memory that a training step (of a model without adapter: a prediction) takes");
+  command->add_option("--batch-size", options->batch_size, "Images a step, for --memory")
+      ->check(CLI::Range(1, 65536))
+      ->capture_default_str();
+  command->add_option("--precision", options->precision, "Of activations and frozen weights, for --memory")
+      ->check(CLI::IsMember({"float32", "bfloat16"}))
+      ->capture_default_str();
   command->add_flag("--json", options->json, "Print one JSON document on standard output");
-  command->footer("FLOPs are two for each multiply-add of convolutions and linear layers, for one image; LoRA's own are left out.");
+  command->footer(
+      "FLOPs are two for each multiply-add of convolutions and linear layers, for one image; LoRA's own are left out.");
   command->callback([options, &status] { status = inspect_command(*options); });
 }
 

@@ -9,8 +9,8 @@ namespace lorikeet::cli {
 void catch_interrupts();
 bool interrupted();
 
-/// Thrown out of work that can only be left by an exception. No Error: nothing may take it for a failure that another way
-/// around would mend.
+/// Thrown out of work that can only be left by an exception. No Error: nothing may take it for a failure that another
+/// way around would mend.
 struct Interrupted {
   std::string message;
 };

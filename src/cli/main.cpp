@@ -43,7 +43,8 @@ std::string wrong_command(const CLI::App& app, int argc, char** argv) {
       if (names.back() == argv[i]) found = command;
     }
     if (names.empty()) return "";
-    if (found == nullptr) return cat("'", printable(argv[i]), "': got an unknown command.", did_you_mean(argv[i], names));
+    if (found == nullptr)
+      return cat("'", printable(argv[i]), "': got an unknown command.", did_you_mean(argv[i], names));
     parent = found;
   }
   return "";
@@ -53,9 +54,12 @@ int run(int argc, char** argv) {
   CLI::App app{kAbout, "lorikeet"};
   app.set_version_flag("--version", std::string("lorikeet ") + version() + "\nlibtorch " + libtorch_version());
   app.require_subcommand(1);
-  app.footer("'lorikeet COMMAND --help' says more. Weights and data are kept in $LORIKEET_HOME (default ~/.cache/lorikeet).");
+  app.footer(
+      "'lorikeet COMMAND --help' says more. Weights and data are kept in $LORIKEET_HOME (default ~/.cache/lorikeet).");
   int status = 0;
-  for (const auto add : {add_train, add_compare, add_eval, add_predict, add_merge, add_export, add_inspect, add_combine, add_extract, add_models, add_data, add_doctor}) add(app, status);
+  for (const auto add : {add_train, add_compare, add_eval, add_predict, add_merge, add_export, add_inspect, add_combine,
+                         add_extract, add_models, add_data, add_doctor})
+    add(app, status);
   try {
     app.parse(argc, argv);
     if (std::fflush(stdout) != 0) fail("standard output: cannot be written: ", std::strerror(errno), ".");
@@ -63,11 +67,13 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     if (const std::string wrong = wrong_command(app, argc, argv); !wrong.empty()) return report(kUsage, wrong);
-    return report(kUsage, std::string(error.what()) + ". 'lorikeet --help' and 'lorikeet COMMAND --help' say what is expected.");
+    return report(
+        kUsage, std::string(error.what()) + ". 'lorikeet --help' and 'lorikeet COMMAND --help' say what is expected.");
   } catch (const UsageError& error) {
     return report(kUsage, error.what());
   } catch (const Error& error) {
-    return report(interrupted() ? kInterrupted : kFailed, error.what());  // Ctrl-C ends a child, as pip, too, which then fails
+    return report(interrupted() ? kInterrupted : kFailed,
+                  error.what());  // Ctrl-C ends a child, as pip, too, which then fails
   } catch (const Interrupted& at) {
     return report(kInterrupted, at.message);
   } catch (const std::filesystem::filesystem_error& error) {

@@ -17,10 +17,12 @@ int merge_command(const MergeOptions& options) {
   check_weights_name(options.out);  // before the weights are fetched
   const Model model = load(options.model.name, options.model.load_options());
   const Merged merged = model.merge(options.out);
-  std::printf("%s: %s tensors, %s, the state dict of %s%s\n", options.out.c_str(), with_commas(merged.tensors).c_str(), human_bytes(merged.bytes).c_str(),
-              model.name().c_str(), model.is_adapted() ? " with the adapter added in" : "");
+  std::printf("%s: %s tensors, %s, the state dict of %s%s\n", options.out.c_str(), with_commas(merged.tensors).c_str(),
+              human_bytes(merged.bytes).c_str(), model.name().c_str(),
+              model.is_adapted() ? " with the adapter added in" : "");
   if (!merged.head.empty()) {
-    std::printf("%s: behind the network, in no plain %s: a strict load there wants a file without them\n", join(merged.head, ", ").c_str(), model.name().c_str());
+    std::printf("%s: behind the network, in no plain %s: a strict load there wants a file without them\n",
+                join(merged.head, ", ").c_str(), model.name().c_str());
   }
   return 0;
 }
@@ -28,13 +30,18 @@ int merge_command(const MergeOptions& options) {
 }  // namespace
 
 void add_merge(CLI::App& app, int& status) {
-  auto* command = app.add_subcommand("merge", "Add an adapter into its base: a state dict that plain torchvision or timm loads");
+  auto* command =
+      app.add_subcommand("merge", "Add an adapter into its base: a state dict that plain torchvision or timm loads");
   auto options = std::make_shared<MergeOptions>();
   options->model.add_to(*command, "An adapter's or a run's folder, a model's name, or a weights file", false);
-  command->add_option("--out", options->out, "The file; its ending says the format: .pth (torch.load) or .safetensors")->required()->type_name("FILE");
+  command->add_option("--out", options->out, "The file; its ending says the format: .pth (torch.load) or .safetensors")
+      ->required()
+      ->type_name("FILE");
   command->footer(
-      "The names are those of model.state_dict(), all of them, in float32: build the model with as many classes and load it strictly.\n"
-      "A head behind the network is no part of a plain model: its layers lie in the same file as head.0.weight, head.0.bias …");
+      "The names are those of model.state_dict(), all of them, in float32: build the model with as many classes and "
+      "load it strictly.\n"
+      "A head behind the network is no part of a plain model: its layers lie in the same file as head.0.weight, "
+      "head.0.bias …");
   command->callback([options, &status] { status = merge_command(*options); });
 }
 

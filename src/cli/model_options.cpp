@@ -5,15 +5,21 @@ namespace lorikeet::cli {
 
 void ModelOptions::add_to(CLI::App& command, const std::string& what, bool with_preprocess) {
   command.add_option("model", name, what)->required();
-  command.add_option("--weights", weights, "File (.pth or .safetensors) with the base model's weights")->type_name("FILE");
-  command.add_option("--model", model, "Name of the base model, where an adapter or a weights file does not say it")->type_name("NAME");
+  command.add_option("--weights", weights, "File (.pth or .safetensors) with the base model's weights")
+      ->type_name("FILE");
+  command.add_option("--model", model, "Name of the base model, where an adapter or a weights file does not say it")
+      ->type_name("NAME");
   command.add_flag("--force", force, "Take an adapter over other weights than those it was trained on");
   if (!with_preprocess) return;
-  command.add_option("--preprocess", preprocess, "eval: the weights' own evaluation preprocessing; normalise: images are at size already")
+  command
+      .add_option("--preprocess", preprocess,
+                  "eval: the weights' own evaluation preprocessing; normalise: images are at size already")
       ->check(CLI::IsMember({"eval", "normalise"}))
       ->capture_default_str();
 }
 
-LoadOptions ModelOptions::load_options() const { return {.model = model, .weights = weights, .progress = download_bar(), .force = force}; }
+LoadOptions ModelOptions::load_options() const {
+  return {.model = model, .weights = weights, .progress = download_bar(), .force = force};
+}
 
 }  // namespace lorikeet::cli

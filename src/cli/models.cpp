@@ -26,7 +26,11 @@ int list_models(bool json) {
     for (const auto& weights : model.weights) {
       const bool here = fs::exists(weights_path(weights));
       table.add({weights.name, weights.official_name, weights.licence, here ? "yes" : ""});
-      out.push_back({{"name", weights.name}, {"weights", weights.official_name}, {"licence", weights.licence}, {"path", weights_path(weights).string()}, {"here", here}});
+      out.push_back({{"name", weights.name},
+                     {"weights", weights.official_name},
+                     {"licence", weights.licence},
+                     {"path", weights_path(weights).string()},
+                     {"here", here}});
     }
   }
   std::printf("%s", json ? (out.dump(2) + "\n").c_str() : table.markdown().c_str());
@@ -58,9 +62,12 @@ void add_models(CLI::App& app, int& status) {
   list->callback([options, &status] { status = list_models(options->json); });
   auto* get = command->add_subcommand("get", "Download weights, checked by SHA-256, and print where they are");
   get->add_option("name", options->name, "Name of a model, or of one of its weights")->required();
-  get->footer("An interrupted download goes on where it stopped. $LORIKEET_MIRROR is tried first: an address that holds the same files.");
+  get->footer(
+      "An interrupted download goes on where it stopped. $LORIKEET_MIRROR is tried first: an address that holds the "
+      "same files.");
   get->callback([options, &status] { status = get_model(options->name); });
-  auto* path = command->add_subcommand("path", "Print where the weights are or would be; exit code 1 where they are not there");
+  auto* path =
+      command->add_subcommand("path", "Print where the weights are or would be; exit code 1 where they are not there");
   path->add_option("name", options->name, "Name of a model, or of one of its weights")->required();
   path->callback([options, &status] { status = print_model_path(options->name); });
 }

@@ -1,8 +1,8 @@
-// OpenMP's waiting threads spin, which gains some 3 % on a quiet machine and halves the speed where other programs, or the threads
-// that read images, want the cores (measured on two). Here they sleep instead, unless the user has said otherwise.
-// libgomp reads its settings from the environment when it is loaded, before main and before any constructor of ours, and the
-// environment cannot be extended that early: so the program starts itself again with one variable more, before the libraries'
-// constructors have run (.preinit_array), which costs some milliseconds.
+// OpenMP's waiting threads spin, which gains some 3 % on a quiet machine and halves the speed where other programs, or
+// the threads that read images, want the cores (measured on two). Here they sleep instead, unless the user has said
+// otherwise. libgomp reads its settings from the environment when it is loaded, before main and before any constructor
+// of ours, and the environment cannot be extended that early: so the program starts itself again with one variable
+// more, before the libraries' constructors have run (.preinit_array), which costs some milliseconds.
 #include <alloca.h>
 #include <linux/limits.h>
 #include <unistd.h>
@@ -29,6 +29,7 @@ void let_waiting_threads_sleep(int, char** arguments, char** environment) {
   execve(path, arguments, extended);  // where this fails, threads spin
 }
 
-[[gnu::section(".preinit_array"), gnu::used]] void (*const g_before_libraries)(int, char**, char**) = let_waiting_threads_sleep;
+[[gnu::section(".preinit_array"), gnu::used]] void (*const g_before_libraries)(int, char**,
+                                                                               char**) = let_waiting_threads_sleep;
 
 }  // namespace

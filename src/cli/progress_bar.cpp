@@ -53,8 +53,9 @@ void print_note(const std::string& line) {
 
 void show_training(const TrainProgress& p) {
   if (!is_terminal() || !is_due(p.done == p.total)) return;
-  std::string text = cat(p.phase, " ", p.epoch, "/", p.epochs, " ", bar(share_of(static_cast<double>(p.done), static_cast<double>(p.total))), " ", p.done, "/",
-                         p.total);
+  std::string text =
+      cat(p.phase, " ", p.epoch, "/", p.epochs, " ",
+          bar(share_of(static_cast<double>(p.done), static_cast<double>(p.total))), " ", p.done, "/", p.total);
   if (p.images_per_second > 0 && p.phase == "train") text += cat(", ", fixed(p.images_per_second, 0), " img/s");
   text += cat(", loss ", fixed(p.loss, 4), ", accuracy ", fixed(p.accuracy, 4));
   if (p.seconds_left > 0) text += cat(", ", clock(p.seconds_left), " left");
@@ -63,16 +64,21 @@ void show_training(const TrainProgress& p) {
 
 void show_evaluation(std::int64_t done, std::int64_t total) {
   if (!is_terminal() || !is_due(done == total)) return;
-  show_status(done == total ? "" : cat("evaluate ", bar(share_of(static_cast<double>(done), static_cast<double>(total))), " ", done, "/", total));
+  show_status(done == total ? ""
+                            : cat("evaluate ", bar(share_of(static_cast<double>(done), static_cast<double>(total))),
+                                  " ", done, "/", total));
 }
 
 DownloadCallback download_bar() {
   return [](const DownloadProgress& p) {
-    if (interrupted()) throw Interrupted{"interrupted in a download. What has arrived is kept; the next try goes on from there."};
+    if (interrupted())
+      throw Interrupted{"interrupted in a download. What has arrived is kept; the next try goes on from there."};
     const bool last = p.total > 0 && p.done == p.total;
     if (!is_terminal() || !is_due(last)) return;
     std::string text = cat("download ", p.file, " ", human_bytes(p.done));
-    if (p.total > 0) text += cat(" of ", human_bytes(p.total), " ", bar(share_of(static_cast<double>(p.done), static_cast<double>(p.total))));
+    if (p.total > 0)
+      text += cat(" of ", human_bytes(p.total), " ",
+                  bar(share_of(static_cast<double>(p.done), static_cast<double>(p.total))));
     show_status(last ? "" : text);
   };
 }

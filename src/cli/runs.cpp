@@ -22,7 +22,8 @@ TrainSummary train_visibly(const Recipe& recipe, bool replace) {
     show_training(now);
     return !interrupted();
   };
-  const TrainSummary summary = train(recipe, {.progress = progress, .log = print_note, .download = download_bar()}, replace);
+  const TrainSummary summary =
+      train(recipe, {.progress = progress, .log = print_note, .download = download_bar()}, replace);
   show_status("");
   return summary;
 }

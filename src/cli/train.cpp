@@ -26,8 +26,8 @@ int train_command(const TrainOptions& options) {
   if (recipe.run.empty()) recipe.run = free_run_folder(options.recipe);
   const TrainSummary summary = train_visibly(recipe, options.force);
   if (summary.interrupted) {
-    print_note(cat("lorikeet: interrupted after ", summary.loop.steps, " steps; the adapter as it is now lies in ", summary.adapter.string(),
-                   ". Go on from it with start_from=", summary.adapter.string(), "."));
+    print_note(cat("lorikeet: interrupted after ", summary.loop.steps, " steps; the adapter as it is now lies in ",
+                   summary.adapter.string(), ". Go on from it with start_from=", summary.adapter.string(), "."));
     return kInterrupted;
   }
   if (options.json) {
@@ -35,8 +35,8 @@ int train_command(const TrainOptions& options) {
     return 0;
   }
   std::printf("%s\n%s parameters learned, adapter %s, %s of training (%s img/s)\n", summary.adapter.c_str(),
-              with_commas(summary.trainable_parameters).c_str(), human_bytes(summary.adapter_bytes).c_str(), clock(summary.loop.seconds).c_str(),
-              fixed(summary.loop.images_per_second(), 0).c_str());
+              with_commas(summary.trainable_parameters).c_str(), human_bytes(summary.adapter_bytes).c_str(),
+              clock(summary.loop.seconds).c_str(), fixed(summary.loop.images_per_second(), 0).c_str());
   if (summary.test.total > 0) std::printf("accuracy %s\n", fixed(summary.test.accuracy(), 4).c_str());
   return 0;
 }
@@ -50,9 +50,10 @@ void add_train(CLI::App& app, int& status) {
   command->add_option("overrides", options->overrides, "key=value: what differs from the recipe");
   command->add_flag("--force", options->force, "Replace the run that is in the folder already");
   command->add_flag("--json", options->json, "Print the summary as JSON on standard output");
-  command->footer("Keys of a recipe, with their defaults:\n" + recipe_help() +
-                  "  run                                 the run's folder; runs/RECIPE, or runs/RECIPE-2 … where that is taken\n\n"
-                  "Ctrl-C keeps the adapter as it is and says where. Exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted.");
+  command->footer(
+      "Keys of a recipe, with their defaults:\n" + recipe_help() +
+      "  run                                 the run's folder; runs/RECIPE, or runs/RECIPE-2 … where that is taken\n\n"
+      "Ctrl-C keeps the adapter as it is and says where. Exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted.");
   command->callback([options, &status] { status = train_command(*options); });
 }
 

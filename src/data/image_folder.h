@@ -11,7 +11,8 @@
 
 namespace lorikeet {
 
-/// `root/split/<class>/…`. Throws Error where a split has no images, or a class that `classes` lacks (unless it is empty).
+/// `root/split/<class>/…`. Throws Error where a split has no images, or a class that `classes` lacks (unless it is
+/// empty).
 std::shared_ptr<const Dataset> read_image_folder(const std::filesystem::path& root, const std::string& split,
                                                  const std::vector<std::string>& classes);
 

@@ -34,10 +34,12 @@ Batch read_batch(const Dataset& dataset, const std::vector<std::int64_t>& order,
       batch.images = at::empty({count, shape[0], shape[1], shape[2]}, at::kByte);
     }
     if (image.sizes() != shape) {
-      fail(dataset.describe(order[i]), ": got an image of ", shape_text(image.sizes()), " (channels, height, width), expected ", shape_text(shape),
+      fail(dataset.describe(order[i]), ": got an image of ", shape_text(image.sizes()),
+           " (channels, height, width), expected ", shape_text(shape),
            " like the others of its batch. Set image_size, or preprocess eval.");
     }
-    std::memcpy(batch.images.data_ptr<std::uint8_t>() + (i - begin) * image.nbytes(), image.const_data_ptr<std::uint8_t>(), image.nbytes());
+    std::memcpy(batch.images.data_ptr<std::uint8_t>() + (i - begin) * image.nbytes(),
+                image.const_data_ptr<std::uint8_t>(), image.nbytes());
     batch.labels.data_ptr<std::int64_t>()[i - begin] = sample.label;
     batch.indices.data_ptr<std::int64_t>()[i - begin] = order[i];
   }
@@ -115,7 +117,8 @@ bool Loader::next(Batch& batch) {
   const std::size_t number = state_->next_to_give;
   if (number >= state_->batches) return false;
   state_->changed.wait(lock, [&] { return state_->ready.count(number) > 0 || state_->failed.count(number) > 0; });
-  if (const auto error = state_->failed.find(number); error != state_->failed.end()) std::rethrow_exception(error->second);
+  if (const auto error = state_->failed.find(number); error != state_->failed.end())
+    std::rethrow_exception(error->second);
   batch = std::move(state_->ready[number]);
   state_->ready.erase(number);
   ++state_->next_to_give;

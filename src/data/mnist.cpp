@@ -46,12 +46,14 @@ std::shared_ptr<const Dataset> read_mnist(const std::filesystem::path& images, c
   IdxArray pixels = read_idx(images, 3);
   IdxArray targets = read_idx(labels, 1);
   if (pixels.shape[0] != targets.shape[0]) {
-    fail(labels.string(), ": got ", targets.shape[0], " labels, expected ", pixels.shape[0], ", as many as the images in ", images.string(), ".");
+    fail(labels.string(), ": got ", targets.shape[0], " labels, expected ", pixels.shape[0],
+         ", as many as the images in ", images.string(), ".");
   }
   if (pixels.bytes.empty()) fail(images.string(), ": got no images, expected at least one.");
   for (std::size_t i = 0; i < targets.bytes.size(); ++i) {
     if (targets.bytes[i] >= classes.size()) {
-      fail(labels.string(), ": got label ", int{targets.bytes[i]}, " for image ", i, ", expected 0 to ", classes.size() - 1, ".");
+      fail(labels.string(), ": got label ", int{targets.bytes[i]}, " for image ", i, ", expected 0 to ",
+           classes.size() - 1, ".");
     }
   }
   return std::make_shared<Mnist>(std::move(pixels), std::move(targets), std::move(classes), images.string());

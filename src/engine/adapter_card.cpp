@@ -12,13 +12,14 @@
 namespace lorikeet {
 namespace {
 
-// A file's weights are loaded by its name, the official ones by whoever made them. The name comes from a file, and this is code
-// that people run: what could end a string in it is replaced.
+// A file's weights are loaded by its name, the official ones by whoever made them. The name comes from a file, and this
+// is code that people run: what could end a string in it is replaced.
 std::string python_base(const AdapterMetadata& metadata, const ModelEntry& model) {
   if (is_model_name(metadata.base_weights)) return find_weights(metadata.base_weights).python;
   std::string file = metadata.base_weights;
   for (char& c : file) {
-    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && std::string_view("._-").find(c) == std::string_view::npos) c = '_';
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && std::string_view("._-").find(c) == std::string_view::npos)
+      c = '_';
   }
   return "base = " + model.python + "\nbase.load_state_dict(torch.load(\"" + file + "\", weights_only=True))\n";
 }
@@ -33,7 +34,8 @@ void put_accuracy(const Json& training, ModelCard& card) {
     const auto found = training.find(split);
     if (found == training.end() || !found->is_object()) continue;
     const auto accuracy = found->find("accuracy"), total = found->find("total");
-    if (accuracy == found->end() || total == found->end() || !accuracy->is_number() || !total->is_number_integer()) continue;
+    if (accuracy == found->end() || total == found->end() || !accuracy->is_number() || !total->is_number_integer())
+      continue;
     card.split = split;
     card.accuracy = accuracy->get<double>();
     card.images = total->get<std::int64_t>();

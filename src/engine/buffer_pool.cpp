@@ -38,11 +38,12 @@ void move(char* page, char* to) {
   if (mremap(page, kHugePage, kHugePage, MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED) return;
   // The system has too many mappings already, and has perhaps taken away what was there.
   munmap(page, kHugePage);
-  if (mmap(to, kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) throw std::bad_alloc();
+  if (mmap(to, kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+    throw std::bad_alloc();
 }
 
-// All sizes are multiples of kHugePage, and all runs and buffers begin at one: a buffer of another size than any that came back is put
-// together from those pages, which the system moves without touching what is in them.
+// All sizes are multiples of kHugePage, and all runs and buffers begin at one: a buffer of another size than any that
+// came back is put together from those pages, which the system moves without touching what is in them.
 class BufferPool final : public c10::Allocator {
  public:
   c10::DataPtr allocate(std::size_t bytes) override {
@@ -69,7 +70,10 @@ class BufferPool final : public c10::Allocator {
     const std::size_t size = (bytes + kHugePage - 1) / kHugePage * kHugePage;
     const std::lock_guard lock(mutex_);
     const auto fits = held_.lower_bound(size);
-    const auto found = fits == held_.end() ? fits : std::prev(held_.upper_bound(fits->first));  // of that size the one last used: caches still have it
+    const auto found =
+        fits == held_.end()
+            ? fits
+            : std::prev(held_.upper_bound(fits->first));  // of that size the one last used: caches still have it
     char* const data = found == held_.end() ? put_together(size) : take(found, size);
     in_use_.emplace(data, size);
     ++use_.requests;

@@ -1,5 +1,5 @@
-// Tensors' memory, used again from step to step. A training step asks for the same large buffers every time; from the system,
-// each comes page by page and zeroed, which takes a fifth of a step at 224 pixels.
+// Tensors' memory, used again from step to step. A training step asks for the same large buffers every time; from the
+// system, each comes page by page and zeroed, which takes a fifth of a step at 224 pixels.
 #pragma once
 
 #include <cstddef>
@@ -7,8 +7,9 @@
 
 namespace lorikeet {
 
-/// From now on, CPU tensors of 4 MiB and more take their memory, in huge pages of 2 MiB, from a pool. What the pool holds and what is
-/// in use never come to more than the most that was in use at once. Once a process; safe for several threads afterwards.
+/// From now on, CPU tensors of 4 MiB and more take their memory, in huge pages of 2 MiB, from a pool. What the pool
+/// holds and what is in use never come to more than the most that was in use at once. Once a process; safe for several
+/// threads afterwards.
 void reuse_buffers();
 
 struct PoolUse {

@@ -30,7 +30,8 @@ void finish_row(T* y, const float* bias, const T* residual, std::int64_t channel
     }
     if constexpr (kMask) {
       std::int32_t ones[kBits];
-      for (std::int64_t i = 0; i < kBits; ++i) ones[i] = ((values[i] > clamp.low) & (values[i] < clamp.high)) ? kBitOf[i] : 0;
+      for (std::int64_t i = 0; i < kBits; ++i)
+        ones[i] = ((values[i] > clamp.low) & (values[i] < clamp.high)) ? kBitOf[i] : 0;
       std::int32_t byte = 0;
       for (const std::int32_t one : ones) byte |= one;
       bits[c / kBits] = static_cast<std::uint8_t>(byte);
@@ -44,7 +45,8 @@ void finish_row(T* y, const float* bias, const T* residual, std::int64_t channel
 }
 
 template <typename T>
-void finish_rows(const at::Tensor& y, const at::Tensor& bias, const at::Tensor& residual, const Clamp& clamp, const at::Tensor& mask) {
+void finish_rows(const at::Tensor& y, const at::Tensor& bias, const at::Tensor& residual, const Clamp& clamp,
+                 const at::Tensor& mask) {
   const std::int64_t channels = y.size(1);
   T* const values = y.data_ptr<T>();
   const float* const biases = bias.const_data_ptr<float>();
@@ -52,12 +54,13 @@ void finish_rows(const at::Tensor& y, const at::Tensor& bias, const at::Tensor& 
   std::uint8_t* const bits = mask.defined() ? mask.data_ptr<std::uint8_t>() : nullptr;
   const auto run = others != nullptr ? (bits != nullptr ? &finish_row<T, true, true> : &finish_row<T, true, false>)
                                      : (bits != nullptr ? &finish_row<T, false, true> : &finish_row<T, false, false>);
-  at::parallel_for(0, y.numel() / channels, std::max<std::int64_t>(1, kGrain / channels), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t row = begin; row < end; ++row) {
-      run(values + row * channels, biases, others != nullptr ? others + row * channels : nullptr, channels, clamp,
-          bits != nullptr ? bits + row * channels / kBits : nullptr);
-    }
-  });
+  at::parallel_for(0, y.numel() / channels, std::max<std::int64_t>(1, kGrain / channels),
+                   [&](std::int64_t begin, std::int64_t end) {
+                     for (std::int64_t row = begin; row < end; ++row) {
+                       run(values + row * channels, biases, others != nullptr ? others + row * channels : nullptr,
+                           channels, clamp, bits != nullptr ? bits + row * channels / kBits : nullptr);
+                     }
+                   });
 }
 
 // For each byte of a mask eight elements of all ones or zeros, to be ANDed with as many of the gradient.
@@ -83,7 +86,8 @@ void mask_rows(const at::Tensor& from_bits, const at::Tensor& mask, const at::Te
   at::parallel_for(0, mask.numel(), kGrain / kBits, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t byte = begin; byte < end; ++byte) {
       const Integer* const row = table[bits[byte]];
-      for (std::int64_t i = 0; i < kBits; ++i) to[byte * kBits + i] = static_cast<Integer>(from[byte * kBits + i] & row[i]);
+      for (std::int64_t i = 0; i < kBits; ++i)
+        to[byte * kBits + i] = static_cast<Integer>(from[byte * kBits + i] & row[i]);
     }
   });
 }
@@ -105,7 +109,9 @@ at::Tensor finish_(const at::Tensor& y, const Epilogue& after, bool masked) {
   const at::Tensor& residual = after.residual;
   assert(y.is_contiguous(at::MemoryFormat::ChannelsLast) && (!residual.defined() || residual.sizes() == y.sizes()));
   const at::Tensor other = residual.defined() ? residual.contiguous(at::MemoryFormat::ChannelsLast) : residual;
-  const at::Tensor mask = masked ? at::empty({y.numel() / kBits}, y.options().dtype(at::kByte).memory_format(at::MemoryFormat::Contiguous)) : at::Tensor();
+  const at::Tensor mask =
+      masked ? at::empty({y.numel() / kBits}, y.options().dtype(at::kByte).memory_format(at::MemoryFormat::Contiguous))
+             : at::Tensor();
   if (y.scalar_type() == at::kFloat) {
     finish_rows<float>(y, after.bias, other, after.clamp, mask);
   } else {

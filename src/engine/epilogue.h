@@ -13,7 +13,9 @@ struct Clamp {
   float low = -std::numeric_limits<float>::infinity();
   float high = std::numeric_limits<float>::infinity();
 
-  bool active() const { return low > -std::numeric_limits<float>::infinity() || high < std::numeric_limits<float>::infinity(); }
+  bool active() const {
+    return low > -std::numeric_limits<float>::infinity() || high < std::numeric_limits<float>::infinity();
+  }
 };
 
 /// y → clamp(y + bias + residual).
@@ -23,8 +25,8 @@ struct Epilogue {
   Clamp clamp;
 };
 
-/// Applies it to y (N, C, H, W), channels-last, in place. Gives the mask where `masked` and the clamp is active: which elements
-/// lay strictly between the bounds. Opaque.
+/// Applies it to y (N, C, H, W), channels-last, in place. Gives the mask where `masked` and the clamp is active: which
+/// elements lay strictly between the bounds. Opaque.
 at::Tensor finish_(const at::Tensor& y, const Epilogue& after, bool masked);
 
 /// grad where the mask has a one, elsewhere 0; a new tensor, channels-last. An undefined mask passes everything.

@@ -7,18 +7,21 @@
 namespace lorikeet {
 namespace {
 
-// float32 runs in PyTorch's default layout, so that ATen takes the kernels that PyTorch takes and training follows it step
-// by step; channels-last sums in another order, which twenty steps of AdamW magnify twentyfold.
+// float32 runs in PyTorch's default layout, so that ATen takes the kernels that PyTorch takes and training follows it
+// step by step; channels-last sums in another order, which twenty steps of AdamW magnify twentyfold.
 at::MemoryFormat layout_for(at::ScalarType precision) {
   return precision == at::kFloat ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast;
 }
 
 class PlainExecutor final : public StepExecutor {
  public:
-  PlainExecutor(const Network& network, const ExecutorOptions& options) : StepExecutor(network, options, layout_for(options.precision), single_steps) {}
+  PlainExecutor(const Network& network, const ExecutorOptions& options)
+      : StepExecutor(network, options, layout_for(options.precision), single_steps) {}
 
  private:
-  at::Tensor run_step(std::size_t index, const Values& values, bool training) override { return run_node(steps()[index].first, values, training); }
+  at::Tensor run_step(std::size_t index, const Values& values, bool training) override {
+    return run_node(steps()[index].first, values, training);
+  }
 };
 
 }  // namespace

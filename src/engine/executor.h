@@ -1,5 +1,5 @@
-// Runs a plan. The plain executor is ATen operator by operator, with ordinary autograd: slow, simple, and the measure of the
-// fused one.
+// Runs a plan. The plain executor is ATen operator by operator, with ordinary autograd: slow, simple, and the measure
+// of the fused one.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -37,7 +37,8 @@ class Executor {
 enum class EngineKind { kFused, kPlain };
 
 struct ExecutorOptions {
-  /// Element type of activations and frozen weights: at::kFloat or at::kBFloat16. Adapters, loss and optimiser stay float32.
+  /// Element type of activations and frozen weights: at::kFloat or at::kBFloat16. Adapters, loss and optimiser stay
+  /// float32.
   at::ScalarType precision = at::kFloat;
   /// By default make_plan's.
   std::optional<Plan> plan = {};
@@ -49,9 +50,10 @@ struct ExecutorOptions {
 std::unique_ptr<Executor> make_plain_executor(const Network& network, const ExecutorOptions& options);
 /// This one must also outlive the gradients of what it computed.
 std::unique_ptr<Executor> make_fused_executor(const Network& network, const ExecutorOptions& options);
-/// The frozen prefix in int8, the rest as the fused executor runs it. `ranges` are those of the prefix, from a RangeMeter;
-/// CPU only. Of a merged network the prefix is all there is.
-std::unique_ptr<Executor> make_int8_executor(const Network& network, const ExecutorOptions& options, const ActivationRanges& ranges);
+/// The frozen prefix in int8, the rest as the fused executor runs it. `ranges` are those of the prefix, from a
+/// RangeMeter; CPU only. Of a merged network the prefix is all there is.
+std::unique_ptr<Executor> make_int8_executor(const Network& network, const ExecutorOptions& options,
+                                             const ActivationRanges& ranges);
 std::unique_ptr<Executor> make_executor(EngineKind kind, const Network& network, const ExecutorOptions& options);
 
 }  // namespace lorikeet

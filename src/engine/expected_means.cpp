@@ -28,8 +28,8 @@ Moments clamped(const Moments& x, double high) {
   const at::Tensor high_z = (high - x.mean) / deviation;  // may be infinite
   const at::Tensor inside = probability_below(high_z) - probability_below(low_z);
   at::Tensor mean = x.mean * inside + deviation * (density(low_z) - density(high_z));
-  at::Tensor square = (x.mean * x.mean + x.variance) * inside + deviation * x.mean * (density(low_z) - density(high_z)) * 2 +
-                      x.variance * low_z * density(low_z);
+  at::Tensor square = (x.mean * x.mean + x.variance) * inside +
+                      deviation * x.mean * (density(low_z) - density(high_z)) * 2 + x.variance * low_z * density(low_z);
   if (std::isfinite(high)) {
     const at::Tensor above = 1 - probability_below(high_z);
     mean = mean + above * high;
@@ -40,9 +40,12 @@ Moments clamped(const Moments& x, double high) {
 
 Moments moments_of(const Node& node, const NodeTensors& tensors, const std::vector<Moments>& values) {
   const auto input = [&](std::size_t i) -> const Moments& { return values[node.inputs[i]]; };
-  if (const auto clamp = clamp_of(node.op)) return input(0).mean.defined() ? clamped(input(0), clamp->high) : Moments{};  // all begin at 0
+  if (const auto clamp = clamp_of(node.op))
+    return input(0).mean.defined() ? clamped(input(0), clamp->high) : Moments{};  // all begin at 0
   return std::visit(Overload{
-                        [&](const BatchNorm2d&) { return Moments{tensors.bias.to(at::kDouble), at::square(tensors.weight.to(at::kDouble))}; },
+                        [&](const BatchNorm2d&) {
+                          return Moments{tensors.bias.to(at::kDouble), at::square(tensors.weight.to(at::kDouble))};
+                        },
                         [&](const Add&) {
                           if (!input(0).mean.defined() || !input(1).mean.defined()) return Moments{};
                           return Moments{input(0).mean + input(1).mean, input(0).variance + input(1).variance};
@@ -54,19 +57,25 @@ Moments moments_of(const Node& node, const NodeTensors& tensors, const std::vect
 }
 
 // Of an axis' output positions, the share at which each tap of the kernel lies inside the image: (taps,).
-at::Tensor share_inside(std::int64_t size, std::int64_t before, std::int64_t after, std::int64_t taps, std::int64_t stride, std::int64_t dilation) {
-  const at::Tensor first = at::arange(window_count(before + size + after, taps, stride, dilation), at::kLong).mul_(stride).sub_(before).view({-1, 1});
+at::Tensor share_inside(std::int64_t size, std::int64_t before, std::int64_t after, std::int64_t taps,
+                        std::int64_t stride, std::int64_t dilation) {
+  const at::Tensor first = at::arange(window_count(before + size + after, taps, stride, dilation), at::kLong)
+                               .mul_(stride)
+                               .sub_(before)
+                               .view({-1, 1});
   const at::Tensor seen = first + at::arange(taps, at::kLong).mul_(dilation);
   return at::logical_and(seen >= 0, seen < size).to(at::kFloat).mean(0);
 }
 
 }  // namespace
 
-at::Tensor mean_output(const Conv2d& conv, const at::Tensor& weight, const at::Tensor& means, std::int64_t height, std::int64_t width) {
+at::Tensor mean_output(const Conv2d& conv, const at::Tensor& weight, const at::Tensor& means, std::int64_t height,
+                       std::int64_t width) {
   const Padding pad = padding_of(conv, height, width);
   const at::Tensor rows = share_inside(height, pad.top, pad.bottom, conv.kernel[0], conv.stride[0], conv.dilation[0]);
   const at::Tensor columns = share_inside(width, pad.left, pad.right, conv.kernel[1], conv.stride[1], conv.dilation[1]);
-  const at::Tensor a_channel = (weight * rows.view({-1, 1}) * columns).sum({2, 3}).view({conv.groups, conv.out / conv.groups, -1});
+  const at::Tensor a_channel =
+      (weight * rows.view({-1, 1}) * columns).sum({2, 3}).view({conv.groups, conv.out / conv.groups, -1});
   return at::matmul(a_channel, means.view({conv.groups, -1, 1})).view(-1);
 }
 

@@ -24,7 +24,9 @@ at::Tensor rows_to_images(const at::Tensor& rows, std::int64_t channels, Pair si
   return rows.view({rows.size(0), size[0], size[1], channels}).permute({0, 3, 1, 2});
 }
 
-at::Tensor every(const at::Tensor& x, Pair stride) { return x.slice(2, 0, std::nullopt, stride[0]).slice(3, 0, std::nullopt, stride[1]); }
+at::Tensor every(const at::Tensor& x, Pair stride) {
+  return x.slice(2, 0, std::nullopt, stride[0]).slice(3, 0, std::nullopt, stride[1]);
+}
 
 bool strided(const Conv2d& conv) { return conv.stride[0] != 1 || conv.stride[1] != 1; }
 
@@ -48,8 +50,8 @@ at::Tensor dense_matrix(const Conv2d& conv, const at::Tensor& weight, const Padd
 
 }  // namespace
 
-// rows (M, in) · weightᵀ, weight (out, in), which stays: where that is faster, by oneDNN as a 1×1 convolution of one image of
-// M pixels, its weights packed once.
+// rows (M, in) · weightᵀ, weight (out, in), which stays: where that is faster, by oneDNN as a 1×1 convolution of one
+// image of M pixels, its weights packed once.
 class FrozenProduct {
  public:
   FrozenProduct() = default;
@@ -84,7 +86,8 @@ class FrozenProduct {
 
 namespace {
 
-// What turns a gradient into the input's by an ordinary convolution of stride 1: taps flipped, inputs and outputs exchanged.
+// What turns a gradient into the input's by an ordinary convolution of stride 1: taps flipped, inputs and outputs
+// exchanged.
 at::Tensor flipped_transposed(const Conv2d& conv, const at::Tensor& weight) {
   return weight.view({conv.groups, conv.out / conv.groups, conv.in / conv.groups, conv.kernel[0], conv.kernel[1]})
       .transpose(1, 2)
@@ -96,11 +99,14 @@ at::Tensor flipped_transposed(const Conv2d& conv, const at::Tensor& weight) {
 
 at::Tensor pixels_of(const at::Tensor& x) { return x.permute({0, 2, 3, 1}).reshape({-1, x.size(1)}); }
 
-at::Tensor scaled_weight(const at::Tensor& weight, const at::Tensor& scale) { return weight * scale.view({-1, 1, 1, 1}); }
+at::Tensor scaled_weight(const at::Tensor& weight, const at::Tensor& scale) {
+  return weight * scale.view({-1, 1, 1, 1});
+}
 
 at::Tensor pad_unevenly(const at::Tensor& x, const Padding& pad, double value) {
   if (pad.symmetric()) return x;
-  return at::constant_pad_nd(x, {pad.left, pad.right, pad.top, pad.bottom}, value).contiguous(at::MemoryFormat::ChannelsLast);
+  return at::constant_pad_nd(x, {pad.left, pad.right, pad.top, pad.bottom}, value)
+      .contiguous(at::MemoryFormat::ChannelsLast);
 }
 
 ConvGeometry geometry_behind(const Conv2d& conv, const Padding& pad) {
@@ -111,13 +117,22 @@ ConvGeometry geometry_behind(const Conv2d& conv, const Padding& pad) {
 class FrozenConv::Prepared {
  public:
   Prepared(const FrozenConv& owner, const at::Tensor& x)
-      : owner_(owner), conv_(owner.conv_), shape_(x.sizes().vec()), in_{x.size(2), x.size(3)}, pad_(padding_of(conv_, in_[0], in_[1])),
-        out_(output_sizes(conv_, pad_, in_[0], in_[1])), way_(way_for(conv_, owner.weight_.options().dtype(owner.precision_), in_[0], in_[1])) {
+      : owner_(owner), conv_(owner.conv_), shape_(x.sizes().vec()), in_{x.size(2), x.size(3)},
+        pad_(padding_of(conv_, in_[0], in_[1])), out_(output_sizes(conv_, pad_, in_[0], in_[1])),
+        way_(way_for(conv_, owner.weight_.options().dtype(owner.precision_), in_[0], in_[1])) {
     switch (way_) {
-      case Way::kPixels: forward_product_ = FrozenProduct(matrix(), x.size(0) * out_[0] * out_[1]); break;
-      case Way::kDense: forward_product_ = FrozenProduct(dense(), x.size(0)); break;
-      case Way::kPacked: forward_ = PackedConv(weight(), geometry(), padded(x).sizes()); break;
-      case Way::kPlain: plain_weight_ = plain_weight(); break;
+      case Way::kPixels:
+        forward_product_ = FrozenProduct(matrix(), x.size(0) * out_[0] * out_[1]);
+        break;
+      case Way::kDense:
+        forward_product_ = FrozenProduct(dense(), x.size(0));
+        break;
+      case Way::kPacked:
+        forward_ = PackedConv(weight(), geometry(), padded(x).sizes());
+        break;
+      case Way::kPlain:
+        plain_weight_ = plain_weight();
+        break;
     }
   }
 
@@ -125,13 +140,18 @@ class FrozenConv::Prepared {
 
   at::Tensor forward(const at::Tensor& x) const {
     switch (way_) {
-      case Way::kPixels: return images_of(forward_product_(pixels_of(seen(x))), x.size(0), out_);
-      case Way::kDense: return rows_to_images(forward_product_(rows_of(x)), conv_.out, out_);
-      case Way::kPacked: return forward_(padded(x));
-      case Way::kPlain: break;
+      case Way::kPixels:
+        return images_of(forward_product_(pixels_of(seen(x))), x.size(0), out_);
+      case Way::kDense:
+        return rows_to_images(forward_product_(rows_of(x)), conv_.out, out_);
+      case Way::kPacked:
+        return forward_(padded(x));
+      case Way::kPlain:
+        break;
     }
     const ConvGeometry g = geometry();
-    return at::conv2d(padded(x), plain_weight_, {}, g.stride, g.padding, g.dilation, g.groups).contiguous(at::MemoryFormat::ChannelsLast);
+    return at::conv2d(padded(x), plain_weight_, {}, g.stride, g.padding, g.dilation, g.groups)
+        .contiguous(at::MemoryFormat::ChannelsLast);
   }
 
   at::Tensor forward(const at::Tensor& x, Epilogue after) const {
@@ -152,7 +172,9 @@ class FrozenConv::Prepared {
         if (!backward_product_) backward_product_ = FrozenProduct(matrix().t(), pixels.size(0));
         const at::Tensor small = images_of(backward_product_(pixels), grad.size(0), out_);
         if (!strided(conv_)) return small;
-        at::Tensor full = at::empty({grad.size(0), conv_.in, in_[0], in_[1]}, grad.options().memory_format(at::MemoryFormat::ChannelsLast)).zero_();
+        at::Tensor full = at::empty({grad.size(0), conv_.in, in_[0], in_[1]},
+                                    grad.options().memory_format(at::MemoryFormat::ChannelsLast))
+                              .zero_();
         every(full, conv_.stride).copy_(small);
         return full;
       }
@@ -160,7 +182,8 @@ class FrozenConv::Prepared {
         if (!backward_product_) backward_product_ = FrozenProduct(dense().t(), grad.size(0));
         return rows_to_images(backward_product_(rows_of(grad)), conv_.in, in_);
       case Way::kPacked:
-      case Way::kPlain: break;
+      case Way::kPlain:
+        break;
     }
     return cropped(way_ == Way::kPacked && flips() ? packed_backward(grad) : plain_backward(grad));
   }
@@ -171,7 +194,9 @@ class FrozenConv::Prepared {
   at::Tensor plain_weight() const { return weight().contiguous(at::MemoryFormat::ChannelsLast); }
   at::Tensor matrix() const { return weight().view({conv_.out, conv_.in}); }
   at::Tensor dense() const {
-    return dense_matrix(conv_, owner_.weight_, pad_, in_, out_).mul_(owner_.scale_.repeat({out_[0] * out_[1]}).unsqueeze(1)).to(owner_.precision_);
+    return dense_matrix(conv_, owner_.weight_, pad_, in_, out_)
+        .mul_(owner_.scale_.repeat({out_[0] * out_[1]}).unsqueeze(1))
+        .to(owner_.precision_);
   }
 
   ConvGeometry geometry() const { return geometry_behind(conv_, pad_); }
@@ -182,19 +207,23 @@ class FrozenConv::Prepared {
 
   at::Tensor cropped(const at::Tensor& grad) const {
     if (pad_.symmetric()) return grad;
-    return grad.slice(2, pad_.top, pad_.top + in_[0]).slice(3, pad_.left, pad_.left + in_[1]).contiguous(at::MemoryFormat::ChannelsLast);
+    return grad.slice(2, pad_.top, pad_.top + in_[0])
+        .slice(3, pad_.left, pad_.left + in_[1])
+        .contiguous(at::MemoryFormat::ChannelsLast);
   }
 
   // What a full convolution with the flipped weights needs on each side.
   Pair backward_padding() const {
     const ConvGeometry g = geometry();
-    return {conv_.dilation[0] * (conv_.kernel[0] - 1) - g.padding[0], conv_.dilation[1] * (conv_.kernel[1] - 1) - g.padding[1]};
+    return {conv_.dilation[0] * (conv_.kernel[0] - 1) - g.padding[0],
+            conv_.dilation[1] * (conv_.kernel[1] - 1) - g.padding[1]};
   }
   bool flips() const { return !strided(conv_) && backward_padding()[0] >= 0 && backward_padding()[1] >= 0; }
 
   at::Tensor packed_backward(const at::Tensor& grad) {
     if (!backward_) {
-      backward_ = PackedConv(flipped_transposed(conv_, weight()), {{1, 1}, backward_padding(), conv_.dilation, conv_.groups}, grad.sizes());
+      backward_ = PackedConv(flipped_transposed(conv_, weight()),
+                             {{1, 1}, backward_padding(), conv_.dilation, conv_.groups}, grad.sizes());
     }
     return backward_(grad);
   }
@@ -204,9 +233,11 @@ class FrozenConv::Prepared {
     const ConvGeometry g = geometry();
     const Pair size = pad_.symmetric() ? in_ : Pair{in_[0] + pad_.top + pad_.bottom, in_[1] + pad_.left + pad_.right};
     // Only the shape of the input matters.
-    const at::Tensor input = at::empty({grad.size(0), conv_.in, size[0], size[1]}, grad.options().memory_format(at::MemoryFormat::ChannelsLast));
-    return std::get<0>(at::convolution_backward(grad, input, plain_weight_, at::OptionalIntArrayRef(), g.stride, g.padding, g.dilation,
-                                                /*transposed=*/false, at::IntArrayRef{0, 0}, g.groups, {true, false, false}))
+    const at::Tensor input = at::empty({grad.size(0), conv_.in, size[0], size[1]},
+                                       grad.options().memory_format(at::MemoryFormat::ChannelsLast));
+    return std::get<0>(at::convolution_backward(
+                           grad, input, plain_weight_, at::OptionalIntArrayRef(), g.stride, g.padding, g.dilation,
+                           /*transposed=*/false, at::IntArrayRef{0, 0}, g.groups, {true, false, false}))
         .contiguous(at::MemoryFormat::ChannelsLast);
   }
 
@@ -229,7 +260,8 @@ FrozenConv::FrozenConv(const Conv2d& conv, at::Tensor weight, at::Tensor scale, 
     : conv_(conv), weight_(std::move(weight)), scale_(std::move(scale)), precision_(precision) {}
 FrozenConv::~FrozenConv() = default;
 
-FrozenConv::Way FrozenConv::way_for(const Conv2d& conv, const at::TensorOptions& weight, std::int64_t height, std::int64_t width) {
+FrozenConv::Way FrozenConv::way_for(const Conv2d& conv, const at::TensorOptions& weight, std::int64_t height,
+                                    std::int64_t width) {
   const Padding pad = padding_of(conv, height, width);
   const std::int64_t taps = conv.kernel[0] * conv.kernel[1];
   if (conv.groups == 1 && taps == 1 && pad.none()) return Way::kPixels;

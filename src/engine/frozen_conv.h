@@ -1,6 +1,6 @@
-// A convolution whose weights do not change: forward, and the gradient to its input. What can be known from the weights and
-// the image's size is prepared once: the kernel that suits them, its packed weights, and those of the gradient.
-// Not for several threads at once.
+// A convolution whose weights do not change: forward, and the gradient to its input. What can be known from the weights
+// and the image's size is prepared once: the kernel that suits them, its packed weights, and those of the gradient. Not
+// for several threads at once.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,15 +20,16 @@ at::Tensor pixels_of(const at::Tensor& x);
 /// A frozen convolution's weights with BatchNorm's scale in them.
 at::Tensor scaled_weight(const at::Tensor& weight, const at::Tensor& scale);
 
-/// Pads with `value` where the sides differ, into a channels-last copy; otherwise gives x itself: oneDNN pads alike sides.
+/// Pads with `value` where the sides differ, into a channels-last copy; otherwise gives x itself: oneDNN pads alike
+/// sides.
 at::Tensor pad_unevenly(const at::Tensor& x, const Padding& pad, double value = 0);
 /// The convolution that is left to do behind pad_unevenly().
 ConvGeometry geometry_behind(const Conv2d& conv, const Padding& pad);
 
 class FrozenConv {
  public:
-  /// weight (out, in / groups, kh, kw), to be multiplied by scale (out,), both float32; runs in `precision`. Shares the weight's
-  /// memory and keeps no copy beside what it has prepared.
+  /// weight (out, in / groups, kh, kw), to be multiplied by scale (out,), both float32; runs in `precision`. Shares the
+  /// weight's memory and keeps no copy beside what it has prepared.
   FrozenConv(const Conv2d& conv, at::Tensor weight, at::Tensor scale, at::ScalarType precision);
   ~FrozenConv();
   FrozenConv(const FrozenConv&) = delete;

@@ -1,7 +1,7 @@
-// The fast executor. Frozen convolutions run as fused steps (engine/fusion.h) in channels-last memory with BatchNorm folded
-// into their weights; backward they give the gradient to their input and nothing else, and keep one bit an element for
-// their activation. LoRA rides on the step of its convolution: the low-rank part is a thin matrix product added before the
-// activation. Everything else is ATen's operators and autograd, as in the plain executor.
+// The fast executor. Frozen convolutions run as fused steps (engine/fusion.h) in channels-last memory with BatchNorm
+// folded into their weights; backward they give the gradient to their input and nothing else, and keep one bit an
+// element for their activation. LoRA rides on the step of its convolution: the low-rank part is a thin matrix product
+// added before the activation. Everything else is ATen's operators and autograd, as in the plain executor.
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
@@ -26,7 +26,10 @@ using torch::autograd::variable_list;
 // What a frozen step needs when it runs.
 struct FrozenStep {
   FrozenStep(const FusedStep& step, const Network& network, at::ScalarType precision)
-      : bias(folded_bias(step, network)), scale(folded_scale(step, network)), conv(std::get<Conv2d>(network.graph().node(step.first).op), network.tensors(step.first).weight, scale, precision), clamp(step.clamp) {}
+      : bias(folded_bias(step, network)), scale(folded_scale(step, network)),
+        conv(std::get<Conv2d>(network.graph().node(step.first).op), network.tensors(step.first).weight, scale,
+             precision),
+        clamp(step.clamp) {}
 
   at::Tensor bias;   // (out,) float32, BatchNorm's shift in it
   at::Tensor scale;  // (out,) float32: by what BatchNorm multiplies, LoRA's part too; ones without BatchNorm
@@ -35,7 +38,8 @@ struct FrozenStep {
 };
 
 // y = clamp(conv(x) + low·upᵀ + bias + residual); low (N·H'·W', r) and up (out, r) come from LoRA, or are undefined.
-at::Tensor run_frozen(FrozenStep& step, const at::Tensor& x, const at::Tensor& residual, const at::Tensor& low, const at::Tensor& up, bool masked, at::Tensor& mask) {
+at::Tensor run_frozen(FrozenStep& step, const at::Tensor& x, const at::Tensor& residual, const at::Tensor& low,
+                      const at::Tensor& up, bool masked, at::Tensor& mask) {
   const Epilogue after{step.bias, residual, step.clamp};
   if (!low.defined() && !masked) return step.conv.forward(x, after);
   at::Tensor y = step.conv.forward(x);
@@ -49,9 +53,11 @@ at::Tensor tensor_or_none(const std::optional<at::Tensor>& tensor) { return tens
 struct FrozenFunction : torch::autograd::Function<FrozenFunction> {
   using Optional = std::optional<at::Tensor>;
 
-  static at::Tensor forward(AutogradContext* context, FrozenStep* step, const at::Tensor& x, const Optional& residual, const Optional& low, const Optional& up) {
+  static at::Tensor forward(AutogradContext* context, FrozenStep* step, const at::Tensor& x, const Optional& residual,
+                            const Optional& low, const Optional& up) {
     at::Tensor mask;
-    at::Tensor y = run_frozen(*step, x, tensor_or_none(residual), tensor_or_none(low), tensor_or_none(up), /*masked=*/true, mask);
+    at::Tensor y =
+        run_frozen(*step, x, tensor_or_none(residual), tensor_or_none(low), tensor_or_none(up), /*masked=*/true, mask);
     // Neither x nor y is kept.
     context->save_for_backward({mask, tensor_or_none(low), tensor_or_none(up)});
     context->saved_data["step"] = reinterpret_cast<std::int64_t>(step);
@@ -90,7 +96,8 @@ class FusedExecutor final : public StepExecutor {
 
  private:
   at::Tensor run_step(std::size_t index, const Values& values, bool training) override {
-    return frozen_[index] ? run_conv(steps()[index], *frozen_[index], values, training) : run_node(steps()[index].first, values, training);
+    return frozen_[index] ? run_conv(steps()[index], *frozen_[index], values, training)
+                          : run_node(steps()[index].first, values, training);
   }
 
   at::Tensor run_conv(const FusedStep& step, FrozenStep& frozen, const Values& values, bool training) {
@@ -104,8 +111,10 @@ class FusedExecutor final : public StepExecutor {
       low = pixels_of(lora_down(*layer, node.op, x, training));
       up = (layer->lora_B.flatten(1) * (frozen.scale * layer->scaling).unsqueeze(1)).to(precision());
     }
-    const bool learns = at::GradMode::is_enabled() && (x.requires_grad() || low.defined() || (residual.defined() && residual.requires_grad()));
-    if (learns) return FrozenFunction::apply(&frozen, x, optional_tensor(residual), optional_tensor(low), optional_tensor(up));
+    const bool learns = at::GradMode::is_enabled() &&
+                        (x.requires_grad() || low.defined() || (residual.defined() && residual.requires_grad()));
+    if (learns)
+      return FrozenFunction::apply(&frozen, x, optional_tensor(residual), optional_tensor(low), optional_tensor(up));
     at::Tensor no_mask;
     return run_frozen(frozen, x, residual, low, up, /*masked=*/false, no_mask);
   }

@@ -12,7 +12,9 @@ namespace {
 // Walks from a convolution towards the output for as long as the way does not branch.
 class Fuser {
  public:
-  Fuser(const Network& network, const Plan& plan) : network_(network), plan_(plan), nodes_(network.graph().nodes()), readers_(nodes_.size()), taken_(nodes_.size(), false) {
+  Fuser(const Network& network, const Plan& plan)
+      : network_(network), plan_(plan), nodes_(network.graph().nodes()), readers_(nodes_.size()),
+        taken_(nodes_.size(), false) {
     for (NodeId id = 0; id < nodes_.size(); ++id) {
       for (const NodeId input : nodes_[id].inputs) readers_[input].push_back(id);
     }
@@ -55,7 +57,8 @@ class Fuser {
     return step;
   }
 
-  // The one node that reads the step's output so far, where it is free, learns nothing and is on the same side of the border.
+  // The one node that reads the step's output so far, where it is free, learns nothing and is on the same side of the
+  // border.
   std::optional<NodeId> only_reader(const FusedStep& step) const {
     const auto& readers = readers_[step.output];
     if (readers.size() != 1 || taken_[readers[0]] || network_.is_trained(readers[0])) return std::nullopt;
@@ -78,9 +81,12 @@ class Fuser {
 
 // By what BatchNorm multiplies a convolution, in double: (out,); ones without BatchNorm.
 at::Tensor exact_scale(const FusedStep& step, const Network& network) {
-  if (!step.norm) return at::ones({std::get<Conv2d>(network.graph().node(step.first).op).out}, network.tensors(step.first).weight.options().dtype(at::kDouble));
+  if (!step.norm)
+    return at::ones({std::get<Conv2d>(network.graph().node(step.first).op).out},
+                    network.tensors(step.first).weight.options().dtype(at::kDouble));
   const NodeTensors& norm = network.tensors(*step.norm);
-  return norm.weight.to(at::kDouble) / at::sqrt(norm.running_var.to(at::kDouble) + std::get<BatchNorm2d>(network.graph().node(*step.norm).op).eps);
+  return norm.weight.to(at::kDouble) /
+         at::sqrt(norm.running_var.to(at::kDouble) + std::get<BatchNorm2d>(network.graph().node(*step.norm).op).eps);
 }
 
 }  // namespace
@@ -117,7 +123,9 @@ std::vector<int> count_readers(const std::vector<FusedStep>& steps, const Graph&
   return out;
 }
 
-at::Tensor folded_scale(const FusedStep& step, const Network& network) { return exact_scale(step, network).to(at::kFloat); }
+at::Tensor folded_scale(const FusedStep& step, const Network& network) {
+  return exact_scale(step, network).to(at::kFloat);
+}
 
 at::Tensor folded_bias(const FusedStep& step, const Network& network) {
   const at::Tensor scale = exact_scale(step, network);

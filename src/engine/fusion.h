@@ -1,5 +1,5 @@
-// A pass over the graph: which nodes run as one step. A frozen convolution takes up the BatchNorm behind it, the residual
-// sum behind that, and the activation behind that, wherever nothing else reads what lies between.
+// A pass over the graph: which nodes run as one step. A frozen convolution takes up the BatchNorm behind it, the
+// residual sum behind that, and the activation behind that, wherever nothing else reads what lies between.
 #pragma once
 
 #include <optional>
@@ -30,17 +30,19 @@ struct FusedStep {
 /// The bounds of an activation; none for any other operation.
 std::optional<Clamp> clamp_of(const Op& op);
 
-/// Every node but the input belongs to one step; steps come in an order in which they can run. No step crosses the border
-/// between frozen prefix and rest, and what is learned inside a step is LoRA on its convolution, nothing else.
+/// Every node but the input belongs to one step; steps come in an order in which they can run. No step crosses the
+/// border between frozen prefix and rest, and what is learned inside a step is LoRA on its convolution, nothing else.
 std::vector<FusedStep> fuse(const Network& network, const Plan& plan);
 
 /// Every node but the input as a step of its own.
 std::vector<FusedStep> single_steps(const Network& network, const Plan& plan);
 
-/// How many steps of the prefix, or of the rest, read each node's value; in the prefix whoever takes the frontier counts as one more.
+/// How many steps of the prefix, or of the rest, read each node's value; in the prefix whoever takes the frontier
+/// counts as one more.
 std::vector<int> count_readers(const std::vector<FusedStep>& steps, const Graph& graph, const Plan& plan, bool prefix);
 
-/// By what a frozen convolution's BatchNorm multiplies it: (out,) float32; ones without BatchNorm. REQUIRES: step.frozen_conv.
+/// By what a frozen convolution's BatchNorm multiplies it: (out,) float32; ones without BatchNorm. REQUIRES:
+/// step.frozen_conv.
 at::Tensor folded_scale(const FusedStep& step, const Network& network);
 /// What BatchNorm and the convolution's own bias add, (out,) float32. REQUIRES: step.frozen_conv.
 at::Tensor folded_bias(const FusedStep& step, const Network& network);

@@ -1,6 +1,6 @@
-// The frozen prefix on uint8 activations and int8 weights. A convolution takes up BatchNorm, residual sum and ReLU as in the fused
-// executor; max-pooling passes stored values through; whatever else there is runs in float32. Behind the prefix, where
-// gradients are needed, the fused executor goes on.
+// The frozen prefix on uint8 activations and int8 weights. A convolution takes up BatchNorm, residual sum and ReLU as
+// in the fused executor; max-pooling passes stored values through; whatever else there is runs in float32. Behind the
+// prefix, where gradients are needed, the fused executor goes on.
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
@@ -32,7 +32,11 @@ Quantization quantization_for(std::pair<float, float> range) {
 }
 
 at::Tensor quantized(const at::Tensor& real, const Quantization& q) {
-  return at::round(real / q.scale).add_(static_cast<double>(q.zero)).clamp_(0, 255).to(at::kByte).contiguous(at::MemoryFormat::ChannelsLast);
+  return at::round(real / q.scale)
+      .add_(static_cast<double>(q.zero))
+      .clamp_(0, 255)
+      .to(at::kByte)
+      .contiguous(at::MemoryFormat::ChannelsLast);
 }
 
 at::Tensor real_of(const at::Tensor& stored, const Quantization& q) {
@@ -42,8 +46,8 @@ at::Tensor real_of(const at::Tensor& stored, const Quantization& q) {
 class Int8Executor final : public StepExecutor {
  public:
   Int8Executor(const Network& network, const ExecutorOptions& options, const ActivationRanges& ranges)
-      : StepExecutor(network, options, at::MemoryFormat::ChannelsLast, fuse), rest_(make_fused_executor(network, options)),
-        means_(expected_means(network)), convs_(steps().size()) {
+      : StepExecutor(network, options, at::MemoryFormat::ChannelsLast, fuse),
+        rest_(make_fused_executor(network, options)), means_(expected_means(network)), convs_(steps().size()) {
     const Graph& graph = network.graph();
     for (NodeId id = 0; id < graph.nodes().size(); ++id) {
       const auto found = ranges.find(range_name(graph, id));
@@ -54,11 +58,14 @@ class Int8Executor final : public StepExecutor {
       std::vector<NodeId> needed = step.inputs(graph);
       needed.push_back(step.output);
       for (const NodeId id : needed) {
-        if (ranges.count(range_name(graph, id)) == 0) fail("activation_ranges: got none for '", range_name(graph, id), "', expected one. Train the adapter again with precision: int8.");
+        if (ranges.count(range_name(graph, id)) == 0)
+          fail("activation_ranges: got none for '", range_name(graph, id),
+               "', expected one. Train the adapter again with precision: int8.");
       }
     }
     for (const FusedStep& step : steps()) {  // pooled values are stored as what they were pooled from
-      if (std::holds_alternative<MaxPool2d>(graph.node(step.output).op)) quantization_[step.output] = quantization_[graph.node(step.output).inputs[0]];
+      if (std::holds_alternative<MaxPool2d>(graph.node(step.output).op))
+        quantization_[step.output] = quantization_[graph.node(step.output).inputs[0]];
     }
   }
 
@@ -67,7 +74,9 @@ class Int8Executor final : public StepExecutor {
     for (std::size_t i = 0; i < out.size(); ++i) out[i] = real(plan().frontier[i], out[i]).to(precision());
     return out;
   }
-  at::Tensor run_rest(Frontier frontier, bool training) override { return rest_->run_rest(std::move(frontier), training); }
+  at::Tensor run_rest(Frontier frontier, bool training) override {
+    return rest_->run_rest(std::move(frontier), training);
+  }
 
  private:
   // One convolution for one shape of input.
@@ -78,15 +87,20 @@ class Int8Executor final : public StepExecutor {
     at::Tensor bias;
   };
 
-  at::Tensor real(NodeId id, const at::Tensor& value) const { return value.scalar_type() == at::kByte ? real_of(value, quantization_[id]) : value; }
-  at::Tensor stored(NodeId id, const at::Tensor& value) const { return value.scalar_type() == at::kByte ? value : quantized(value, quantization_[id]); }
+  at::Tensor real(NodeId id, const at::Tensor& value) const {
+    return value.scalar_type() == at::kByte ? real_of(value, quantization_[id]) : value;
+  }
+  at::Tensor stored(NodeId id, const at::Tensor& value) const {
+    return value.scalar_type() == at::kByte ? value : quantized(value, quantization_[id]);
+  }
 
   at::Tensor run_step(std::size_t index, const Values& values, bool training) override {
     const FusedStep& step = steps()[index];
     const Node& node = network().graph().node(step.first);
     if (step.frozen_conv) return run_conv(index, values);
     const at::Tensor& x = values[node.inputs[0]];
-    if (const auto* pool = std::get_if<MaxPool2d>(&node.op); pool != nullptr && x.scalar_type() == at::kByte) return run_pool(*pool, x);
+    if (const auto* pool = std::get_if<MaxPool2d>(&node.op); pool != nullptr && x.scalar_type() == at::kByte)
+      return run_pool(*pool, x);
     Values reals(values.size());
     for (const NodeId input : node.inputs) reals[input] = real(input, values[input]);
     return run_node(step.first, reals, training);
@@ -112,14 +126,17 @@ class Int8Executor final : public StepExecutor {
     const at::Tensor weight = scaled_weight(network().tensors(step.first).weight, folded_scale(step, network()));
     Int8Conv packed(weight, geometry_behind(conv, pad), pad_unevenly(x, pad, q.zero).sizes(), q);
     at::Tensor bias = folded_bias(step, network());
-    // Rounded weights move the outputs' means, most where a channel has few of them (depthwise): put right by what BatchNorm expects.
-    if (const at::Tensor& means = means_[node.inputs[0]]; means.defined()) bias += mean_output(conv, int8_rounding_error(weight), means, x.size(2), x.size(3));
+    // Rounded weights move the outputs' means, most where a channel has few of them (depthwise): put right by what
+    // BatchNorm expects.
+    if (const at::Tensor& means = means_[node.inputs[0]]; means.defined())
+      bias += mean_output(conv, int8_rounding_error(weight), means, x.size(2), x.size(3));
     return std::make_unique<Prepared>(Prepared{x.sizes().vec(), pad, std::move(packed), bias});
   }
 
   // Max-pooling of stored values, one axis after the other: ATen has none of plain uint8 in channels-last memory.
   static at::Tensor run_pool(const MaxPool2d& pool, const at::Tensor& x) {
-    at::Tensor y = at::constant_pad_nd(x, {pool.padding[1], pool.padding[1], pool.padding[0], pool.padding[0]}, 0);  // 0: the least there is
+    at::Tensor y = at::constant_pad_nd(x, {pool.padding[1], pool.padding[1], pool.padding[0], pool.padding[0]},
+                                       0);  // 0: the least there is
     for (const std::int64_t axis : {0, 1}) {
       const std::int64_t count = window_count(y.size(2 + axis), pool.kernel[axis], pool.stride[axis], /*dilation=*/1);
       at::Tensor most;
@@ -145,12 +162,14 @@ RangeMeter::RangeMeter(const Network& network, const Plan& plan) {
     const auto [low, high] = at::aminmax(value);
     const std::pair<float, float> found(low.item<float>(), high.item<float>());
     const auto [known, is_new] = ranges_.emplace(range_name(graph, id), found);
-    if (!is_new) known->second = {std::min(known->second.first, found.first), std::max(known->second.second, found.second)};
+    if (!is_new)
+      known->second = {std::min(known->second.first, found.first), std::max(known->second.second, found.second)};
   };
   executor_ = make_fused_executor(network, {.plan = plan, .observe = observe});
 }
 
-std::unique_ptr<Executor> make_int8_executor(const Network& network, const ExecutorOptions& options, const ActivationRanges& ranges) {
+std::unique_ptr<Executor> make_int8_executor(const Network& network, const ExecutorOptions& options,
+                                             const ActivationRanges& ranges) {
   return std::make_unique<Int8Executor>(network, options, ranges);
 }
 

@@ -23,9 +23,10 @@ std::vector<std::string> class_names(std::int64_t outputs) {
 
 void check_base(const AdapterFolder& folder, const BaseModel& base, const fs::path& path) {
   if (!folder.metadata || folder.metadata->base_sha256 == base.sha256.get()) return;
-  fail(path.string(), ": got base weights '", base.weights_name, "' with SHA-256 ", base.sha256.get().substr(0, 16), "…, expected '",
-       folder.metadata->base_weights, "' with ", folder.metadata->base_sha256.substr(0, 16),
-       "…. The adapter was trained on another base; name its file with --weights, or take this one all the same with --force.");
+  fail(path.string(), ": got base weights '", base.weights_name, "' with SHA-256 ", base.sha256.get().substr(0, 16),
+       "…, expected '", folder.metadata->base_weights, "' with ", folder.metadata->base_sha256.substr(0, 16),
+       "…. The adapter was trained on another base; name its file with --weights, or take this one all the same with "
+       "--force.");
 }
 
 }  // namespace
@@ -34,7 +35,8 @@ BaseModel load_base_model(const ModelChoice& choice, const DownloadCallback& pro
   BaseModel base;
   std::string name = choice.model;
   if (name.empty()) {
-    if (choice.weights.empty()) fail_usage("model: got none, expected the name of one. 'lorikeet models list' shows them.");
+    if (choice.weights.empty())
+      fail_usage("model: got none, expected the name of one. 'lorikeet models list' shows them.");
     name = guess_model(read_weights_file(choice.weights));
     if (name.empty()) fail(choice.weights.string(), ": got tensors that fit no known model. Name it with --model.");
   }
@@ -59,8 +61,9 @@ BaseModel load_base_model(const ModelChoice& choice, const DownloadCallback& pro
 
 LoadedModel use_base_model(BaseModel base) {
   Network network(base.graph, base.weights);
-  return {std::move(network), base.preprocessing, class_names(output_features(base.graph)), "float32", std::nullopt, base.entry->name,
-          base.weights_name, base.sha256};
+  return {std::move(network), base.preprocessing, class_names(output_features(base.graph)),
+          "float32",          std::nullopt,       base.entry->name,
+          base.weights_name,  base.sha256};
 }
 
 Adaptation adapt_as(AdapterFolder& folder, const Graph& base, const fs::path& path) {
@@ -93,7 +96,8 @@ LoadedModel adapt_base(const BaseModel& base, AdapterFolder folder, const fs::pa
       fail(path.string(), ": got ", classes.size(), " class names for ", outputs, " outputs, expected as many.");
     }
   }
-  return {std::move(network), preprocessing, std::move(classes), precision, std::move(folder), base.entry->name, base.weights_name, base.sha256};
+  return {std::move(network), preprocessing,    std::move(classes), precision,
+          std::move(folder),  base.entry->name, base.weights_name,  base.sha256};
 }
 
 }  // namespace
@@ -101,7 +105,8 @@ LoadedModel adapt_base(const BaseModel& base, AdapterFolder folder, const fs::pa
 LoadedModel adapt_base(const BaseModel& base, const fs::path& path, bool force) {
   AdapterFolder folder = read_adapter_folder(path);
   if (folder.metadata && folder.metadata->base_model != base.entry->name) {
-    fail(path.string(), ": got an adapter of ", printable(folder.metadata->base_model), ", expected one of ", base.entry->name, ".");
+    fail(path.string(), ": got an adapter of ", printable(folder.metadata->base_model), ", expected one of ",
+         base.entry->name, ".");
   }
   return adapt_base(base, std::move(folder), path, force);
 }
@@ -112,20 +117,24 @@ LoadedModel load_adapter(const fs::path& path, const ModelChoice& choice, const 
   if (folder.metadata) {
     if (wanted.model.empty()) {
       // The official weights' name, which also says the version, where it is one.
-      wanted.model = is_model_name(folder.metadata->base_weights) ? folder.metadata->base_weights : folder.metadata->base_model;
+      wanted.model =
+          is_model_name(folder.metadata->base_weights) ? folder.metadata->base_weights : folder.metadata->base_model;
     }
     if (find_model(wanted.model).name != find_model(folder.metadata->base_model).name) {
-      fail(path.string(), ": got model '", wanted.model, "', expected '", folder.metadata->base_model, "', which the adapter was trained on.");
+      fail(path.string(), ": got model '", wanted.model, "', expected '", folder.metadata->base_model,
+           "', which the adapter was trained on.");
     }
     if (wanted.weights.empty() && !is_model_name(folder.metadata->base_weights)) {
-      fail(path.string(), ": got no base weights; the adapter was trained on the file '", printable(folder.metadata->base_weights),
-           "'. Name it with --weights.");
+      fail(path.string(), ": got no base weights; the adapter was trained on the file '",
+           printable(folder.metadata->base_weights), "'. Name it with --weights.");
     }
   } else if (wanted.model.empty()) {
     const std::string& base_name = folder.spec.config.base_model_name_or_path;
     if (is_model_name(base_name)) wanted.model = base_name;
     if (wanted.model.empty() && wanted.weights.empty()) {
-      fail_usage(path.string(), ": got an adapter that does not name its base (PEFT wrote it). Name the model with --model, e.g. --model resnet50.");
+      fail_usage(path.string(),
+                 ": got an adapter that does not name its base (PEFT wrote it). Name the model with --model, e.g. "
+                 "--model resnet50.");
     }
   }
   return adapt_base(load_base_model(wanted, progress), std::move(folder), path, choice.force);
@@ -144,7 +153,8 @@ LoadedModel load_model(const std::string& name, const ModelChoice& choice, const
     fail(name, ": got a folder without adapter_config.json, expected an adapter or a run's folder.");
   }
   if (fs::is_regular_file(name, ignored)) return use_base_model(load_base_model({choice.model, name}, progress));
-  if (name.find('/') != std::string::npos) fail(name, ": got nothing there, expected an adapter's folder, a run's folder, or a weights file.");
+  if (name.find('/') != std::string::npos)
+    fail(name, ": got nothing there, expected an adapter's folder, a run's folder, or a weights file.");
   return use_base_model(load_base_model({name, choice.weights}, progress));
 }
 

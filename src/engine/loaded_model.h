@@ -55,7 +55,8 @@ LoadedModel use_base_model(BaseModel base);
 
 /// An adapter over its base. `choice` says what the adapter does not: the model's name where PEFT wrote it, the weights
 /// where they are not the official ones. Throws Error where the base is not the one it was trained on.
-LoadedModel load_adapter(const std::filesystem::path& path, const ModelChoice& choice, const DownloadCallback& progress);
+LoadedModel load_adapter(const std::filesystem::path& path, const ModelChoice& choice,
+                         const DownloadCallback& progress);
 
 /// An adapter over a base that is loaded already. Throws Error where it is another than the one it was trained on.
 LoadedModel adapt_base(const BaseModel& base, const std::filesystem::path& path, bool force = false);

@@ -24,8 +24,13 @@ bool has_bfloat16() {
 }  // namespace
 
 Machine examine_machine() {
-  return {static_cast<int>(std::thread::hardware_concurrency()), at::get_num_threads(), at::get_cpu_capability(), at::hasMKLDNN(),
-          has_bfloat16(), has_int8(), at::hasCUDA()};
+  return {static_cast<int>(std::thread::hardware_concurrency()),
+          at::get_num_threads(),
+          at::get_cpu_capability(),
+          at::hasMKLDNN(),
+          has_bfloat16(),
+          has_int8(),
+          at::hasCUDA()};
 }
 
 }  // namespace lorikeet

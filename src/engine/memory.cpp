@@ -21,13 +21,15 @@ using Shapes = std::vector<std::vector<std::int64_t>>;
 Bytes product(const std::vector<std::int64_t>& shape) { return static_cast<Bytes>(c10::multiply_integers(shape)); }
 
 // What is made of a frozen convolution's weights: once for the forward pass, and once for a gradient to its input.
-Bytes prepared_bytes(const Network& network, const FusedStep& step, const Shapes& shapes, Bytes element, bool has_gradient) {
+Bytes prepared_bytes(const Network& network, const FusedStep& step, const Shapes& shapes, Bytes element,
+                     bool has_gradient) {
   const Node& node = network.graph().node(step.first);
   const auto& in = shapes[node.inputs[0]];
   const at::Tensor& weight = network.tensors(step.first).weight;
   const auto type = weight.options().dtype(element == 2 ? at::kBFloat16 : at::kFloat);
   const auto way = FrozenConv::way_for(std::get<Conv2d>(node.op), type, in[1], in[2]);
-  const Bytes elements = way == FrozenConv::Way::kDense ? product(in) * product(shapes[step.first]) : static_cast<Bytes>(weight.numel());
+  const Bytes elements =
+      way == FrozenConv::Way::kDense ? product(in) * product(shapes[step.first]) : static_cast<Bytes>(weight.numel());
   return elements * element * (has_gradient && way != FrozenConv::Way::kPlain ? 2 : 1);
 }
 
@@ -35,7 +37,8 @@ Bytes prepared_bytes(const Network& network, const FusedStep& step, const Shapes
 class Walk {
  public:
   Walk(const Network& network, const Plan& plan, const Shapes& shapes, Bytes element, Bytes batch)
-      : network_(network), plan_(plan), steps_(fuse(network, plan)), shapes_(shapes), element_(element), batch_(batch), values_(shapes.size()) {
+      : network_(network), plan_(plan), steps_(fuse(network, plan)), shapes_(shapes), element_(element), batch_(batch),
+        values_(shapes.size()) {
     for (std::size_t id = 0; id < shapes.size(); ++id) values_[id] = batch * product(shapes[id]);
   }
 
@@ -75,7 +78,8 @@ class Walk {
     const auto& in = shapes_[node.inputs[0]];
     const Padding pad = padding_of(*conv, in[1], in[2]);
     if (pad.symmetric()) return 0;
-    return batch_ * static_cast<Bytes>(in[0] * (in[1] + pad.top + pad.bottom) * (in[2] + pad.left + pad.right)) * element_;
+    return batch_ * static_cast<Bytes>(in[0] * (in[1] + pad.top + pad.bottom) * (in[2] + pad.left + pad.right)) *
+           element_;
   }
 
   // What autograd keeps of a step until its gradient is computed.
@@ -88,10 +92,12 @@ class Walk {
       out += values_[node.inputs[0]] * element_;  // A's input, and B's; of another method what it multiplies
       const auto layer = adapter->low_rank();
       const Bytes features = static_cast<Bytes>(shapes_[step.first][0]);
-      out += layer ? values_[step.first] / features * static_cast<Bytes>(layer->lora_A.size(0)) * element_ : values_[step.first] * element_;
+      out += layer ? values_[step.first] / features * static_cast<Bytes>(layer->lora_A.size(0)) * element_
+                   : values_[step.first] * element_;
     }
     if (step.frozen_conv) return out + (step.clamp.active() ? values_[step.output] / 8 : 0);
-    if (std::holds_alternative<MaxPool2d>(node.op)) return values_[node.inputs[0]] * element_ + values_[step.output] * sizeof(std::int64_t);
+    if (std::holds_alternative<MaxPool2d>(node.op))
+      return values_[node.inputs[0]] * element_ + values_[step.output] * sizeof(std::int64_t);
     const bool keeps_nothing = std::holds_alternative<Add>(node.op) || std::holds_alternative<GlobalAvgPool>(node.op);
     return out + (keeps_nothing ? 0 : values_[node.inputs[0]] * element_);
   }
@@ -152,7 +158,8 @@ MemoryEstimate estimate_memory(const Network& network, const Plan& plan, const I
   for (const FusedStep& step : fuse(network, plan)) {
     if (!step.frozen_conv) continue;
     const NodeId input = network.graph().node(step.first).inputs[0];
-    out.prepared += prepared_bytes(network, step, shapes, image.element_size, /*has_gradient=*/!is_frozen(plan.segment[input]));
+    out.prepared +=
+        prepared_bytes(network, step, shapes, image.element_size, /*has_gradient=*/!is_frozen(plan.segment[input]));
   }
   out.activations = Walk(network, plan, shapes, image.element_size, static_cast<Bytes>(batch)).peak();
   return out;
@@ -160,7 +167,8 @@ MemoryEstimate estimate_memory(const Network& network, const Plan& plan, const I
 
 MemoryEstimate estimate_memory(const Adaptation& adaptation, const ImageCost& image, std::int64_t batch) {
   NamedTensors shapes;  // of one number each, seen as if it were many
-  for (const auto& parameter : adaptation.graph.parameters()) shapes.add(parameter.name, at::zeros({}).expand(parameter.shape));
+  for (const auto& parameter : adaptation.graph.parameters())
+    shapes.add(parameter.name, at::zeros({}).expand(parameter.shape));
   Adaptation plain = adaptation;
   plain.config.init_lora_weights = LoraStart::kDefault;  // takes as much, and asks nothing of the weights
   const Network network(plain, shapes, /*seed=*/0);

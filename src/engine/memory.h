@@ -1,4 +1,5 @@
-// What a training step takes in memory, reckoned before it runs by walking through the fused steps as the executor does.
+// What a training step takes in memory, reckoned before it runs by walking through the fused steps as the executor
+// does.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +22,8 @@ struct MemoryEstimate {
   std::uint64_t total() const { return weights + prepared + learning + activations; }
 };
 
-/// For steps of `batch` images. On top come libtorch's own 0.2 GiB or so, some MiB of oneDNN's scratch memory, and the prefix cache
-/// where there is one.
+/// For steps of `batch` images. On top come libtorch's own 0.2 GiB or so, some MiB of oneDNN's scratch memory, and the
+/// prefix cache where there is one.
 MemoryEstimate estimate_memory(const Network& network, const Plan& plan, const ImageCost& image, std::int64_t batch);
 /// Likewise, without weights.
 MemoryEstimate estimate_memory(const Adaptation& adaptation, const ImageCost& image, std::int64_t batch);

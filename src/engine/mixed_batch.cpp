@@ -10,7 +10,8 @@ namespace lorikeet {
 
 MixedBatch::MixedBatch(const std::vector<const Network*>& networks, at::ScalarType precision) {
   const std::vector<Plan> plans = plans_with_common_prefix(networks);
-  for (std::size_t i = 0; i < networks.size(); ++i) executors_.push_back(make_fused_executor(*networks[i], {.precision = precision, .plan = plans[i]}));
+  for (std::size_t i = 0; i < networks.size(); ++i)
+    executors_.push_back(make_fused_executor(*networks[i], {.precision = precision, .plan = plans[i]}));
 }
 
 std::vector<at::Tensor> MixedBatch::predict(const at::Tensor& images, const std::vector<std::size_t>& which) {
@@ -28,7 +29,8 @@ std::vector<at::Tensor> MixedBatch::predict(const at::Tensor& images, const std:
     Frontier own;
     for (const at::Tensor& tensor : frontier) own.push_back(tensor.index_select(0, index));
     const at::Tensor logits = executors_[i]->run_rest(std::move(own), /*training=*/false);
-    for (std::size_t k = 0; k < rows.size(); ++k) out[static_cast<std::size_t>(rows[k])] = logits[static_cast<std::int64_t>(k)];
+    for (std::size_t k = 0; k < rows.size(); ++k)
+      out[static_cast<std::size_t>(rows[k])] = logits[static_cast<std::int64_t>(k)];
   }
   return out;
 }

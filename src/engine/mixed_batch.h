@@ -1,6 +1,6 @@
-// A batch whose rows use different adapters of one base. What is frozen in all of them runs once for the whole batch; from there
-// each adapter's rows go on by themselves, with its own method, retrained modules and head, so that every row is what its adapter
-// alone would have made of it.
+// A batch whose rows use different adapters of one base. What is frozen in all of them runs once for the whole batch;
+// from there each adapter's rows go on by themselves, with its own method, retrained modules and head, so that every
+// row is what its adapter alone would have made of it.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -18,7 +18,8 @@ class MixedBatch {
   /// Networks over one base's weights; they must outlive this. REQUIRES: at least one.
   MixedBatch(const std::vector<const Network*>& networks, at::ScalarType precision);
 
-  /// images (N, 3, H, W), normalised; `which` says for each row whose it is. → N rows of logits, each (classes of its network,).
+  /// images (N, 3, H, W), normalised; `which` says for each row whose it is. → N rows of logits, each (classes of its
+  /// network,).
   std::vector<at::Tensor> predict(const at::Tensor& images, const std::vector<std::size_t>& which);
 
  private:

@@ -39,7 +39,8 @@ Network::Network(Graph graph, const NamedTensors& weights) : graph_(std::move(gr
 }
 
 Network::Network(const Adaptation& adaptation, const NamedTensors& base_weights, std::uint64_t seed)
-    : graph_(adaptation.graph), tensors_(graph_.nodes().size()), config_(adaptation.config), biases_(adaptation.biases.begin(), adaptation.biases.end()) {
+    : graph_(adaptation.graph), tensors_(graph_.nodes().size()), config_(adaptation.config),
+      biases_(adaptation.biases.begin(), adaptation.biases.end()) {
   at::Generator generator = at::detail::createCPUGenerator(seed);
   // nn.Linear's start: both weight and bias U(−1/√in, 1/√in).
   const auto fresh = [&](NodeId id, const Parameter& parameter) {
@@ -49,9 +50,11 @@ Network::Network(const Adaptation& adaptation, const NamedTensors& base_weights,
   retrained_.insert(adaptation.retrained.begin(), adaptation.retrained.end());
   retrained_.insert(adaptation.head.begin(), adaptation.head.end());
   for (NodeId id = 0; id < tensors_.size(); ++id) {
-    const bool is_new = adaptation.replaced == id || std::find(adaptation.head.begin(), adaptation.head.end(), id) != adaptation.head.end();
+    const bool is_new = adaptation.replaced == id ||
+                        std::find(adaptation.head.begin(), adaptation.head.end(), id) != adaptation.head.end();
     each_tensor(id, [&](const Parameter& parameter, at::Tensor& tensor) {
-      const bool is_learned = !parameter.buffer && (retrained_.count(id) > 0 || (biases_.count(id) > 0 && suffix_of(parameter) == "bias"));
+      const bool is_learned =
+          !parameter.buffer && (retrained_.count(id) > 0 || (biases_.count(id) > 0 && suffix_of(parameter) == "bias"));
       if (is_new) {
         tensor = fresh(id, parameter);
       } else {
@@ -81,10 +84,12 @@ std::vector<std::pair<std::string, at::Tensor>> Network::trainable() const {
       if (part.learned) out.emplace_back(graph_.node(id).name + "." + part.suffix, *part.tensor);
     }
   }
-  for (const NodeId id : biases_) out.emplace_back(bias_key(graph_.node(id), adapter(id) != nullptr), tensors_[id].bias);
+  for (const NodeId id : biases_)
+    out.emplace_back(bias_key(graph_.node(id), adapter(id) != nullptr), tensors_[id].bias);
   for (const NodeId id : retrained_) {
     for (const auto& parameter : graph_.parameters(id)) {
-      if (!parameter.buffer) out.emplace_back(parameter.name, member(const_cast<NodeTensors&>(tensors_[id]), suffix_of(parameter)));
+      if (!parameter.buffer)
+        out.emplace_back(parameter.name, member(const_cast<NodeTensors&>(tensors_[id]), suffix_of(parameter)));
     }
   }
   return out;
@@ -99,7 +104,8 @@ NamedTensors Network::with_buffers(NamedTensors tensors) const {
   }
   for (const NodeId id : retrained_) {
     for (const auto& parameter : graph_.parameters(id)) {
-      if (parameter.buffer) tensors.add(parameter.name, member(const_cast<NodeTensors&>(tensors_[id]), suffix_of(parameter)));
+      if (parameter.buffer)
+        tensors.add(parameter.name, member(const_cast<NodeTensors&>(tensors_[id]), suffix_of(parameter)));
     }
   }
   return tensors;
@@ -123,7 +129,8 @@ void Network::save_into(AdapterFolder& folder) const {
   folder.spec.config = saved_lora_config(config_);
   folder.tensors = adapter_tensors();
   for (const auto& [id, adapter] : adapters_) {
-    for (auto& [suffix, tensor] : adapter->saved()) folder.tensors.set(graph_.node(id).name + "." + suffix, std::move(tensor));
+    for (auto& [suffix, tensor] : adapter->saved())
+      folder.tensors.set(graph_.node(id).name + "." + suffix, std::move(tensor));
   }
 }
 
@@ -133,7 +140,8 @@ NamedTensors Network::merged() const {
   for (NodeId id = 0; id < tensors_.size(); ++id) {
     NodeTensors whole = tensors_[id];
     if (const LayerAdapter* own = adapter(id)) whole = own->merged(graph_.node(id), whole);
-    for (const auto& parameter : graph_.parameters(id)) out.add(parameter.name, member(whole, suffix_of(parameter)).detach());
+    for (const auto& parameter : graph_.parameters(id))
+      out.add(parameter.name, member(whole, suffix_of(parameter)).detach());
   }
   return out;
 }

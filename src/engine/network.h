@@ -1,5 +1,5 @@
-// A graph with its tensors: the frozen base, what is retrained, and the adapters of its layers. One device, any number of
-// readers; training writes to the trainable tensors in place.
+// A graph with its tensors: the frozen base, what is retrained, and the adapters of its layers. One device, any number
+// of readers; training writes to the trainable tensors in place.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -25,8 +25,8 @@ class Network {
   /// The network as it was trained, without adapter. `weights` hold every parameter of the graph, in float32.
   Network(Graph graph, const NamedTensors& weights);
 
-  /// An adapted network whose adapter begins anew: its method's start, retrained modules from the base, a replaced output and
-  /// the head as PyTorch starts a Linear. The same seed gives the same start.
+  /// An adapted network whose adapter begins anew: its method's start, retrained modules from the base, a replaced
+  /// output and the head as PyTorch starts a Linear. The same seed gives the same start.
   Network(const Adaptation& adaptation, const NamedTensors& base_weights, std::uint64_t seed);
 
   const Graph& graph() const { return graph_; }
@@ -45,8 +45,8 @@ class Network {
   NamedTensors adapter_tensors() const;
   /// Copies such values in. REQUIRES: check_adapter_tensors passed.
   void load_adapter_tensors(const NamedTensors& tensors);
-  /// Puts into the folder what its files are to hold: the tensors, and the configuration that gives them their meaning. For most
-  /// methods that is adapter_tensors(), and what the network was adapted by.
+  /// Puts into the folder what its files are to hold: the tensors, and the configuration that gives them their meaning.
+  /// For most methods that is adapter_tensors(), and what the network was adapted by.
   void save_into(AdapterFolder& folder) const;
 
   /// All parameters of the graph with the adapters in them, under the graph's names. Throws Error where that cannot be.

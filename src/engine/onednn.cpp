@@ -38,15 +38,17 @@ bool can_pack(const at::TensorOptions& weight) {
   return type == at::kFloat || (type == at::kBFloat16 && at::cpu::is_avx512_vnni_supported());
 }
 
-PackedConv::PackedConv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input) : geometry_(geometry) {
-  weight_ = call("mkldnn::_reorder_convolution_weight", "", {weight, list(geometry.padding), list(geometry.stride), list(geometry.dilation), geometry.groups,
-                                                         input.vec()});
+PackedConv::PackedConv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input)
+    : geometry_(geometry) {
+  weight_ = call(
+      "mkldnn::_reorder_convolution_weight", "",
+      {weight, list(geometry.padding), list(geometry.stride), list(geometry.dilation), geometry.groups, input.vec()});
 }
 
 at::Tensor PackedConv::operator()(const at::Tensor& x) const {
   return call("mkldnn::_convolution_pointwise", "",
-              {x, weight_, c10::IValue(), list(geometry_.padding), list(geometry_.stride), list(geometry_.dilation), geometry_.groups, "none",
-               c10::List<std::optional<at::Scalar>>(), c10::IValue()});
+              {x, weight_, c10::IValue(), list(geometry_.padding), list(geometry_.stride), list(geometry_.dilation),
+               geometry_.groups, "none", c10::List<std::optional<at::Scalar>>(), c10::IValue()});
 }
 
 at::Tensor PackedConv::operator()(const at::Tensor& x, const Epilogue& after) const {
@@ -57,16 +59,18 @@ at::Tensor PackedConv::operator()(const at::Tensor& x, const Epilogue& after) co
     const char* const activation = !after.clamp.active() ? "none" : is_relu ? "relu" : "hardtanh";
     if (after.clamp.active() && !is_relu) bounds = {at::Scalar(after.clamp.low), at::Scalar(after.clamp.high)};
     return call("mkldnn::_convolution_pointwise", "",
-                {x, weight_, bias, list(geometry_.padding), list(geometry_.stride), list(geometry_.dilation), geometry_.groups, activation, bounds, c10::IValue()});
+                {x, weight_, bias, list(geometry_.padding), list(geometry_.stride), list(geometry_.dilation),
+                 geometry_.groups, activation, bounds, c10::IValue()});
   }
   if (after.clamp.active() && !is_relu) {  // oneDNN through ATen knows no other activation behind a sum
     const at::Tensor y = (*this)(x);
     finish_(y, after, /*masked=*/false);
     return y;
   }
-  return call("mkldnn::_convolution_pointwise", "binary",
-              {x, after.residual, weight_, bias, list(geometry_.padding), list(geometry_.stride), list(geometry_.dilation), geometry_.groups, "add", at::Scalar(1),
-               is_relu ? c10::IValue("relu") : c10::IValue(), bounds, c10::IValue()});
+  return call(
+      "mkldnn::_convolution_pointwise", "binary",
+      {x, after.residual, weight_, bias, list(geometry_.padding), list(geometry_.stride), list(geometry_.dilation),
+       geometry_.groups, "add", at::Scalar(1), is_relu ? c10::IValue("relu") : c10::IValue(), bounds, c10::IValue()});
 }
 
 bool has_int8() { return at::cpu::is_avx512_vnni_supported(); }
@@ -76,27 +80,51 @@ at::Tensor int8_rounding_error(const at::Tensor& weight) {
   return weight - at::round(weight / scales) * scales;
 }
 
-Int8Conv::Int8Conv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input, const Quantization& x) : geometry_(geometry), x_(x) {
+Int8Conv::Int8Conv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input, const Quantization& x)
+    : geometry_(geometry), x_(x) {
   scales_ = int8_scales(weight);
   zeros_ = at::zeros({weight.size(0)}, at::kInt);
   const at::Tensor stored = at::round(weight / by_channel(scales_)).to(at::kChar);
-  weight_ = call("onednn::qconv_prepack", "", {stored, scales_, x.scale, x.zero, list(geometry.stride), list(geometry.padding), list(geometry.dilation),
-                                               geometry.groups, input.vec()});
+  weight_ = call("onednn::qconv_prepack", "",
+                 {stored, scales_, x.scale, x.zero, list(geometry.stride), list(geometry.padding),
+                  list(geometry.dilation), geometry.groups, input.vec()});
 }
 
-at::Tensor Int8Conv::operator()(const at::Tensor& x, const at::Tensor& bias, const Sum& residual, bool relu, const Quantization& y) const {
+at::Tensor Int8Conv::operator()(const at::Tensor& x, const at::Tensor& bias, const Sum& residual, bool relu,
+                                const Quantization& y) const {
   const c10::List<std::optional<at::Scalar>> no_bounds;
   const auto type = static_cast<std::int64_t>(at::kByte);
   if (!residual.stored.defined()) {
     return call("onednn::qconv2d_pointwise", "",
-                {x, x_.scale, x_.zero, weight_, scales_, zeros_, bias, list(geometry_.stride), list(geometry_.padding), list(geometry_.dilation), geometry_.groups,
-                 y.scale, y.zero, type, relu ? "relu" : "none", no_bounds, c10::IValue()});
+                {x, x_.scale, x_.zero, weight_, scales_, zeros_, bias, list(geometry_.stride), list(geometry_.padding),
+                 list(geometry_.dilation), geometry_.groups, y.scale, y.zero, type, relu ? "relu" : "none", no_bounds,
+                 c10::IValue()});
   }
   // It adds in place.
   const at::Tensor sum = residual.stored.clone(at::MemoryFormat::ChannelsLast);
   return call("onednn::qconv2d_pointwise", "binary",
-              {x, x_.scale, x_.zero, weight_, scales_, zeros_, sum, bias, list(geometry_.stride), list(geometry_.padding), list(geometry_.dilation), geometry_.groups,
-               y.scale, y.zero, type, residual.quantization.scale, residual.quantization.zero, "sum", at::Scalar(1.0), relu ? "relu" : "none", no_bounds, c10::IValue()});
+              {x,
+               x_.scale,
+               x_.zero,
+               weight_,
+               scales_,
+               zeros_,
+               sum,
+               bias,
+               list(geometry_.stride),
+               list(geometry_.padding),
+               list(geometry_.dilation),
+               geometry_.groups,
+               y.scale,
+               y.zero,
+               type,
+               residual.quantization.scale,
+               residual.quantization.zero,
+               "sum",
+               at::Scalar(1.0),
+               relu ? "relu" : "none",
+               no_bounds,
+               c10::IValue()});
 }
 
 }  // namespace lorikeet

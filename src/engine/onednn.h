@@ -1,4 +1,5 @@
-// oneDNN's convolution with weights packed beforehand, by ATen's operators in the mkldnn namespace, which have no C++ header.
+// oneDNN's convolution with weights packed beforehand, by ATen's operators in the mkldnn namespace, which have no C++
+// header.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -22,8 +23,9 @@ bool can_pack(const at::TensorOptions& weight);
 class PackedConv {
  public:
   PackedConv() = default;
-  /// Packs weight (out, in / groups, kh, kw), of any strides, for inputs of this shape, (N, C, H, W). Another N is right, too, but
-  /// oneDNN may want another layout for it and then packs anew at every call, ten times slower than the convolution.
+  /// Packs weight (out, in / groups, kh, kw), of any strides, for inputs of this shape, (N, C, H, W). Another N is
+  /// right, too, but oneDNN may want another layout for it and then packs anew at every call, ten times slower than the
+  /// convolution.
   PackedConv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input);
 
   explicit operator bool() const { return weight_.defined(); }
@@ -43,7 +45,8 @@ struct Quantization {
   std::int64_t zero = 0;
 };
 
-/// Whether oneDNN multiplies int8 natively (VNNI). Without, weights have 7 bits, so that no pair of products overflows 16.
+/// Whether oneDNN multiplies int8 natively (VNNI). Without, weights have 7 bits, so that no pair of products
+/// overflows 16.
 bool has_int8();
 
 /// What Int8Conv takes from a float32 weight by rounding it; of the same shape.
@@ -59,9 +62,10 @@ class Int8Conv {
     at::Tensor stored;  // uint8, like the output
     Quantization quantization;
   };
-  /// x uint8 → clamp(conv(x) + bias + residual) as uint8 of quantization y. Bounds of the clamp other than 0 below are y's own to
-  /// have. bias float32 (out,); residual.stored may be undefined.
-  at::Tensor operator()(const at::Tensor& x, const at::Tensor& bias, const Sum& residual, bool relu, const Quantization& y) const;
+  /// x uint8 → clamp(conv(x) + bias + residual) as uint8 of quantization y. Bounds of the clamp other than 0 below are
+  /// y's own to have. bias float32 (out,); residual.stored may be undefined.
+  at::Tensor operator()(const at::Tensor& x, const at::Tensor& bias, const Sum& residual, bool relu,
+                        const Quantization& y) const;
 
  private:
   ConvGeometry geometry_;

@@ -18,7 +18,8 @@ Ints pads(const Pair& padding) { return {padding[0], padding[1], padding[0], pad
 
 class Exporter {
  public:
-  Exporter(const Graph& graph, const NamedTensors& merged, OnnxModel& model) : graph_(graph), merged_(merged), model_(model) {}
+  Exporter(const Graph& graph, const NamedTensors& merged, OnnxModel& model)
+      : graph_(graph), merged_(merged), model_(model) {}
 
   // The value named `input` goes into the network; gives the name of the output.
   std::string run(const std::string& input) {
@@ -46,10 +47,13 @@ class Exporter {
                                                                        {"strides", ints(conv.stride)},
                                                                        {"dilations", ints(conv.dilation)},
                                                                        {"group", conv.groups}};
-                                 attributes.push_back(conv.same_padding ? OnnxAttribute{"auto_pad", "SAME_UPPER"} : OnnxAttribute{"pads", pads(conv.padding)});
+                                 attributes.push_back(conv.same_padding ? OnnxAttribute{"auto_pad", "SAME_UPPER"}
+                                                                        : OnnxAttribute{"pads", pads(conv.padding)});
                                  return add("Conv", std::move(attributes));
                                },
-                               [&](const BatchNorm2d& norm) { return add("BatchNormalization", {{"epsilon", static_cast<float>(norm.eps)}}); },
+                               [&](const BatchNorm2d& norm) {
+                                 return add("BatchNormalization", {{"epsilon", static_cast<float>(norm.eps)}});
+                               },
                                [&](const Relu&) { return add("Relu"); },
                                [&](const Relu6&) {
                                  inputs.insert(inputs.end(), {bound("clip.least", 0), bound("clip.greatest", 6)});
@@ -57,7 +61,9 @@ class Exporter {
                                },
                                [&](const Add&) { return add("Add"); },
                                [&](const MaxPool2d& pool) {
-                                 return add("MaxPool", {{"kernel_shape", ints(pool.kernel)}, {"strides", ints(pool.stride)}, {"pads", pads(pool.padding)}});
+                                 return add("MaxPool", {{"kernel_shape", ints(pool.kernel)},
+                                                        {"strides", ints(pool.stride)},
+                                                        {"pads", pads(pool.padding)}});
                                },
                                [&](const GlobalAvgPool&) {
                                  const std::string pooled = node.name + ".pooled";
@@ -65,7 +71,9 @@ class Exporter {
                                  inputs = {pooled};
                                  return add("Flatten", {{"axis", std::int64_t{1}}});
                                },
-                               [&](const Linear&) { return add("Gemm", {{"transB", std::int64_t{1}}}); }},
+                               [&](const Linear&) {
+                                 return add("Gemm", {{"transB", std::int64_t{1}}});
+                               }},
                       node.op);
   }
 
@@ -83,9 +91,16 @@ class Exporter {
 OnnxValue image_input(const OnnxExportOptions& options) {
   const OnnxDimension height = options.size > 0 ? OnnxDimension(options.size) : OnnxDimension("H");
   const OnnxDimension width = options.size > 0 ? OnnxDimension(options.size) : OnnxDimension("W");
-  if (!options.preprocessing) return {"images", at::kFloat, {"N", std::int64_t{3}, height, width}, "RGB, normalised as the metadata's preprocessing says"};
-  return {"images", at::kByte, {"N", height, width, std::int64_t{3}},
-          "RGB, 0 to 255" + std::string(options.preprocessing->resize > 0 ? ", of any size" : ", at the size for the network")};
+  if (!options.preprocessing)
+    return {"images",
+            at::kFloat,
+            {"N", std::int64_t{3}, height, width},
+            "RGB, normalised as the metadata's preprocessing says"};
+  return {"images",
+          at::kByte,
+          {"N", height, width, std::int64_t{3}},
+          "RGB, 0 to 255" +
+              std::string(options.preprocessing->resize > 0 ? ", of any size" : ", at the size for the network")};
 }
 
 }  // namespace
@@ -103,7 +118,8 @@ OnnxModel to_onnx(const Graph& graph, const NamedTensors& merged, const OnnxExpo
     model.nodes.push_back({"Softmax", "probabilities", {x}, {{"axis", std::int64_t{1}}}});
     x = "probabilities";
   }
-  model.outputs.push_back({x, at::kFloat, {"N", output_features(graph)}, "one a class, in the order of the metadata's classes"});
+  model.outputs.push_back(
+      {x, at::kFloat, {"N", output_features(graph)}, "one a class, in the order of the metadata's classes"});
   return model;
 }
 

@@ -23,7 +23,8 @@ void find_frontier(Plan& plan, const Graph& graph) {
   if (plan.frontier.empty()) plan.frontier.push_back(graph.output());
 }
 
-std::uint64_t bytes_of(const Plan& plan, const std::vector<std::vector<std::int64_t>>& shapes, std::uint64_t element_size) {
+std::uint64_t bytes_of(const Plan& plan, const std::vector<std::vector<std::int64_t>>& shapes,
+                       std::uint64_t element_size) {
   std::uint64_t total = 0;
   for (const NodeId id : plan.frontier) {
     total += static_cast<std::uint64_t>(c10::multiply_integers(shapes[id])) * element_size;
@@ -40,7 +41,8 @@ Plan make_plan(const Network& network) {
   Plan plan;
   for (NodeId id = 0; id < nodes.size(); ++id) {
     const auto& inputs = nodes[id].inputs;
-    const bool after_learning = std::any_of(inputs.begin(), inputs.end(), [&](NodeId input) { return !is_frozen(plan.segment[input]); });
+    const bool after_learning =
+        std::any_of(inputs.begin(), inputs.end(), [&](NodeId input) { return !is_frozen(plan.segment[input]); });
     plan.segment.push_back(network.is_trained(id) ? Segment::kTrained
                            : after_learning       ? Segment::kDifferentiable
                                                   : Segment::kFrozenPrefix);
@@ -56,7 +58,8 @@ std::vector<Plan> plans_with_common_prefix(const std::vector<const Network*>& ne
   std::size_t shared = std::numeric_limits<std::size_t>::max();
   for (const Plan& plan : plans) shared = std::min(shared, plan.segment.size());
   const auto in_every_prefix = [&](NodeId id) {
-    return id < shared && std::all_of(plans.begin(), plans.end(), [id](const Plan& plan) { return plan.segment[id] == Segment::kFrozenPrefix; });
+    return id < shared && std::all_of(plans.begin(), plans.end(),
+                                      [id](const Plan& plan) { return plan.segment[id] == Segment::kFrozenPrefix; });
   };
   std::vector<bool> common;
   for (NodeId id = 0; id < shared; ++id) common.push_back(in_every_prefix(id));

@@ -2,7 +2,8 @@
 //   1. frozen prefix: nothing before it learns; runs without gradients, and its output can be kept;
 //   2. frozen but differentiable: something before it learns, so the gradient to its input is needed, nothing else;
 //   3. trained: adapted or retrained.
-// The prefix may be cut short where its whole output would be too large to keep; what is frozen behind the cut runs every time.
+// The prefix may be cut short where its whole output would be too large to keep; what is frozen behind the cut runs
+// every time.
 #pragma once
 
 #include <cstdint>
@@ -20,14 +21,15 @@ bool is_frozen(Segment segment);
 struct Plan {
   /// One for each node.
   std::vector<Segment> segment;
-  /// The nodes of the prefix whose outputs the rest reads: what a step starts from. The output itself where nothing learns.
+  /// The nodes of the prefix whose outputs the rest reads: what a step starts from. The output itself where nothing
+  /// learns.
   std::vector<NodeId> frontier;
 };
 
 Plan make_plan(const Network& network);
 
-/// Plans for adapted networks of one base whose frozen prefixes are one and the same: what is frozen in all of them. What one
-/// network's executor makes of the prefix, every other's can go on from.
+/// Plans for adapted networks of one base whose frozen prefixes are one and the same: what is frozen in all of them.
+/// What one network's executor makes of the prefix, every other's can go on from.
 std::vector<Plan> plans_with_common_prefix(const std::vector<const Network*>& networks);
 
 /// Size of an image, and bytes of an element of what is computed from it.
@@ -40,8 +42,8 @@ struct ImageCost {
 /// Bytes of the frontier's tensors for one image.
 std::uint64_t frontier_bytes(const Plan& plan, const Graph& graph, const ImageCost& image);
 
-/// The plan with its prefix cut where its output for one image takes at most `limit` bytes and the most multiply-adds are
-/// saved; the same plan where nothing is saved within the limit.
+/// The plan with its prefix cut where its output for one image takes at most `limit` bytes and the most multiply-adds
+/// are saved; the same plan where nothing is saved within the limit.
 Plan cut_prefix(const Plan& plan, const Graph& graph, const ImageCost& image, std::uint64_t limit);
 
 }  // namespace lorikeet

@@ -12,28 +12,35 @@ namespace lorikeet {
 
 namespace {
 
-// (N, C, H, W) in channels-last memory ↔ (N, H, W, C): whole rows are then copied at once, and come back as they were, so that
-// a step on the cache takes the kernels that a step on images takes.
-at::Tensor rows_of(const at::Tensor& tensor, bool channels_last) { return channels_last ? tensor.permute({0, 2, 3, 1}) : tensor; }
-at::Tensor images_of(const at::Tensor& rows, bool channels_last) { return channels_last ? rows.permute({0, 3, 1, 2}) : rows; }
+// (N, C, H, W) in channels-last memory ↔ (N, H, W, C): whole rows are then copied at once, and come back as they were,
+// so that a step on the cache takes the kernels that a step on images takes.
+at::Tensor rows_of(const at::Tensor& tensor, bool channels_last) {
+  return channels_last ? tensor.permute({0, 2, 3, 1}) : tensor;
+}
+at::Tensor images_of(const at::Tensor& rows, bool channels_last) {
+  return channels_last ? rows.permute({0, 3, 1, 2}) : rows;
+}
 
 }  // namespace
 
 PrefixCache::PrefixCache(std::int64_t images, std::filesystem::path folder)
-    : folder_(std::move(folder)), filled_(static_cast<std::size_t>(images), false), missing_(images), labels_(at::zeros({images}, at::kLong)) {}
+    : folder_(std::move(folder)), filled_(static_cast<std::size_t>(images), false), missing_(images),
+      labels_(at::zeros({images}, at::kLong)) {}
 
 at::Tensor PrefixCache::make_rows(at::IntArrayRef shape, const at::Tensor& like) const {
   if (folder_.empty()) return at::empty(shape, like.options());
   const auto elements = static_cast<std::uint64_t>(c10::multiply_integers(shape));
   const auto memory = std::make_shared<ScratchMemory>(folder_, elements * like.element_size());
-  return at::from_blob(memory->data(), shape, [memory](void*) {}, like.options().device(at::kCPU));
+  return at::from_blob(
+      memory->data(), shape, [memory](void*) {}, like.options().device(at::kCPU));
 }
 
 void PrefixCache::store(const at::Tensor& indices, const at::Tensor& labels, const Frontier& frontier) {
   const at::NoGradGuard no_grad;
   if (rows_.empty()) {
     for (const at::Tensor& tensor : frontier) {
-      channels_last_.push_back(tensor.dim() == 4 && !tensor.is_contiguous() && tensor.is_contiguous(at::MemoryFormat::ChannelsLast));
+      channels_last_.push_back(tensor.dim() == 4 && !tensor.is_contiguous() &&
+                               tensor.is_contiguous(at::MemoryFormat::ChannelsLast));
       std::vector<std::int64_t> shape = rows_of(tensor, channels_last_.back()).sizes().vec();
       shape[0] = static_cast<std::int64_t>(filled_.size());
       rows_.push_back(make_rows(shape, tensor));

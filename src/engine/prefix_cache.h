@@ -1,5 +1,5 @@
-// Keeps the frozen prefix's output for every image of a dataset, in memory or in a file, so that later epochs start there.
-// Only for a fixed input pipeline; lives as long as one training run, so that it cannot be stale.
+// Keeps the frozen prefix's output for every image of a dataset, in memory or in a file, so that later epochs start
+// there. Only for a fixed input pipeline; lives as long as one training run, so that it cannot be stale.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -32,7 +32,8 @@ class PrefixCache {
   std::filesystem::path folder_;
   std::vector<bool> filled_;
   std::int64_t missing_;
-  std::vector<at::Tensor> rows_;  // each (images, C, H, W), (images, H, W, C) where it came channels-last, or (images, features)
+  std::vector<at::Tensor>
+      rows_;  // each (images, C, H, W), (images, H, W, C) where it came channels-last, or (images, features)
   std::vector<bool> channels_last_;
   at::Tensor labels_;
 };

@@ -10,8 +10,10 @@ namespace lorikeet {
 
 StepExecutor::StepExecutor(const Network& network, const ExecutorOptions& options, at::MemoryFormat layout,
                            std::vector<FusedStep> (*steps_of)(const Network&, const Plan&))
-    : network_(network), plan_(options.plan ? *options.plan : make_plan(network)), precision_(options.precision), layout_(layout), observe_(options.observe),
-      steps_(steps_of(network, plan_)), frozen_(network.graph().nodes().size()), prefix_readers_(count_readers(steps_, network.graph(), plan_, /*prefix=*/true)),
+    : network_(network), plan_(options.plan ? *options.plan : make_plan(network)), precision_(options.precision),
+      layout_(layout), observe_(options.observe), steps_(steps_of(network, plan_)),
+      frozen_(network.graph().nodes().size()),
+      prefix_readers_(count_readers(steps_, network.graph(), plan_, /*prefix=*/true)),
       rest_readers_(count_readers(steps_, network.graph(), plan_, /*prefix=*/false)) {
   for (const FusedStep& step : steps_) {
     if (step.frozen_conv || network.is_retrained(step.first)) continue;

@@ -1,5 +1,5 @@
-// What the engines share: walking through a plan's steps, keeping each value until its last reader has run, and running one
-// node by ATen's own operators. They differ in which nodes make a step, in memory layout, and in how a step runs.
+// What the engines share: walking through a plan's steps, keeping each value until its last reader has run, and running
+// one node by ATen's own operators. They differ in which nodes make a step, in memory layout, and in how a step runs.
 #pragma once
 
 #include <vector>

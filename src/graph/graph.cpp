@@ -71,23 +71,26 @@ std::vector<Parameter> Graph::parameters() const {
 }
 
 bool has_parameters(const Op& op) {
-  return std::holds_alternative<Conv2d>(op) || std::holds_alternative<BatchNorm2d>(op) || std::holds_alternative<Linear>(op);
+  return std::holds_alternative<Conv2d>(op) || std::holds_alternative<BatchNorm2d>(op) ||
+         std::holds_alternative<Linear>(op);
 }
 
 std::string op_name(const Op& op) {
-  return std::visit(Overload{[](const Input&) { return "Input"; }, [](const Conv2d&) { return "Conv2d"; },
-                             [](const BatchNorm2d&) { return "BatchNorm2d"; }, [](const Relu&) { return "ReLU"; },
-                             [](const Relu6&) { return "ReLU6"; }, [](const Add&) { return "Add"; },
-                             [](const MaxPool2d&) { return "MaxPool2d"; },
-                             [](const GlobalAvgPool&) { return "GlobalAvgPool"; }, [](const Linear&) { return "Linear"; }},
-                    op);
+  return std::visit(
+      Overload{[](const Input&) { return "Input"; }, [](const Conv2d&) { return "Conv2d"; },
+               [](const BatchNorm2d&) { return "BatchNorm2d"; }, [](const Relu&) { return "ReLU"; },
+               [](const Relu6&) { return "ReLU6"; }, [](const Add&) { return "Add"; },
+               [](const MaxPool2d&) { return "MaxPool2d"; }, [](const GlobalAvgPool&) { return "GlobalAvgPool"; },
+               [](const Linear&) { return "Linear"; }},
+      op);
 }
 
 std::string describe(const Op& op) {
   return op_name(op) +
          std::visit(Overload{[](const Conv2d& conv) {
-                               std::string text = cat("(", conv.in, ", ", conv.out, ", kernel_size=", pair_text(conv.kernel),
-                                                      ", stride=", pair_text(conv.stride));
+                               std::string text =
+                                   cat("(", conv.in, ", ", conv.out, ", kernel_size=", pair_text(conv.kernel),
+                                       ", stride=", pair_text(conv.stride));
                                if (conv.same_padding) text += ", padding=same";
                                if (conv.padding != Pair{0, 0}) text += ", padding=" + pair_text(conv.padding);
                                if (conv.dilation != Pair{1, 1}) text += ", dilation=" + pair_text(conv.dilation);

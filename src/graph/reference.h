@@ -22,7 +22,8 @@ std::optional<at::Tensor> optional_tensor(const at::Tensor& tensor);
 
 /// A convolution with the geometry of `conv` (stride, padding, dilation), whatever `weight`'s channels are.
 /// x (N, C, H, W), weight (out, C / groups, kh, kw), bias (out,) or undefined → (N, out, H', W').
-at::Tensor conv2d(const Conv2d& conv, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, std::int64_t groups);
+at::Tensor conv2d(const Conv2d& conv, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                  std::int64_t groups);
 
 /// Any operation but Input. `second` is the other summand of an Add.
 at::Tensor apply(const Op& op, const NodeTensors& tensors, const at::Tensor& x, const at::Tensor& second = {});

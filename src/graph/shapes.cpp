@@ -14,7 +14,8 @@ std::int64_t checked_window_count(std::int64_t size, std::int64_t padding, std::
                                   std::int64_t dilation, const std::string& name) {
   const std::int64_t span = (kernel - 1) * dilation + 1;
   if (size + padding < span) {
-    fail_usage("image size: got ", size, " pixels at ", name, ", expected at least ", span - padding, ". Use larger images.");
+    fail_usage("image size: got ", size, " pixels at ", name, ", expected at least ", span - padding,
+               ". Use larger images.");
   }
   return window_count(size + padding, kernel, stride, dilation);
 }
@@ -41,28 +42,31 @@ std::vector<Shape> infer_shapes(const Graph& graph, std::int64_t height, std::in
   std::vector<Shape> shapes;
   for (const Node& node : graph.nodes()) {
     const Shape* in = node.inputs.empty() ? nullptr : &shapes[node.inputs[0]];
-    shapes.push_back(std::visit(
-        Overload{[&](const Input& input) { return Shape{input.channels, height, width}; },
-                 [&](const Conv2d& conv) {
-                   const Padding pad = padding_of(conv, (*in)[1], (*in)[2]);
-                   const Pair padding{pad.top + pad.bottom, pad.left + pad.right};
-                   Shape out{conv.out};
-                   for (std::size_t axis = 0; axis < 2; ++axis) {
-                     out.push_back(checked_window_count((*in)[axis + 1], padding[axis], conv.kernel[axis], conv.stride[axis], conv.dilation[axis], node.name));
-                   }
-                   return out;
-                 },
-                 [&](const MaxPool2d& pool) {
-                   Shape out{(*in)[0]};
-                   for (std::size_t axis = 0; axis < 2; ++axis) {
-                     out.push_back(checked_window_count((*in)[axis + 1], 2 * pool.padding[axis], pool.kernel[axis], pool.stride[axis], 1, node.name));
-                   }
-                   return out;
-                 },
-                 [&](const GlobalAvgPool&) { return Shape{(*in)[0]}; },
-                 [&](const Linear& linear) { return Shape{linear.out}; },
-                 [&](const auto&) { return *in; }},
-        node.op));
+    shapes.push_back(
+        std::visit(Overload{[&](const Input& input) {
+                              return Shape{input.channels, height, width};
+                            },
+                            [&](const Conv2d& conv) {
+                              const Padding pad = padding_of(conv, (*in)[1], (*in)[2]);
+                              const Pair padding{pad.top + pad.bottom, pad.left + pad.right};
+                              Shape out{conv.out};
+                              for (std::size_t axis = 0; axis < 2; ++axis) {
+                                out.push_back(checked_window_count((*in)[axis + 1], padding[axis], conv.kernel[axis],
+                                                                   conv.stride[axis], conv.dilation[axis], node.name));
+                              }
+                              return out;
+                            },
+                            [&](const MaxPool2d& pool) {
+                              Shape out{(*in)[0]};
+                              for (std::size_t axis = 0; axis < 2; ++axis) {
+                                out.push_back(checked_window_count((*in)[axis + 1], 2 * pool.padding[axis],
+                                                                   pool.kernel[axis], pool.stride[axis], 1, node.name));
+                              }
+                              return out;
+                            },
+                            [&](const GlobalAvgPool&) { return Shape{(*in)[0]}; },
+                            [&](const Linear& linear) { return Shape{linear.out}; }, [&](const auto&) { return *in; }},
+                   node.op));
   }
   return shapes;
 }
@@ -72,8 +76,8 @@ std::vector<std::int64_t> count_macs(const Graph& graph, std::int64_t height, st
   std::vector<std::int64_t> macs;
   for (NodeId id = 0; id < graph.nodes().size(); ++id) {
     macs.push_back(std::visit(Overload{[&](const Conv2d& conv) {
-                                         return shapes[id][0] * shapes[id][1] * shapes[id][2] * (conv.in / conv.groups) *
-                                                conv.kernel[0] * conv.kernel[1];
+                                         return shapes[id][0] * shapes[id][1] * shapes[id][2] *
+                                                (conv.in / conv.groups) * conv.kernel[0] * conv.kernel[1];
                                        },
                                        [](const Linear& linear) { return linear.in * linear.out; },
                                        [](const auto&) { return std::int64_t{0}; }},

@@ -24,7 +24,8 @@ struct Padding {
   bool symmetric() const { return top == bottom && left == right; }
 };
 
-/// What TensorFlow's "SAME" adds in all to one axis: max(0, (⌈size / stride⌉ − 1)·stride + (kernel − 1)·dilation + 1 − size).
+/// What TensorFlow's "SAME" adds in all to one axis: max(0, (⌈size / stride⌉ − 1)·stride + (kernel − 1)·dilation + 1 −
+/// size).
 std::int64_t same_padding(std::int64_t size, std::int64_t kernel, std::int64_t stride, std::int64_t dilation);
 
 /// A convolution's padding for an image of this size; of an odd "SAME" the larger half lies below and to the right.

@@ -18,7 +18,8 @@ at::Tensor moved(const at::Tensor& image, std::int64_t dy, std::int64_t dx, bool
   at::Tensor out = at::zeros(input.sizes(), input.options());
   const std::uint8_t* from = input.const_data_ptr<std::uint8_t>();
   std::uint8_t* to = out.mutable_data_ptr<std::uint8_t>();
-  const std::int64_t first = std::max<std::int64_t>(0, dx), end = std::min(width, width + dx);  // columns of `out` before mirroring
+  const std::int64_t first = std::max<std::int64_t>(0, dx),
+                     end = std::min(width, width + dx);  // columns of `out` before mirroring
   for (std::int64_t y = std::max<std::int64_t>(0, dy); y < std::min(height, height + dy); ++y) {
     for (std::int64_t x = first; x < end; ++x) {
       const std::uint8_t* pixel = from + ((y - dy) * width + x - dx) * 3;
@@ -35,7 +36,9 @@ Region draw_crop(std::int64_t height, std::int64_t width, const std::array<doubl
   constexpr double kLeastRatio = 3.0 / 4, kGreatestRatio = 4.0 / 3;
   constexpr int kTries = 10;
   const auto uniform = [&](double from, double to) { return from + (to - from) * random.uniform(); };
-  const auto rounded = [](double x) { return static_cast<std::int64_t>(std::nearbyint(x)); };  // halves to even, as Python does
+  const auto rounded = [](double x) {
+    return static_cast<std::int64_t>(std::nearbyint(x));
+  };  // halves to even, as Python does
   const auto h = static_cast<double>(height), w = static_cast<double>(width);
   for (int i = 0; i < kTries; ++i) {
     const double area = h * w * uniform(scale[0], scale[1]);
@@ -59,7 +62,8 @@ at::Tensor resized_crop(const at::Tensor& image, const Region& region, int size,
   return resample(part, size, size, {0, 0, size, size}, interpolation);
 }
 
-at::Tensor augment(const at::Tensor& image, const Preprocessing& preprocessing, const Augmentation& augmentation, Random& random) {
+at::Tensor augment(const at::Tensor& image, const Preprocessing& preprocessing, const Augmentation& augmentation,
+                   Random& random) {
   at::Tensor out;
   if (augmentation.resized_crop[1] > 0) {
     TORCH_INTERNAL_ASSERT(preprocessing.crop > 0);
@@ -69,7 +73,9 @@ at::Tensor augment(const at::Tensor& image, const Preprocessing& preprocessing, 
     out = prepare(image, preprocessing);
   }
   const int padding = augmentation.crop_padding;
-  const auto draw_shift = [&] { return padding - static_cast<std::int64_t>(random.below(2 * static_cast<std::uint64_t>(padding) + 1)); };
+  const auto draw_shift = [&] {
+    return padding - static_cast<std::int64_t>(random.below(2 * static_cast<std::uint64_t>(padding) + 1));
+  };
   const std::int64_t dy = padding > 0 ? draw_shift() : 0;
   const std::int64_t dx = padding > 0 ? draw_shift() : 0;
   const bool mirrored = augmentation.horizontal_flip > 0 && random.uniform() < augmentation.horizontal_flip;

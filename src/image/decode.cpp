@@ -21,8 +21,8 @@ constexpr std::uint8_t kPngGrey = 0;
 
 void check_size(std::int64_t width, std::int64_t height, const std::string& where) {
   if (width < 1 || height < 1 || width > kMaxSide || height > kMaxSide || width * height > kMaxPixels) {
-    fail(where, ": got an image of ", width, " x ", height, " pixels, expected 1 to ", with_commas(kMaxSide), " a side and at most ",
-         with_commas(kMaxPixels), " in all. Larger ones are taken for decompression bombs.");
+    fail(where, ": got an image of ", width, " x ", height, " pixels, expected 1 to ", with_commas(kMaxSide),
+         " a side and at most ", with_commas(kMaxPixels), " in all. Larger ones are taken for decompression bombs.");
   }
 }
 
@@ -46,17 +46,19 @@ at::Tensor rgb_of_inverted_cmyk(const at::Tensor& cmyk) {
   return rgb;
 }
 
-// Two warnings of libjpeg leave every pixel intact, and well-known datasets (Cats vs Dogs) are full of both: padding between
-// the last row and the end marker, and an unheard-of JFIF version. Any other means pixels that are made up.
+// Two warnings of libjpeg leave every pixel intact, and well-known datasets (Cats vs Dogs) are full of both: padding
+// between the last row and the end marker, and an unheard-of JFIF version. Any other means pixels that are made up.
 bool is_harmless(std::string_view warning) {
   return warning.find("extraneous bytes before marker 0xd9") != std::string_view::npos ||
          warning.find("unknown JFIF revision") != std::string_view::npos;
 }
 
-// At least the scans that a decoder will see: 0xff 0xda stands in compressed data for nothing else, but may in a profile.
+// At least the scans that a decoder will see: 0xff 0xda stands in compressed data for nothing else, but may in a
+// profile.
 std::int64_t count_scans(std::string_view bytes) {
   std::int64_t scans = 0;
-  for (std::size_t at = bytes.find("\xff\xda"); at != std::string_view::npos; at = bytes.find("\xff\xda", at + 2)) ++scans;
+  for (std::size_t at = bytes.find("\xff\xda"); at != std::string_view::npos; at = bytes.find("\xff\xda", at + 2))
+    ++scans;
   return scans;
 }
 
@@ -64,7 +66,8 @@ at::Tensor decode_jpeg(std::string_view bytes, const std::string& where) {
   const std::unique_ptr<void, int (*)(tjhandle)> handle(tjInitDecompress(), tjDestroy);
   if (!handle) fail(where, ": cannot be decoded: ", printable(tjGetErrorStr2(nullptr)), ".");
   const auto fail_with = [&](const std::string& reason) {
-    fail(where, ": got a JPEG that is corrupt, truncated or of a kind not supported (", printable(reason), "), expected a whole one.");
+    fail(where, ": got a JPEG that is corrupt, truncated or of a kind not supported (", printable(reason),
+         "), expected a whole one.");
   };
   const auto* data = reinterpret_cast<const unsigned char*>(bytes.data());
   const auto size = static_cast<unsigned long>(bytes.size());
@@ -84,14 +87,15 @@ at::Tensor decode_jpeg(std::string_view bytes, const std::string& where) {
   const bool cmyk = colourspace == TJCS_CMYK || colourspace == TJCS_YCCK;
   at::Tensor pixels = empty_pixels(height, width, cmyk ? 4 : 3);
   const auto decode = [&](int flags) {
-    const int result = tjDecompress2(handle.get(), data, size, pixels.mutable_data_ptr<std::uint8_t>(), width, 0, height,
-                                     cmyk ? TJPF_CMYK : TJPF_RGB, flags | TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS);
+    const int result =
+        tjDecompress2(handle.get(), data, size, pixels.mutable_data_ptr<std::uint8_t>(), width, 0, height,
+                      cmyk ? TJPF_CMYK : TJPF_RGB, flags | TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS);
     return result == 0 ? std::string() : std::string(tjGetErrorStr2(handle.get()));
   };
   const std::string first = decode(TJFLAG_STOPONWARNING);
   if (!first.empty()) {
-    // Only the last warning can be read, so a second run that ends with the same harmless one as the first met no other:
-    // nothing is decoded after the end marker, and the JFIF version comes before everything else.
+    // Only the last warning can be read, so a second run that ends with the same harmless one as the first met no
+    // other: nothing is decoded after the end marker, and the JFIF version comes before everything else.
     if (!is_harmless(first)) fail_with(first);
     const std::string last = decode(0);
     if (last != first) fail_with(last);
@@ -103,7 +107,8 @@ at::Tensor decode_png(std::string_view bytes, const std::string& where) {
   const std::unique_ptr<spng_ctx, void (*)(spng_ctx*)> context(spng_ctx_new(0), spng_ctx_free);
   if (!context) fail(where, ": cannot be decoded: out of memory.");
   const auto check = [&](int error) {
-    if (error != 0) fail(where, ": got a PNG that is corrupt or truncated (", spng_strerror(error), "), expected a whole one.");
+    if (error != 0)
+      fail(where, ": got a PNG that is corrupt or truncated (", spng_strerror(error), "), expected a whole one.");
   };
   check(spng_set_image_limits(context.get(), kMaxSide, kMaxSide));
   check(spng_set_chunk_limits(context.get(), kMaxChunk, kMaxChunk));
@@ -180,6 +185,8 @@ at::Tensor decode_image(std::string_view bytes, const std::string& where) {
   return pixels.permute({2, 0, 1});
 }
 
-at::Tensor read_image(const std::filesystem::path& path) { return decode_image(read_file(path, kMaxFile), path.string()); }
+at::Tensor read_image(const std::filesystem::path& path) {
+  return decode_image(read_file(path, kMaxFile), path.string());
+}
 
 }  // namespace lorikeet

@@ -20,7 +20,8 @@ void write_png(const at::Tensor& image, const std::filesystem::path& path) {
   header.bit_depth = 8;
   header.color_type = SPNG_COLOR_TYPE_TRUECOLOR;
   spng_set_ihdr(context.get(), &header);
-  int error = spng_encode_image(context.get(), rows.const_data_ptr(), rows.nbytes(), SPNG_FMT_PNG, SPNG_ENCODE_FINALIZE);
+  int error =
+      spng_encode_image(context.get(), rows.const_data_ptr(), rows.nbytes(), SPNG_FMT_PNG, SPNG_ENCODE_FINALIZE);
   std::size_t size = 0;
   const std::unique_ptr<void, decltype(&std::free)> png(spng_get_png_buffer(context.get(), &size, &error), std::free);
   if (png == nullptr || error != 0) fail(path.string(), ": cannot be encoded as PNG: ", spng_strerror(error), ".");

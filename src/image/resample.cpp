@@ -7,8 +7,9 @@
 #include <cmath>
 #include <vector>
 
-// Photographs of several megapixels take half the time with 32-bit vector multiplications, which plain x86-64 lacks. The choice
-// is made when the program is loaded, by a mechanism of glibc's that AddressSanitizer does not support. The results are equal.
+// Photographs of several megapixels take half the time with 32-bit vector multiplications, which plain x86-64 lacks.
+// The choice is made when the program is loaded, by a mechanism of glibc's that AddressSanitizer does not support. The
+// results are equal.
 #if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
 #define LORIKEET_CLONES __attribute__((target_clones("avx2", "default")))
 #else
@@ -39,8 +40,10 @@ struct Axis {
   std::vector<std::int32_t> weight;
 };
 
-// Positions [begin, begin + length) of `in` pixels resized to `out`. Arithmetic and order follow Pillow's precompute_coeffs.
-Axis make_axis(std::int64_t in, std::int64_t out, std::int64_t begin, std::int64_t length, Interpolation interpolation) {
+// Positions [begin, begin + length) of `in` pixels resized to `out`. Arithmetic and order follow Pillow's
+// precompute_coeffs.
+Axis make_axis(std::int64_t in, std::int64_t out, std::int64_t begin, std::int64_t length,
+               Interpolation interpolation) {
   const bool bicubic = interpolation == Interpolation::kBicubic;
   const double scale = static_cast<double>(in) / static_cast<double>(out);
   const double widening = std::max(scale, 1.0);
@@ -88,8 +91,8 @@ LORIKEET_CLONES void resample_row(const Axis& axis, const std::uint8_t* from, st
 }
 
 // sums[i] += from[i] · weight
-LORIKEET_CLONES void add_weighted(std::int32_t* __restrict sums, const std::uint8_t* __restrict from, std::int32_t weight,
-                                  std::size_t count) {
+LORIKEET_CLONES void add_weighted(std::int32_t* __restrict sums, const std::uint8_t* __restrict from,
+                                  std::int32_t weight, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) sums[i] += from[i] * weight;
 }
 
@@ -101,7 +104,8 @@ LORIKEET_CLONES void store_bytes(std::uint8_t* __restrict to, const std::int32_t
 
 at::Tensor resample(const at::Tensor& image, std::int64_t height, std::int64_t width, const Region& region,
                     Interpolation interpolation) {
-  TORCH_INTERNAL_ASSERT(image.dim() == 3 && image.size(0) == 3 && image.scalar_type() == at::kByte && image.numel() > 0);
+  TORCH_INTERNAL_ASSERT(image.dim() == 3 && image.size(0) == 3 && image.scalar_type() == at::kByte &&
+                        image.numel() > 0);
   TORCH_INTERNAL_ASSERT(region.height > 0 && region.width > 0 && region.top >= 0 && region.left >= 0 &&
                         region.top + region.height <= height && region.left + region.width <= width);
   const at::Tensor input = image.permute({1, 2, 0}).contiguous();  // (H, W, 3)
@@ -116,7 +120,8 @@ at::Tensor resample(const at::Tensor& image, std::int64_t height, std::int64_t w
     at::Tensor narrow = at::empty({rows, region.width, 3}, input.options());
     const std::uint8_t* from = wide.const_data_ptr<std::uint8_t>();
     std::uint8_t* to = narrow.mutable_data_ptr<std::uint8_t>();
-    for (std::int64_t y = 0; y < rows; ++y) resample_row(horizontal, from + y * input.size(1) * 3, to + y * region.width * 3);
+    for (std::int64_t y = 0; y < rows; ++y)
+      resample_row(horizontal, from + y * input.size(1) * 3, to + y * region.width * 3);
     wide = narrow;
   } else {
     wide = wide.narrow(1, region.left, region.width).contiguous();

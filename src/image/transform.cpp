@@ -52,7 +52,9 @@ Size size_of(const at::Tensor& image) {
 at::Tensor pad_to(const at::Tensor& image, std::int64_t size) {
   if (image.size(1) == size && image.size(2) == size) return image;
   at::Tensor out = at::zeros({size, size, image.size(0)}, image.options()).permute({2, 0, 1});
-  out.narrow(1, (size - image.size(1)) / 2, image.size(1)).narrow(2, (size - image.size(2)) / 2, image.size(2)).copy_(image);
+  out.narrow(1, (size - image.size(1)) / 2, image.size(1))
+      .narrow(2, (size - image.size(2)) / 2, image.size(2))
+      .copy_(image);
   return out;
 }
 
@@ -70,8 +72,8 @@ at::Tensor resize_shorter_side(const at::Tensor& image, int size, Interpolation 
   const Size from = size_of(image);
   const Size to = resized(from, size);
   if (to.height > kMaxPixels / to.width) {
-    fail("resize: got an image of ", from.width, " x ", from.height, " pixels, which would become ", to.width, " x ", to.height,
-         ", expected at most ", with_commas(kMaxPixels), " pixels. Crop it first.");
+    fail("resize: got an image of ", from.width, " x ", from.height, " pixels, which would become ", to.width, " x ",
+         to.height, ", expected at most ", with_commas(kMaxPixels), " pixels. Crop it first.");
   }
   if (to.height == from.height && to.width == from.width) return image;
   return resample(image, to.height, to.width, {0, 0, to.height, to.width}, interpolation);
@@ -86,7 +88,9 @@ at::Tensor center_crop(const at::Tensor& image, int size) {
 at::Tensor prepare(const at::Tensor& image, const Preprocessing& preprocessing) {
   const Size from = size_of(image);
   if (preprocessing.crop == 0) {
-    return compact(preprocessing.resize == 0 ? image : resize_shorter_side(image, preprocessing.resize, preprocessing.interpolation));
+    return compact(preprocessing.resize == 0
+                       ? image
+                       : resize_shorter_side(image, preprocessing.resize, preprocessing.interpolation));
   }
   if (preprocessing.resize == 0) return compact(center_crop(image, preprocessing.crop));
   const Size to = resized(from, preprocessing.resize);

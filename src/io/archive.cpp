@@ -72,7 +72,8 @@ class Search {
 
  private:
   [[noreturn]] void broken(struct archive* reader) const {
-    fail(archive_, ": cannot be read: ", message_of(reader), ". It is truncated, broken or not an archive; download it again.");
+    fail(archive_, ": cannot be read: ", message_of(reader),
+         ". It is truncated, broken or not an archive; download it again.");
   }
 
   // Whether it was there, and is written. One level of nesting: the data.tar.* of a .deb.
@@ -105,9 +106,11 @@ class Search {
       fail(archive_, ": got a folder or a link as '", printable(member_), "', expected a regular file.");
     }
     const auto too_large = [&] {
-      fail(archive_, ": got a '", printable(member_), "' of more than ", human_bytes(limit_), ", expected at most that.");
+      fail(archive_, ": got a '", printable(member_), "' of more than ", human_bytes(limit_),
+           ", expected at most that.");
     };
-    if (archive_entry_size_is_set(entry) != 0 && static_cast<std::uint64_t>(archive_entry_size(entry)) > limit_) too_large();
+    if (archive_entry_size_is_set(entry) != 0 && static_cast<std::uint64_t>(archive_entry_size(entry)) > limit_)
+      too_large();
     AtomicFile out(destination_);
     std::vector<char> block(kBlock);
     std::uint64_t written = 0;
@@ -131,8 +134,8 @@ class Search {
 
 }  // namespace
 
-void extract_member(const std::filesystem::path& archive, const std::string& member, const std::filesystem::path& destination,
-                    std::uint64_t limit) {
+void extract_member(const std::filesystem::path& archive, const std::string& member,
+                    const std::filesystem::path& destination, std::uint64_t limit) {
   Search(archive, member, destination, limit).run();
 }
 
@@ -145,7 +148,8 @@ void gunzip(const std::filesystem::path& packed, const std::filesystem::path& de
     const std::size_t got = input.read(block.data(), block.size());
     if (got == 0) break;
     written += got;
-    if (written > limit) fail(packed.string(), ": got more than ", human_bytes(limit), " once unpacked, expected at most that.");
+    if (written > limit)
+      fail(packed.string(), ": got more than ", human_bytes(limit), " once unpacked, expected at most that.");
     out.write(block.data(), got);
   }
   out.commit();

@@ -27,7 +27,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr long kMaxRedirects = 10;
-constexpr long kConnectSeconds = 8;     // short, for machines that are offline behind a firewall that drops packets
+constexpr long kConnectSeconds = 8;  // short, for machines that are offline behind a firewall that drops packets
 constexpr long kSlowBytesPerSecond = 100;
 constexpr long kSlowSeconds = 30;
 constexpr long kReceiveBuffer = 1 << 18;
@@ -74,8 +74,8 @@ std::optional<std::uint64_t> range_start(std::string_view header) {
   return start;
 }
 
-// One request to one address, appended to the part file. What its callbacks throw must not cross libcurl's frames: it is
-// kept, and thrown again once libcurl has returned.
+// One request to one address, appended to the part file. What its callbacks throw must not cross libcurl's frames: it
+// is kept, and thrown again once libcurl has returned.
 class Transfer {
  public:
   enum class Result { kDone, kFailed, kBeginAnew };
@@ -258,7 +258,8 @@ std::string fetch(const Download& request, const std::string& url, PartFile& par
   for (;;) {
     Transfer transfer(request, part);
     switch (transfer.run(url)) {
-      case Transfer::Result::kFailed: return transfer.reason();
+      case Transfer::Result::kFailed:
+        return transfer.reason();
       case Transfer::Result::kBeginAnew:  // what is there is all of the file already, or of another one
         if (!request.sha256.empty() && sum_problem(request, part.path()).empty()) return "";
         break;
@@ -286,7 +287,8 @@ std::vector<std::string> addresses(const Download& request) {
 
 void download(const Download& request) {
   assert(!request.urls.empty());
-  assert(request.sha256.empty() || (request.sha256.size() >= kMinSha256Digits && request.sha256.size() <= kSha256Digits));
+  assert(request.sha256.empty() ||
+         (request.sha256.size() >= kMinSha256Digits && request.sha256.size() <= kSha256Digits));
   static const CURLcode kStarted = curl_global_init(CURL_GLOBAL_DEFAULT);  // once, whichever thread comes first
   if (kStarted != CURLE_OK) fail("libcurl: cannot be started: ", curl_easy_strerror(kStarted), ".");
 

@@ -1,4 +1,5 @@
-// Files from the network, by libcurl: resumed where an earlier try stopped, checked, and put in place whole or not at all.
+// Files from the network, by libcurl: resumed where an earlier try stopped, checked, and put in place whole or not at
+// all.
 #pragma once
 
 #include <cstdint>

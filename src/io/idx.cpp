@@ -43,7 +43,8 @@ IdxArray read_idx(const std::filesystem::path& path, int dimensions) {
     }
     array.shape.push_back(load_be32(size.data()));
     total = checked_mul(*total, load_be32(size.data()));
-    if (!total || *total > kMaxArrayBytes) fail(where, ": got an array larger than ", human_bytes(kMaxArrayBytes), ", expected less.");
+    if (!total || *total > kMaxArrayBytes)
+      fail(where, ": got an array larger than ", human_bytes(kMaxArrayBytes), ", expected less.");
   }
 
   // The header alone must not make us allocate: the file must be able to hold what it announces.
@@ -57,7 +58,8 @@ IdxArray read_idx(const std::filesystem::path& path, int dimensions) {
     fail(where, ": got ", read, " elements, expected ", *total, ". The file is truncated.");
   }
   std::uint8_t after = 0;  // reading on also makes zlib compare the checksum
-  if (input.read(&after, 1) != 0) fail(where, ": got more bytes, expected the file to end after ", *total, " elements.");
+  if (input.read(&after, 1) != 0)
+    fail(where, ": got more bytes, expected the file to end after ", *total, " elements.");
   return array;
 }
 

@@ -16,7 +16,14 @@ constexpr std::uint64_t kMaxModelBytes = (1ULL << 31) - 1;  // protobuf refuses 
 
 // The fields that are written, by their numbers in onnx.proto.
 using Tag = protozero::pbf_tag_type;
-enum class ModelField : Tag { kIr = 1, kProducerName = 2, kProducerVersion = 3, kGraph = 7, kOpsetImport = 8, kMetadata = 14 };
+enum class ModelField : Tag {
+  kIr = 1,
+  kProducerName = 2,
+  kProducerVersion = 3,
+  kGraph = 7,
+  kOpsetImport = 8,
+  kMetadata = 14
+};
 enum class OpsetField : Tag { kDomain = 1, kVersion = 2 };
 enum class PropertyField : Tag { kKey = 1, kValue = 2 };
 enum class GraphField : Tag { kNode = 1, kName = 2, kInitializer = 5, kInput = 11, kOutput = 12 };
@@ -37,12 +44,18 @@ constexpr std::int32_t kFloatType = 1, kIntType = 2, kStringType = 3, kIntsType 
 // TensorProto.DataType
 std::int32_t data_type(at::ScalarType type) {
   switch (type) {
-    case at::kFloat: return 1;
-    case at::kByte: return 2;
-    case at::kInt: return 6;
-    case at::kLong: return 7;
-    case at::kDouble: return 11;
-    default: fail("onnx: got a tensor of type ", c10::toString(type), ", expected float32, float64, uint8, int32 or int64.");
+    case at::kFloat:
+      return 1;
+    case at::kByte:
+      return 2;
+    case at::kInt:
+      return 6;
+    case at::kLong:
+      return 7;
+    case at::kDouble:
+      return 11;
+    default:
+      fail("onnx: got a tensor of type ", c10::toString(type), ", expected float32, float64, uint8, int32 or int64.");
   }
 }
 
@@ -59,7 +72,8 @@ void write_attribute(Message<NodeField>& node, const OnnxAttribute& attribute) {
     out.add_bytes(AttributeField::kString, *text);
     out.add_enum(AttributeField::kType, kStringType);
   } else {
-    for (const std::int64_t entry : std::get<std::vector<std::int64_t>>(attribute.value)) out.add_int64(AttributeField::kInts, entry);
+    for (const std::int64_t entry : std::get<std::vector<std::int64_t>>(attribute.value))
+      out.add_int64(AttributeField::kInts, entry);
     out.add_enum(AttributeField::kType, kIntsType);
   }
 }
@@ -106,7 +120,9 @@ void write_value(Message<GraphField>& graph, GraphField field, const OnnxValue& 
 
 std::string onnx_bytes(const OnnxModel& model, const std::string& where) {
   const auto check_size = [&](std::uint64_t bytes) {
-    if (bytes > kMaxModelBytes) fail(where, ": got a model of ", human_bytes(bytes), ", expected less than 2 GiB, the most that an ONNX file can hold.");
+    if (bytes > kMaxModelBytes)
+      fail(where, ": got a model of ", human_bytes(bytes),
+           ", expected less than 2 GiB, the most that an ONNX file can hold.");
   };
   check_size(model.initialisers.bytes());
   std::string bytes;
@@ -137,6 +153,8 @@ std::string onnx_bytes(const OnnxModel& model, const std::string& where) {
   return bytes;
 }
 
-void write_onnx(const std::filesystem::path& path, const OnnxModel& model) { write_file(path, onnx_bytes(model, path.string())); }
+void write_onnx(const std::filesystem::path& path, const OnnxModel& model) {
+  write_file(path, onnx_bytes(model, path.string()));
+}
 
 }  // namespace lorikeet

@@ -1,8 +1,8 @@
-// ONNX models (onnx.ai; onnx.proto, IR version 8, the default operator set 17): a graph of operators over named values, written as
-// one protobuf message with the tensors inside. It knows the format and nothing of what the operators mean.
+// ONNX models (onnx.ai; onnx.proto, IR version 8, the default operator set 17): a graph of operators over named values,
+// written as one protobuf message with the tensors inside. It knows the format and nothing of what the operators mean.
 //
-// Values are named: inputs, initialisers (constant tensors) and outputs of nodes share one space of names, and a node comes after
-// those whose outputs it reads.
+// Values are named: inputs, initialisers (constant tensors) and outputs of nodes share one space of names, and a node
+// comes after those whose outputs it reads.
 #pragma once
 
 #include <cstdint>

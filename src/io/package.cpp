@@ -22,15 +22,17 @@ constexpr const char* kCheckNetwork = "Check the network and the client's settin
 
 bool is_alphanumeric(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
 
-// Nothing that a client could take for an option, a path, an address or a list: a slash only inside npm's "@scope/name".
+// Nothing that a client could take for an option, a path, an address or a list: a slash only inside npm's
+// "@scope/name".
 bool is_plain(std::string_view text, bool may_be_scoped) {
   constexpr std::string_view kOthers = "._+~-";
   if (may_be_scoped && text.starts_with('@')) {
     const std::size_t slash = text.find('/');
     return slash != text.npos && is_plain(text.substr(1, slash - 1), false) && is_plain(text.substr(slash + 1), false);
   }
-  return !text.empty() && is_alphanumeric(text.front()) &&
-         std::all_of(text.begin(), text.end(), [&](char c) { return is_alphanumeric(c) || kOthers.find(c) != kOthers.npos; });
+  return !text.empty() && is_alphanumeric(text.front()) && std::all_of(text.begin(), text.end(), [&](char c) {
+    return is_alphanumeric(c) || kOthers.find(c) != kOthers.npos;
+  });
 }
 
 struct Client {
@@ -40,19 +42,26 @@ struct Client {
   std::vector<std::string> arguments;
 };
 
-Client client_for(PackageRegistry registry, const std::string& name, const std::string& version, const std::string& folder) {
+Client client_for(PackageRegistry registry, const std::string& name, const std::string& version,
+                  const std::string& folder) {
   const auto with = [&](const char* separator) { return version.empty() ? name : name + separator + version; };
   switch (registry) {
     case PackageRegistry::kPypi:  // wheels only: pip would run the setup.py of anything else
-      return {"PyPI", "Install Python 3 with pip.", kCheckNetwork,
-              {"python3", "-m", "pip", "download", "--no-deps", "--no-input", "--disable-pip-version-check", "--only-binary", ":all:",
-               "-d", folder, with("==")}};
+      return {"PyPI",
+              "Install Python 3 with pip.",
+              kCheckNetwork,
+              {"python3", "-m", "pip", "download", "--no-deps", "--no-input", "--disable-pip-version-check",
+               "--only-binary", ":all:", "-d", folder, with("==")}};
     case PackageRegistry::kNpm:
-      return {"npm", "Install npm.", kCheckNetwork,
+      return {"npm",
+              "Install npm.",
+              kCheckNetwork,
               {"npm", "pack", with("@"), "--pack-destination", folder, "--ignore-scripts", "--loglevel", "error"}};
     case PackageRegistry::kDebian:
-      return {"Debian", "It comes with Debian and Ubuntu only.",
-              "Run 'apt-get update' where its lists are old or missing, and check the network.", {"apt-get", "download", with("=")}};
+      return {"Debian",
+              "It comes with Debian and Ubuntu only.",
+              "Run 'apt-get update' where its lists are old or missing, and check the network.",
+              {"apt-get", "download", with("=")}};
   }
   __builtin_unreachable();
 }
@@ -96,7 +105,8 @@ class Workplace {
 fs::path fetch_package(PackageRegistry registry, const std::string& name, const std::string& version,
                        const fs::path& folder) {
   constexpr const char* kExpected = "', expected letters, digits and . _ + ~ -, a letter or a digit first.";
-  if (!is_plain(name, registry == PackageRegistry::kNpm)) fail_usage("package: got the name '", printable(name), kExpected);
+  if (!is_plain(name, registry == PackageRegistry::kNpm))
+    fail_usage("package: got the name '", printable(name), kExpected);
   if (!version.empty() && !is_plain(version, false)) {
     fail_usage("package ", name, ": got the version '", printable(version), kExpected);
   }
@@ -110,8 +120,10 @@ fs::path fetch_package(PackageRegistry registry, const std::string& name, const 
 
   const ChildResult result = run_child({.arguments = client.arguments, .working_folder = workplace.path()});
   const std::string said = last_line(result.output);
-  if (result.missing) fail(where, ": got no ", program, " here, expected it to fetch the package. ", client.how_to_get_it);
-  if (result.timed_out) fail(where, ": ", program, " was stopped after 10 minutes; its last line: ", said, ". Check the network.");
+  if (result.missing)
+    fail(where, ": got no ", program, " here, expected it to fetch the package. ", client.how_to_get_it);
+  if (result.timed_out)
+    fail(where, ": ", program, " was stopped after 10 minutes; its last line: ", said, ". Check the network.");
   if (result.status != 0) {
     fail(where, ": ", program, " failed with status ", result.status, ": ", said, ". ", client.when_it_fails);
   }

@@ -1,6 +1,6 @@
-// A download on its way: the file NAME.part beside its destination, which outlives a failed try so that the next one can
-// go on where it stopped. Invariant: whoever holds a PartFile holds its lock, so that two processes (or threads) that
-// fetch the same file do not write into each other's.
+// A download on its way: the file NAME.part beside its destination, which outlives a failed try so that the next one
+// can go on where it stopped. Invariant: whoever holds a PartFile holds its lock, so that two processes (or threads)
+// that fetch the same file do not write into each other's.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +11,8 @@ namespace lorikeet {
 
 class PartFile {
  public:
-  /// Opens or makes `destination`.part, and the folders above it. While another one writes it, waits and calls `waiting`
-  /// with the bytes that it has; `waiting` may throw to give up. Throws Error where the file cannot be made.
+  /// Opens or makes `destination`.part, and the folders above it. While another one writes it, waits and calls
+  /// `waiting` with the bytes that it has; `waiting` may throw to give up. Throws Error where the file cannot be made.
   PartFile(std::filesystem::path destination, const std::function<void(std::uint64_t)>& waiting);
   /// Leaves what has arrived; an empty file is removed.
   ~PartFile();

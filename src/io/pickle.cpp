@@ -22,23 +22,70 @@ constexpr int kMaxProtocol = 5;
 
 // The names are those of Python's pickletools.
 enum Op : std::uint8_t {
-  kMark = '(', kStop = '.', kPop = '0', kPopMark = '1', kDup = '2',
-  kFloat = 'F', kInt = 'I', kBinInt = 'J', kBinInt1 = 'K', kLong = 'L', kBinInt2 = 'M', kNone = 'N', kBinFloat = 'G',
-  kBinPersId = 'Q', kReduce = 'R', kBuild = 'b', kGlobal = 'c',
-  kBinString = 'T', kShortBinString = 'U', kBinUnicode = 'X', kBinBytes = 'B', kShortBinBytes = 'C',
-  kAppend = 'a', kAppends = 'e', kDict = 'd', kEmptyDict = '}', kList = 'l', kEmptyList = ']', kSetItem = 's', kSetItems = 'u',
-  kTuple = 't', kEmptyTuple = ')',
-  kGet = 'g', kBinGet = 'h', kLongBinGet = 'j', kPut = 'p', kBinPut = 'q', kLongBinPut = 'r',
-  kProto = 0x80, kNewObj = 0x81, kTuple1 = 0x85, kTuple2 = 0x86, kTuple3 = 0x87, kNewTrue = 0x88, kNewFalse = 0x89,
-  kLong1 = 0x8a, kLong4 = 0x8b, kShortBinUnicode = 0x8c, kBinUnicode8 = 0x8d, kBinBytes8 = 0x8e, kEmptySet = 0x8f,
-  kAddItems = 0x90, kFrozenSet = 0x91, kStackGlobal = 0x93, kMemoize = 0x94, kFrame = 0x95, kByteArray8 = 0x96,
+  kMark = '(',
+  kStop = '.',
+  kPop = '0',
+  kPopMark = '1',
+  kDup = '2',
+  kFloat = 'F',
+  kInt = 'I',
+  kBinInt = 'J',
+  kBinInt1 = 'K',
+  kLong = 'L',
+  kBinInt2 = 'M',
+  kNone = 'N',
+  kBinFloat = 'G',
+  kBinPersId = 'Q',
+  kReduce = 'R',
+  kBuild = 'b',
+  kGlobal = 'c',
+  kBinString = 'T',
+  kShortBinString = 'U',
+  kBinUnicode = 'X',
+  kBinBytes = 'B',
+  kShortBinBytes = 'C',
+  kAppend = 'a',
+  kAppends = 'e',
+  kDict = 'd',
+  kEmptyDict = '}',
+  kList = 'l',
+  kEmptyList = ']',
+  kSetItem = 's',
+  kSetItems = 'u',
+  kTuple = 't',
+  kEmptyTuple = ')',
+  kGet = 'g',
+  kBinGet = 'h',
+  kLongBinGet = 'j',
+  kPut = 'p',
+  kBinPut = 'q',
+  kLongBinPut = 'r',
+  kProto = 0x80,
+  kNewObj = 0x81,
+  kTuple1 = 0x85,
+  kTuple2 = 0x86,
+  kTuple3 = 0x87,
+  kNewTrue = 0x88,
+  kNewFalse = 0x89,
+  kLong1 = 0x8a,
+  kLong4 = 0x8b,
+  kShortBinUnicode = 0x8c,
+  kBinUnicode8 = 0x8d,
+  kBinBytes8 = 0x8e,
+  kEmptySet = 0x8f,
+  kAddItems = 0x90,
+  kFrozenSet = 0x91,
+  kStackGlobal = 0x93,
+  kMemoize = 0x94,
+  kFrame = 0x95,
+  kByteArray8 = 0x96,
 };
 
 class Machine {
  public:
   Machine(const InputFile& file, std::uint64_t begin, std::uint64_t end, const PickleOptions& options)
-      : file_(file), options_(options), fetched_(begin), end_(std::min(end, begin + std::min(options.max_bytes, end - begin))),
-        cut_(end_ < end) {}
+      : file_(file), options_(options), fetched_(begin),
+        end_(std::min(end, begin + std::min(options.max_bytes, end - begin))), cut_(end_ < end) {}
 
   Pickle run() {
     for (;;) {
@@ -131,7 +178,8 @@ class Machine {
   }
 
   PickleValue& make(PickleKind kind) {
-    if (out_.values.size() >= options_.max_values) refuse("got more than ", options_.max_values, " values, expected fewer.");
+    if (out_.values.size() >= options_.max_values)
+      refuse("got more than ", options_.max_values, " values, expected fewer.");
     push(static_cast<PickleIndex>(out_.values.size()));
     out_.values.emplace_back().kind = kind;
     return out_.values.back();
@@ -223,7 +271,8 @@ class Machine {
     const bool mapping = kind == PickleKind::kDict && target.kind == PickleKind::kObject;  // an OrderedDict
     if (target.kind != kind && !mapping) refuse("got ", describe(out_, target), ", which takes no such items.");
     if (kind == PickleKind::kDict) require_pairs(items);
-    // A target refers to a value as often as it likes at a byte or two each, so this too is bounded by the pickle's size.
+    // A target refers to a value as often as it likes at a byte or two each, so this too is bounded by the pickle's
+    // size.
     target.items.insert(target.items.end(), items.begin(), items.end());
   }
 
@@ -260,7 +309,8 @@ class Machine {
           refuse("got pickle protocol ", protocol, ", expected 0 to ", kMaxProtocol, ".");
         }
         return;
-      case kFrame: return require(number<std::uint64_t>());  // frames only help a reader that cannot seek
+      case kFrame:
+        return require(number<std::uint64_t>());  // frames only help a reader that cannot seek
 
       case kMark:
         if (marks_.size() >= options_.max_marks) refuse("got marks nested deeper than ", options_.max_marks, ".");
@@ -273,17 +323,29 @@ class Machine {
           pop();
         }
         return;
-      case kPopMark: pop_to_mark(); return;
-      case kDup: return push(peek());
+      case kPopMark:
+        pop_to_mark();
+        return;
+      case kDup:
+        return push(peek());
 
-      case kNone: make(PickleKind::kNone); return;
-      case kNewTrue: return make_integer(1, PickleKind::kBool);
-      case kNewFalse: return make_integer(0, PickleKind::kBool);
-      case kBinInt: return make_integer(number<std::int32_t>());
-      case kBinInt1: return make_integer(number<std::uint8_t>());
-      case kBinInt2: return make_integer(number<std::uint16_t>());
-      case kLong1: return make_big_int(number<std::uint8_t>());
-      case kLong4: return make_big_int(number<std::uint32_t>());
+      case kNone:
+        make(PickleKind::kNone);
+        return;
+      case kNewTrue:
+        return make_integer(1, PickleKind::kBool);
+      case kNewFalse:
+        return make_integer(0, PickleKind::kBool);
+      case kBinInt:
+        return make_integer(number<std::int32_t>());
+      case kBinInt1:
+        return make_integer(number<std::uint8_t>());
+      case kBinInt2:
+        return make_integer(number<std::uint16_t>());
+      case kLong1:
+        return make_big_int(number<std::uint8_t>());
+      case kLong4:
+        return make_big_int(number<std::uint32_t>());
       case kInt: {
         const std::string digits = line();
         if (digits == "00" || digits == "01") return make_integer(digits == "01", PickleKind::kBool);
@@ -294,51 +356,89 @@ class Machine {
         if (digits.ends_with('L')) digits.pop_back();
         return make_integer(parsed<std::int64_t>(digits));
       }
-      case kFloat: make(PickleKind::kFloat).real = parsed<double>(line()); return;
+      case kFloat:
+        make(PickleKind::kFloat).real = parsed<double>(line());
+        return;
       case kBinFloat: {
         const auto bits = __builtin_bswap64(number<std::uint64_t>());
         make(PickleKind::kFloat).real = std::bit_cast<double>(bits);
         return;
       }
 
-      case kBinUnicode: return make_text(text(number<std::uint32_t>()));
-      case kShortBinUnicode: return make_text(text(number<std::uint8_t>()));
-      case kBinUnicode8: return make_text(text(number<std::uint64_t>()));
-      case kBinString: return make_text(text(number<std::uint32_t>()));  // Python 2's str
-      case kShortBinString: return make_text(text(number<std::uint8_t>()));
-      case kBinBytes: make_bytes(number<std::uint32_t>()); return;
-      case kShortBinBytes: make_bytes(number<std::uint8_t>()); return;
+      case kBinUnicode:
+        return make_text(text(number<std::uint32_t>()));
+      case kShortBinUnicode:
+        return make_text(text(number<std::uint8_t>()));
+      case kBinUnicode8:
+        return make_text(text(number<std::uint64_t>()));
+      case kBinString:
+        return make_text(text(number<std::uint32_t>()));  // Python 2's str
+      case kShortBinString:
+        return make_text(text(number<std::uint8_t>()));
+      case kBinBytes:
+        make_bytes(number<std::uint32_t>());
+        return;
+      case kShortBinBytes:
+        make_bytes(number<std::uint8_t>());
+        return;
       case kBinBytes8:
-      case kByteArray8: make_bytes(number<std::uint64_t>()); return;
+      case kByteArray8:
+        make_bytes(number<std::uint64_t>());
+        return;
 
-      case kEmptyTuple: return make_tuple(0);
-      case kTuple1: return make_tuple(1);
-      case kTuple2: return make_tuple(2);
-      case kTuple3: return make_tuple(3);
-      case kTuple: return make_collection(PickleKind::kTuple);
-      case kEmptyList: make(PickleKind::kList); return;
-      case kList: return make_collection(PickleKind::kList);
-      case kEmptyDict: make(PickleKind::kDict); return;
-      case kDict: return make_collection(PickleKind::kDict);
-      case kEmptySet: make(PickleKind::kSet); return;
-      case kFrozenSet: return make_collection(PickleKind::kSet);
-      case kAppend: return extend(PickleKind::kList, {pop()});
-      case kAppends: return extend(PickleKind::kList, pop_to_mark());
-      case kAddItems: return extend(PickleKind::kSet, pop_to_mark());
-      case kSetItems: return extend(PickleKind::kDict, pop_to_mark());
+      case kEmptyTuple:
+        return make_tuple(0);
+      case kTuple1:
+        return make_tuple(1);
+      case kTuple2:
+        return make_tuple(2);
+      case kTuple3:
+        return make_tuple(3);
+      case kTuple:
+        return make_collection(PickleKind::kTuple);
+      case kEmptyList:
+        make(PickleKind::kList);
+        return;
+      case kList:
+        return make_collection(PickleKind::kList);
+      case kEmptyDict:
+        make(PickleKind::kDict);
+        return;
+      case kDict:
+        return make_collection(PickleKind::kDict);
+      case kEmptySet:
+        make(PickleKind::kSet);
+        return;
+      case kFrozenSet:
+        return make_collection(PickleKind::kSet);
+      case kAppend:
+        return extend(PickleKind::kList, {pop()});
+      case kAppends:
+        return extend(PickleKind::kList, pop_to_mark());
+      case kAddItems:
+        return extend(PickleKind::kSet, pop_to_mark());
+      case kSetItems:
+        return extend(PickleKind::kDict, pop_to_mark());
       case kSetItem: {
         const PickleIndex value = pop();
         const PickleIndex key = pop();
         return extend(PickleKind::kDict, {key, value});
       }
 
-      case kPut: return put(parsed<std::uint64_t>(line()));
-      case kBinPut: return put(number<std::uint8_t>());
-      case kLongBinPut: return put(number<std::uint32_t>());
-      case kMemoize: return put(memo_.size());
-      case kGet: return get(parsed<std::uint64_t>(line()));
-      case kBinGet: return get(number<std::uint8_t>());
-      case kLongBinGet: return get(number<std::uint32_t>());
+      case kPut:
+        return put(parsed<std::uint64_t>(line()));
+      case kBinPut:
+        return put(number<std::uint8_t>());
+      case kLongBinPut:
+        return put(number<std::uint32_t>());
+      case kMemoize:
+        return put(memo_.size());
+      case kGet:
+        return get(parsed<std::uint64_t>(line()));
+      case kBinGet:
+        return get(number<std::uint8_t>());
+      case kLongBinGet:
+        return get(number<std::uint32_t>());
 
       case kGlobal: {
         const std::string module = line();
@@ -354,8 +454,10 @@ class Machine {
         return make_global(std::string(module.text), std::string(name.text));
       }
       case kReduce:
-      case kNewObj: return make_call();
-      case kBuild: return build();
+      case kNewObj:
+        return make_call();
+      case kBuild:
+        return build();
       case kBinPersId: {
         const PickleIndex id = pop();
         make(PickleKind::kPersistentId).arguments = id;
@@ -364,7 +466,8 @@ class Machine {
       default: {
         std::array<char, 8> hex{};
         std::snprintf(hex.data(), hex.size(), "0x%02x", static_cast<unsigned>(op));
-        refuse("got the opcode ", hex.data(), ", which torch.save does not write. The file is broken or something else.");
+        refuse("got the opcode ", hex.data(),
+               ", which torch.save does not write. The file is broken or something else.");
       }
     }
   }
@@ -386,7 +489,7 @@ class Machine {
 
   Pickle out_;
   std::vector<PickleIndex> stack_;
-  std::vector<std::size_t> marks_;  // sizes of the stack
+  std::vector<std::size_t> marks_;             // sizes of the stack
   std::map<std::uint64_t, PickleIndex> memo_;  // a hash table is slow for keys that are chosen to collide
 };
 
@@ -398,20 +501,33 @@ Pickle read_pickle(const InputFile& file, std::uint64_t begin, std::uint64_t end
 
 std::string describe(const Pickle& pickle, const PickleValue& value) {
   switch (value.kind) {
-    case PickleKind::kNone: return "None";
-    case PickleKind::kBool: return "a bool";
+    case PickleKind::kNone:
+      return "None";
+    case PickleKind::kBool:
+      return "a bool";
     case PickleKind::kInt:
-    case PickleKind::kBigInt: return "an int";
-    case PickleKind::kFloat: return "a float";
-    case PickleKind::kText: return "a text";
-    case PickleKind::kBytes: return "bytes";
-    case PickleKind::kList: return "a list";
-    case PickleKind::kTuple: return "a tuple";
-    case PickleKind::kSet: return "a set";
-    case PickleKind::kDict: return "a dict";
-    case PickleKind::kGlobal: return cat("the name '", printable(value.text), "'");
-    case PickleKind::kObject: return cat("a call of '", printable(pickle[value.callable].text), "'");
-    case PickleKind::kPersistentId: return "a bare storage";
+    case PickleKind::kBigInt:
+      return "an int";
+    case PickleKind::kFloat:
+      return "a float";
+    case PickleKind::kText:
+      return "a text";
+    case PickleKind::kBytes:
+      return "bytes";
+    case PickleKind::kList:
+      return "a list";
+    case PickleKind::kTuple:
+      return "a tuple";
+    case PickleKind::kSet:
+      return "a set";
+    case PickleKind::kDict:
+      return "a dict";
+    case PickleKind::kGlobal:
+      return cat("the name '", printable(value.text), "'");
+    case PickleKind::kObject:
+      return cat("a call of '", printable(pickle[value.callable].text), "'");
+    case PickleKind::kPersistentId:
+      return "a bare storage";
   }
   return "an unknown value";
 }

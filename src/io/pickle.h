@@ -65,12 +65,12 @@ struct Pickle {
 };
 
 struct PickleOptions {
-  std::string where;                                   // begins every message
-  std::span<const std::string_view> allowed_globals;   // "module.name"
-  std::uint64_t max_bytes = 64ULL << 20;               // of the whole pickle
-  std::uint64_t max_text = 1ULL << 20;                 // of one text
-  std::size_t max_values = 1'000'000;                  // in the tree, on the stack, in the memo, each
-  std::size_t max_marks = 1'000;                       // open at the same time
+  std::string where;                                  // begins every message
+  std::span<const std::string_view> allowed_globals;  // "module.name"
+  std::uint64_t max_bytes = 64ULL << 20;              // of the whole pickle
+  std::uint64_t max_text = 1ULL << 20;                // of one text
+  std::size_t max_values = 1'000'000;                 // in the tree, on the stack, in the memo, each
+  std::size_t max_marks = 1'000;                      // open at the same time
 };
 
 /// The pickle that begins at byte `begin` of `file` and ends before `end`. Throws Error where it is broken, too large

@@ -64,9 +64,11 @@ NamedTensors read_legacy(const InputFile& file) {
     return pickle;
   };
   if (const Pickle magic = next(); magic.top().kind != PickleKind::kBigInt || magic.top().text != kLegacyMagic) {
-    fail(path, ": got a pickle that begins with ", describe(magic, magic.top()), ", expected a file that torch.save wrote.");
+    fail(path, ": got a pickle that begins with ", describe(magic, magic.top()),
+         ", expected a file that torch.save wrote.");
   }
-  if (const Pickle version = next(); version.top().kind != PickleKind::kInt || version.top().integer != kLegacyProtocol) {
+  if (const Pickle version = next();
+      version.top().kind != PickleKind::kInt || version.top().integer != kLegacyProtocol) {
     fail(path, ": got another protocol version, expected ", kLegacyProtocol, " of torch.save's legacy format.");
   }
   const Pickle system = next();
@@ -92,7 +94,8 @@ NamedTensors read_legacy(const InputFile& file) {
     const std::string& key = keys[index].text;
     const std::string where = cat(path, ": storage '", printable(key), "'");
     const auto storage = storages.find(key);
-    if (keys[index].kind != PickleKind::kText || storage == storages.end()) fail(where, ": got a storage that no tensor uses.");
+    if (keys[index].kind != PickleKind::kText || storage == storages.end())
+      fail(where, ": got a storage that no tensor uses.");
     std::array<std::byte, sizeof(std::int64_t)> count{};
     file.read(position, count);
     position += count.size();
@@ -105,10 +108,12 @@ NamedTensors read_legacy(const InputFile& file) {
     if (*bytes > file.size() - position) {
       fail(where, ": got ", file.size() - position, " bytes, expected ", *bytes, ". The file is truncated.");
     }
-    if (!extents.emplace(key, Extent{position, *bytes}).second) fail(where, ": got it twice, expected each storage once.");
+    if (!extents.emplace(key, Extent{position, *bytes}).second)
+      fail(where, ": got it twice, expected each storage once.");
     position += *bytes;
   }
-  if (position != file.size()) fail(path, ": got ", file.size() - position, " bytes after the last storage, expected none.");
+  if (position != file.size())
+    fail(path, ": got ", file.size() - position, " bytes after the last storage, expected none.");
   return read_state_dict(file, pickle, extents);
 }
 
@@ -118,9 +123,12 @@ NamedTensors read_pytorch_file(const std::filesystem::path& path) { return read_
 
 NamedTensors read_pytorch_file(const InputFile& file) {
   switch (weights_format(file)) {
-    case WeightsFormat::kZip: return read_zip(file);
-    case WeightsFormat::kPickle: return read_legacy(file);
-    default: break;
+    case WeightsFormat::kZip:
+      return read_zip(file);
+    case WeightsFormat::kPickle:
+      return read_legacy(file);
+    default:
+      break;
   }
   fail(file.path().string(), ": got ", describe_content(file), ", expected a state dict that torch.save wrote.");
 }
@@ -128,21 +136,24 @@ NamedTensors read_pytorch_file(const InputFile& file) {
 void write_pytorch_file(const std::filesystem::path& path, const NamedTensors& tensors) {
   c10::impl::GenericDict dict(c10::StringType::get(), c10::TensorType::get());
   for (const auto& [name, tensor] : tensors) {
-    if (!is_utf8(name)) fail(path.string(), ": tensor '", printable(name), "': got a name that is not UTF-8, expected one.");
+    if (!is_utf8(name))
+      fail(path.string(), ": tensor '", printable(name), "': got a name that is not UTF-8, expected one.");
     at::Tensor plain = tensor.detach().cpu().contiguous();
     if (plain.storage().nbytes() != plain.nbytes()) plain = plain.clone();
     dict.insert(name, std::move(plain));
   }
   // libtorch's own writers of the two parts: the pickle, and the archive with its alignment and checksums.
   std::string tree;
-  torch::jit::Pickler pickler([&](const char* bytes, std::size_t count) { tree.append(bytes, count); }, nullptr, nullptr, nullptr, nullptr,
+  torch::jit::Pickler pickler([&](const char* bytes, std::size_t count) { tree.append(bytes, count); }, nullptr,
+                              nullptr, nullptr, nullptr,
                               /*tag_aggregates=*/false);
   pickler.protocol();
   pickler.pushIValue(dict);
   pickler.stop();
 
   AtomicFile file(path);
-  // The archive's writer ends the archive in its destructor, where nothing may be thrown: a failed write is kept until then.
+  // The archive's writer ends the archive in its destructor, where nothing may be thrown: a failed write is kept until
+  // then.
   std::exception_ptr failure;
   {
     caffe2::serialize::PyTorchStreamWriter archive([&](const void* bytes, std::size_t count) {
@@ -156,7 +167,8 @@ void write_pytorch_file(const std::filesystem::path& path, const NamedTensors& t
     archive.writeRecord("data.pkl", tree.data(), tree.size());
     archive.writeRecord("byteorder", "little", std::string_view("little").size());
     const auto& storages = pickler.tensorData();
-    for (std::size_t i = 0; i < storages.size(); ++i) archive.writeRecord(cat("data/", i), storages[i].const_data_ptr(), storages[i].nbytes());
+    for (std::size_t i = 0; i < storages.size(); ++i)
+      archive.writeRecord(cat("data/", i), storages[i].const_data_ptr(), storages[i].nbytes());
     archive.writeEndOfFile();
   }
   if (failure) std::rethrow_exception(failure);

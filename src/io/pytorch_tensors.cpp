@@ -87,7 +87,8 @@ class TensorReader {
       if (name.kind != PickleKind::kText) {
         fail(file_.path().string(), ": got ", describe(pickle_, name), " as a name, expected a text.");
       }
-      at::Tensor tensor = make_tensor(pickle_[value], cat(file_.path().string(), ": entry '", printable(name.text), "'"));
+      at::Tensor tensor =
+          make_tensor(pickle_[value], cat(file_.path().string(), ": entry '", printable(name.text), "'"));
       std::string plain = prefixed ? name.text.substr(kDataParallel.size()) : name.text;
       if (out.contains(plain)) {
         fail(file_.path().string(), ": got the name '", printable(plain), "' twice, expected each name once.");
@@ -111,12 +112,14 @@ class TensorReader {
       for (const PickleIndex pair : pickle_[pickle_[mapping.arguments].items[0]].items) {
         const auto& items = pickle_[pair].items;
         if (items.size() != 2) {
-          fail(file_.path().string(), ": got an OrderedDict of ", describe(pickle_, pickle_[pair]), ", expected pairs.");
+          fail(file_.path().string(), ": got an OrderedDict of ", describe(pickle_, pickle_[pair]),
+               ", expected pairs.");
         }
         out.emplace_back(items[0], items[1]);
       }
     }
-    for (std::size_t i = 0; i + 1 < mapping.items.size(); i += 2) out.emplace_back(mapping.items[i], mapping.items[i + 1]);
+    for (std::size_t i = 0; i + 1 < mapping.items.size(); i += 2)
+      out.emplace_back(mapping.items[i], mapping.items[i + 1]);
     return out;
   }
 
@@ -142,12 +145,14 @@ class TensorReader {
       tuple = &pickle_[pickle_[value.arguments].items[0]];
     }
     if (tuple->kind != PickleKind::kTuple || tuple->items.size() > kMaxTensorRank) {
-      fail(where, ": got ", describe(pickle_, *tuple), " as ", what, ", expected a tuple of at most ", kMaxTensorRank, " numbers.");
+      fail(where, ": got ", describe(pickle_, *tuple), " as ", what, ", expected a tuple of at most ", kMaxTensorRank,
+           " numbers.");
     }
     std::vector<std::int64_t> out;
     for (const PickleIndex item : tuple->items) {
       const PickleValue& number = pickle_[item];
-      if (number.kind != PickleKind::kInt) fail(where, ": got ", describe(pickle_, number), " in ", what, ", expected an int.");
+      if (number.kind != PickleKind::kInt)
+        fail(where, ": got ", describe(pickle_, number), " in ", what, ", expected an int.");
       if (number.integer < 0) fail(where, ": got ", number.integer, " in ", what, ", expected no negative number.");
       out.push_back(number.integer);
     }
@@ -161,15 +166,16 @@ class TensorReader {
       if (parameter.empty()) fail(where, ": got a parameter without a tensor.");
       call = &pickle_[parameter[0]];
     }
-    const auto rebuild =
-        std::find_if(kRebuilds.begin(), kRebuilds.end(), [&](const Rebuild& r) { return pickle_.is_call(*call, r.name); });
+    const auto rebuild = std::find_if(kRebuilds.begin(), kRebuilds.end(),
+                                      [&](const Rebuild& r) { return pickle_.is_call(*call, r.name); });
     if (rebuild == kRebuilds.end()) {
       fail(where, ": got ", describe(pickle_, *call),
            ", expected a tensor. A state dict holds nothing else; save model.state_dict().");
     }
     const auto& arguments = pickle_[call->arguments].items;
     if (arguments.size() < rebuild->fewest || arguments.size() > rebuild->most) {
-      fail(where, ": got a tensor of ", arguments.size(), " arguments, expected ", rebuild->fewest, " to ", rebuild->most, ".");
+      fail(where, ": got a tensor of ", arguments.size(), " arguments, expected ", rebuild->fewest, " to ",
+           rebuild->most, ".");
     }
     if (rebuild->metadata < arguments.size()) {
       const PickleValue& metadata = pickle_[arguments[rebuild->metadata]];
@@ -182,7 +188,8 @@ class TensorReader {
     at::ScalarType type = storage.type;
     if (rebuild->dtype != kNowhere) {
       const PickleValue& dtype = pickle_[arguments[rebuild->dtype]];
-      const auto known = std::find_if(kPytorchTypes.begin(), kPytorchTypes.end(), [&](const PytorchType& d) { return d.name == dtype.text; });
+      const auto known = std::find_if(kPytorchTypes.begin(), kPytorchTypes.end(),
+                                      [&](const PytorchType& d) { return d.name == dtype.text; });
       if (dtype.kind != PickleKind::kGlobal || known == kPytorchTypes.end()) {
         fail(where, ": got ", describe(pickle_, dtype), " as its dtype.");
       }
@@ -204,10 +211,10 @@ class TensorReader {
 
   // Every element that shape and strides reach lies in the storage, and there are no more of them than it has.
   static void check_bounds(std::int64_t offset, const std::vector<std::int64_t>& shape,
-                           const std::vector<std::int64_t>& strides, std::uint64_t available, std::uint64_t element_size,
-                           const std::string& where) {
+                           const std::vector<std::int64_t>& strides, std::uint64_t available,
+                           std::uint64_t element_size, const std::string& where) {
     std::uint64_t last = static_cast<std::uint64_t>(offset);  // the furthest element
-    std::uint64_t capacity = element_size;                    // bytes, with sizes of 0 taken for 1: ATen multiplies those too
+    std::uint64_t capacity = element_size;  // bytes, with sizes of 0 taken for 1: ATen multiplies those too
     std::uint64_t count = 1;
     bool fits = true;
     for (std::size_t i = 0; i < shape.size(); ++i) {
@@ -220,12 +227,13 @@ class TensorReader {
       count *= size;  // no overflow: it is at most the capacity
     }
     if (!fits || (count > 0 && last >= available)) {
-      fail(where, ": got the shape ", shape_text(shape), " with strides ", shape_text(strides), " from element ", offset,
-           ", expected a view inside its storage of ", available, " elements.");
+      fail(where, ": got the shape ", shape_text(shape), " with strides ", shape_text(strides), " from element ",
+           offset, ", expected a view inside its storage of ", available, " elements.");
     }
     // A stride of 0 makes many elements of one; so a small file could ask for any amount of memory.
     if (count > available) {
-      fail(where, ": got ", count, " elements that overlap in a storage of ", available, ", expected at most one for each. "
+      fail(where, ": got ", count, " elements that overlap in a storage of ", available,
+           ", expected at most one for each. "
            "Save the tensor as tensor.contiguous().");
     }
   }
@@ -249,11 +257,14 @@ class TensorReader {
   }
 
   at::Tensor view(const PytorchStorage& storage, at::ScalarType type, std::int64_t offset,
-                  const std::vector<std::int64_t>& shape, const std::vector<std::int64_t>& strides, const std::string& where) {
+                  const std::vector<std::int64_t>& shape, const std::vector<std::int64_t>& strides,
+                  const std::string& where) {
     const at::Tensor& bytes = load(storage, where);
-    if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return at::empty(shape, at::TensorOptions().dtype(type));
+    if (std::find(shape.begin(), shape.end(), 0) != shape.end())
+      return at::empty(shape, at::TensorOptions().dtype(type));
     if (storage.bytes % c10::elementSize(type) != 0) {
-      fail(where, ": got a storage of ", storage.bytes, " bytes, expected whole elements of ", c10::elementSize(type), ".");
+      fail(where, ": got a storage of ", storage.bytes, " bytes, expected whole elements of ", c10::elementSize(type),
+           ".");
     }
     const at::Tensor elements = bytes.view(type);
     at::Tensor tensor = elements.as_strided(shape, strides, offset);
@@ -263,8 +274,8 @@ class TensorReader {
       // Many names may ask for copies of one storage. Real files ask for one each (weights kept channels-last).
       copied_ += tensor.nbytes();
       if (copied_ / kMaxCopies > file_.size()) {
-        fail(where, ": got ", human_bytes(copied_), " of tensors that are not contiguous, expected at most ", kMaxCopies,
-             " times the size of the file.");
+        fail(where, ": got ", human_bytes(copied_), " of tensors that are not contiguous, expected at most ",
+             kMaxCopies, " times the size of the file.");
       }
       tensor = tensor.contiguous();
     }
@@ -316,7 +327,8 @@ PytorchStorage parse_storage(const Pickle& pickle, const PickleValue& value, con
   }
   PytorchStorage storage{part(2).text, at::kByte, false, 0};
   const std::string& type = part(1).text;
-  const auto known = std::find_if(kPytorchTypes.begin(), kPytorchTypes.end(), [&](const PytorchType& d) { return d.storage == type; });
+  const auto known =
+      std::find_if(kPytorchTypes.begin(), kPytorchTypes.end(), [&](const PytorchType& d) { return d.storage == type; });
   storage.untyped = std::find(kUntypedStorages.begin(), kUntypedStorages.end(), type) != kUntypedStorages.end();
   if (!storage.untyped && known == kPytorchTypes.end()) {
     fail(where, ": got a storage of type '", printable(type), "', expected torch.FloatStorage or alike.");

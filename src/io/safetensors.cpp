@@ -22,9 +22,17 @@ struct SafetensorsType {
   const char* name;
   at::ScalarType type;
 };
-constexpr std::array<SafetensorsType, 11> kSafetensorsTypes{
-    {{"F32", at::kFloat}, {"F64", at::kDouble}, {"F16", at::kHalf}, {"BF16", at::kBFloat16}, {"I64", at::kLong}, {"I32", at::kInt},
-     {"I16", at::kShort}, {"I8", at::kChar}, {"U8", at::kByte}, {"BOOL", at::kBool}, {"F8_E4M3", at::kFloat8_e4m3fn}}};
+constexpr std::array<SafetensorsType, 11> kSafetensorsTypes{{{"F32", at::kFloat},
+                                                             {"F64", at::kDouble},
+                                                             {"F16", at::kHalf},
+                                                             {"BF16", at::kBFloat16},
+                                                             {"I64", at::kLong},
+                                                             {"I32", at::kInt},
+                                                             {"I16", at::kShort},
+                                                             {"I8", at::kChar},
+                                                             {"U8", at::kByte},
+                                                             {"BOOL", at::kBool},
+                                                             {"F8_E4M3", at::kFloat8_e4m3fn}}};
 
 struct Record {
   std::string name;
@@ -50,12 +58,15 @@ Record parse_record(const std::string& name, const Json& value, const std::strin
 
   Record record{name, at::kFloat, {}, 0, 0};
   const Json& dtype = value["dtype"];
-  const auto known = std::find_if(kSafetensorsTypes.begin(), kSafetensorsTypes.end(), [&](const SafetensorsType& d) { return dtype == d.name; });
-  if (known == kSafetensorsTypes.end()) fail(where, ": got dtype ", printable(dtype.dump(), 40), ", expected F32, F16, BF16, I64 or another known one.");
+  const auto known = std::find_if(kSafetensorsTypes.begin(), kSafetensorsTypes.end(),
+                                  [&](const SafetensorsType& d) { return dtype == d.name; });
+  if (known == kSafetensorsTypes.end())
+    fail(where, ": got dtype ", printable(dtype.dump(), 40), ", expected F32, F16, BF16, I64 or another known one.");
   record.type = known->type;
 
   const Json& shape = value["shape"];
-  if (!shape.is_array() || shape.size() > kMaxTensorRank) fail(where, ": got a shape that is not a list of at most ", kMaxTensorRank, " sizes.");
+  if (!shape.is_array() || shape.size() > kMaxTensorRank)
+    fail(where, ": got a shape that is not a list of at most ", kMaxTensorRank, " sizes.");
   std::optional<std::uint64_t> bytes = c10::elementSize(record.type);
   for (const auto& size : shape) {
     const std::uint64_t n = unsigned_number(size, where, "a size");
@@ -69,7 +80,8 @@ Record parse_record(const std::string& name, const Json& value, const std::strin
   record.begin = unsigned_number(offsets[0], where, "an offset");
   record.end = unsigned_number(offsets[1], where, "an offset");
   if (record.end < record.begin || record.end - record.begin != *bytes) {
-    fail(where, ": got data_offsets ", offsets.dump(), ", expected ", *bytes, " bytes for the shape ", shape.dump(), ".");
+    fail(where, ": got data_offsets ", offsets.dump(), ", expected ", *bytes, " bytes for the shape ", shape.dump(),
+         ".");
   }
   return record;
 }
@@ -81,7 +93,8 @@ NamedTensors read_safetensors(const std::filesystem::path& path) { return read_s
 NamedTensors read_safetensors(const InputFile& file) {
   const std::string path = file.path().string();
   std::array<std::byte, 8> prefix{};
-  if (file.size() < prefix.size()) fail(path, ": got ", file.size(), " bytes, expected a safetensors file. It is truncated or something else.");
+  if (file.size() < prefix.size())
+    fail(path, ": got ", file.size(), " bytes, expected a safetensors file. It is truncated or something else.");
   file.read(0, prefix);
   const auto header_size = load_le<std::uint64_t>(prefix.data());
   if (header_size > kMaxHeader || header_size > file.size() - prefix.size()) {
@@ -114,8 +127,8 @@ NamedTensors read_safetensors(const InputFile& file) {
   std::uint64_t expected = 0;
   for (const auto& record : records) {
     if (record.begin != expected) {
-      fail(path, ": tensor '", printable(record.name), "': got data that begins at ", record.begin, ", expected ", expected,
-           ". Tensors may neither overlap nor leave gaps.");
+      fail(path, ": tensor '", printable(record.name), "': got data that begins at ", record.begin, ", expected ",
+           expected, ". Tensors may neither overlap nor leave gaps.");
     }
     expected = record.end;
   }
@@ -126,8 +139,8 @@ NamedTensors read_safetensors(const InputFile& file) {
 
   for (const auto& record : records) {
     at::Tensor tensor = at::empty(record.shape, at::TensorOptions().dtype(record.type));
-    file.read(data_start + record.begin,
-              std::span(static_cast<std::byte*>(tensor.data_ptr()), static_cast<std::size_t>(record.end - record.begin)));
+    file.read(data_start + record.begin, std::span(static_cast<std::byte*>(tensor.data_ptr()),
+                                                   static_cast<std::size_t>(record.end - record.begin)));
     out.add(record.name, std::move(tensor));
   }
   return out;
@@ -138,9 +151,13 @@ void write_safetensors(const std::filesystem::path& path, const NamedTensors& te
   if (!tensors.metadata.empty()) header["__metadata__"] = tensors.metadata;
   std::uint64_t offset = 0;
   for (const auto& [name, tensor] : tensors) {
-    const auto known = std::find_if(kSafetensorsTypes.begin(), kSafetensorsTypes.end(), [&](const SafetensorsType& d) { return d.type == tensor.scalar_type(); });
-    if (known == kSafetensorsTypes.end()) fail(path.string(), ": tensor '", name, "': got dtype ", c10::toString(tensor.scalar_type()), ", which safetensors does not have.");
-    header[name] = {{"dtype", known->name}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, offset + tensor.nbytes()}}};
+    const auto known = std::find_if(kSafetensorsTypes.begin(), kSafetensorsTypes.end(),
+                                    [&](const SafetensorsType& d) { return d.type == tensor.scalar_type(); });
+    if (known == kSafetensorsTypes.end())
+      fail(path.string(), ": tensor '", name, "': got dtype ", c10::toString(tensor.scalar_type()),
+           ", which safetensors does not have.");
+    header[name] = {
+        {"dtype", known->name}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, offset + tensor.nbytes()}}};
     offset += tensor.nbytes();
   }
   std::string text = header.dump();

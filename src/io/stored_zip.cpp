@@ -58,7 +58,8 @@ Directory find_directory(const InputFile& file) {
   std::optional<std::size_t> found;
   for (std::size_t i = tail.size() >= kEndSize ? tail.size() - kEndSize + 1 : 0; i > 0 && !found; --i) {
     // The comment must reach the end of the file exactly, so that a signature inside the comment is not taken for it.
-    if (at<std::uint32_t>(tail, i - 1) == kEnd && i - 1 + kEndSize + at<std::uint16_t>(tail, i - 1 + 20) == tail.size()) {
+    if (at<std::uint32_t>(tail, i - 1) == kEnd &&
+        i - 1 + kEndSize + at<std::uint16_t>(tail, i - 1 + 20) == tail.size()) {
       found = i - 1;
     }
   }
@@ -95,7 +96,8 @@ struct Entry {
   std::uint64_t header;  // offset of its local header
 };
 
-// Replaces the numbers that did not fit 32 bits by those of the zip64 extra field, which holds just these, in this order.
+// Replaces the numbers that did not fit 32 bits by those of the zip64 extra field, which holds just these, in this
+// order.
 void apply_zip64(const InputFile& file, std::string_view extra, Entry& entry, std::uint64_t& compressed) {
   while (extra.size() >= 4) {
     const auto kind = at<std::uint16_t>(extra, 0);
@@ -138,9 +140,11 @@ std::vector<Entry> read_entries(const InputFile& file, const Directory& director
     const std::string where = cat(file.path().string(), ": member '", printable(entry.name), "'");
     if (method != 0 || (flags & 1) != 0) {
       fail(where, ": got it ", method != 0 ? "compressed" : "encrypted",
-           ", expected it stored as torch.save does. This is another kind of zip archive, or a file that was packed again.");
+           ", expected it stored as torch.save does. This is another kind of zip archive, or a file that was packed "
+           "again.");
     }
-    if (compressed != entry.size) fail(where, ": got ", compressed, " bytes stored for ", entry.size, ", expected the same.");
+    if (compressed != entry.size)
+      fail(where, ": got ", compressed, " bytes stored for ", entry.size, ", expected the same.");
     if (!names.insert(entry.name).second) fail(where, ": got it twice, expected each member once.");
     entries.push_back(std::move(entry));
   }
@@ -156,7 +160,8 @@ std::uint64_t data_offset(const InputFile& file, const Entry& entry, std::uint64
   }
   const std::string header = read_text(file, entry.header, kLocalHeaderSize + entry.name.size());
   if (at<std::uint32_t>(header, 0) != kLocalHeader || at<std::uint16_t>(header, 8) != 0 ||
-      at<std::uint16_t>(header, 26) != entry.name.size() || std::string_view(header).substr(kLocalHeaderSize) != entry.name) {
+      at<std::uint16_t>(header, 26) != entry.name.size() ||
+      std::string_view(header).substr(kLocalHeaderSize) != entry.name) {
     fail(where, ": got a header that does not agree with the directory. The file is broken.");
   }
   const std::uint64_t begin = entry.header + header.size() + at<std::uint16_t>(header, 28);

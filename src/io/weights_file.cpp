@@ -30,7 +30,9 @@ struct Signature {
 };
 constexpr std::array kSignatures{
     Signature{"\x1f\x8b"sv, "a gzip file (unpack it first)"},
-    Signature{"\xfd" "7zXZ"sv, "an xz file (unpack it first)"},
+    Signature{"\xfd"
+              "7zXZ"sv,
+              "an xz file (unpack it first)"},
     Signature{"\x28\xb5\x2f\xfd"sv, "a zstd file (unpack it first)"},
     Signature{"BZh"sv, "a bzip2 file (unpack it first)"},
     Signature{"\x89HDF"sv, "an HDF5 file (Keras, TensorFlow)"},
@@ -59,15 +61,20 @@ WeightsFormat weights_format(const InputFile& file) {
 std::string describe_content(const InputFile& file) {
   if (file.size() == 0) return "an empty file";
   switch (weights_format(file)) {
-    case WeightsFormat::kSafetensors: return "a safetensors file";
-    case WeightsFormat::kZip: return "a zip archive";
-    case WeightsFormat::kPickle: return "a Python pickle";
-    case WeightsFormat::kOther: break;
+    case WeightsFormat::kSafetensors:
+      return "a safetensors file";
+    case WeightsFormat::kZip:
+      return "a zip archive";
+    case WeightsFormat::kPickle:
+      return "a Python pickle";
+    case WeightsFormat::kOther:
+      break;
   }
   constexpr std::uint64_t kEnough = 512;  // a tar archive says so at byte 257
   const std::string head = first_bytes(file, kEnough);
   const auto first = head.find_first_not_of(" \t\r\n");
-  const std::string_view text = first == std::string::npos ? std::string_view(head) : std::string_view(head).substr(first);
+  const std::string_view text =
+      first == std::string::npos ? std::string_view(head) : std::string_view(head).substr(first);
   for (const Signature& signature : kSignatures) {
     if (text.starts_with(signature.begins)) return signature.what;
   }
@@ -78,18 +85,23 @@ std::string describe_content(const InputFile& file) {
 NamedTensors read_weights_file(const std::filesystem::path& path) {
   const InputFile file(path);
   switch (weights_format(file)) {
-    case WeightsFormat::kSafetensors: return read_safetensors(file);
+    case WeightsFormat::kSafetensors:
+      return read_safetensors(file);
     case WeightsFormat::kZip:
-    case WeightsFormat::kPickle: return read_pytorch_file(file);
-    case WeightsFormat::kOther: break;
+    case WeightsFormat::kPickle:
+      return read_pytorch_file(file);
+    case WeightsFormat::kOther:
+      break;
   }
-  fail(path.string(), ": got ", describe_content(file), ", expected a safetensors file or a state dict that torch.save wrote.");
+  fail(path.string(), ": got ", describe_content(file),
+       ", expected a safetensors file or a state dict that torch.save wrote.");
 }
 
 void check_weights_name(const std::filesystem::path& path) {
   const auto ending = path.extension();
   if (ending == ".safetensors" || ending == ".pth") return;
-  fail_usage(printable(path.string()), ": got the ending '", printable(ending.string()), "', expected .safetensors or .pth.");
+  fail_usage(printable(path.string()), ": got the ending '", printable(ending.string()),
+             "', expected .safetensors or .pth.");
 }
 
 void write_weights_file(const std::filesystem::path& path, const NamedTensors& tensors) {

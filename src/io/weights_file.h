@@ -1,4 +1,5 @@
-// Weights in any format that we read, told apart by content: the ending of the name says nothing, but for what is written.
+// Weights in any format that we read, told apart by content: the ending of the name says nothing, but for what is
+// written.
 #pragma once
 
 #include <filesystem>

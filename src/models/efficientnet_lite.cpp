@@ -25,7 +25,8 @@ constexpr std::array<Stage, 7> kStages{{{1, 3, 1, 1, 16},
                                         {1, 3, 1, 6, 320}}};
 
 Conv2d depthwise(std::int64_t channels, std::int64_t kernel, std::int64_t stride) {
-  Conv2d conv{.in = channels, .out = channels, .kernel = {kernel, kernel}, .stride = {stride, stride}, .groups = channels};
+  Conv2d conv{
+      .in = channels, .out = channels, .kernel = {kernel, kernel}, .stride = {stride, stride}, .groups = channels};
   // timm uses TensorFlow's padding only where it differs from the symmetric one.
   if (stride > 1) {
     conv.same_padding = true;
@@ -40,7 +41,8 @@ class Builder {
   explicit Builder(Graph& graph) : graph_(graph) {}
 
   // Convolution, BatchNorm and, unless the projection is linear, ReLU6.
-  NodeId conv_norm(const std::string& conv_name, const std::string& norm_name, const Conv2d& conv, NodeId input, bool activate) {
+  NodeId conv_norm(const std::string& conv_name, const std::string& norm_name, const Conv2d& conv, NodeId input,
+                   bool activate) {
     NodeId x = graph_.add(conv_name, conv, {input});
     x = graph_.add(norm_name, BatchNorm2d{conv.out, kEps}, {x});
     return activate ? graph_.add(norm_name + ".act", Relu6{}, {x}) : x;
@@ -71,7 +73,8 @@ Graph build_efficientnet_lite0() {
   Graph graph;
   Builder builder(graph);
   NodeId x = graph.add("input", Input{3}, {});
-  x = builder.conv_norm("conv_stem", "bn1", {.in = 3, .out = 32, .kernel = {3, 3}, .stride = {2, 2}, .same_padding = true}, x, true);
+  x = builder.conv_norm("conv_stem", "bn1",
+                        {.in = 3, .out = 32, .kernel = {3, 3}, .stride = {2, 2}, .same_padding = true}, x, true);
   std::int64_t in = 32;
   for (std::size_t s = 0; s < kStages.size(); ++s) {
     for (int index = 0; index < kStages[s].repeats; ++index) {
@@ -87,17 +90,21 @@ Graph build_efficientnet_lite0() {
 }
 
 std::string efficientnet_lite0_timm_name(const std::string& name) {
-  static const std::map<std::string, std::string> kTop{
-      {"_conv_stem", "conv_stem"}, {"_bn0", "bn1"}, {"_conv_head", "conv_head"}, {"_bn1", "bn2"}, {"_fc", "classifier"}};
+  static const std::map<std::string, std::string> kTop{{"_conv_stem", "conv_stem"},
+                                                       {"_bn0", "bn1"},
+                                                       {"_conv_head", "conv_head"},
+                                                       {"_bn1", "bn2"},
+                                                       {"_fc", "classifier"}};
   // The first stage has no expansion, so that its parts have other numbers.
   static const std::map<std::string, std::string> kFirst{
       {"_depthwise_conv", "conv_dw"}, {"_bn1", "bn1"}, {"_project_conv", "conv_pw"}, {"_bn2", "bn2"}};
-  static const std::map<std::string, std::string> kOther{{"_expand_conv", "conv_pw"},   {"_bn0", "bn1"},
+  static const std::map<std::string, std::string> kOther{{"_expand_conv", "conv_pw"},    {"_bn0", "bn1"},
                                                          {"_depthwise_conv", "conv_dw"}, {"_bn1", "bn2"},
                                                          {"_project_conv", "conv_pwl"},  {"_bn2", "bn3"}};
   const auto split = [](const std::string& text) {
     const std::size_t dot = text.find('.');
-    return dot == std::string::npos ? std::pair(text, std::string()) : std::pair(text.substr(0, dot), text.substr(dot + 1));
+    return dot == std::string::npos ? std::pair(text, std::string())
+                                    : std::pair(text.substr(0, dot), text.substr(dot + 1));
   };
 
   const auto [top, rest] = split(name);

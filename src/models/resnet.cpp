@@ -6,18 +6,23 @@ namespace lorikeet {
 namespace {
 
 // Conv2d without bias, then BatchNorm.
-NodeId conv_norm(Graph& graph, const std::string& conv_name, const std::string& norm_name, const Conv2d& conv, NodeId input) {
+NodeId conv_norm(Graph& graph, const std::string& conv_name, const std::string& norm_name, const Conv2d& conv,
+                 NodeId input) {
   const NodeId out = graph.add(conv_name, conv, {input});
   return graph.add(norm_name, BatchNorm2d{conv.out}, {out});
 }
 
 Conv2d conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride) {
-  return {.in = in, .out = out, .kernel = {kernel, kernel}, .stride = {stride, stride}, .padding = {kernel / 2, kernel / 2}};
+  return {.in = in,
+          .out = out,
+          .kernel = {kernel, kernel},
+          .stride = {stride, stride},
+          .padding = {kernel / 2, kernel / 2}};
 }
 
 // One residual block: the sum of its input (projected where the shape changes) and its convolutions.
-NodeId block(Graph& graph, const std::string& name, NodeId input, std::int64_t in, std::int64_t width, std::int64_t stride,
-             bool bottleneck) {
+NodeId block(Graph& graph, const std::string& name, NodeId input, std::int64_t in, std::int64_t width,
+             std::int64_t stride, bool bottleneck) {
   const std::int64_t out = bottleneck ? 4 * width : width;
   NodeId x = input;
   if (bottleneck) {

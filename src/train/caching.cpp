@@ -20,8 +20,8 @@ ImageCost image_cost(const Recipe& recipe, const Preprocessing& preprocessing) {
   return {preprocessing.crop, preprocessing.crop, recipe.precision == "bfloat16" ? std::uint64_t{2} : std::uint64_t{4}};
 }
 
-Plan plan_training(const Network& network, const Recipe& recipe, const Preprocessing& preprocessing, std::int64_t train_images,
-                   std::int64_t validation_images) {
+Plan plan_training(const Network& network, const Recipe& recipe, const Preprocessing& preprocessing,
+                   std::int64_t train_images, std::int64_t validation_images) {
   const Plan plan = make_plan(network);
   const std::int64_t views = view_count(recipe);
   std::int64_t images = validation_images;

@@ -1,4 +1,5 @@
-// Whether and where a training run keeps the frozen prefix's outputs (engine/prefix_cache.h), and what that makes of its plan.
+// Whether and where a training run keeps the frozen prefix's outputs (engine/prefix_cache.h), and what that makes of
+// its plan.
 #pragma once
 
 #include "data/dataset.h"
@@ -21,8 +22,9 @@ CacheRoom cache_room(const Recipe& recipe);
 /// What one image of the recipe costs. REQUIRES: all images have one size.
 ImageCost image_cost(const Recipe& recipe, const Preprocessing& preprocessing);
 
-/// The network's plan, its prefix cut where the cache needs that: for all views of the training images, and those of validation.
-Plan plan_training(const Network& network, const Recipe& recipe, const Preprocessing& preprocessing, std::int64_t train_images,
-                   std::int64_t validation_images);
+/// The network's plan, its prefix cut where the cache needs that: for all views of the training images, and those of
+/// validation.
+Plan plan_training(const Network& network, const Recipe& recipe, const Preprocessing& preprocessing,
+                   std::int64_t train_images, std::int64_t validation_images);
 
 }  // namespace lorikeet

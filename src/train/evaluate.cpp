@@ -18,8 +18,8 @@ constexpr std::int64_t kEvaluationBatch = 100;
 
 }  // namespace
 
-Evaluation evaluate(Executor& executor, const std::shared_ptr<const Dataset>& dataset, const Preprocessing& preprocessing,
-                    const EvaluationOptions& options) {
+Evaluation evaluate(Executor& executor, const std::shared_ptr<const Dataset>& dataset,
+                    const Preprocessing& preprocessing, const EvaluationOptions& options) {
   const at::NoGradGuard no_grad;
   const auto start = std::chrono::steady_clock::now();
   Evaluation out;
@@ -47,10 +47,13 @@ Evaluation evaluate(Executor& executor, const std::shared_ptr<const Dataset>& da
     const at::Tensor labels = options.cache->labels();
     for (std::int64_t begin = 0; begin < dataset->size(); begin += kEvaluationBatch) {
       const at::Tensor indices = at::arange(begin, std::min(begin + kEvaluationBatch, dataset->size()), at::kLong);
-      if (!count(executor.run_rest(options.cache->load(indices), false), labels.index_select(0, indices).to(options.device))) break;
+      if (!count(executor.run_rest(options.cache->load(indices), false),
+                 labels.index_select(0, indices).to(options.device)))
+        break;
     }
   } else {
-    Loader loader(prepared(dataset, preprocessing), order, {.batch_size = kEvaluationBatch, .threads = options.loader_threads});
+    Loader loader(prepared(dataset, preprocessing), order,
+                  {.batch_size = kEvaluationBatch, .threads = options.loader_threads});
     for (Batch batch; loader.next(batch);) {
       Frontier frontier = executor.run_prefix(normalise(batch.images.to(options.device), preprocessing));
       if (options.cache != nullptr) options.cache->store(batch.indices, batch.labels, frontier);

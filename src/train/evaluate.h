@@ -34,7 +34,7 @@ struct EvaluationOptions {
 };
 
 /// `dataset` gives images as they were read.
-Evaluation evaluate(Executor& executor, const std::shared_ptr<const Dataset>& dataset, const Preprocessing& preprocessing,
-                    const EvaluationOptions& options);
+Evaluation evaluate(Executor& executor, const std::shared_ptr<const Dataset>& dataset,
+                    const Preprocessing& preprocessing, const EvaluationOptions& options);
 
 }  // namespace lorikeet

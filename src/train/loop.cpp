@@ -33,8 +33,8 @@ struct Work {
   at::Tensor labels;
 };
 
-// Batches of one epoch: read and run through the frozen prefix, or taken from the cache of it. The cache has a row for each image of each
-// view, view after view.
+// Batches of one epoch: read and run through the frozen prefix, or taken from the cache of it. The cache has a row for
+// each image of each view, view after view.
 class EpochSource {
  public:
   EpochSource(Executor& executor, const LoopData& data, const Recipe& recipe, PrefixCache* cache, std::int64_t epoch)
@@ -44,7 +44,8 @@ class EpochSource {
     const std::int64_t view = views > 0 ? epoch % views : epoch;
     first_row_ = view * data.train->size();
     if (cache_ != nullptr && cache_->complete()) return;
-    loader_.emplace(augmented(data.train, data.preprocessing, recipe.augmentation, recipe.seed, view), order_, LoaderOptions{.batch_size = batch_size_});
+    loader_.emplace(augmented(data.train, data.preprocessing, recipe.augmentation, recipe.seed, view), order_,
+                    LoaderOptions{.batch_size = batch_size_});
   }
 
   bool next(Work& work, double& wait_seconds) {
@@ -105,8 +106,8 @@ class Speed {
 class TrainingLoop {
  public:
   TrainingLoop(Network& network, Executor& executor, const LoopData& data, const Recipe& recipe, const LoopHooks& hooks)
-      : network_(network), executor_(executor), data_(data), recipe_(recipe), hooks_(hooks), optimizer_(leaves(network), recipe),
-        room_(cache_room(recipe)) {
+      : network_(network), executor_(executor), data_(data), recipe_(recipe), hooks_(hooks),
+        optimizer_(leaves(network), recipe), room_(cache_room(recipe)) {
     const std::int64_t a_epoch = (data.train->size() + recipe.batch_size - 1) / recipe.batch_size;
     total_steps_ = recipe.epochs * a_epoch;
     if (recipe.max_steps > 0) total_steps_ = std::min(total_steps_, recipe.max_steps);
@@ -141,7 +142,8 @@ class TrainingLoop {
   // A cache for the prefix's outputs, where all images have one size and it fits into the recipe's memory or file.
   std::unique_ptr<PrefixCache> make_cache(std::int64_t images) {
     if (data_.preprocessing.crop == 0) return nullptr;
-    const std::uint64_t each = frontier_bytes(executor_.plan(), network_.graph(), image_cost(recipe_, data_.preprocessing));
+    const std::uint64_t each =
+        frontier_bytes(executor_.plan(), network_.graph(), image_cost(recipe_, data_.preprocessing));
     const double bytes = static_cast<double>(each) * static_cast<double>(images);
     if (bytes <= room_.memory) {
       room_.memory -= bytes;
@@ -162,11 +164,12 @@ class TrainingLoop {
     for (Work work; out_.steps < total_steps_ && source.next(work, out_.data_wait_seconds);) {
       const double rate = scheduled_learning_rate(recipe_, out_.steps, total_steps_);
       const at::Tensor logits = executor_.run_rest(std::move(work.frontier), /*training=*/true);
-      const at::Tensor loss =
-          at::cross_entropy_loss(logits, work.labels, {}, at::Reduction::Mean, /*ignore_index=*/-100, recipe_.label_smoothing);
+      const at::Tensor loss = at::cross_entropy_loss(logits, work.labels, {}, at::Reduction::Mean,
+                                                     /*ignore_index=*/-100, recipe_.label_smoothing);
       const double value = loss.item<double>();
       if (!std::isfinite(value)) {
-        fail("training: got a loss of ", value, " at step ", out_.steps + 1, ", expected a finite one. Lower learning_rate, or set clip_grad_norm.");
+        fail("training: got a loss of ", value, " at step ", out_.steps + 1,
+             ", expected a finite one. Lower learning_rate, or set clip_grad_norm.");
       }
       loss.backward();
       const double norm = optimizer_.step(rate);
@@ -178,7 +181,11 @@ class TrainingLoop {
       loss_sum += value * static_cast<double>(count);
       correct += (logits.detach().argmax(1) == work.labels).sum().item<std::int64_t>();
       speed_.add(count);
-      Json line{{"step", out_.steps}, {"epoch", epoch}, {"loss", value}, {"learning_rate", rate}, {"seconds", seconds_since(start_)}};
+      Json line{{"step", out_.steps},
+                {"epoch", epoch},
+                {"loss", value},
+                {"learning_rate", rate},
+                {"seconds", seconds_since(start_)}};
       if (recipe_.clip_grad_norm > 0) line["grad_norm"] = norm;
       hooks_.metrics(line);
 
@@ -199,12 +206,15 @@ class TrainingLoop {
 
   // Validates and writes the epoch down; false where training should end.
   bool end_epoch(std::int64_t epoch) {
-    Json line{{"epoch", epoch}, {"train_loss", out_.loss}, {"train_accuracy", out_.accuracy}, {"seconds", epoch_seconds_}};
-    std::string text = cat("epoch ", epoch, "/", recipe_.epochs, ": loss ", fixed(out_.loss, 4), ", accuracy ", fixed(out_.accuracy, 4));
+    Json line{
+        {"epoch", epoch}, {"train_loss", out_.loss}, {"train_accuracy", out_.accuracy}, {"seconds", epoch_seconds_}};
+    std::string text = cat("epoch ", epoch, "/", recipe_.epochs, ": loss ", fixed(out_.loss, 4), ", accuracy ",
+                           fixed(out_.accuracy, 4));
     bool go_on = true;
     if (data_.validation) {
       const Evaluation found = evaluate(executor_, data_.validation, data_.preprocessing,
-                                        {.device = at::Device(recipe_.device), .cache = validation_cache_.get(),
+                                        {.device = at::Device(recipe_.device),
+                                         .cache = validation_cache_.get(),
                                          .progress = [&](std::int64_t done, std::int64_t total) {
                                            out_.interrupted = !report("validate", epoch, done, total);
                                            return !out_.interrupted;
@@ -218,7 +228,9 @@ class TrainingLoop {
     text += cat(", ", clock(epoch_seconds_), " (data wait ", fixed(epoch_wait_, 1), " s)");
     hooks_.metrics(line);
     hooks_.log(text);
-    if (!go_on) hooks_.log(cat("stopped early: no better validation accuracy in ", recipe_.early_stop, " epochs; the best epoch is kept"));
+    if (!go_on)
+      hooks_.log(cat("stopped early: no better validation accuracy in ", recipe_.early_stop,
+                     " epochs; the best epoch is kept"));
     return go_on;
   }
 
@@ -269,7 +281,8 @@ class TrainingLoop {
 
 }  // namespace
 
-LoopResult run_training(Network& network, Executor& executor, const LoopData& data, const Recipe& recipe, const LoopHooks& hooks) {
+LoopResult run_training(Network& network, Executor& executor, const LoopData& data, const Recipe& recipe,
+                        const LoopHooks& hooks) {
   return TrainingLoop(network, executor, data, recipe, hooks).run();
 }
 

@@ -53,6 +53,7 @@ struct LoopResult {
 };
 
 /// Trains `network` through `executor`, which runs it. Throws Error where the loss is not finite.
-LoopResult run_training(Network& network, Executor& executor, const LoopData& data, const Recipe& recipe, const LoopHooks& hooks);
+LoopResult run_training(Network& network, Executor& executor, const LoopData& data, const Recipe& recipe,
+                        const LoopHooks& hooks);
 
 }  // namespace lorikeet

@@ -11,8 +11,9 @@
 namespace lorikeet {
 
 Optimizer::Optimizer(std::vector<at::Tensor> parameters, const Recipe& recipe)
-    : parameters_(std::move(parameters)), kind_(recipe.optimizer), beta1_(recipe.betas[0]), beta2_(recipe.betas[1]), eps_(recipe.eps),
-      weight_decay_(recipe.weight_decay), momentum_(recipe.momentum), clip_(recipe.clip_grad_norm), nesterov_(recipe.nesterov) {
+    : parameters_(std::move(parameters)), kind_(recipe.optimizer), beta1_(recipe.betas[0]), beta2_(recipe.betas[1]),
+      eps_(recipe.eps), weight_decay_(recipe.weight_decay), momentum_(recipe.momentum), clip_(recipe.clip_grad_norm),
+      nesterov_(recipe.nesterov) {
   if (nesterov_ && momentum_ == 0) fail_usage("nesterov: got true with momentum 0, expected a momentum above 0.");
   for (const at::Tensor& parameter : parameters_) {
     if (kind_ == OptimizerKind::kAdamW || momentum_ > 0) first_.push_back(at::zeros_like(parameter));
@@ -33,7 +34,8 @@ double Optimizer::step(double learning_rate) {
     std::vector<at::Tensor> norms;
     for (const at::Tensor& gradient : gradients) norms.push_back(at::linalg_vector_norm(gradient));
     norm = at::linalg_vector_norm(at::stack(norms)).item<double>();
-    if (!std::isfinite(norm)) fail("training: got a gradient that is not finite, expected finite numbers. Lower learning_rate.");
+    if (!std::isfinite(norm))
+      fail("training: got a gradient that is not finite, expected finite numbers. Lower learning_rate.");
     if (norm > clip_) {
       for (at::Tensor& gradient : gradients) gradient.mul_(clip_ / (norm + 1e-6));  // as torch.nn.utils.clip_grad_norm_
     }
@@ -41,11 +43,11 @@ double Optimizer::step(double learning_rate) {
 
   if (kind_ == OptimizerKind::kAdamW) {
     for (at::Tensor& count : steps_) count.add_(1);
-    at::_fused_adamw_(parameters_, gradients, first_, second_, /*max_exp_avg_sqs=*/{}, steps_, learning_rate, beta1_, beta2_, weight_decay_,
-                      eps_, /*amsgrad=*/false, /*maximize=*/false);
+    at::_fused_adamw_(parameters_, gradients, first_, second_, /*max_exp_avg_sqs=*/{}, steps_, learning_rate, beta1_,
+                      beta2_, weight_decay_, eps_, /*amsgrad=*/false, /*maximize=*/false);
   } else {
-    at::_fused_sgd_(parameters_, gradients, first_, weight_decay_, momentum_, learning_rate, /*dampening=*/0, nesterov_, /*maximize=*/false,
-                    first_step_);
+    at::_fused_sgd_(parameters_, gradients, first_, weight_decay_, momentum_, learning_rate, /*dampening=*/0, nesterov_,
+                    /*maximize=*/false, first_step_);
   }
   first_step_ = false;
   for (at::Tensor& parameter : parameters_) parameter.mutable_grad() = at::Tensor();
@@ -54,7 +56,9 @@ double Optimizer::step(double learning_rate) {
 
 double scheduled_learning_rate(const Recipe& recipe, std::int64_t step, std::int64_t total) {
   const double peak = recipe.learning_rate;
-  const auto cosine = [](double from, double to, double share) { return to + (from - to) / 2 * (1 + std::cos(std::numbers::pi * share)); };
+  const auto cosine = [](double from, double to, double share) {
+    return to + (from - to) / 2 * (1 + std::cos(std::numbers::pi * share));
+  };
   if (recipe.schedule == ScheduleKind::kOneCycle) {
     const double start = peak / 25;
     const double rise_end = recipe.warmup * static_cast<double>(total) - 1;

@@ -24,10 +24,12 @@ constexpr std::array<const char*, 5> kParts{kRecipe, kMetrics, kSummary, kLog, "
 void remove_run(const fs::path& path) {
   std::vector<fs::path> found;
   std::error_code ignored;
-  for (fs::directory_iterator it(path, ignored), end; !ignored && it != end; it.increment(ignored)) found.push_back(it->path());
+  for (fs::directory_iterator it(path, ignored), end; !ignored && it != end; it.increment(ignored))
+    found.push_back(it->path());
   for (const auto& entry : found) {
     const std::string name = entry.filename().string();
-    const bool part = std::any_of(kParts.begin(), kParts.end(), [&](const char* p) { return name == p || name.starts_with(cat(".", p, ".")); });
+    const bool part = std::any_of(kParts.begin(), kParts.end(),
+                                  [&](const char* p) { return name == p || name.starts_with(cat(".", p, ".")); });
     if (part) fs::remove_all(entry, ignored);
   }
 }
@@ -36,7 +38,8 @@ void remove_run(const fs::path& path) {
 fs::path claim(fs::path path, bool replace) {
   if (is_run_folder(path)) {
     if (!replace) {
-      fail_usage(path.string(), ": got a folder that holds a run already. Name another with run=FOLDER, or replace it with --force.");
+      fail_usage(path.string(),
+                 ": got a folder that holds a run already. Name another with run=FOLDER, or replace it with --force.");
     }
     remove_run(path);
   }
@@ -48,9 +51,12 @@ fs::path claim(fs::path path, bool replace) {
 
 }  // namespace
 
-bool is_run_folder(const fs::path& path) { return fs::exists(path / kRecipe) || fs::exists(path / kSummary) || fs::exists(path / "adapter"); }
+bool is_run_folder(const fs::path& path) {
+  return fs::exists(path / kRecipe) || fs::exists(path / kSummary) || fs::exists(path / "adapter");
+}
 
-RunFolder::RunFolder(fs::path path, bool replace) : path_(claim(std::move(path), replace)), metrics_(open(kMetrics)), log_(open(kLog)) {}
+RunFolder::RunFolder(fs::path path, bool replace)
+    : path_(claim(std::move(path), replace)), metrics_(open(kMetrics)), log_(open(kLog)) {}
 
 RunFolder::File RunFolder::open(const char* name) const {
   File file(std::fopen((path_ / name).c_str(), "we"), std::fclose);

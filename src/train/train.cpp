@@ -29,7 +29,9 @@ namespace {
 
 void check_device(const std::string& device) {
   if (device == "cuda" && !at::hasCUDA()) {
-    fail_usage("device: got cuda, expected cpu: this libtorch or this machine has no usable CUDA device. 'lorikeet doctor' says more.");
+    fail_usage(
+        "device: got cuda, expected cpu: this libtorch or this machine has no usable CUDA device. 'lorikeet doctor' "
+        "says more.");
   }
 }
 
@@ -38,8 +40,9 @@ void check_classes(const Recipe& recipe, const Graph& base, const Dataset& data)
   const auto classes = static_cast<std::int64_t>(data.classes().size());
   const std::int64_t outputs = output_features(base);
   if (recipe.head || recipe.replace_output || outputs == classes) return;
-  fail_usage("data: got ", classes, " classes in ", recipe.data, ", expected ", outputs, ", the outputs of ", recipe.model,
-             ". Set replace_output: true with modules_to_save: [", base.node(base.output()).name, "], or a head.");
+  fail_usage("data: got ", classes, " classes in ", recipe.data, ", expected ", outputs, ", the outputs of ",
+             recipe.model, ". Set replace_output: true with modules_to_save: [", base.node(base.output()).name,
+             "], or a head.");
 }
 
 std::vector<std::int64_t> slice(const std::vector<std::int64_t>& from, std::int64_t begin, std::int64_t end) {
@@ -51,13 +54,16 @@ Splits split_data(const Recipe& recipe, const Splits& splits) {
   if (!splits.train) fail(recipe.data, ": got no train split, expected one to train on.");
   Splits out = splits;
   if (recipe.validation > 0) {
-    if (splits.validation) fail_usage("validation: got ", recipe.validation, ", expected 0: ", recipe.data, " has a val split of its own.");
+    if (splits.validation)
+      fail_usage("validation: got ", recipe.validation, ", expected 0: ", recipe.data, " has a val split of its own.");
     if (recipe.validation >= splits.train->size()) {
-      fail_usage("validation: got ", recipe.validation, ", expected fewer than the ", splits.train->size(), " training images.");
+      fail_usage("validation: got ", recipe.validation, ", expected fewer than the ", splits.train->size(),
+                 " training images.");
     }
   }
   if (recipe.early_stop > 0 && recipe.validation == 0 && !splits.validation) {
-    fail_usage("early_stop: got ", recipe.early_stop, " without validation images, expected a val split or validation: N.");
+    fail_usage("early_stop: got ", recipe.early_stop,
+               " without validation images, expected a val split or validation: N.");
   }
   if (recipe.validation > 0 || recipe.train_limit > 0) {
     std::vector<std::int64_t> order(static_cast<std::size_t>(splits.train->size()));
@@ -81,11 +87,13 @@ void start_from(const fs::path& path, const Adaptation& adaptation, Network& net
 }
 
 // What int8 takes its scales from: the network's activations for some training images.
-ActivationRanges calibrate(const Network& network, const Plan& plan, const std::shared_ptr<const Dataset>& data, const Preprocessing& preprocessing) {
+ActivationRanges calibrate(const Network& network, const Plan& plan, const std::shared_ptr<const Dataset>& data,
+                           const Preprocessing& preprocessing) {
   constexpr std::int64_t kImages = 64;
   constexpr std::int64_t kBatch = 32;
   RangeMeter meter(network, plan);
-  Loader loader(prepared(data, preprocessing), epoch_order(std::min(kImages, data->size()), /*shuffle=*/false, 0, 0), {.batch_size = kBatch});
+  Loader loader(prepared(data, preprocessing), epoch_order(std::min(kImages, data->size()), /*shuffle=*/false, 0, 0),
+                {.batch_size = kBatch});
   for (Batch batch; loader.next(batch);) meter.add(normalise(batch.images, preprocessing));
   return meter.ranges();
 }
@@ -106,7 +114,11 @@ std::uint64_t folder_bytes(const fs::path& path) {
 }
 
 Json evaluation_json(const Evaluation& found) {
-  return {{"accuracy", found.accuracy()}, {"correct", found.correct}, {"total", found.total}, {"loss", found.loss}, {"seconds", found.seconds}};
+  return {{"accuracy", found.accuracy()},
+          {"correct", found.correct},
+          {"total", found.total},
+          {"loss", found.loss},
+          {"seconds", found.seconds}};
 }
 
 }  // namespace
@@ -139,7 +151,8 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
   const ExecutorOptions executor_options{.precision = recipe.precision == "bfloat16" ? at::kBFloat16 : at::kFloat,
                                          .plan = plan_training(network, recipe, preprocessing, data.train->size(),
                                                                data.validation ? data.validation->size() : 0)};
-  auto executor = is_int8 ? make_int8_executor(network, executor_options, calibrate(network, *executor_options.plan, data.train, preprocessing))
+  auto executor = is_int8 ? make_int8_executor(network, executor_options,
+                                               calibrate(network, *executor_options.plan, data.train, preprocessing))
                           : make_executor(recipe.engine, network, executor_options);
 
   run.write_recipe(recipe_yaml(recipe));
@@ -155,21 +168,33 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
     run.add_log(line);
     if (callbacks.log) callbacks.log(line);
   };
-  log(cat(base.entry->name, " (", base.weights_name, "): ", with_commas(out.trainable_parameters), " of ", with_commas(out.total_parameters),
-          " parameters to learn; ", with_commas(data.train->size()), " images of ", data.train->classes().size(), " classes in ", recipe.data,
-          "; images of ", preprocessing.crop > 0 ? cat(preprocessing.crop, " pixels") : "their own size", "; ", at::get_num_threads(), " threads",
-          preprocessing.crop > 0 ? cat("; about ", human_bytes(estimate_memory(network, executor->plan(), image_cost(recipe, preprocessing), recipe.batch_size).total()), " of memory") : ""));
+  log(cat(base.entry->name, " (", base.weights_name, "): ", with_commas(out.trainable_parameters), " of ",
+          with_commas(out.total_parameters), " parameters to learn; ", with_commas(data.train->size()), " images of ",
+          data.train->classes().size(), " classes in ", recipe.data, "; images of ",
+          preprocessing.crop > 0 ? cat(preprocessing.crop, " pixels") : "their own size", "; ", at::get_num_threads(),
+          " threads",
+          preprocessing.crop > 0 ? cat("; about ",
+                                       human_bytes(estimate_memory(network, executor->plan(),
+                                                                   image_cost(recipe, preprocessing), recipe.batch_size)
+                                                       .total()),
+                                       " of memory")
+                                 : ""));
 
   if (const auto oversized = oversized_adapters(adaptation); !oversized.empty()) {
     const Oversized& first = oversized.front();
-    log(cat(oversized.size(), oversized.size() == 1 ? " layer has" : " layers have", " a larger adapter than themselves: ", first.name, " ", with_commas(first.adapter),
-            " numbers for ", with_commas(first.layer), "; a smaller rank, or modules_to_save, would cost less"));
+    log(cat(oversized.size(), oversized.size() == 1 ? " layer has" : " layers have",
+            " a larger adapter than themselves: ", first.name, " ", with_commas(first.adapter), " numbers for ",
+            with_commas(first.layer), "; a smaller rank, or modules_to_save, would cost less"));
   }
 
-  folder.metadata = AdapterMetadata{base.entry->name, base.weights_name, /*base_sha256=*/"", data.train->classes(), preprocessing, is_int8 ? "float32" : recipe.precision};
+  folder.metadata = AdapterMetadata{base.entry->name,      base.weights_name, /*base_sha256=*/"",
+                                    data.train->classes(), preprocessing,     is_int8 ? "float32" : recipe.precision};
   // Checkpoints have it too, so that what is left of a run that was killed knows its data.
   Json& training = folder.metadata->training;
-  training = {{"data", recipe.data}, {"images", data.train->size()}, {"seed", recipe.seed}, {"trainable_parameters", out.trainable_parameters}};
+  training = {{"data", recipe.data},
+              {"images", data.train->size()},
+              {"seed", recipe.seed},
+              {"trainable_parameters", out.trainable_parameters}};
   const auto save = [&] {
     folder.metadata->base_sha256 = base.sha256.get();  // not before it is needed
     network.save_into(folder);
@@ -177,7 +202,10 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
   };
 
   out.loop = run_training(network, *executor, {data.train, data.validation, preprocessing}, recipe,
-                          {.progress = callbacks.progress, .metrics = [&](const Json& line) { run.add_metrics(line); }, .log = log, .checkpoint = save});
+                          {.progress = callbacks.progress,
+                           .metrics = [&](const Json& line) { run.add_metrics(line); },
+                           .log = log,
+                           .checkpoint = save});
   out.interrupted = out.loop.interrupted;
 
   std::optional<Network> merged;
@@ -216,7 +244,8 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
   out.adapter_folder_bytes = folder_bytes(out.adapter);
   run.write_summary(summary_json(out, recipe));
   if (out.test.total > 0) {
-    log(cat(data.test ? "test" : "validation", " accuracy ", fixed(out.test.accuracy(), 4), " (", out.test.correct, " of ", out.test.total, ")"));
+    log(cat(data.test ? "test" : "validation", " accuracy ", fixed(out.test.accuracy(), 4), " (", out.test.correct,
+            " of ", out.test.total, ")"));
   }
   return out;
 }

@@ -41,9 +41,9 @@ struct TrainSummary {
   std::filesystem::path adapter;
 };
 
-/// Runs the recipe into recipe.run. Throws UsageError where that folder holds a run already and `replace` is false; then,
-/// and wherever the recipe does not fit its model or its data, nothing on disk is touched. A run that fails before its
-/// first checkpoint is removed.
+/// Runs the recipe into recipe.run. Throws UsageError where that folder holds a run already and `replace` is false;
+/// then, and wherever the recipe does not fit its model or its data, nothing on disk is touched. A run that fails
+/// before its first checkpoint is removed.
 TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool replace = false);
 
 Json summary_json(const TrainSummary& summary, const Recipe& recipe);

@@ -28,7 +28,9 @@ std::string learned(const Adaptation& adaptation) {
   return out;
 }
 
-void refused_target(const AdapterSpec& spec, const char* because) { CHECK_THROWS_WITH_AS(adapt(small_resnet(), spec), doctest::Contains(because), UsageError); }
+void refused_target(const AdapterSpec& spec, const char* because) {
+  CHECK_THROWS_WITH_AS(adapt(small_resnet(), spec), doctest::Contains(because), UsageError);
+}
 
 }  // namespace
 
@@ -104,11 +106,13 @@ TEST_CASE("impossible adapters are refused") {
   refused(small_resnet(), spec, "bias: got lora_only, but no layer with LoRA has a bias");
 }
 
-TEST_CASE("biases: all there are but those of retrained modules, or those of the layers with LoRA, under PEFT's names") {
+TEST_CASE(
+    "biases: all there are but those of retrained modules, or those of the layers with LoRA, under PEFT's names") {
   AdapterSpec spec = spec_for(R"(layer1\.2\.conv3|fc)", {"layer1.2.bn3"});
   spec.config.bias = TrainedBias::kLoraOnly;
   CHECK(learned(adapt(small_resnet(), spec)) ==
-        "layer1.2.conv3.lora_A.weight(2, 4, 1, 1) layer1.2.conv3.lora_B.weight(8, 2, 1, 1) fc.lora_A.weight(2, 8) fc.lora_B.weight(5, 2) "
+        "layer1.2.conv3.lora_A.weight(2, 4, 1, 1) layer1.2.conv3.lora_B.weight(8, 2, 1, 1) fc.lora_A.weight(2, 8) "
+        "fc.lora_B.weight(5, 2) "
         "fc.base_layer.bias(5,) layer1.2.bn3.weight(8,) layer1.2.bn3.bias(8,)");
   spec.config.target_modules = {};
   spec.config.bias = TrainedBias::kAll;  // BitFit

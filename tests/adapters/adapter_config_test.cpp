@@ -11,7 +11,8 @@ using namespace lorikeet;
 namespace {
 
 AdapterConfig parse(const std::string& fields) {
-  return parse_adapter_config(parse_json(R"({"peft_type": "LORA")" + (fields.empty() ? "" : ", " + fields) + "}", "file"), "file");
+  return parse_adapter_config(
+      parse_json(R"({"peft_type": "LORA")" + (fields.empty() ? "" : ", " + fields) + "}", "file"), "file");
 }
 
 void refused(const std::string& fields, const std::string& because) {
@@ -129,21 +130,24 @@ TEST_CASE("defaults are PEFT's, and no targets are its placeholder") {
 
 TEST_CASE("methods and options that would change the numbers are refused, by name") {
   const Json other = parse_json(R"({"peft_type": "OFT"})", "file");
-  CHECK_THROWS_WITH_AS(parse_adapter_config(other, "file"), doctest::Contains("peft_type: got \"OFT\", expected one of LORA, LOHA"), Error);
-  CHECK_THROWS_WITH_AS(parse_adapter_config(parse_json("{}", "file"), "file"), doctest::Contains("peft_type: got null"), Error);
+  CHECK_THROWS_WITH_AS(parse_adapter_config(other, "file"),
+                       doctest::Contains("peft_type: got \"OFT\", expected one of LORA, LOHA"), Error);
+  CHECK_THROWS_WITH_AS(parse_adapter_config(parse_json("{}", "file"), "file"), doctest::Contains("peft_type: got null"),
+                       Error);
   CHECK_THROWS_WITH_AS(parse_adapter_config(parse_json("[]", "file"), "file"), doctest::Contains("got a list"), Error);
-  for (const char* field : {R"("fan_in_fan_out": true)",
-                            R"("target_parameters": ["x"])", R"("trainable_token_indices": [1])",
-                            R"("layer_replication": [[0, 1]])", R"("use_bdlora": {})", R"("alora_invocation_tokens": [1])",
-                            R"("arrow_config": {})", R"("use_qalora": true)",
-                            R"("kasa_config": {})", R"("monteclora_config": {})"}) {
+  for (const char* field :
+       {R"("fan_in_fan_out": true)", R"("target_parameters": ["x"])", R"("trainable_token_indices": [1])",
+        R"("layer_replication": [[0, 1]])", R"("use_bdlora": {})", R"("alora_invocation_tokens": [1])",
+        R"("arrow_config": {})", R"("use_qalora": true)", R"("kasa_config": {})", R"("monteclora_config": {})"}) {
     const std::string name = std::string(field).substr(1, std::string(field).find('"', 1) - 1);
     refused(field, "file: " + name + ": got ");
     refused(field, "not supported yet");
   }
-  // These starts took something away from the base weights, so that the base alone is not what the adapter was trained on.
+  // These starts took something away from the base weights, so that the base alone is not what the adapter was trained
+  // on.
   for (const char* start : {"pissa_niter_4", "corda", "loftq", "lora_ga"}) {
-    refused(R"("init_lora_weights": ")" + std::string(start) + "\"", std::string("file: init_lora_weights: got \"") + start);
+    refused(R"("init_lora_weights": ")" + std::string(start) + "\"",
+            std::string("file: init_lora_weights: got \"") + start);
   }
 }
 
@@ -168,7 +172,8 @@ TEST_CASE("every method's configuration comes back, in PEFT's names") {
       config.bias = TrainedBias::kLoraOnly;
       config.init_lora_weights = LoraStart::kOrthogonal;
     }
-    if (config.peft_type == PeftType::kLokr) config.decompose_both = true, config.decompose_factor = 4, config.use_effective_conv2d = true;
+    if (config.peft_type == PeftType::kLokr)
+      config.decompose_both = true, config.decompose_factor = 4, config.use_effective_conv2d = true;
     if (config.peft_type == PeftType::kIa3) config.feedforward_modules = std::vector<std::string>{"conv1"};
     const Json json = adapter_config_json(config);
     CHECK(json["peft_type"] == peft_type_names()[i]);
@@ -195,13 +200,21 @@ TEST_CASE("options that do not go together are refused") {
     set(config);
     CHECK_THROWS_WITH_AS(check_adapter_config(config, "recipe"), doctest::Contains(because), UsageError);
   };
-  refused_config([](AdapterConfig& c) { c.peft_type = PeftType::kLoha, c.use_dora = true; }, "with peft_type LOHA, expected it with LORA only");
-  refused_config([](AdapterConfig& c) { c.peft_type = PeftType::kIa3, c.bias = TrainedBias::kAll; }, "with peft_type IA3");
+  refused_config([](AdapterConfig& c) { c.peft_type = PeftType::kLoha, c.use_dora = true; },
+                 "with peft_type LOHA, expected it with LORA only");
+  refused_config([](AdapterConfig& c) { c.peft_type = PeftType::kIa3, c.bias = TrainedBias::kAll; },
+                 "with peft_type IA3");
   refused_config([](AdapterConfig& c) { c.lora_bias = c.use_dora = true; }, "lora_bias: got it with use_dora");
-  refused_config([](AdapterConfig& c) { c.lora_bias = true, c.init_lora_weights = LoraStart::kPissa; }, "lora_bias: got it with");
-  refused_config([](AdapterConfig& c) { c.peft_type = PeftType::kIa3, c.target_modules = std::vector<std::string>{"a"}, c.feedforward_modules = std::vector<std::string>{"b"}; },
-                 "feedforward_modules: got 'b', expected only entries of target_modules");
-  refused_config([](AdapterConfig& c) { c.peft_type = PeftType::kLokr, c.decompose_factor = 0; }, "decompose_factor: got 0");
+  refused_config([](AdapterConfig& c) { c.lora_bias = true, c.init_lora_weights = LoraStart::kPissa; },
+                 "lora_bias: got it with");
+  refused_config(
+      [](AdapterConfig& c) {
+        c.peft_type = PeftType::kIa3, c.target_modules = std::vector<std::string>{"a"},
+        c.feedforward_modules = std::vector<std::string>{"b"};
+      },
+      "feedforward_modules: got 'b', expected only entries of target_modules");
+  refused_config([](AdapterConfig& c) { c.peft_type = PeftType::kLokr, c.decompose_factor = 0; },
+                 "decompose_factor: got 0");
 }
 
 TEST_CASE("values that cannot be are refused, by field") {

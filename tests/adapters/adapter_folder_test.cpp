@@ -21,7 +21,8 @@ NamedTensors tensors_for(const Adaptation& adaptation) {
   at::Generator generator = seeded(3);
   NamedTensors out;
   for (const auto& parameter : adapter_parameters(adaptation)) {
-    out.add(parameter.name, parameter.buffer ? at::ones(parameter.shape) : at::empty(parameter.shape).normal_(0, 1, generator));
+    out.add(parameter.name,
+            parameter.buffer ? at::ones(parameter.shape) : at::empty(parameter.shape).normal_(0, 1, generator));
   }
   return out;
 }
@@ -34,7 +35,8 @@ AdapterFolder sample() {
   folder.spec.config.modules_to_save = {"fc", "layer1.0.bn1"};
   folder.spec.output_classes = 6;
   folder.spec.head = Head{{7}, 3, Activation::kRelu};
-  folder.metadata = AdapterMetadata{"small", "small.v1", kSha, {"cat", "dog", "Vögel"}, {}, "bfloat16", {{"accuracy", 0.5}}};
+  folder.metadata =
+      AdapterMetadata{"small", "small.v1", kSha, {"cat", "dog", "Vögel"}, {}, "bfloat16", {{"accuracy", 0.5}}};
   folder.metadata->preprocessing = {
       .resize = 40, .crop = 32, .interpolation = Interpolation::kBicubic, .mean = {0.1, 0.2, 0.3}, .std = {1, 2, 3}};
   folder.tensors = tensors_for(adapt(small_resnet(), folder.spec));
@@ -93,7 +95,8 @@ TEST_CASE("what is saved comes back") {
     CHECK(at::equal(*after.tensors.find(name), tensor));
   }
   check_adapter_tensors(after.tensors, adapt(small_resnet(), after.spec), "x");
-  CHECK(adapter_file_bytes(written.adapter()) == std::filesystem::file_size(written.adapter() / "adapter_model.safetensors"));
+  CHECK(adapter_file_bytes(written.adapter()) ==
+        std::filesystem::file_size(written.adapter() / "adapter_model.safetensors"));
 }
 
 TEST_CASE("PEFT's file holds PEFT's names, and the head lies beside it") {
@@ -146,7 +149,8 @@ TEST_CASE("tensors that are not just the adapter's are refused, by name") {
     }
     if (tensor.defined()) tensors.add(name, tensor);
     const std::string message = "where: " + because;
-    CHECK_THROWS_WITH_AS(check_adapter_tensors(tensors, adaptation, "where"), doctest::Contains(message.c_str()), Error);
+    CHECK_THROWS_WITH_AS(check_adapter_tensors(tensors, adaptation, "where"), doctest::Contains(message.c_str()),
+                         Error);
   };
   const std::string a = "layer1.2.conv3.lora_A.weight";
   refused(a, {}, "got no tensor '" + a + "', expected one of shape (2, 4, 1, 1)");
@@ -169,7 +173,8 @@ TEST_CASE("a damaged folder is refused, with the file's name") {
   {
     const Written written;
     written.add("adapter_model.safetensors", "fc.extra");
-    written.refused("adapter_model.safetensors: got the tensor 'fc.extra', expected names that begin with base_model.model. and");
+    written.refused(
+        "adapter_model.safetensors: got the tensor 'fc.extra', expected names that begin with base_model.model. and");
   }
   {
     const Written written;
@@ -233,7 +238,8 @@ TEST_CASE("what a configuration asks for is refused before a tensor of it exists
     json[key] = value;
     written.write("adapter_config.json", json.dump());
   };
-  for (const Json& rank : {Json(65'537), Json(1LL << 62), Json(18446744073709551615ULL), Json(1e300), Json(-4), Json("4")}) {
+  for (const Json& rank :
+       {Json(65'537), Json(1LL << 62), Json(18446744073709551615ULL), Json(1e300), Json(-4), Json("4")}) {
     CAPTURE(rank.dump());
     config("r", rank);
     written.refused("adapter_config.json: r: got");
@@ -246,7 +252,8 @@ TEST_CASE("what a configuration asks for is refused before a tensor of it exists
   written.refused("adapter_config.json: target_modules: got a list");
   config("r", 65'536);  // possible, but not what the file of tensors holds
   const AdapterFolder read = read_adapter_folder(written.adapter());
-  CHECK_THROWS_WITH_AS(check_adapter_tensors(read.tensors, adapt(small_resnet(), read.spec), "x"), doctest::Contains("expected (65536, "), Error);
+  CHECK_THROWS_WITH_AS(check_adapter_tensors(read.tensors, adapt(small_resnet(), read.spec), "x"),
+                       doctest::Contains("expected (65536, "), Error);
 }
 
 TEST_CASE("a tensor that is there twice is refused, by name") {
@@ -267,7 +274,8 @@ TEST_CASE("8-bit floating-point tensors are checked like others") {
   tensors.set("fc.bias", at::zeros({6}, at::kByte).view(at::kFloat8_e4m3fn));
   check_adapter_tensors(tensors, adapt(small_resnet(), folder.spec), "x");
   tensors.set("fc.bias", at::full({6}, 0x7f, at::kByte).view(at::kFloat8_e4m3fn));
-  CHECK_THROWS_WITH_AS(check_adapter_tensors(tensors, adapt(small_resnet(), folder.spec), "x"), doctest::Contains("'fc.bias': got NaN"), Error);
+  CHECK_THROWS_WITH_AS(check_adapter_tensors(tensors, adapt(small_resnet(), folder.spec), "x"),
+                       doctest::Contains("'fc.bias': got NaN"), Error);
 }
 
 TEST_CASE("JSON of more than 16 MiB is refused before it is read") {
@@ -280,7 +288,8 @@ TEST_CASE("JSON of more than 16 MiB is refused before it is read") {
 
 TEST_CASE("a file larger than any adapter is refused before it is read") {
   const Written written;
-  std::filesystem::resize_file(written.adapter() / "adapter_model.safetensors", (4ULL << 30) + 1);  // takes no place on the disk
+  std::filesystem::resize_file(written.adapter() / "adapter_model.safetensors",
+                               (4ULL << 30) + 1);  // takes no place on the disk
   written.refused("adapter_model.safetensors: got 4.00 GiB, expected at most 4.00 GiB");
 }
 
@@ -293,9 +302,10 @@ TEST_CASE("int8 comes with the ranges of its activations") {
   write_adapter_folder(path, folder);
   CHECK((read_adapter_folder(path).metadata->activation_ranges == folder.metadata->activation_ranges));
   const Json good = parse_json(read_file(path / "lorikeet.json", 1 << 20), "lorikeet.json");
-  for (const auto& [range, because] : {std::pair(Json::array({1, 0}), "activation_ranges: conv1: got [1,0]"), std::pair(Json::array({1}), "conv1: got [1]"),
-                                       std::pair(Json::array({0, "1"}), "conv1: got"), std::pair(Json::array({0, 1e300}), "conv1: got"),
-                                       std::pair(Json(nullptr), "conv1: got null")}) {
+  for (const auto& [range, because] :
+       {std::pair(Json::array({1, 0}), "activation_ranges: conv1: got [1,0]"),
+        std::pair(Json::array({1}), "conv1: got [1]"), std::pair(Json::array({0, "1"}), "conv1: got"),
+        std::pair(Json::array({0, 1e300}), "conv1: got"), std::pair(Json(nullptr), "conv1: got null")}) {
     Json bad = good;
     bad["activation_ranges"]["conv1"] = range;
     write_file(path / "lorikeet.json", bad.dump());

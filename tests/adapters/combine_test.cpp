@@ -22,7 +22,8 @@ Graph grouped_resnet() {
   return graph;
 }
 
-AdapterFolder folder_with(const std::string& targets, std::int64_t rank, double alpha, std::uint64_t seed, std::vector<std::string> saved = {}) {
+AdapterFolder folder_with(const std::string& targets, std::int64_t rank, double alpha, std::uint64_t seed,
+                          std::vector<std::string> saved = {}) {
   AdapterFolder out;
   out.spec.config.target_modules = targets;
   out.spec.config.r = rank;
@@ -58,7 +59,9 @@ at::Tensor delta(const AdapterFolder& folder, const std::string& name) {
 
 const char* const kAll[]{"layer1.0.conv1", "layer1.1.conv2", "layer1.2.conv2", "conv1", "fc"};
 
-Combined combined(const std::vector<WeightedAdapter>& adapters, Combination how, std::int64_t rank = 0) { return combine(adapters, grouped_resnet(), how, rank); }
+Combined combined(const std::vector<WeightedAdapter>& adapters, Combination how, std::int64_t rank = 0) {
+  return combine(adapters, grouped_resnet(), how, rank);
+}
 
 }  // namespace
 
@@ -107,18 +110,21 @@ TEST_CASE("retrained modules are taken over where they are the same, and refused
   CHECK(sum.folder.spec.config.modules_to_save == std::vector<std::string>{"fc"});
   CHECK_NOTHROW(combined({{"a", 1, a}, {"a", 1, a}}, Combination::kLinear));
   const AdapterFolder other = folder_with("layer1.2.conv2", 2, 2, 3, {"fc"});
-  CHECK_THROWS_WITH_AS(combined({{"a", 1, a}, {"other", 1, other}}, Combination::kLinear), doctest::Contains("other: got another 'fc.weight'"), Error);
+  CHECK_THROWS_WITH_AS(combined({{"a", 1, a}, {"other", 1, other}}, Combination::kLinear),
+                       doctest::Contains("other: got another 'fc.weight'"), Error);
 }
 
 TEST_CASE("what does not add up is refused") {
   AdapterFolder dora = folder_with("layer1.2.conv2", 2, 2, 1);
   dora.spec.config.use_dora = true;
-  CHECK_THROWS_WITH_AS(combined({{"x", 1, dora}}, Combination::kLinear), doctest::Contains("x: got LORA with options, expected plain LoRA"), Error);
+  CHECK_THROWS_WITH_AS(combined({{"x", 1, dora}}, Combination::kLinear),
+                       doctest::Contains("x: got LORA with options, expected plain LoRA"), Error);
   AdapterFolder a = folder_with("layer1.2.conv2", 2, 2, 1);
   AdapterFolder b = a;
   a.metadata = AdapterMetadata{"small", "small.v1", std::string(64, 'a'), {}, {}};
   b.metadata = AdapterMetadata{"small", "small.v2", std::string(64, 'b'), {}, {}};
-  CHECK_THROWS_WITH_AS(combined({{"a", 1, a}, {"b", 1, b}}, Combination::kLinear), doctest::Contains("b: got an adapter of small.v2"), Error);
+  CHECK_THROWS_WITH_AS(combined({{"a", 1, a}, {"b", 1, b}}, Combination::kLinear),
+                       doctest::Contains("b: got an adapter of small.v2"), Error);
   CHECK_THROWS_WITH_AS(combined({{"a", 1, a}}, Combination::kSvd, 0), doctest::Contains("rank: got 0"), UsageError);
   CHECK_THROWS_AS(combined({}, Combination::kLinear), UsageError);
 }

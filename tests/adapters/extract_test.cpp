@@ -48,7 +48,8 @@ at::Tensor delta(const AdapterFolder& folder, const Graph& graph, const std::str
 TEST_CASE("at full rank the difference comes back whole, and what LoRA does not cover is kept") {
   const Graph graph = small_resnet();
   const NamedTensors base = random_weights(graph, 1);
-  const NamedTensors tuned = changed(base, {"conv1.weight", "layer1.1.conv2.weight", "layer1.1.bn2.running_mean", "fc.weight", "fc.bias"});
+  const NamedTensors tuned =
+      changed(base, {"conv1.weight", "layer1.1.conv2.weight", "layer1.1.bn2.running_mean", "fc.weight", "fc.bias"});
   const Extracted found = extract_lora(graph, base, tuned, {.rank = 100});
   check_adapter_tensors(found.folder.tensors, adapt(graph, found.folder.spec), "x");
   REQUIRE(found.layers.size() == 2);
@@ -72,7 +73,8 @@ TEST_CASE("a small rank costs what the other singular values hold") {
   const at::Tensor expected = *tuned.find("layer1.1.conv2.weight") - *base.find("layer1.1.conv2.weight");
   const at::Tensor S = at::linalg_svdvals(expected.flatten(1));
   CHECK(found.layers[0].error == doctest::Approx((S.slice(0, 2).norm() / S.norm()).item<double>()).epsilon(1e-4));
-  CHECK(relative(delta(found.folder, graph, "layer1.1.conv2"), expected) == doctest::Approx(found.layers[0].error).epsilon(1e-4));
+  CHECK(relative(delta(found.folder, graph, "layer1.1.conv2"), expected) ==
+        doctest::Approx(found.layers[0].error).epsilon(1e-4));
 }
 
 TEST_CASE("the pattern says where LoRA goes; a bias goes with it; a new output is kept whole") {
@@ -96,5 +98,6 @@ TEST_CASE("the pattern says where LoRA goes; a bias goes with it; a new output i
 
 TEST_CASE("nothing to extract is said so") {
   const NamedTensors base = random_weights(small_resnet(), 1);
-  CHECK_THROWS_WITH_AS(extract_lora(small_resnet(), base, base, {}), doctest::Contains("got the base model itself"), Error);
+  CHECK_THROWS_WITH_AS(extract_lora(small_resnet(), base, base, {}), doctest::Contains("got the base model itself"),
+                       Error);
 }

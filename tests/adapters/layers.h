@@ -1,4 +1,5 @@
-// Every kind of layer that an adapter goes on, with weights and inputs, in float64, so that a difference is a mistake and not rounding.
+// Every kind of layer that an adapter goes on, with weights and inputs, in float64, so that a difference is a mistake
+// and not rounding.
 #pragma once
 
 #include <ATen/Functions.h>
@@ -21,37 +22,50 @@ struct Layer {
 };
 
 inline std::vector<Layer> weighted_layers() {
-  return {{"Linear", Linear{6, 5}},
-          {"Conv2d 1×1", Conv2d{.in = 4, .out = 6}},
-          {"Conv2d 3×3", Conv2d{.in = 4, .out = 6, .kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}, .bias = true}},
-          {"dilated", Conv2d{.in = 4, .out = 6, .kernel = {3, 3}, .padding = {2, 2}, .dilation = {2, 2}}},
-          {"uneven padding", Conv2d{.in = 4, .out = 6, .kernel = {3, 5}, .stride = {2, 1}, .same_padding = true}},
-          {"grouped", Conv2d{.in = 4, .out = 6, .kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}, .groups = 2, .bias = true}},
-          {"depthwise", Conv2d{.in = 4, .out = 4, .kernel = {3, 3}, .padding = {1, 1}, .groups = 4}}};
+  return {
+      {"Linear", Linear{6, 5}},
+      {"Conv2d 1×1", Conv2d{.in = 4, .out = 6}},
+      {"Conv2d 3×3", Conv2d{.in = 4, .out = 6, .kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}, .bias = true}},
+      {"dilated", Conv2d{.in = 4, .out = 6, .kernel = {3, 3}, .padding = {2, 2}, .dilation = {2, 2}}},
+      {"uneven padding", Conv2d{.in = 4, .out = 6, .kernel = {3, 5}, .stride = {2, 1}, .same_padding = true}},
+      {"grouped",
+       Conv2d{.in = 4, .out = 6, .kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}, .groups = 2, .bias = true}},
+      {"depthwise", Conv2d{.in = 4, .out = 4, .kernel = {3, 3}, .padding = {1, 1}, .groups = 4}}};
 }
 
-inline std::int64_t groups_of(const Op& op) { return std::holds_alternative<Conv2d>(op) ? std::get<Conv2d>(op).groups : 1; }
+inline std::int64_t groups_of(const Op& op) {
+  return std::holds_alternative<Conv2d>(op) ? std::get<Conv2d>(op).groups : 1;
+}
 
 inline at::Tensor noise(at::IntArrayRef shape, std::uint64_t seed) {
   at::Generator generator = seeded(seed);
   return at::empty(shape, at::kDouble).normal_(0, 1, generator);
 }
 
-inline at::Tensor input_for(const Op& op) { return std::holds_alternative<Linear>(op) ? noise({3, 6}, 9) : noise({2, 4, 7, 8}, 9); }
+inline at::Tensor input_for(const Op& op) {
+  return std::holds_alternative<Linear>(op) ? noise({3, 6}, 9) : noise({2, 4, 7, 8}, 9);
+}
 
 inline NodeTensors tensors_for(const Op& op) {
   if (const auto* norm = std::get_if<BatchNorm2d>(&op)) {
     const auto positive = [&](std::uint64_t seed) { return at::abs(noise({norm->features}, seed)) + 0.5; };
     return {positive(8), noise({norm->features}, 7), noise({norm->features}, 6), positive(5)};
   }
-  if (const auto* linear = std::get_if<Linear>(&op)) return {noise({linear->out, linear->in}, 8), noise({linear->out}, 7), {}, {}};
+  if (const auto* linear = std::get_if<Linear>(&op))
+    return {noise({linear->out, linear->in}, 8), noise({linear->out}, 7), {}, {}};
   const auto& conv = std::get<Conv2d>(op);
-  return {noise({conv.out, conv.in / conv.groups, conv.kernel[0], conv.kernel[1]}, 8), conv.bias ? noise({conv.out}, 7) : at::Tensor(), {}, {}};
+  return {noise({conv.out, conv.in / conv.groups, conv.kernel[0], conv.kernel[1]}, 8),
+          conv.bias ? noise({conv.out}, 7) : at::Tensor(),
+          {},
+          {}};
 }
 
-inline bool close(const at::Tensor& a, const at::Tensor& b) { return a.sizes() == b.sizes() && at::allclose(a, b, 1e-10, 1e-10); }
+inline bool close(const at::Tensor& a, const at::Tensor& b) {
+  return a.sizes() == b.sizes() && at::allclose(a, b, 1e-10, 1e-10);
+}
 
-/// A gradient against (loss(v + h) − loss(v − h)) / 2h, for some elements of `tensor`, whose values it changes and puts back.
+/// A gradient against (loss(v + h) − loss(v − h)) / 2h, for some elements of `tensor`, whose values it changes and puts
+/// back.
 template <typename Loss>
 bool has_right_gradient(at::Tensor& tensor, const at::Tensor& gradient, const Loss& loss) {
   constexpr double kStep = 1e-4;

@@ -39,7 +39,8 @@ TEST_CASE("the matrices begin as PEFT's: A random within its bounds, B zero, so 
     CHECK(layer.lora_A.sizes() == at::IntArrayRef(shapes.lora_A));
     CHECK(layer.lora_B.sizes() == at::IntArrayRef(shapes.lora_B));
     CHECK(layer.scaling == 2);
-    const double bound = 1 / std::sqrt(static_cast<double>(layer.lora_A[0].numel() / groups_of(op)));  // of what is not zero
+    const double bound =
+        1 / std::sqrt(static_cast<double>(layer.lora_A[0].numel() / groups_of(op)));  // of what is not zero
     CHECK(at::abs(layer.lora_A).max().item<double>() <= bound);
     CHECK(at::abs(layer.lora_A).max().item<double>() > bound / 2);
     const at::Tensor y = apply(op, tensors_for(op), input_for(op));
@@ -53,7 +54,8 @@ TEST_CASE("the Gaussian start has standard deviation 1 / r") {
   AdapterConfig config;
   config.init_lora_weights = LoraStart::kGaussian;
   at::Generator generator = any();
-  const LoraLayer layer = start_lora({"x", Linear{4000, 5}, {0}}, at::zeros({5, 4000}), {1, kRank, 8, 2}, config, generator);
+  const LoraLayer layer =
+      start_lora({"x", Linear{4000, 5}, {0}}, at::zeros({5, 4000}), {1, kRank, 8, 2}, config, generator);
   CHECK(std::abs(layer.lora_A.std().item<double>() - 0.25) < 0.01);
   CHECK(at::equal(layer.lora_B, at::zeros_like(layer.lora_B)));
 }
@@ -64,7 +66,8 @@ TEST_CASE("what is added is s · B(A(x)), with the layer's geometry in A and its
   const at::Tensor product = at::matmul(at::matmul(rows, linear.lora_A.t()), linear.lora_B.t());
   CHECK(close(lora_forward(linear, Linear{6, 5}, rows, false), 0.75 * product));
 
-  const Conv2d conv{.in = 4, .out = 6, .kernel = {3, 3}, .stride = {2, 1}, .padding = {2, 1}, .dilation = {2, 1}, .groups = 2};
+  const Conv2d conv{
+      .in = 4, .out = 6, .kernel = {3, 3}, .stride = {2, 1}, .padding = {2, 1}, .dilation = {2, 1}, .groups = 2};
   const LoraLayer grouped = trained(conv);
   CHECK(grouped.lora_A.sizes() == at::IntArrayRef{kRank, 4, 3, 3});
   CHECK(grouped.lora_B.sizes() == at::IntArrayRef{6, kRank / 2, 1, 1});
@@ -84,18 +87,21 @@ TEST_CASE("PEFT's adapter of a grouped convolution reaches across the groups: it
     const LoraLayer layer = trained(op);
     CHECK(layer.crosses_groups == (groups_of(op) > 1));
     if (groups_of(op) == 1) continue;
-    CHECK_THROWS_WITH_AS(lora_delta_weight(layer, node), doctest::Contains("layer.x that reaches across its groups="), Error);
+    CHECK_THROWS_WITH_AS(lora_delta_weight(layer, node), doctest::Contains("layer.x that reaches across its groups="),
+                         Error);
     // The same sum by a convolution without groups.
     Conv2d dense = std::get<Conv2d>(op);
     dense.groups = 1;
-    CHECK(close(conv2d(dense, input_for(op), lora_dense_delta_weight(layer, op), {}, 1), lora_forward(layer, op, input_for(op), false)));
+    CHECK(close(conv2d(dense, input_for(op), lora_dense_delta_weight(layer, op), {}, 1),
+                lora_forward(layer, op, input_for(op), false)));
   }
 }
 
 TEST_CASE("of a grouped convolution A is zero outside its group, and stays so in training") {
   const Conv2d conv{.in = 4, .out = 6, .kernel = {3, 3}, .groups = 2};
   at::Generator generator = any();
-  LoraLayer layer = start_lora({"x", conv, {0}}, tensors_for(conv).weight.to(at::kFloat), {1, kRank, 8, 2}, {}, generator);
+  LoraLayer layer =
+      start_lora({"x", conv, {0}}, tensors_for(conv).weight.to(at::kFloat), {1, kRank, 8, 2}, {}, generator);
   CHECK_FALSE(crosses_groups(layer.lora_A, conv, kRank));
   CHECK(at::count_nonzero(layer.lora_A).item<std::int64_t>() == layer.lora_A.numel() / 2);
   layer.lora_B.normal_(0, 1, generator);
@@ -153,12 +159,16 @@ TEST_CASE("starts that a layer cannot have are refused, by its name") {
   const auto refused = [&](const Op& op, std::int64_t rank, LoraStart start, const char* because) {
     config.init_lora_weights = start;
     at::Generator generator = any();
-    CHECK_THROWS_WITH_AS(start_lora({"layer.x", op, {0}}, tensors_for(op).weight.to(at::kFloat), {1, rank, 8, 2}, config, generator), doctest::Contains(because), UsageError);
+    CHECK_THROWS_WITH_AS(
+        start_lora({"layer.x", op, {0}}, tensors_for(op).weight.to(at::kFloat), {1, rank, 8, 2}, config, generator),
+        doctest::Contains(because), UsageError);
   };
   refused(Linear{6, 5}, 6, LoraStart::kPissa, "r: got 6 for layer.x with init_lora_weights pissa, expected at most 5");
   refused(Linear{6, 5}, 6, LoraStart::kOlora, "r: got 6 for layer.x with init_lora_weights olora, expected at most 5");
-  refused(Linear{6, 5}, 3, LoraStart::kOrthogonal, "r: got 3 for layer.x with init_lora_weights orthogonal, expected an even rank");
-  refused(Conv2d{.in = 4, .out = 6, .kernel = {3, 3}, .groups = 2}, 3, LoraStart::kPissa, "layer.x with groups=2 and r=3");
+  refused(Linear{6, 5}, 3, LoraStart::kOrthogonal,
+          "r: got 3 for layer.x with init_lora_weights orthogonal, expected an even rank");
+  refused(Conv2d{.in = 4, .out = 6, .kernel = {3, 3}, .groups = 2}, 3, LoraStart::kPissa,
+          "layer.x with groups=2 and r=3");
 }
 
 TEST_CASE("saved, PiSSA and OLoRA are LoRA of twice the rank and the same scale") {

@@ -69,7 +69,8 @@ TEST_CASE("exclude_modules and modules_to_save go before the targets") {
 
   config.modules_to_save = {"layer1.1"};  // all that has tensors in a container, BatchNorm too
   CHECK(matched(graph, config) ==
-        "layer1.0.conv3 layer1.2.conv3 | layer1.1.conv1 layer1.1.bn1 layer1.1.conv2 layer1.1.bn2 layer1.1.conv3 layer1.1.bn3");
+        "layer1.0.conv3 layer1.2.conv3 | layer1.1.conv1 layer1.1.bn1 layer1.1.conv2 layer1.1.bn2 layer1.1.conv3 "
+        "layer1.1.bn3");
   AdapterConfig only_saved;
   only_saved.modules_to_save = {"fc", "bn1"};
   CHECK(matched(conv_chain({"a"}), AdapterConfig{}).empty());
@@ -132,7 +133,8 @@ TEST_CASE("a pattern that matches nothing is refused, with near misses") {
   // The article's slip: meant is conv1 … conv3 of each third block.
   refused(graph, targeting(std::string(".*.2.conv")),
           "which matches no module. Near misses: layer1.2.conv1, layer1.2.conv2, layer1.2.conv3.");
-  refused(graph, targeting(List{"layer1.2.conv4", "conv5"}), "'layer1.2.conv4', which matches no module. Near misses: layer1.2.conv");
+  refused(graph, targeting(List{"layer1.2.conv4", "conv5"}),
+          "'layer1.2.conv4', which matches no module. Near misses: layer1.2.conv");
   refused(graph, targeting(std::string("zzz")), "lorikeet inspect");
   refused(graph, targeting(List{"relu"}), "matches no module");  // nothing in it to adapt
   AdapterConfig config = targeting(List{"conv1"});
@@ -141,7 +143,9 @@ TEST_CASE("a pattern that matches nothing is refused, with near misses") {
   config.modules_to_save = {"conv1"};
   refused(graph, config, "expected at least one module to adapt");
   refused(graph, targeting(List{}), "expected at least one module to adapt");
-  CHECK(near_misses(graph, "layer1.0.conv", [](const Op& op) { return std::holds_alternative<Conv2d>(op); }, 2).size() == 2);
+  CHECK(near_misses(
+            graph, "layer1.0.conv", [](const Op& op) { return std::holds_alternative<Conv2d>(op); }, 2)
+            .size() == 2);
 }
 
 TEST_CASE("of a list, one entry may match nothing, unless somebody asks for it") {

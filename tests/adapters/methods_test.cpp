@@ -29,25 +29,31 @@ Variant variant(std::string name, PeftType type, void (*set)(AdapterConfig&)) {
 }
 
 std::vector<Variant> variants() {
-  return {variant("LoRA", PeftType::kLora, [](AdapterConfig&) {}),
-          variant("LoRA, rank 4", PeftType::kLora, [](AdapterConfig& c) { c.r = 4; }),
-          variant("LoRA, rank 3", PeftType::kLora, [](AdapterConfig& c) { c.r = 3; }),  // which no groups divide
-          variant("LoRA, Gaussian", PeftType::kLora, [](AdapterConfig& c) { c.init_lora_weights = LoraStart::kGaussian; }),
-          variant("LoRA, PiSSA", PeftType::kLora, [](AdapterConfig& c) { c.r = 4, c.init_lora_weights = LoraStart::kPissa; }),
-          variant("LoRA, OLoRA", PeftType::kLora, [](AdapterConfig& c) { c.r = 4, c.init_lora_weights = LoraStart::kOlora; }),
-          variant("LoRA, orthogonal", PeftType::kLora, [](AdapterConfig& c) { c.r = 8, c.init_lora_weights = LoraStart::kOrthogonal; }),
-          variant("LoRA, bias", PeftType::kLora, [](AdapterConfig& c) { c.lora_bias = true; }),
-          variant("DoRA", PeftType::kLora, [](AdapterConfig& c) { c.use_dora = true; }),
-          variant("DoRA, PiSSA", PeftType::kLora, [](AdapterConfig& c) { c.r = 4, c.use_dora = true, c.init_lora_weights = LoraStart::kPissa; }),
-          variant("LoHa", PeftType::kLoha, [](AdapterConfig&) {}),
-          variant("LoHa, tensors", PeftType::kLoha, [](AdapterConfig& c) { c.use_effective_conv2d = true; }),
-          variant("LoKr", PeftType::kLokr, [](AdapterConfig&) {}),
-          variant("LoKr, rank 1", PeftType::kLokr, [](AdapterConfig& c) { c.r = 1; }),
-          variant("LoKr, tensors", PeftType::kLokr, [](AdapterConfig& c) { c.r = 1, c.use_effective_conv2d = true; }),
-          variant("LoKr, both", PeftType::kLokr, [](AdapterConfig& c) { c.r = 1, c.decompose_both = true, c.decompose_factor = 4; }),
-          variant("IA3", PeftType::kIa3, [](AdapterConfig&) {}),
-          variant("IA3, input", PeftType::kIa3, [](AdapterConfig& c) { c.feedforward_modules = std::string(".*"); }),
-          variant("norm tuning", PeftType::kLnTuning, [](AdapterConfig&) {})};
+  return {
+      variant("LoRA", PeftType::kLora, [](AdapterConfig&) {}),
+      variant("LoRA, rank 4", PeftType::kLora, [](AdapterConfig& c) { c.r = 4; }),
+      variant("LoRA, rank 3", PeftType::kLora, [](AdapterConfig& c) { c.r = 3; }),  // which no groups divide
+      variant("LoRA, Gaussian", PeftType::kLora, [](AdapterConfig& c) { c.init_lora_weights = LoraStart::kGaussian; }),
+      variant("LoRA, PiSSA", PeftType::kLora,
+              [](AdapterConfig& c) { c.r = 4, c.init_lora_weights = LoraStart::kPissa; }),
+      variant("LoRA, OLoRA", PeftType::kLora,
+              [](AdapterConfig& c) { c.r = 4, c.init_lora_weights = LoraStart::kOlora; }),
+      variant("LoRA, orthogonal", PeftType::kLora,
+              [](AdapterConfig& c) { c.r = 8, c.init_lora_weights = LoraStart::kOrthogonal; }),
+      variant("LoRA, bias", PeftType::kLora, [](AdapterConfig& c) { c.lora_bias = true; }),
+      variant("DoRA", PeftType::kLora, [](AdapterConfig& c) { c.use_dora = true; }),
+      variant("DoRA, PiSSA", PeftType::kLora,
+              [](AdapterConfig& c) { c.r = 4, c.use_dora = true, c.init_lora_weights = LoraStart::kPissa; }),
+      variant("LoHa", PeftType::kLoha, [](AdapterConfig&) {}),
+      variant("LoHa, tensors", PeftType::kLoha, [](AdapterConfig& c) { c.use_effective_conv2d = true; }),
+      variant("LoKr", PeftType::kLokr, [](AdapterConfig&) {}),
+      variant("LoKr, rank 1", PeftType::kLokr, [](AdapterConfig& c) { c.r = 1; }),
+      variant("LoKr, tensors", PeftType::kLokr, [](AdapterConfig& c) { c.r = 1, c.use_effective_conv2d = true; }),
+      variant("LoKr, both", PeftType::kLokr,
+              [](AdapterConfig& c) { c.r = 1, c.decompose_both = true, c.decompose_factor = 4; }),
+      variant("IA3", PeftType::kIa3, [](AdapterConfig&) {}),
+      variant("IA3, input", PeftType::kIa3, [](AdapterConfig& c) { c.feedforward_modules = std::string(".*"); }),
+      variant("norm tuning", PeftType::kLnTuning, [](AdapterConfig&) {})};
 }
 
 // One layer with its adapter.
@@ -123,7 +129,8 @@ TEST_CASE("the tensors are those that were announced") {
     for (const auto& tensor : method_of(config).tensors(layer.node, layer.target, config)) {
       announced.push_back(tensor.suffix + shape_text(tensor.shape) + (tensor.learned ? "" : " kept"));
     }
-    for (const auto& part : layer.adapter->parts()) found.push_back(part.suffix + shape_text(part.tensor->sizes()) + (part.learned ? "" : " kept"));
+    for (const auto& part : layer.adapter->parts())
+      found.push_back(part.suffix + shape_text(part.tensor->sizes()) + (part.learned ? "" : " kept"));
     std::sort(announced.begin(), announced.end());
     std::sort(found.begin(), found.end());
     CHECK(announced == found);
@@ -156,7 +163,8 @@ TEST_CASE("gradients are those of finite differences") {
     for (const auto& part : layer.adapter->parts()) {
       if (!part.learned) continue;
       CAPTURE(part.suffix);
-      if (config.use_dora && part.suffix != "lora_magnitude_vector") continue;  // DoRA keeps the norm out of the gradient on purpose
+      if (config.use_dora && part.suffix != "lora_magnitude_vector")
+        continue;  // DoRA keeps the norm out of the gradient on purpose
       // What LoRA keeps at zero outside its group has no gradient, though the tensor has the place.
       if (config.peft_type == PeftType::kLora && groups_of(op) > 1 && part.suffix == "lora_A.weight") continue;
       CHECK(has_right_gradient(*part.tensor, part.tensor->grad(), loss));
@@ -178,7 +186,8 @@ TEST_CASE("what is saved makes the same layer again") {
     const auto parts = other.adapter->parts();
     CHECK(saved.size() == parts.size());
     for (const auto& part : parts) {
-      const auto found = std::find_if(saved.begin(), saved.end(), [&](const auto& entry) { return entry.first == part.suffix; });
+      const auto found =
+          std::find_if(saved.begin(), saved.end(), [&](const auto& entry) { return entry.first == part.suffix; });
       REQUIRE(found != saved.end());
       CHECK(found->second.sizes() == part.tensor->sizes());
       *part.tensor = found->second;

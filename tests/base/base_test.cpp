@@ -70,7 +70,8 @@ TEST_CASE("bytes in memory are read like a file") {
   std::string part(4, ' ');
   file.read(3, std::as_writable_bytes(std::span(part)));
   CHECK(part == "3456");
-  CHECK_THROWS_WITH_AS(file.read(8, std::as_writable_bytes(std::span(part))), "name: got its end at byte 10, expected 2 bytes more. The file is truncated.", Error);
+  CHECK_THROWS_WITH_AS(file.read(8, std::as_writable_bytes(std::span(part))),
+                       "name: got its end at byte 10, expected 2 bytes more. The file is truncated.", Error);
   CHECK_THROWS_AS(file.read(UINT64_MAX, std::as_writable_bytes(std::span(part))), Error);
   file.read(10, {});
 }
@@ -110,10 +111,12 @@ TEST_CASE("JSON is strict") {
   CHECK_THROWS_WITH_AS(parse_json("{} {}", "x"), doctest::Contains("broken JSON"), Error);
   CHECK_THROWS_WITH_AS(parse_json("\"\xff\"", "x"), doctest::Contains("broken JSON"), Error);
   CHECK_THROWS_WITH_AS(parse_json(std::string(10000, '['), "x"), doctest::Contains("nested"), Error);
-  CHECK_THROWS_WITH_AS(parse_json(R"([{"a":{"b":1,"c":[{"b":1,"b":2}]}}])", "x"), doctest::Contains("'b' twice"), Error);
+  CHECK_THROWS_WITH_AS(parse_json(R"([{"a":{"b":1,"c":[{"b":1,"b":2}]}}])", "x"), doctest::Contains("'b' twice"),
+                       Error);
   CHECK_THROWS_WITH_AS(parse_json("[1e999]", "x"), doctest::Contains("broken JSON"), Error);
   CHECK_THROWS_WITH_AS(parse_json("", "x"), doctest::Contains("broken JSON"), Error);
-  CHECK(parse_json(R"([{"b":[{"a":[]},1],"a":"x"},null,true,-1,1.5])", "x").dump() == R"([{"b":[{"a":[]},1],"a":"x"},null,true,-1,1.5])");
+  CHECK(parse_json(R"([{"b":[{"a":[]},1],"a":"x"},null,true,-1,1.5])", "x").dump() ==
+        R"([{"b":[{"a":[]},1],"a":"x"},null,true,-1,1.5])");
   CHECK(parse_json("7", "x") == 7);
   const std::string deepest = std::string(32, '[') + std::string(32, ']');
   CHECK(parse_json(deepest, "x").dump() == deepest);
@@ -123,19 +126,22 @@ TEST_CASE("JSON is strict") {
 TEST_CASE("huge JSON is refused by its number of values, and many keys take little time") {
   std::string values = "[0";
   for (std::size_t i = 0; i < kMaxJsonValues; ++i) values += ",0";
-  CHECK_THROWS_WITH_AS(parse_json(values + "]", "x"), "x: got JSON of more than 1000000 values, expected fewer.", Error);
+  CHECK_THROWS_WITH_AS(parse_json(values + "]", "x"), "x: got JSON of more than 1000000 values, expected fewer.",
+                       Error);
   values.resize(2 * (kMaxJsonValues - 1));
   CHECK(parse_json(values + "]", "x").size() == kMaxJsonValues - 1);
 
   std::string keys = "{";
-  for (int i = 0; i < 400'000; ++i) keys += (i > 0 ? ",\"" : "\"") + std::to_string(i) + "\":0";  // minutes, were each sought among all before
+  for (int i = 0; i < 400'000; ++i)
+    keys += (i > 0 ? ",\"" : "\"") + std::to_string(i) + "\":0";  // minutes, were each sought among all before
   CHECK(parse_json(keys + "}", "x").size() == 400'000);
 }
 
 TEST_CASE("SHA-256 of a file") {
   const TemporaryFolder folder;
   write_file(folder.path / "abc", "abc");
-  CHECK(sha256_of_file(folder.path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");  // FIPS 180-2, B.1
+  CHECK(sha256_of_file(folder.path / "abc") ==
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");  // FIPS 180-2, B.1
 }
 
 TEST_CASE("shuffling is a permutation that depends on the seed alone") {

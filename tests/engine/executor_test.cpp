@@ -21,8 +21,13 @@ AdapterSpec with(AdapterSpec spec, void (*set)(AdapterConfig&)) {
 
 // LoRA at the input, in the middle, on all; heads; nothing at all; every other method.
 std::vector<AdapterSpec> specs() {
-  std::vector<AdapterSpec> out{full_spec(), spec_for("conv1"), spec_for(R"(layer1\.2\.conv3)"), spec_for("(.*conv.|fc)"),
-                               spec_for("", {"fc"}), spec_for("", {"layer1.1"}), spec_for("")};
+  std::vector<AdapterSpec> out{full_spec(),
+                               spec_for("conv1"),
+                               spec_for(R"(layer1\.2\.conv3)"),
+                               spec_for("(.*conv.|fc)"),
+                               spec_for("", {"fc"}),
+                               spec_for("", {"layer1.1"}),
+                               spec_for("")};
   out.push_back(spec_for(""));
   out.back().head = Head{{}, 4};
   const AdapterSpec some = spec_for(R"(layer1\.[12]\.conv[23]|fc)");
@@ -133,7 +138,8 @@ TEST_CASE("a frontier that is moved in is gone as soon as the rest has read it, 
     std::vector<c10::weak_intrusive_ptr<c10::TensorImpl>> tensors;
     std::ptrdiff_t alive = -1;
     const auto observe = [&](NodeId id, const at::Tensor&) {
-      if (id == network.graph().output()) alive = std::count_if(tensors.begin(), tensors.end(), [](const auto& tensor) { return !tensor.expired(); });
+      if (id == network.graph().output())
+        alive = std::count_if(tensors.begin(), tensors.end(), [](const auto& tensor) { return !tensor.expired(); });
     };
     const auto executor = make_executor(kind, network, {.observe = observe});
     Frontier frontier = executor->run_prefix(some_images());

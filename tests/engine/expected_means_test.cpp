@@ -36,12 +36,16 @@ TEST_CASE("the means expected of each channel are those of images that BatchNorm
   std::vector<at::Tensor> values(graph.nodes().size());
   values[input] = images;
   for (const auto& [conv, norm] : {std::pair(conv1, bn1), std::pair(conv2, bn2)}) {
-    const at::Tensor y = at::conv2d(values[graph.node(conv).inputs[0]], *weights.find(graph.node(conv).name + ".weight"));
+    const at::Tensor y =
+        at::conv2d(values[graph.node(conv).inputs[0]], *weights.find(graph.node(conv).name + ".weight"));
     const auto [variance, mean] = at::var_mean(y, {0, 2, 3});
     weights.set(graph.node(norm).name + ".running_mean", mean);
     weights.set(graph.node(norm).name + ".running_var", variance);
-    const auto channel = [&](const char* name) { return weights.find(graph.node(norm).name + name)->view({1, -1, 1, 1}); };
-    values[norm] = (y - channel(".running_mean")) / at::sqrt(channel(".running_var")) * channel(".weight") + channel(".bias");
+    const auto channel = [&](const char* name) {
+      return weights.find(graph.node(norm).name + name)->view({1, -1, 1, 1});
+    };
+    values[norm] =
+        (y - channel(".running_mean")) / at::sqrt(channel(".running_var")) * channel(".weight") + channel(".bias");
     if (norm == bn1) values[relu6] = at::clamp(values[bn1], 0, 6);
   }
   values[add] = values[relu6] + values[bn2];
@@ -60,12 +64,18 @@ TEST_CASE("the means expected of each channel are those of images that BatchNorm
 TEST_CASE("a convolution's mean is that of its output on a constant image, borders included") {
   at::Generator generator = seeded(3);
   const at::Tensor means = at::empty({8}).uniform_(0, 9, generator);
-  for (const Conv2d& conv : {Conv2d{.in = 8, .out = 8, .kernel = {3, 3}, .padding = {1, 1}}, Conv2d{.in = 8, .out = 8, .kernel = {5, 3}, .stride = {2, 1}, .padding = {2, 1}, .groups = 8},
-                             Conv2d{.in = 8, .out = 4, .kernel = {3, 3}, .stride = {2, 2}, .padding = {2, 2}, .dilation = {2, 2}, .groups = 2}, Conv2d{.in = 8, .out = 6}}) {
+  for (const Conv2d& conv :
+       {Conv2d{.in = 8, .out = 8, .kernel = {3, 3}, .padding = {1, 1}},
+        Conv2d{.in = 8, .out = 8, .kernel = {5, 3}, .stride = {2, 1}, .padding = {2, 1}, .groups = 8},
+        Conv2d{
+            .in = 8, .out = 4, .kernel = {3, 3}, .stride = {2, 2}, .padding = {2, 2}, .dilation = {2, 2}, .groups = 2},
+        Conv2d{.in = 8, .out = 6}}) {
     for (const Pair& size : {Pair{1, 1}, Pair{2, 3}, Pair{9, 7}}) {
-      const at::Tensor weight = at::empty({conv.out, conv.in / conv.groups, conv.kernel[0], conv.kernel[1]}).normal_(0, 1, generator);
+      const at::Tensor weight =
+          at::empty({conv.out, conv.in / conv.groups, conv.kernel[0], conv.kernel[1]}).normal_(0, 1, generator);
       const at::Tensor image = means.view({1, 8, 1, 1}).expand({1, 8, size[0], size[1]});
-      const at::Tensor expected = at::conv2d(image, weight, {}, conv.stride, conv.padding, conv.dilation, conv.groups).mean({0, 2, 3});
+      const at::Tensor expected =
+          at::conv2d(image, weight, {}, conv.stride, conv.padding, conv.dilation, conv.groups).mean({0, 2, 3});
       CHECK(relative(mean_output(conv, weight, means, size[0], size[1]), expected) < 1e-5);
     }
   }
@@ -74,12 +84,14 @@ TEST_CASE("a convolution's mean is that of its output on a constant image, borde
 TEST_CASE("an int8 convolution lacks what int8_rounding_error says") {
   at::Generator generator = seeded(3);
   const at::Tensor weight = at::empty({8, 8, 3, 3}).normal_(0, 1, generator);
-  const at::Tensor image = at::randint(0, 100, {1, 8, 3, 3}, generator).to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
+  const at::Tensor image =
+      at::randint(0, 100, {1, 8, 3, 3}, generator).to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
   const at::Tensor exact = at::conv2d(image, weight).view(-1);
   const at::Tensor lacking = at::conv2d(image, int8_rounding_error(weight)).view(-1);
   const double scale = at::abs(exact).max().item<double>() / 120;
   const Int8Conv conv(weight, {{1, 1}, {0, 0}, {1, 1}, 1}, image.sizes(), {1, 0});
-  const at::Tensor found = (conv(image.to(at::kByte), lacking, {}, false, {scale, 128}).view(-1).to(at::kFloat) - 128) * scale;
+  const at::Tensor found =
+      (conv(image.to(at::kByte), lacking, {}, false, {scale, 128}).view(-1).to(at::kFloat) - 128) * scale;
   CHECK(at::abs(found - exact).max().item<double>() <= scale * 0.51);
   CHECK(lacking.abs().max().item<double>() > scale);  // so that without it the check would fail
 }

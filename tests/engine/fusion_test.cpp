@@ -23,18 +23,22 @@ std::vector<std::string> steps_text(const Network& network) {
   return out;
 }
 
-bool has(const std::vector<std::string>& steps, const std::string& text) { return std::find(steps.begin(), steps.end(), text) != steps.end(); }
+bool has(const std::vector<std::string>& steps, const std::string& text) {
+  return std::find(steps.begin(), steps.end(), text) != steps.end();
+}
 
 }  // namespace
 
 TEST_CASE("a frozen convolution takes up norm, residual and activation") {
   const Network network(small_resnet(), random_weights(small_resnet(), 1));
-  CHECK(steps_text(network) == std::vector<std::string>{"conv1+bn1>relu", "layer1.0.conv1+layer1.0.bn1>layer1.0.relu",
-                                                         "layer1.0.conv2+layer1.0.bn2>layer1.0.relu_1", "layer1.0.conv3+layer1.0.bn3+relu>layer1.0.relu_2",
-                                                         "layer1.1.conv1+layer1.1.bn1>layer1.1.relu", "layer1.1.conv2+layer1.1.bn2>layer1.1.relu_1",
-                                                         "layer1.1.conv3+layer1.1.bn3+layer1.0.relu_2>layer1.1.relu_2", "layer1.2.conv1+layer1.2.bn1>layer1.2.relu",
-                                                         "layer1.2.conv2+layer1.2.bn2>layer1.2.relu_1", "layer1.2.conv3+layer1.2.bn3+layer1.1.relu_2>layer1.2.relu_2",
-                                                         "avgpool", "fc"});
+  CHECK(steps_text(network) ==
+        std::vector<std::string>{
+            "conv1+bn1>relu", "layer1.0.conv1+layer1.0.bn1>layer1.0.relu",
+            "layer1.0.conv2+layer1.0.bn2>layer1.0.relu_1", "layer1.0.conv3+layer1.0.bn3+relu>layer1.0.relu_2",
+            "layer1.1.conv1+layer1.1.bn1>layer1.1.relu", "layer1.1.conv2+layer1.1.bn2>layer1.1.relu_1",
+            "layer1.1.conv3+layer1.1.bn3+layer1.0.relu_2>layer1.1.relu_2", "layer1.2.conv1+layer1.2.bn1>layer1.2.relu",
+            "layer1.2.conv2+layer1.2.bn2>layer1.2.relu_1",
+            "layer1.2.conv3+layer1.2.bn3+layer1.1.relu_2>layer1.2.relu_2", "avgpool", "fc"});
 }
 
 TEST_CASE("what learns is not taken up, except LoRA on the convolution itself") {

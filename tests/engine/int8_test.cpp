@@ -30,7 +30,10 @@ TEST_CASE("an int8 convolution is the real one to within its rounding") {
         const double scale = (high.item<double>() - low.item<double>()) / 255;
         const Quantization q_y{scale, static_cast<std::int64_t>(-low.item<double>() / scale + 0.5)};
         const auto store = [](const at::Tensor& real, const Quantization& q) {
-          return (at::round(real / q.scale) + static_cast<double>(q.zero)).clamp(0, 255).to(at::kByte).contiguous(at::MemoryFormat::ChannelsLast);
+          return (at::round(real / q.scale) + static_cast<double>(q.zero))
+              .clamp(0, 255)
+              .to(at::kByte)
+              .contiguous(at::MemoryFormat::ChannelsLast);
         };
         const Int8Conv conv(weight, {{1, 1}, {1, 1}, {1, 1}, groups}, x.sizes(), q_x);
         const at::Tensor before = store(residual, q_residual);
@@ -58,7 +61,8 @@ TEST_CASE("each kind of block runs in int8 near its float32 self, whatever the b
     const auto executor = make_int8_executor(network, {}, meter.ranges());
     const at::Tensor found = executor->predict(images);
     CHECK(relative(found, expected) < 0.15);
-    CHECK(relative(executor->predict(images.slice(0, 0, 3)), found.slice(0, 0, 3)) < 1e-5);  // row by row, whatever the batch
+    CHECK(relative(executor->predict(images.slice(0, 0, 3)), found.slice(0, 0, 3)) <
+          1e-5);  // row by row, whatever the batch
   }
 }
 

@@ -64,7 +64,8 @@ TEST_CASE("a step's activations take about what was reckoned") {
       CAPTURE(side);
       const Graph graph = find_model(name).build();
       AdapterSpec spec;
-      spec.config.target_modules = std::string(name) == "resnet50" ? std::string(R"(.*\.2\.conv3)") : std::string(R"(blocks\.[2-6]\..*conv_pwl)");
+      spec.config.target_modules = std::string(name) == "resnet50" ? std::string(R"(.*\.2\.conv3)")
+                                                                   : std::string(R"(blocks\.[2-6]\..*conv_pwl)");
       spec.config.modules_to_save = {graph.node(graph.output()).name};
       Network network(adapt(graph, spec), random_weights(graph, 1), 1);
       const Plan plan = make_plan(network);

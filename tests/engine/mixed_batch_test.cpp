@@ -20,8 +20,14 @@ std::vector<AdapterSpec> mixed_specs() {
           with(spec_for(R"(layer1\.1\.conv2|fc)"), [](AdapterSpec& s) { s.config.use_dora = true; }),
           with(spec_for(R"(layer1\.2\.bn3)"), [](AdapterSpec& s) { s.config.peft_type = PeftType::kLnTuning; }),
           with(spec_for("", {"fc"}), [](AdapterSpec& s) { s.output_classes = 9; }),
-          with(spec_for(R"(layer1\.0\.conv1)"), [](AdapterSpec& s) { s.head = Head{{7}, 3}; }),
-          with(spec_for(""), [](AdapterSpec& s) { s.head = Head{{}, 2}; }),
+          with(spec_for(R"(layer1\.0\.conv1)"),
+               [](AdapterSpec& s) {
+                 s.head = Head{{7}, 3};
+               }),
+          with(spec_for(""),
+               [](AdapterSpec& s) {
+                 s.head = Head{{}, 2};
+               }),
           spec_for("")};
 }
 
@@ -42,7 +48,8 @@ TEST_CASE("every row of a mixed batch is what its own adapter makes of it") {
     for (const std::size_t i : set) chosen.push_back(&networks[i]);
     MixedBatch mixed(chosen, at::kFloat);
     std::vector<std::size_t> which;
-    for (std::int64_t row = 0; row < images.size(0); ++row) which.push_back(static_cast<std::size_t>(row * 5 + 1) % set.size());
+    for (std::int64_t row = 0; row < images.size(0); ++row)
+      which.push_back(static_cast<std::size_t>(row * 5 + 1) % set.size());
     const std::vector<at::Tensor> rows = mixed.predict(images, which);
     REQUIRE(rows.size() == which.size());
     for (std::size_t row = 0; row < rows.size(); ++row) {

@@ -44,7 +44,9 @@ TEST_CASE("fused is plain for every model, in float32, logits and all gradients"
       const auto run = [&](EngineKind kind) {
         const auto executor = make_executor(kind, network, {});
         const at::Tensor logits = executor->run_rest(executor->run_prefix(images), true);
-        logits.square().sum().backward();  // a cross-entropy would magnify differences where random weights give huge logits
+        logits.square()
+            .sum()
+            .backward();  // a cross-entropy would magnify differences where random weights give huge logits
         std::vector<at::Tensor> out{logits.detach()};
         for (auto& [name, tensor] : network.trainable()) {
           out.push_back(tensor.grad().clone());
@@ -55,8 +57,8 @@ TEST_CASE("fused is plain for every model, in float32, logits and all gradients"
       const auto plain = run(EngineKind::kPlain);
       const auto fused = run(EngineKind::kFused);
       CHECK(relative(fused[0], plain[0]) < 1e-5);
-      // A ReLU whose input is within rounding of zero may go either way, and what lies before it differs by that element: about
-      // one in a thousand parts where it happens. What is wrong differs by everything.
+      // A ReLU whose input is within rounding of zero may go either way, and what lies before it differs by that
+      // element: about one in a thousand parts where it happens. What is wrong differs by everything.
       std::vector<double> differences;
       for (std::size_t i = 1; i < plain.size(); ++i) differences.push_back(relative(fused[i], plain[i]));
       std::sort(differences.begin(), differences.end());

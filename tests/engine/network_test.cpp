@@ -113,6 +113,6 @@ TEST_CASE("merged weights make the same network without an adapter") {
   CHECK(merged_names == names);
   const Network plain(network.graph(), merged);
   CHECK(at::allclose(evaluate(plain, some_images()), evaluate(network, some_images()), 1e-4, 1e-4));
-  CHECK_FALSE(at::equal(*merged.find("layer1.2.conv3.weight"), *random_weights(small_resnet(), 1).find("layer1.2.conv3.weight")));
+  CHECK_FALSE(at::equal(*merged.find("layer1.2.conv3.weight"),
+                        *random_weights(small_resnet(), 1).find("layer1.2.conv3.weight")));
 }
-

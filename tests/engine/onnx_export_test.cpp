@@ -1,4 +1,5 @@
-// What the operators compute is for tests/oracle/export_test.py to say, which has onnxruntime; here is how they hang together.
+// What the operators compute is for tests/oracle/export_test.py to say, which has onnxruntime; here is how they hang
+// together.
 #include "engine/onnx_export.h"
 
 #include <ATen/Functions.h>
@@ -58,8 +59,9 @@ TEST_CASE("every node becomes an operator under its name, with its tensors under
 }
 
 TEST_CASE("with preprocessing and SoftMax the names still hang together") {
-  for (const Preprocessing& preprocessing : {Preprocessing{}, Preprocessing{.resize = 20}, Preprocessing{.resize = 20, .crop = 16},
-                                             Preprocessing{.resize = 20, .crop = 20, .interpolation = Interpolation::kBicubic}}) {
+  for (const Preprocessing& preprocessing :
+       {Preprocessing{}, Preprocessing{.resize = 20}, Preprocessing{.resize = 20, .crop = 16},
+        Preprocessing{.resize = 20, .crop = 20, .interpolation = Interpolation::kBicubic}}) {
     const OnnxModel model = exported({.preprocessing = preprocessing, .softmax = true});
     check_names(model);
     CHECK(count(model, "MatMul") == (preprocessing.resize > 0 ? 2 : 0));
@@ -69,12 +71,14 @@ TEST_CASE("with preprocessing and SoftMax the names still hang together") {
 }
 
 TEST_CASE("a crop that does not fit and a size that is too small are wrong calls") {
-  CHECK(refusal<UsageError>([] { exported({.preprocessing = Preprocessing{.resize = 16, .crop = 20}}); }) == has("expected one that fits inside"));
+  CHECK(refusal<UsageError>([] { exported({.preprocessing = Preprocessing{.resize = 16, .crop = 20}}); }) ==
+        has("expected one that fits inside"));
   CHECK(refusal<UsageError>([] { exported({.preprocessing = Preprocessing{.crop = 20}}); }) == has("resized to 0"));
   Graph graph;
   const NodeId x = graph.add("conv", Conv2d{.in = 3, .out = 2, .kernel = {7, 7}}, {graph.add("input", Input{3}, {})});
   graph.add("fc", Linear{2, 2}, {graph.add("avgpool", GlobalAvgPool{}, {x})});
-  CHECK(refusal<UsageError>([&] { to_onnx(graph, random_weights(graph, 1), {.size = 6}); }) == has("expected at least 7"));
+  CHECK(refusal<UsageError>([&] { to_onnx(graph, random_weights(graph, 1), {.size = 6}); }) ==
+        has("expected at least 7"));
   CHECK(to_onnx(graph, random_weights(graph, 1), {.size = 7}).nodes.size() == 4);
 }
 

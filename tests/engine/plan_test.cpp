@@ -19,7 +19,11 @@ std::string plan_text(const AdapterSpec& spec) {
   const auto& segments = plan.segment;
   for (auto run = segments.begin(); run != segments.end();) {
     const auto end = std::find_if(run, segments.end(), [&](Segment s) { return s != *run; });
-    out += std::to_string(end - run) + (*run == Segment::kFrozenPrefix ? "." : *run == Segment::kTrained ? "T" : "d") + " ";
+    out += std::to_string(end - run) +
+           (*run == Segment::kFrozenPrefix ? "."
+            : *run == Segment::kTrained    ? "T"
+                                           : "d") +
+           " ";
     run = end;
   }
   out += "|";

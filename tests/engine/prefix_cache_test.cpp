@@ -68,12 +68,14 @@ TEST_CASE("a cache is complete when every image has been stored, however often s
 
 TEST_CASE("a cache in a file gives what one in memory gives, and leaves nothing behind") {
   const TemporaryFolder folder;
-  Frontier all{at::arange(24, at::kFloat).reshape({4, 6}), at::arange(48, at::kFloat).reshape({4, 2, 2, 3}).to(at::kBFloat16)};
+  Frontier all{at::arange(24, at::kFloat).reshape({4, 6}),
+               at::arange(48, at::kFloat).reshape({4, 2, 2, 3}).to(at::kBFloat16)};
   PrefixCache memory(4);
   PrefixCache file(4, folder.path);
   for (PrefixCache* cache : {&memory, &file}) cache->store(indices({0, 1, 2, 3}), indices({3, 2, 1, 0}), all);
   CHECK(std::filesystem::is_empty(folder.path));
-  for (std::size_t i = 0; i < all.size(); ++i) CHECK(at::equal(file.load(indices({3, 1}))[i], memory.load(indices({3, 1}))[i]));
+  for (std::size_t i = 0; i < all.size(); ++i)
+    CHECK(at::equal(file.load(indices({3, 1}))[i], memory.load(indices({3, 1}))[i]));
   CHECK_THROWS_AS(PrefixCache(1, folder.path / "missing").store(indices({0}), indices({0}), {at::ones({1, 3})}), Error);
 }
 
@@ -87,8 +89,9 @@ TEST_CASE("a cache keeps copies") {
 
 TEST_CASE("steps on the cache are the steps on the images, to the last bit") {
   const Network network = trained_network(full_spec());
-  for (const auto& [kind, precision] : {std::pair(EngineKind::kPlain, at::kFloat), std::pair(EngineKind::kPlain, at::kBFloat16),
-                                        std::pair(EngineKind::kFused, at::kFloat), std::pair(EngineKind::kFused, at::kBFloat16)}) {
+  for (const auto& [kind, precision] :
+       {std::pair(EngineKind::kPlain, at::kFloat), std::pair(EngineKind::kPlain, at::kBFloat16),
+        std::pair(EngineKind::kFused, at::kFloat), std::pair(EngineKind::kFused, at::kBFloat16)}) {
     const auto executor = make_executor(kind, network, {precision});
     PrefixCache cache(4);
     const Frontier frontier = executor->run_prefix(some_images());

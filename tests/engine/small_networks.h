@@ -51,7 +51,8 @@ inline at::Tensor evaluate(const Network& network, const at::Tensor& images) {
     const at::Tensor& x = outputs[node.inputs[0]];
     const LayerAdapter* adapter = network.adapter(id);
     const at::Tensor second = node.inputs.size() > 1 ? outputs[node.inputs[1]] : at::Tensor();
-    outputs.push_back(adapter != nullptr ? adapter->forward(node.op, network.tensors(id), x, false) : apply(node.op, network.tensors(id), x, second));
+    outputs.push_back(adapter != nullptr ? adapter->forward(node.op, network.tensors(id), x, false)
+                                         : apply(node.op, network.tensors(id), x, second));
   }
   return outputs.back();
 }

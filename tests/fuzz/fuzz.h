@@ -1,5 +1,6 @@
-// What the fuzz targets share. A target reads the bytes it is given: a result or a lorikeet::Error is right, anything else (another
-// exception, a crash, a leak, a result that breaks the reader's promise, too much memory or time) is a finding.
+// What the fuzz targets share. A target reads the bytes it is given: a result or a lorikeet::Error is right, anything
+// else (another exception, a crash, a leak, a result that breaks the reader's promise, too much memory or time) is a
+// finding.
 #pragma once
 
 #include <sanitizer/asan_interface.h>
@@ -39,7 +40,8 @@ class MemoryFile {
   MemoryFile() : descriptor_(memfd_create("fuzz", 0)), path_("/proc/self/fd/" + std::to_string(descriptor_)) {}
 
   const std::string& hold(const std::uint8_t* data, std::size_t size) const {
-    require(ftruncate(descriptor_, static_cast<off_t>(size)) == 0 && pwrite(descriptor_, data, size, 0) == static_cast<ssize_t>(size),
+    require(ftruncate(descriptor_, static_cast<off_t>(size)) == 0 &&
+                pwrite(descriptor_, data, size, 0) == static_cast<ssize_t>(size),
             "the file in memory can be written");
     return path_;
   }
@@ -51,7 +53,8 @@ class MemoryFile {
 
 /// All of a tensor's bytes can be read.
 inline void check_bytes(const at::Tensor& tensor) {
-  require(__asan_region_is_poisoned(tensor.mutable_data_ptr(), tensor.nbytes()) == nullptr, "a tensor's bytes are its own");
+  require(__asan_region_is_poisoned(tensor.mutable_data_ptr(), tensor.nbytes()) == nullptr,
+          "a tensor's bytes are its own");
 }
 
 /// Every tensor is plain, and all of its bytes can be read.

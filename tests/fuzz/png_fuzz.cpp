@@ -1,5 +1,5 @@
-// image/decode.h: a PNG, with the checksums of its chunks put right first: otherwise hardly an input would get past them. spng itself
-// is neither instrumented nor sanitised; its calls of malloc and memcpy are watched.
+// image/decode.h: a PNG, with the checksums of its chunks put right first: otherwise hardly an input would get past
+// them. spng itself is neither instrumented nor sanitised; its calls of malloc and memcpy are watched.
 #include <zlib.h>
 
 #include <vector>
@@ -25,7 +25,8 @@ void put_checksums_right(std::vector<std::uint8_t>& bytes) {
   for (std::size_t at = kSignature; bytes.size() >= at + kAround;) {
     const std::size_t length = load_be32(&bytes[at]);
     if (length > bytes.size() - at - kAround) return;
-    store_be32(&bytes[at + 8 + length], static_cast<std::uint32_t>(crc32(0, &bytes[at + 4], static_cast<uInt>(length + 4))));
+    store_be32(&bytes[at + 8 + length],
+               static_cast<std::uint32_t>(crc32(0, &bytes[at + 4], static_cast<uInt>(length + 4))));
     at += kAround + length;
   }
 }

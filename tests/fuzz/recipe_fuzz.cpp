@@ -10,6 +10,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!accepted([&] { recipe = load_recipe(file.hold(data, size), {}); })) return 0;
   const std::string written = recipe_yaml(recipe);
   const auto* bytes = reinterpret_cast<const std::uint8_t*>(written.data());
-  require(recipe_yaml(load_recipe(file.hold(bytes, written.size()), {})) == written, "a recipe that is written reads back as the same");
+  require(recipe_yaml(load_recipe(file.hold(bytes, written.size()), {})) == written,
+          "a recipe that is written reads back as the same");
   return 0;
 }

@@ -17,7 +17,8 @@ std::string tensors_of(const Op& op) {
   std::string out;
   for (const auto& parameter : graph.parameters(1)) {
     CHECK(parameter.node == 1);
-    out += (out.empty() ? "" : " ") + parameter.name.substr(2) + shape_text(parameter.shape) + (parameter.buffer ? "*" : "");
+    out += (out.empty() ? "" : " ") + parameter.name.substr(2) + shape_text(parameter.shape) +
+           (parameter.buffer ? "*" : "");
   }
   CHECK(has_parameters(op) == !out.empty());
   return out;
@@ -32,7 +33,8 @@ TEST_CASE("every operation has the tensors of its PyTorch module, in PyTorch's o
   CHECK(tensors_of(BatchNorm2d{4}) == "weight(4,) bias(4,) running_mean(4,)* running_var(4,)*");
   CHECK(tensors_of(Linear{3, 7}) == "weight(7, 3) bias(7,)");
   CHECK(tensors_of(Linear{3, 7, false}) == "weight(7, 3)");
-  for (const Op& op : {Op(Relu{}), Op(Relu6{}), Op(Add{}), Op(MaxPool2d{}), Op(GlobalAvgPool{})}) CHECK(tensors_of(op).empty());
+  for (const Op& op : {Op(Relu{}), Op(Relu6{}), Op(Add{}), Op(MaxPool2d{}), Op(GlobalAvgPool{})})
+    CHECK(tensors_of(op).empty());
 }
 
 TEST_CASE("a graph's tensors come node by node") {

@@ -19,7 +19,9 @@ at::Tensor noise(at::IntArrayRef shape, std::uint64_t seed = 1) {
   return at::empty(shape, at::kDouble).normal_(0, 1, generator);
 }
 
-bool close(const at::Tensor& a, const at::Tensor& b) { return a.sizes() == b.sizes() && at::allclose(a, b, 1e-10, 1e-10); }
+bool close(const at::Tensor& a, const at::Tensor& b) {
+  return a.sizes() == b.sizes() && at::allclose(a, b, 1e-10, 1e-10);
+}
 
 }  // namespace
 
@@ -34,7 +36,8 @@ TEST_CASE("SAME padding goes below and to the right first, as TensorFlow puts it
 TEST_CASE("SAME padding is right for every combination of even and odd") {
   const at::Tensor weight = noise({6, 2, 3, 3});
   const at::Tensor bias = noise({6});
-  const Conv2d conv{.in = 4, .out = 6, .kernel = {3, 3}, .stride = {2, 2}, .groups = 2, .bias = true, .same_padding = true};
+  const Conv2d conv{
+      .in = 4, .out = 6, .kernel = {3, 3}, .stride = {2, 2}, .groups = 2, .bias = true, .same_padding = true};
   for (const std::int64_t height : {7, 8}) {
     for (const std::int64_t width : {9, 10}) {
       const at::Tensor x = noise({2, 4, height, width}, 2);
@@ -46,7 +49,8 @@ TEST_CASE("SAME padding is right for every combination of even and odd") {
 }
 
 TEST_CASE("a convolution has the geometry of its node and the channels of its weight") {
-  const Conv2d conv{.in = 4, .out = 6, .kernel = {3, 3}, .stride = {2, 1}, .padding = {1, 2}, .dilation = {1, 2}, .groups = 2};
+  const Conv2d conv{
+      .in = 4, .out = 6, .kernel = {3, 3}, .stride = {2, 1}, .padding = {1, 2}, .dilation = {1, 2}, .groups = 2};
   const at::Tensor x = noise({2, 4, 9, 8});
   for (const std::int64_t groups : {1, 2}) {
     const at::Tensor weight = noise({10, 4 / groups, 3, 3}, 3);
@@ -63,8 +67,9 @@ TEST_CASE("every other operation is what its formula says") {
   const at::Tensor x = 4 * noise({2, 3, 6, 6});
   const auto at_channel = [](const at::Tensor& t) { return t.reshape({1, 3, 1, 1}); };
   const NodeTensors norm{noise({3}, 1), noise({3}, 2), noise({3}, 3), at::abs(noise({3}, 4)) + 0.5};
-  const at::Tensor expected = (x - at_channel(norm.running_mean)) / at::sqrt(at_channel(norm.running_var) + 1e-3) *
-                                  at_channel(norm.weight) + at_channel(norm.bias);
+  const at::Tensor expected =
+      (x - at_channel(norm.running_mean)) / at::sqrt(at_channel(norm.running_var) + 1e-3) * at_channel(norm.weight) +
+      at_channel(norm.bias);
   const at::Tensor mean_before = norm.running_mean.clone();
   CHECK(close(apply(BatchNorm2d{3, 1e-3}, norm, x), expected));
   CHECK(at::equal(norm.running_mean, mean_before));  // evaluation mode: statistics stay

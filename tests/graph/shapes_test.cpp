@@ -37,14 +37,21 @@ TEST_CASE("inferred shapes are those that ATen computes, for odd sizes too") {
       Conv2d{.in = 4, .out = 6, .kernel = {3, 1}, .stride = {1, 3}, .padding = {2, 0}, .dilation = {2, 1}},
       Conv2d{.in = 4, .out = 4, .kernel = {3, 3}, .stride = {2, 2}, .groups = 4, .same_padding = true},
       Conv2d{.in = 4, .out = 4, .kernel = {5, 3}, .stride = {1, 2}, .dilation = {1, 2}, .same_padding = true},
-      BatchNorm2d{4}, Relu{}, Relu6{}, MaxPool2d{}, MaxPool2d{{2, 3}, {2, 1}, {0, 1}}, GlobalAvgPool{}};
+      BatchNorm2d{4},
+      Relu{},
+      Relu6{},
+      MaxPool2d{},
+      MaxPool2d{{2, 3}, {2, 1}, {0, 1}},
+      GlobalAvgPool{}};
   for (const Op& op : ops) {
     const Graph graph = single(op);
     const NamedTensors weights = random_weights(graph, 1);
     NodeTensors tensors;
     if (const auto* weight = weights.find("layer.x.weight")) tensors.weight = *weight;
-    if (std::holds_alternative<BatchNorm2d>(op)) tensors.running_mean = tensors.running_var = tensors.bias = tensors.weight;
-    for (const auto& [height, width] : std::vector<std::pair<std::int64_t, std::int64_t>>{{28, 28}, {7, 10}, {13, 6}, {5, 5}}) {
+    if (std::holds_alternative<BatchNorm2d>(op))
+      tensors.running_mean = tensors.running_var = tensors.bias = tensors.weight;
+    for (const auto& [height, width] :
+         std::vector<std::pair<std::int64_t, std::int64_t>>{{28, 28}, {7, 10}, {13, 6}, {5, 5}}) {
       CAPTURE(describe(op));
       CAPTURE(height);
       Shape computed = apply(op, tensors, at::zeros({1, 4, height, width})).sizes().vec();
@@ -70,8 +77,10 @@ TEST_CASE("an image too small for a layer is refused, with the layer's name and 
 TEST_CASE("multiply-adds are counted as by hand") {
   const auto macs = [](const Op& op) { return count_macs(single(op), 9, 7)[1]; };
   // 5 × 4 outputs of 8 channels, each of 4 · 3 · 3 products
-  CHECK(macs(Conv2d{.in = 4, .out = 8, .kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}, .bias = true}) == 5 * 4 * 8 * 36);
-  CHECK(macs(Conv2d{.in = 4, .out = 8, .kernel = {3, 3}, .stride = {2, 2}, .groups = 2, .same_padding = true}) == 5 * 4 * 8 * 18);
+  CHECK(macs(Conv2d{.in = 4, .out = 8, .kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}, .bias = true}) ==
+        5 * 4 * 8 * 36);
+  CHECK(macs(Conv2d{.in = 4, .out = 8, .kernel = {3, 3}, .stride = {2, 2}, .groups = 2, .same_padding = true}) ==
+        5 * 4 * 8 * 18);
   CHECK(macs(Conv2d{.in = 4, .out = 4, .kernel = {3, 3}, .padding = {1, 1}, .groups = 4}) == 9 * 7 * 4 * 9);
   CHECK(macs(BatchNorm2d{4}) == 0);
   CHECK(macs(MaxPool2d{}) == 0);

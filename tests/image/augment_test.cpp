@@ -54,11 +54,12 @@ TEST_CASE("a region is resized as torchvision's resized_crop does it") {
     Interpolation interpolation;
     std::uint32_t expected;
   };
-  const std::vector<Case> cases{{37, 23, {3, 5, 17, 20}, 12, Interpolation::kBilinear, 0xf38e55f5},
-                                {37, 23, {2, 20, 19, 16}, 12, Interpolation::kBicubic, 0xee9c64ac},
-                                {37, 23, {0, 30, 23, 7}, 12, Interpolation::kBicubic, 0x340db48c},  // Pillow before 13: see resample.h
-                                {64, 64, {10, 1, 9, 50}, 32, Interpolation::kBilinear, 0xf4678370},
-                                {500, 375, {17, 40, 300, 333}, 224, Interpolation::kBilinear, 0xaf67721c}};
+  const std::vector<Case> cases{
+      {37, 23, {3, 5, 17, 20}, 12, Interpolation::kBilinear, 0xf38e55f5},
+      {37, 23, {2, 20, 19, 16}, 12, Interpolation::kBicubic, 0xee9c64ac},
+      {37, 23, {0, 30, 23, 7}, 12, Interpolation::kBicubic, 0x340db48c},  // Pillow before 13: see resample.h
+      {64, 64, {10, 1, 9, 50}, 32, Interpolation::kBilinear, 0xf4678370},
+      {500, 375, {17, 40, 300, 333}, 224, Interpolation::kBilinear, 0xaf67721c}};
   for (const Case& c : cases) {
     CAPTURE(c.size);
     CHECK(checksum(resized_crop(pattern(c.width, c.height), c.region, c.size, c.interpolation)) == c.expected);
@@ -85,7 +86,8 @@ TEST_CASE("the region is drawn as RandomResizedCrop draws it") {
     int whole_height = 0;
     for (int i = 0; i < kDraws; ++i) {
       const Region r = draw_crop(c.height, c.width, c.scale, random);
-      REQUIRE((r.height > 0 && r.width > 0 && r.top >= 0 && r.left >= 0 && r.top + r.height <= c.height && r.left + r.width <= c.width));
+      REQUIRE((r.height > 0 && r.width > 0 && r.top >= 0 && r.left >= 0 && r.top + r.height <= c.height &&
+               r.left + r.width <= c.width));
       area.push_back(static_cast<double>(r.height * r.width) / (c.width * c.height));
       log_ratio.push_back(std::log(static_cast<double>(r.width) / static_cast<double>(r.height)));
       top.push_back(static_cast<double>(r.top));
@@ -110,7 +112,8 @@ TEST_CASE("of an image in which no region fits, the centre is kept, as torchvisi
   const auto check = [&](std::int64_t width, std::int64_t height, Region expected) {
     CAPTURE(width);
     const Region r = draw_crop(height, width, {0.9, 1}, random);
-    CHECK(std::vector{r.top, r.left, r.height, r.width} == std::vector{expected.top, expected.left, expected.height, expected.width});
+    CHECK(std::vector{r.top, r.left, r.height, r.width} ==
+          std::vector{expected.top, expected.left, expected.height, expected.width});
   };
   check(1, 1000, {499, 0, 1, 1});
   check(1000, 3, {0, 498, 3, 4});
@@ -142,7 +145,7 @@ TEST_CASE("padding moves an image to every place, and flips mirror it") {
     REQUIRE(found);
   }
   CHECK(places.size() == 25);
-  CHECK(mirrored > 70);   // 100 are expected, with a deviation of 9
+  CHECK(mirrored > 70);  // 100 are expected, with a deviation of 9
   CHECK(mirrored < 130);
 }
 

@@ -111,7 +111,10 @@ TEST_CASE("what is neither JPEG nor PNG is refused by its kind") {
   CHECK(refused("", "an empty file"));
   CHECK(refused("GIF89a\x01", "a GIF"));
   CHECK(refused(std::string("RIFF\x10\0\0\0WEBPVP8 ", 16), "a WebP"));
-  CHECK(refused(std::string("\0\0\0\x1c" "ftypavif", 12), "an AVIF"));
+  CHECK(refused(std::string("\0\0\0\x1c"
+                            "ftypavif",
+                            12),
+                "an AVIF"));
   CHECK(refused("BM1234", "a BMP"));
   CHECK(refused(std::string("II*\0", 4), "a TIFF"));
   CHECK(refused("\n <!doctype html><html>", "HTML"));
@@ -174,6 +177,7 @@ TEST_CASE("corrupt image data is refused") {
   png[png.find("IDAT") + 8] ^= 0x55;
   CHECK(refused(png, "PNG that is corrupt"));
   std::string jpeg = file_of(kColourJpeg);
-  for (std::size_t i = jpeg.size() - 12; i < jpeg.size() - 2; i += 2) jpeg.replace(i, 2, "\xff\0", 2);  // no code is all ones
+  for (std::size_t i = jpeg.size() - 12; i < jpeg.size() - 2; i += 2)
+    jpeg.replace(i, 2, "\xff\0", 2);  // no code is all ones
   CHECK(refused(jpeg, "JPEG that is corrupt"));
 }

@@ -1,5 +1,5 @@
-// Images of 9 x 7 pixels, file and pixels in hexadecimal: JPEG by Pillow 13, PNG by hand, the pixels (7, 9, 3) as Pillow's
-// convert("RGB") gives them.
+// Images of 9 x 7 pixels, file and pixels in hexadecimal: JPEG by Pillow 13, PNG by hand, the pixels (7, 9, 3) as
+// Pillow's convert("RGB") gives them.
 #pragma once
 
 #include <array>
@@ -14,7 +14,8 @@ struct Sample {
 
 inline std::string bytes_of(const std::string& hexadecimal) {
   std::string out;
-  for (std::size_t i = 0; i + 1 < hexadecimal.size(); i += 2) out += static_cast<char>(std::stoi(hexadecimal.substr(i, 2), nullptr, 16));
+  for (std::size_t i = 0; i + 1 < hexadecimal.size(); i += 2)
+    out += static_cast<char>(std::stoi(hexadecimal.substr(i, 2), nullptr, 16));
   return out;
 }
 

@@ -46,7 +46,8 @@ Preprocessing steps(int resize, int crop, Interpolation interpolation) {
 // What torchvision computes, operation by operation.
 at::Tensor reference_normalise(const at::Tensor& batch, const Preprocessing& p) {
   const auto channel = [](const std::array<double, 3>& v) {
-    return at::tensor({static_cast<float>(v[0]), static_cast<float>(v[1]), static_cast<float>(v[2])}).reshape({1, 3, 1, 1});
+    return at::tensor({static_cast<float>(v[0]), static_cast<float>(v[1]), static_cast<float>(v[2])})
+        .reshape({1, 3, 1, 1});
   };
   return batch.to(at::kFloat).div(255).sub(channel(p.mean)).div(channel(p.std));
 }
@@ -77,8 +78,13 @@ TEST_CASE("a centre crop rounds halves to even and pads with black, as torchvisi
     int width, height, size;
     std::uint32_t expected;
   };
-  for (const Crop& crop : {Crop{5, 8, 4, 0x56f61e52}, {7, 8, 5, 0xd591ace7}, {8, 7, 5, 0xb232bb99}, {9, 4, 6, 0x8765f98b},
-                           {4, 9, 7, 0x1e29f6cd}, {3, 3, 6, 0xf92f557e}, {11, 6, 4, 0xdcaf3daf}}) {
+  for (const Crop& crop : {Crop{5, 8, 4, 0x56f61e52},
+                           {7, 8, 5, 0xd591ace7},
+                           {8, 7, 5, 0xb232bb99},
+                           {9, 4, 6, 0x8765f98b},
+                           {4, 9, 7, 0x1e29f6cd},
+                           {3, 3, 6, 0xf92f557e},
+                           {11, 6, 4, 0xdcaf3daf}}) {
     CAPTURE(crop.width);
     const at::Tensor image = pattern(crop.width, crop.height);
     CHECK(checksum(center_crop(image, crop.size)) == crop.expected);

@@ -54,7 +54,8 @@ std::string pack(Kind kind, const std::vector<Entry>& entries) {
 }
 
 std::string pack_deb(const std::vector<Entry>& entries) {
-  return pack(Kind::kAr, {{"debian-binary", "2.0\n"}, {"control.tar.gz", pack(Kind::kTarGz, {{"./control", "Package: x\n"}})},
+  return pack(Kind::kAr, {{"debian-binary", "2.0\n"},
+                          {"control.tar.gz", pack(Kind::kTarGz, {{"./control", "Package: x\n"}})},
                           {"data.tar.xz", pack(Kind::kTarXz, entries)}});
 }
 
@@ -65,7 +66,8 @@ std::string extract(const std::string& packed, const std::string& member, std::u
   return read_file(folder.path / "out" / "file", kMemberLimit);
 }
 
-bool archive_refused(const std::string& packed, const std::string& member, const std::string& because, std::uint64_t limit = kMemberLimit) {
+bool archive_refused(const std::string& packed, const std::string& member, const std::string& because,
+                     std::uint64_t limit = kMemberLimit) {
   const TemporaryFolder folder;
   put(folder.path / "x.archive", packed);
   std::string message;
@@ -78,13 +80,15 @@ bool archive_refused(const std::string& packed, const std::string& member, const
   CAPTURE(because);
   CHECK(message.find("x.archive") != std::string::npos);
   CHECK(message.find('\n') == std::string::npos);
-  const auto left = std::distance(std::filesystem::directory_iterator(folder.path), std::filesystem::directory_iterator());
+  const auto left =
+      std::distance(std::filesystem::directory_iterator(folder.path), std::filesystem::directory_iterator());
   CHECK(left == 1);  // nothing but the archive
   return message.find(because) != std::string::npos;
 }
 
 const std::string kLong(300'000, 'x');
-const std::vector<Entry> kEntries{{"package/readme.md", "hello"}, {"package/data/images", kLong}, {"package/data/empty", ""}};
+const std::vector<Entry> kEntries{
+    {"package/readme.md", "hello"}, {"package/data/images", kLong}, {"package/data/empty", ""}};
 
 }  // namespace
 
@@ -116,7 +120,8 @@ TEST_CASE("a member that is absent, a link or too large is refused, and nothing 
 
 TEST_CASE("paths in an archive lead nowhere") {
   const TemporaryFolder folder;
-  put(folder.path / "x.archive", pack(Kind::kTarGz, {{"../escaped", "a"}, {"/tmp/lorikeet-escaped", "b"}, {"good", "c"}}));
+  put(folder.path / "x.archive",
+      pack(Kind::kTarGz, {{"../escaped", "a"}, {"/tmp/lorikeet-escaped", "b"}, {"good", "c"}}));
   extract_member(folder.path / "x.archive", "good", folder.path / "in" / "file", kMemberLimit);
   CHECK(read_file(folder.path / "in" / "file", 10) == "c");
   CHECK_FALSE(std::filesystem::exists(folder.path / "escaped"));
@@ -186,7 +191,8 @@ TEST_CASE("gzip files are unpacked") {
 }
 
 TEST_CASE("what is no gzip file, is cut off, changed or too large is refused") {
-  for (const std::string other : {"", "x", "<html>404</html>"}) CHECK(unpacked(other).find("expected a gzip file") != std::string::npos);
+  for (const std::string other : {"", "x", "<html>404</html>"})
+    CHECK(unpacked(other).find("expected a gzip file") != std::string::npos);
   CHECK(unpacked(gzip(kLong), kLong.size() - 1).find("once unpacked") != std::string::npos);
   const std::string packed = gzip("some text that is not too long, 0123456789");
   for (std::size_t size = 0; size < packed.size(); ++size) {

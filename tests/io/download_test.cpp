@@ -202,14 +202,15 @@ TEST_CASE("an address that fails is followed by the next one, and the message na
   const Place place;
   const HttpServer server([](const HttpRequest& request) {
     if (request.path == "/whole") return serve_content(request);
-    return request.path == "/nothing" ? http_answer("204 No Content", "") : http_answer("404 Not Found", "<html>no</html>");
+    return request.path == "/nothing" ? http_answer("204 No Content", "")
+                                      : http_answer("404 Not Found", "<html>no</html>");
   });
   Download request = place.request(server.url("/absent"), sum_of(kContent));
   request.urls.push_back(server.url("/nothing"));
   request.hint = "Check the network.";
   const std::string message = refusal(request);
-  CHECK(message == "weights.bin: cannot be downloaded: " + server.url("/absent") + ": HTTP 404; " + server.url("/nothing") +
-                       ": HTTP 204. Check the network.");
+  CHECK(message == "weights.bin: cannot be downloaded: " + server.url("/absent") + ": HTTP 404; " +
+                       server.url("/nothing") + ": HTTP 204. Check the network.");
   CHECK(place.is_clean());
   request.urls.push_back(server.url("/whole"));
   download(request);

@@ -31,7 +31,8 @@ struct HttpRequest {
 };
 
 inline std::string http_answer(const std::string& status, const std::string& body, const std::string& headers = "") {
-  return "HTTP/1.1 " + status + "\r\nContent-Length: " + std::to_string(body.size()) + "\r\nConnection: close\r\n" + headers + "\r\n" + body;
+  return "HTTP/1.1 " + status + "\r\nContent-Length: " + std::to_string(body.size()) + "\r\nConnection: close\r\n" +
+         headers + "\r\n" + body;
 }
 
 /// The file, or what "Range" asks for of it.
@@ -39,9 +40,11 @@ inline std::string http_file(const HttpRequest& request, const std::string& cont
   const auto from = request.range_from();
   if (!from) return http_answer("200 OK", content);
   const std::string size = std::to_string(content.size());
-  if (*from >= content.size()) return http_answer("416 Range Not Satisfiable", "", "Content-Range: bytes */" + size + "\r\n");
-  return http_answer("206 Partial Content", content.substr(*from),
-                     "Content-Range: bytes " + std::to_string(*from) + "-" + std::to_string(content.size() - 1) + "/" + size + "\r\n");
+  if (*from >= content.size())
+    return http_answer("416 Range Not Satisfiable", "", "Content-Range: bytes */" + size + "\r\n");
+  return http_answer(
+      "206 Partial Content", content.substr(*from),
+      "Content-Range: bytes " + std::to_string(*from) + "-" + std::to_string(content.size() - 1) + "/" + size + "\r\n");
 }
 
 class HttpServer {
@@ -95,7 +98,8 @@ class HttpServer {
     HttpRequest request;
     const std::size_t from = head.find(' ') + 1;
     request.path = head.substr(from, head.find(' ', from) - from);
-    std::transform(head.begin(), head.end(), head.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    std::transform(head.begin(), head.end(), head.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     request.head = head;
     {
       const std::lock_guard lock(mutex_);
@@ -108,7 +112,8 @@ class HttpServer {
       sent += static_cast<std::size_t>(put);
     }
     ::shutdown(connection, SHUT_WR);
-    while (::recv(connection, block, sizeof(block), 0) > 0) {}  // until the client has read it all
+    while (::recv(connection, block, sizeof(block), 0) > 0) {
+    }  // until the client has read it all
   }
 
   std::function<std::string(const HttpRequest&)> answer_;

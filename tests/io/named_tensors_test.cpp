@@ -10,7 +10,8 @@ using namespace lorikeet;
 
 TEST_CASE("one element that is not finite is found wherever it stands") {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  for (const std::int64_t size : {1, 7, 64, 1000, 100'003}) {  // less than a vector, whole vectors and a rest, several threads
+  for (const std::int64_t size :
+       {1, 7, 64, 1000, 100'003}) {  // less than a vector, whole vectors and a rest, several threads
     at::Tensor tensor = at::ones({size});
     CHECK(all_finite(tensor));
     CHECK(all_finite(tensor.fill_(std::numeric_limits<float>::max())));

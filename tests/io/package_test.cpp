@@ -36,7 +36,8 @@ struct Machine {
   }
 };
 
-std::string refusal(PackageRegistry registry, const std::string& name, const std::string& version, const fs::path& folder) {
+std::string refusal(PackageRegistry registry, const std::string& name, const std::string& version,
+                    const fs::path& folder) {
   return ::refusal<Error>([&] { fetch_package(registry, name, version, folder); });
 }
 
@@ -72,11 +73,14 @@ TEST_CASE("a client that fails is quoted") {
   const Machine machine;
   machine.client("python3", "echo looking; printf 'ERROR: no \\033[31m such thing.\\n\\n' >&2; exit 3");
   CHECK(refusal(PackageRegistry::kPypi, "a", "1.0", machine.packages) ==
-        "PyPI package a: python3 failed with status 3: ERROR: no \\x1b[31m such thing. Check the network and the client's settings.");
-  machine.client("npm", "echo 'npm error 404 Not found'; echo 'npm error A complete log of this run can be found in: /x'; exit 1");
+        "PyPI package a: python3 failed with status 3: ERROR: no \\x1b[31m such thing. Check the network and the "
+        "client's settings.");
+  machine.client(
+      "npm", "echo 'npm error 404 Not found'; echo 'npm error A complete log of this run can be found in: /x'; exit 1");
   CHECK(refusal(PackageRegistry::kNpm, "a", "", machine.packages) == has("status 1: npm error 404 Not found. "));
   machine.client("apt-get", "kill -9 $$");
-  CHECK(refusal(PackageRegistry::kDebian, "a", "", machine.packages) == has("status 137: nothing. Run 'apt-get update'"));
+  CHECK(refusal(PackageRegistry::kDebian, "a", "", machine.packages) ==
+        has("status 137: nothing. Run 'apt-get update'"));
   CHECK(machine.left() == 0);
 }
 
@@ -84,15 +88,16 @@ TEST_CASE("a client that is missing or gives no file is an Error") {
   const Machine machine;
   CHECK(refusal(PackageRegistry::kNpm, "a", "1", machine.packages) == has("npm package a: got no npm here"));
   machine.client("npm", "echo done");
-  CHECK(refusal(PackageRegistry::kNpm, "a", "1", machine.packages) == has("got 0 files from npm, expected 1; its last line: done."));
+  CHECK(refusal(PackageRegistry::kNpm, "a", "1", machine.packages) ==
+        has("got 0 files from npm, expected 1; its last line: done."));
   CHECK(machine.left() == 0);
 }
 
 TEST_CASE("names and versions that a client could misread are refused") {
   const Machine machine;
   for (const char* program : {"python3", "npm", "apt-get"}) machine.client(program, "touch \"${0%/*}/ran\"");
-  const std::string bad_names[] = {"",    "-a", "--index-url=x", "a b", "a;b",  "a\nb",   "../a", "./a",
-                                   "/a", "a/b", "@a",           "@a/", "@-a/b", "@a/b/c", "a@b",  "é"};
+  const std::string bad_names[] = {"",    "-a", "--index-url=x", "a b",   "a;b",    "a\nb", "../a", "./a", "/a",
+                                   "a/b", "@a", "@a/",           "@-a/b", "@a/b/c", "a@b",  "é"};
   for (const auto& name : bad_names) {
     for (const auto registry : {PackageRegistry::kPypi, PackageRegistry::kNpm, PackageRegistry::kDebian}) {
       CHECK_THROWS_AS(fetch_package(registry, name, "1", machine.packages), UsageError);
@@ -108,18 +113,22 @@ TEST_CASE("names and versions that a client could misread are refused") {
 TEST_CASE("a child process is limited in time and output") {
   const Machine machine;
   machine.client("slow", "echo started; sleep 3 & sleep 3");
-  const ChildResult slow = run_child({.arguments = {"slow"}, .working_folder = "/", .timeout = std::chrono::milliseconds(300)});
+  const ChildResult slow =
+      run_child({.arguments = {"slow"}, .working_folder = "/", .timeout = std::chrono::milliseconds(300)});
   CHECK(slow.timed_out);
   CHECK(slow.output == "started\n");
 
   machine.client("leaves", "sleep 3 & echo gone; exit 4");
-  const ChildResult leaves = run_child({.arguments = {"leaves"}, .working_folder = "/", .timeout = std::chrono::seconds(60)});
+  const ChildResult leaves =
+      run_child({.arguments = {"leaves"}, .working_folder = "/", .timeout = std::chrono::seconds(60)});
   CHECK_FALSE(leaves.timed_out);
   CHECK(leaves.status == 4);
   CHECK(leaves.output == "gone\n");
 
-  machine.client("talks", "i=0; while [ $i -lt 3000 ]; do echo 0123456789012345678901234567890123456789012345678901234567890; i=$((i+1)); done; "
-                          "pwd; cat; echo end");
+  machine.client("talks",
+                 "i=0; while [ $i -lt 3000 ]; do echo 0123456789012345678901234567890123456789012345678901234567890; "
+                 "i=$((i+1)); done; "
+                 "pwd; cat; echo end");
   const ChildResult talks = run_child({.arguments = {"talks"}, .working_folder = "/usr"});
   CHECK(talks.output.size() == 1 << 16);
   CHECK(talks.output.ends_with("0\n/usr\nend\n"));

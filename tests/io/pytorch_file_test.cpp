@@ -47,8 +47,8 @@ std::string storage(std::int64_t elements, const std::string& key = "0", const s
   return "(" + text("storage") + global("torch", type) + text(key) + text("cpu") + number(elements) + "tQ";
 }
 std::string tensor(const std::string& of, std::int64_t offset, const std::string& shape, const std::string& strides) {
-  return global("torch._utils", "_rebuild_tensor_v2") + "(" + of + number(offset) + shape + strides + "\x89" + ordered_dict() +
-         "tR";
+  return global("torch._utils", "_rebuild_tensor_v2") + "(" + of + number(offset) + shape + strides + "\x89" +
+         ordered_dict() + "tR";
 }
 std::string vector2(const std::string& key = "0") { return tensor(storage(2, key), 0, tuple({2}), tuple({1})); }
 std::string entry(const std::string& name, const std::string& value) { return text(name) + value; }
@@ -62,9 +62,9 @@ struct Member {
   std::string data;
   std::uint16_t method = 0;
   std::uint16_t flags = 0;
-  std::uint32_t claimed_more = 0;             // bytes of size beyond the data
-  std::uint32_t header_shift = 0;             // of the offset in the directory
-  std::string local_name = std::string();     // where it is to disagree
+  std::uint32_t claimed_more = 0;          // bytes of size beyond the data
+  std::uint32_t header_shift = 0;          // of the offset in the directory
+  std::string local_name = std::string();  // where it is to disagree
 };
 
 std::string zip(const std::vector<Member>& members, std::uint16_t count_more = 0) {
@@ -75,8 +75,8 @@ std::string zip(const std::vector<Member>& members, std::uint16_t count_more = 0
     const auto size = static_cast<std::uint32_t>(m.data.size()) + m.claimed_more;
     const std::string& local = m.local_name.empty() ? m.name : m.local_name;
     const auto fields = le(m.flags) + le(m.method) + le(std::uint32_t{0}) + le(std::uint32_t{0}) + le(size) + le(size);
-    out += "PK\x03\x04" + le(std::uint16_t{20}) + fields + le(static_cast<std::uint16_t>(local.size())) + le(std::uint16_t{0}) +
-           local + m.data;
+    out += "PK\x03\x04" + le(std::uint16_t{20}) + fields + le(static_cast<std::uint16_t>(local.size())) +
+           le(std::uint16_t{0}) + local + m.data;
     directory += "PK\x01\x02" + le(std::uint16_t{20}) + le(std::uint16_t{20}) + fields +
                  le(static_cast<std::uint16_t>(m.name.size())) + std::string(12, '\0') + le(offset) + m.name;
   }
@@ -179,35 +179,43 @@ TEST_CASE("checkpoints that wrap a state dict are looked into, and DataParallel'
   const std::string both = dict(entry("module.a", vector2()) + entry("module.b", vector2()));
   for (const char* wrapper : {"state_dict", "model", "model_state", "state_dict_ema"}) {
     CAPTURE(wrapper);
-    const auto in = read_bytes(zipped(dict(entry("epoch", number(3)) + entry("arch", text("resnet")) + entry(wrapper, both))));
+    const auto in =
+        read_bytes(zipped(dict(entry("epoch", number(3)) + entry("arch", text("resnet")) + entry(wrapper, both))));
     CHECK(in.size() == 2);
     CHECK(in.contains("a"));
     CHECK(in.find("b")->sum().item<float>() == 3);
   }
-  const auto order = read_bytes(
-      zipped(dict(entry("model", dict(entry("second", vector2()))) + entry("state_dict", dict(entry("first", vector2()))))));
+  const auto order = read_bytes(zipped(
+      dict(entry("model", dict(entry("second", vector2()))) + entry("state_dict", dict(entry("first", vector2()))))));
   CHECK(order.contains("first"));
   const auto mixed = read_bytes(zipped(dict(entry("module.a", vector2()) + entry("b", vector2()))));
   CHECK(mixed.contains("module.a"));
-  CHECK(read_bytes(zipped(dict(entry("model", vector2())))).contains("model"));  // a tensor of that name is just a tensor
+  CHECK(
+      read_bytes(zipped(dict(entry("model", vector2())))).contains("model"));  // a tensor of that name is just a tensor
 }
 
 TEST_CASE("parameters, torch.Size, old and new rebuilds, untyped storages and Python 2's OrderedDict are understood") {
-  const auto parameter = global("torch._utils", "_rebuild_parameter") + "(" + vector2() + "\x88" + ordered_dict() + "tR";
+  const auto parameter =
+      global("torch._utils", "_rebuild_parameter") + "(" + vector2() + "\x88" + ordered_dict() + "tR";
   CHECK(read_bytes(zipped(dict(entry("a", parameter)))).size() == 1);
   const auto size = global("torch", "Size") + "(" + tuple({2}) + "tR";
   CHECK(read_bytes(zipped(dict(entry("a", tensor(storage(2), 0, size, tuple({1})))))).find("a")->numel() == 2);
-  const auto old = global("torch._utils", "_rebuild_tensor") + "(" + storage(2) + number(1) + tuple({1}) + tuple({1}) + "tR";
+  const auto old =
+      global("torch._utils", "_rebuild_tensor") + "(" + storage(2) + number(1) + tuple({1}) + tuple({1}) + "tR";
   CHECK(read_bytes(zipped(dict(entry("a", old)))).find("a")->item<float>() == 2);
   const auto untyped =
       "(" + text("storage") + global("torch.storage", "UntypedStorage") + text("0") + text("cpu") + number(8) + "tQ";
-  const auto v3 = global("torch._utils", "_rebuild_tensor_v3") + "(" + untyped + number(0) + tuple({2}) + tuple({1}) + "\x89" +
-                  ordered_dict() + global("torch", "float32") + "tR";
+  const auto v3 = global("torch._utils", "_rebuild_tensor_v3") + "(" + untyped + number(0) + tuple({2}) + tuple({1}) +
+                  "\x89" + ordered_dict() + global("torch", "float32") + "tR";
   CHECK(read_bytes(zipped(dict(entry("a", v3)))).find("a")->sum().item<float>() == 3);
-  const auto python2 = global("collections", "OrderedDict") + "(]](U\x01" "a" + vector2() + "eatR";
+  const auto python2 = global("collections", "OrderedDict") +
+                       "(]](U\x01"
+                       "a" +
+                       vector2() + "eatR";
   CHECK(read_bytes(zipped(python2)).contains("a"));
   CHECK(read_bytes(legacy(dict(entry("a", vector2())))).size() == 1);
-  CHECK(read_bytes(zipped(dict(entry("a", tensor(storage(2), 2, tuple({0, 3}), tuple({3, 1})))))).find("a")->numel() == 0);
+  CHECK(read_bytes(zipped(dict(entry("a", tensor(storage(2), 2, tuple({0, 3}), tuple({3, 1})))))).find("a")->numel() ==
+        0);
 }
 
 TEST_CASE("tensors of one storage share it, and tensors that are not contiguous are copied") {
@@ -229,9 +237,10 @@ TEST_CASE("a pickle that names a program is refused by that name, and nothing is
     CHECK(pytorch_refused(legacy(dict(entry("a", call))), "Nothing was run"));
   }
   CHECK(pytorch_refused(zipped(global("builtins", "eval") + "(" + text("1") + "tR"), "'builtins.eval'"));
-  CHECK(pytorch_refused(zipped(global("torchvision.models.resnet", "ResNet") + ")\x81}b"), "'torchvision.models.resnet.ResNet'"));
+  CHECK(pytorch_refused(zipped(global("torchvision.models.resnet", "ResNet") + ")\x81}b"),
+                        "'torchvision.models.resnet.ResNet'"));
   CHECK(pytorch_refused(zipped("(ios\nsystem\n"), "opcode 0x69"));  // INST
-  CHECK(pytorch_refused(zipped("\x82\x01"), "opcode 0x82"));         // EXT1
+  CHECK(pytorch_refused(zipped("\x82\x01"), "opcode 0x82"));        // EXT1
   CHECK(pytorch_refused(zipped(text("os") + "(tR"), "expected a name and a tuple"));
   CHECK_FALSE(std::filesystem::exists(mark));
 }
@@ -267,27 +276,30 @@ TEST_CASE("tensors that do not fit their storage are refused") {
   CHECK(pytorch_refused(one(tensor(storage(2), 0, tuple({-2}), tuple({1}))), "negative"));
   CHECK(pytorch_refused(one(tensor(storage(2), -1, tuple({2}), tuple({1}))), "offset"));
   CHECK(pytorch_refused(one(tensor(storage(2), 0, tuple({2, 1}), tuple({1}))), "strides"));
-  CHECK(pytorch_refused(one(tensor(storage(2), 0, tuple({3, huge, huge}), tuple({1, huge, huge}))), "inside its storage"));
+  CHECK(pytorch_refused(one(tensor(storage(2), 0, tuple({3, huge, huge}), tuple({1, huge, huge}))),
+                        "inside its storage"));
   CHECK(pytorch_refused(one(tensor(storage(2), 0, tuple({0, huge, huge}), tuple({0, 0, 0}))), "inside its storage"));
   CHECK(pytorch_refused(one(tensor(storage(2), INT64_MAX, tuple({2}), tuple({INT64_MAX}))), "inside its storage"));
   CHECK(pytorch_refused(one(tensor(storage(2), 0, tuple({huge / 2}), tuple({0}))), "inside its storage"));
   CHECK(pytorch_refused(one(tensor(storage(2), 0, tuple({1 << 30}), tuple({0}))), "overlap"));
-  CHECK(pytorch_refused(one(tensor(storage(2), 0, tuple({1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2}), tuple({1}))),
-                "at most 16"));
+  CHECK(pytorch_refused(
+      one(tensor(storage(2), 0, tuple({1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2}), tuple({1}))),
+      "at most 16"));
   CHECK(pytorch_refused(one(tensor(storage(2), 0, number(2), tuple({1}))), "an int as its shape"));
   CHECK(pytorch_refused(one(tensor(storage(2), 0, "(" + text("2") + "t", tuple({1}))), "a text in its shape"));
   CHECK(pytorch_refused(one(tensor(storage(3), 0, tuple({2}), tuple({1}))), "8 bytes in the storage '0', expected 12"));
   CHECK(pytorch_refused(one(tensor(storage(huge), 0, tuple({2}), tuple({1}))), "64 bits"));
   CHECK(pytorch_refused(one(tensor(storage(-1), 0, tuple({2}), tuple({1}))), "64 bits"));
   CHECK(pytorch_refused(one(tensor(storage(2, "9"), 0, tuple({2}), tuple({1}))), "does not hold"));
-  CHECK(pytorch_refused(one(tensor(storage(2, "0", "ComplexFloatStorage"), 0, tuple({2}), tuple({1}))), "ComplexFloatStorage"));
+  CHECK(pytorch_refused(one(tensor(storage(2, "0", "ComplexFloatStorage"), 0, tuple({2}), tuple({1}))),
+                        "ComplexFloatStorage"));
   CHECK(pytorch_refused(one(tensor(storage(2, "0", "Size"), 0, tuple({2}), tuple({1}))), "'torch.Size'"));
   CHECK(pytorch_refused(one(tensor(number(1), 0, tuple({2}), tuple({1}))), "as its storage"));
   CHECK(pytorch_refused(one(tensor(tuple({1, 2, 3, 4, 5}) + "Q", 0, tuple({2}), tuple({1}))), "is not ('storage'"));
   CHECK(pytorch_refused(one(tensor(storage(8, "0", "BoolStorage"), 0, tuple({8}), tuple({1}))), "bools"));
   CHECK(pytorch_refused(one(global("torch._utils", "_rebuild_tensor_v2") + "(" + storage(2) + "tR"), "1 arguments"));
-  const auto negated = global("torch._utils", "_rebuild_tensor_v2") + "(" + storage(2) + number(0) + tuple({2}) + tuple({1}) +
-                       "\x89" + ordered_dict() + dict(entry("neg", "\x88")) + "tR";
+  const auto negated = global("torch._utils", "_rebuild_tensor_v2") + "(" + storage(2) + number(0) + tuple({2}) +
+                       tuple({1}) + "\x89" + ordered_dict() + dict(entry("neg", "\x88")) + "tR";
   CHECK(pytorch_refused(one(negated), "metadata"));
 
   // Many copies of one storage, each small: together they would be as large as one likes.
@@ -299,8 +311,10 @@ TEST_CASE("tensors that do not fit their storage are refused") {
 }
 
 TEST_CASE("a million names may share a storage of bools: it is looked through once") {
-  std::string names = text("a") + tensor(storage(4 << 20, "0", "BoolStorage"), 0, tuple({4 << 20}), tuple({1})) + "q\x01";
-  for (int i = 0; i < 50'000; ++i) names += text(std::to_string(i)) + "h\x01";  // 200 GB to look through, were it each time
+  std::string names =
+      text("a") + tensor(storage(4 << 20, "0", "BoolStorage"), 0, tuple({4 << 20}), tuple({1})) + "q\x01";
+  for (int i = 0; i < 50'000; ++i)
+    names += text(std::to_string(i)) + "h\x01";  // 200 GB to look through, were it each time
   std::string data(4 << 20, '\1');
   CHECK(read_bytes(zipped("}(" + names + "u", data)).size() == 50'001);
   data[7] = '\2';
@@ -309,7 +323,8 @@ TEST_CASE("a million names may share a storage of bools: it is looked through on
 
 TEST_CASE("a memo whose keys would collide in a hash table takes little time") {
   std::string puts = "N";
-  for (std::uint64_t i = 0; i < 300'000; ++i) puts += "p" + std::to_string(i * 356'467) + "\n";  // a size of libstdc++'s tables
+  for (std::uint64_t i = 0; i < 300'000; ++i)
+    puts += "p" + std::to_string(i * 356'467) + "\n";  // a size of libstdc++'s tables
   CHECK(pytorch_refused(zipped(puts), "None at the top"));
 }
 
@@ -351,19 +366,21 @@ TEST_CASE("broken and hostile legacy files are refused") {
   CHECK(pytorch_refused(legacy(tree, 2, "abcd"), "truncated"));
   CHECK(pytorch_refused(legacy(tree, 2, kTwoFloats + "x"), "after the last storage"));
   CHECK(pytorch_refused(legacy(tree, 2, kTwoFloats, "](" + text("7") + "e"), "no tensor uses"));
-  CHECK(pytorch_refused(legacy(tree, 2, kTwoFloats + le(std::int64_t{2}) + kTwoFloats, "](" + text("0") + text("0") + "e"), "twice"));
+  CHECK(pytorch_refused(
+      legacy(tree, 2, kTwoFloats + le(std::int64_t{2}) + kTwoFloats, "](" + text("0") + text("0") + "e"), "twice"));
   CHECK(pytorch_refused(legacy(tree, 2, kTwoFloats, number(1)), "list of storages"));
   CHECK(pytorch_refused(legacy(dict(entry("a", vector2()) + entry("b", vector2("1")))), "does not hold"));
   const auto huge = std::int64_t{1} << 40;  // no allocation before the file was compared
-  CHECK(pytorch_refused(legacy(dict(entry("a", tensor(storage(huge), 0, tuple({huge}), tuple({1})))), huge), "truncated"));
+  CHECK(pytorch_refused(legacy(dict(entry("a", tensor(storage(huge), 0, tuple({huge}), tuple({1})))), huge),
+                        "truncated"));
   std::string other = legacy(tree);
   other.replace(other.find("M\xe9\x03"), 3, "M\xe8\x03");
   CHECK(pytorch_refused(other, "protocol version"));
   other = legacy(tree);
   other.replace(other.find("little_endian") + 13, 1, "\x89");
   CHECK(pytorch_refused(other, "byte order"));
-  const auto view =
-      "(" + text("storage") + global("torch", "FloatStorage") + text("0") + text("cpu") + number(2) + tuple({1, 2, 3}) + "tQ";
+  const auto view = "(" + text("storage") + global("torch", "FloatStorage") + text("0") + text("cpu") + number(2) +
+                    tuple({1, 2, 3}) + "tQ";
   CHECK(pytorch_refused(legacy(dict(entry("a", tensor(view, 0, tuple({2}), tuple({1}))))), "view of a storage"));
 }
 
@@ -389,7 +406,9 @@ TEST_CASE("broken and hostile pickles are refused, within limits") {
   CHECK(pytorch_refused(zipped(text(std::string(2 << 20, 'a'))), "a text of"));
   // A very deep tuple, and a list that holds itself: built, described and destroyed without recursion.
   CHECK(pytorch_refused(zipped("N" + std::string(900'000, '\x85')), "a tuple at the top"));
-  CHECK(pytorch_refused(zipped("]q\x01h\x01" "a"), "a list at the top"));
+  CHECK(pytorch_refused(zipped("]q\x01h\x01"
+                               "a"),
+                        "a list at the top"));
 
   const TemporaryFolder folder;
   put(folder.path / "long", std::string(1000, 'N'));
@@ -417,12 +436,25 @@ TEST_CASE("the pickle machine reads the opcodes of protocols 0 to 5") {
   CHECK(parse("\x8a\x01\xff.").top().integer == -1);
   CHECK(parse("\x8a"s + '\0' + ".").top().integer == 0);
   CHECK(parse("\x8a\x02\x00\x01."s).top().integer == 256);
-  CHECK(parse("\x80\x04\x95" + le(std::uint64_t{5}) + "\x8c\x02" "ab\x94.").top().text == "ab");
-  CHECK(parse("C\x02" "ab.").top().kind == PickleKind::kBytes);
+  CHECK(parse("\x80\x04\x95" + le(std::uint64_t{5}) +
+              "\x8c\x02"
+              "ab\x94.")
+            .top()
+            .text == "ab");
+  CHECK(parse("C\x02"
+              "ab.")
+            .top()
+            .kind == PickleKind::kBytes);
   CHECK(parse("\x8f(K\x01K\x02\x90.").top().items.size() == 2);
   CHECK(parse("(K\x01K\x02l.").top().items.size() == 2);
-  CHECK(parse("(K\x01K\x02" "dp7\n0g7\n.").top().kind == PickleKind::kDict);
-  CHECK(parse("K\x01(N0" "0.").top().integer == 1);
+  CHECK(parse("(K\x01K\x02"
+              "dp7\n0g7\n.")
+            .top()
+            .kind == PickleKind::kDict);
+  CHECK(parse("K\x01(N0"
+              "0.")
+            .top()
+            .integer == 1);
   CHECK(parse("K\x01(NN1.").top().integer == 1);
   CHECK(parse("K\x01.K\x02.").end == 3);
   CHECK(is_utf8("żółć 🦜"));
@@ -478,7 +510,8 @@ TEST_CASE("what is written is read back: order, types, shapes, and each tensor a
   out.add("learned", at::ones({3}).set_requires_grad(true));
   out.add("counter", at::scalar_tensor(7, at::kLong));
   out.add("nothing", at::empty({0, 5}));
-  for (const auto type : {at::kDouble, at::kHalf, at::kBFloat16, at::kInt, at::kShort, at::kChar, at::kByte, at::kBool}) {
+  for (const auto type :
+       {at::kDouble, at::kHalf, at::kBFloat16, at::kInt, at::kShort, at::kChar, at::kByte, at::kBool}) {
     out.add(c10::toString(type), whole.gt(7).to(type));
   }
   write_weights_file(path, out);
@@ -495,7 +528,8 @@ TEST_CASE("what is written is read back: order, types, shapes, and each tensor a
     bytes += value.nbytes();
     ++wanted;
   }
-  CHECK(std::filesystem::file_size(path) < bytes + 10'000);  // no storage is written twice, or with what lies around a view
+  CHECK(std::filesystem::file_size(path) <
+        bytes + 10'000);  // no storage is written twice, or with what lies around a view
 }
 
 TEST_CASE("the archive is laid out as torch.save's, tensors at multiples of 64 bytes") {
@@ -518,7 +552,8 @@ TEST_CASE("names of any text are kept; one that is no text is refused") {
   const TemporaryFolder folder;
   const auto path = folder.path / "x.pth";
   NamedTensors out;
-  const std::vector<std::string> names{""s, "a\nb"s, "'\"\\"s, "../../etc/passwd"s, "data/0"s, "żółć 🦜"s, "nul\0l"s, std::string(100'000, 'x')};
+  const std::vector<std::string> names{""s,       "a\nb"s,          "'\"\\"s,  "../../etc/passwd"s,
+                                       "data/0"s, "żółć 🦜"s, "nul\0l"s, std::string(100'000, 'x')};
   for (const auto& name : names) out.add(name, at::ones({1}));
   write_pytorch_file(path, out);
   const NamedTensors in = read_pytorch_file(path);
@@ -541,7 +576,8 @@ TEST_CASE("the name's ending decides the format, and another ending is a wrong c
   CHECK((format("x.safetensors") == WeightsFormat::kSafetensors));
   CHECK(read_safetensors(folder.path / "x.safetensors").metadata["format"] == "pt");
   for (const char* name : {"x", "x.pt", "x.PTH", "pth", ".pth", "x.pth/y"}) {
-    CHECK(refusal<UsageError>([&] { write_weights_file(folder.path / name, out); }) == has("expected .safetensors or .pth"));
+    CHECK(refusal<UsageError>([&] { write_weights_file(folder.path / name, out); }) ==
+          has("expected .safetensors or .pth"));
   }
 }
 

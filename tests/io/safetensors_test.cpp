@@ -84,29 +84,55 @@ TEST_CASE("hostile safetensors files are refused, by name") {
   CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 12), "follows"));
   CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8), "12 bytes"));
   CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", 8), "data_offsets"));
-  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", 8), "whole number"));
+  CHECK(
+      safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", 8), "whole number"));
   CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"X9","shape":[2],"data_offsets":[0,8]}})", 8), "dtype"));
-  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})", 0), "64 bits"));
-  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}})", 6),
-                "overlap"));
-  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4),
-                "twice"));
+  CHECK(safetensors_refused(
+      file_with(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})", 0), "64 bits"));
+  CHECK(safetensors_refused(
+      file_with(
+          R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}})",
+          6),
+      "overlap"));
+  CHECK(safetensors_refused(
+      file_with(
+          R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
+          4),
+      "twice"));
   CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1}})", 4), "'x'"));
   CHECK(safetensors_refused(file_with(R"({"__metadata__":{"a":1}})", 0), "__metadata__"));
   CHECK(safetensors_refused(file_with(std::string(50, '[') + std::string(50, ']'), 0), "nested"));
-  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}})", 12), "gaps"));
-  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4),
-                "tensor 'b': got data that begins at 0, expected 4"));
-  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[18446744073709551612,18446744073709551616]}})", 4), "whole number"));
-  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[18446744073709551611,18446744073709551615]}})", 4), "begins at"));
-  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1.0],"data_offsets":[0,4]}})", 4), "whole number"));
-  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[18446744073709551615],"data_offsets":[0,4]}})", 4), "64 bits"));
-  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1],"data_offsets":[0,4]}})", 4), "at most 16 sizes"));
+  CHECK(safetensors_refused(
+      file_with(
+          R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}})",
+          12),
+      "gaps"));
+  CHECK(safetensors_refused(
+      file_with(
+          R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
+          4),
+      "tensor 'b': got data that begins at 0, expected 4"));
+  CHECK(safetensors_refused(
+      file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[18446744073709551612,18446744073709551616]}})", 4),
+      "whole number"));
+  CHECK(safetensors_refused(
+      file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[18446744073709551611,18446744073709551615]}})", 4),
+      "begins at"));
+  CHECK(
+      safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1.0],"data_offsets":[0,4]}})", 4), "whole number"));
+  CHECK(safetensors_refused(
+      file_with(R"({"a":{"dtype":"F32","shape":[18446744073709551615],"data_offsets":[0,4]}})", 4), "64 bits"));
+  CHECK(safetensors_refused(
+      file_with(R"({"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1],"data_offsets":[0,4]}})", 4),
+      "at most 16 sizes"));
   CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1]}})", 4), "2 keys"));
   CHECK(safetensors_refused(file_with(R"({"a":null})", 0), "got null"));
   CHECK(safetensors_refused(file_with(R"({"a":{"dtype":["F32"],"shape":[1],"data_offsets":[0,4]}})", 4), "dtype"));
   CHECK(safetensors_refused(file_with(R"({"__metadata__":[]})", 0), "a list as __metadata__"));
   // A message stays a message, whatever the file holds.
-  CHECK(message_of(file_with(R"({"a":{"dtype":"F32","shape":[9223372036854775807,9223372036854775807,")" + std::string(100'000, 'x') + R"("],"data_offsets":[0,4]}})", 4)).size() < 1000);
+  CHECK(message_of(file_with(R"({"a":{"dtype":"F32","shape":[9223372036854775807,9223372036854775807,")" +
+                                 std::string(100'000, 'x') + R"("],"data_offsets":[0,4]}})",
+                             4))
+            .size() < 1000);
   CHECK(message_of(file_with("{\"" + std::string(100'000, 'x') + R"(":1})", 0)).size() < 1000);
 }

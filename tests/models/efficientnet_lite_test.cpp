@@ -50,9 +50,9 @@ TEST_CASE("names that are not the package's stay as they are") {
   for (const auto& parameter : build_efficientnet_lite0().parameters()) {
     CHECK(efficientnet_lite0_timm_name(parameter.name) == parameter.name);
   }
-  for (const char* name : {"", ".", "fc.weight", "_blocks", "_blocks.", "_blocks.16._bn0.weight", "_blocks.x._bn0.weight",
-                           "_blocks.-1._bn0.weight", "_blocks.99999999999999._bn0.weight", "_blocks.1._se_reduce.weight",
-                           "_blocks.0._expand_conv.weight"}) {
+  for (const char* name : {"", ".", "fc.weight", "_blocks", "_blocks.", "_blocks.16._bn0.weight",
+                           "_blocks.x._bn0.weight", "_blocks.-1._bn0.weight", "_blocks.99999999999999._bn0.weight",
+                           "_blocks.1._se_reduce.weight", "_blocks.0._expand_conv.weight"}) {
     CHECK(efficientnet_lite0_timm_name(name) == name);
   }
 }

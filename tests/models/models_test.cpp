@@ -15,17 +15,17 @@ using namespace lorikeet;
 
 namespace {
 
-// Published figures: torchvision's `num_params` and `_ops`. EfficientNet-Lite0's cost is that of torchvision's EfficientNet-B0,
-// of which it is all but the squeeze-and-excite blocks.
+// Published figures: torchvision's `num_params` and `_ops`. EfficientNet-Lite0's cost is that of torchvision's
+// EfficientNet-B0, of which it is all but the squeeze-and-excite blocks.
 struct Published {
   std::int64_t parameters;
   double giga_macs;  // at 224 × 224
   double rounding;   // of giga_macs
 };
 const std::map<std::string, Published> kPublished{
-    {"resnet18", {11'689'512, 1.814, 5e-4}},   {"resnet34", {21'797'672, 3.664, 5e-4}},   {"resnet50", {25'557'032, 4.089, 5e-4}},
-    {"resnet101", {44'549'160, 7.801, 5e-4}}, {"resnet152", {60'192'808, 11.514, 5e-4}},
-    {"efficientnet_lite0", {4'652'008, 0.386, 2e-3}}};
+    {"resnet18", {11'689'512, 1.814, 5e-4}},   {"resnet34", {21'797'672, 3.664, 5e-4}},
+    {"resnet50", {25'557'032, 4.089, 5e-4}},   {"resnet101", {44'549'160, 7.801, 5e-4}},
+    {"resnet152", {60'192'808, 11.514, 5e-4}}, {"efficientnet_lite0", {4'652'008, 0.386, 2e-3}}};
 
 bool is_hexadecimal(const std::string& text) { return text.find_first_not_of("0123456789abcdef") == std::string::npos; }
 
@@ -114,7 +114,8 @@ TEST_CASE("models are found by name, and a misspelt name by its neighbour") {
   CHECK(is_model_name("resnet152"));
   CHECK_FALSE(is_model_name("resnet"));
   CHECK_THROWS_WITH_AS(find_model("resnet5"), doctest::Contains("Did you mean 'resnet50'?"), UsageError);
-  CHECK_THROWS_WITH_AS(find_weights("eficientnet_lite0"), doctest::Contains("Did you mean 'efficientnet_lite0'?"), UsageError);
+  CHECK_THROWS_WITH_AS(find_weights("eficientnet_lite0"), doctest::Contains("Did you mean 'efficientnet_lite0'?"),
+                       UsageError);
   CHECK_THROWS_WITH_AS(find_model("resnet50\n.v1"), doctest::Contains("\\x0a"), UsageError);
   CHECK_THROWS_AS(find_model(""), UsageError);
 }

@@ -83,7 +83,8 @@ TEST_CASE("weights that do not fit the graph are refused, by name") {
   refused(good_but("fc.bias", at::ones({5, 1})), "got shape (5, 1)");
   refused(good_but("fc.bias", at::ones({5}, at::kLong)), "tensor 'fc.bias': got type Long");
   refused(good_but("fc.bias", at::full({5}, std::nan(""))), "tensor 'fc.bias': got NaN or infinity");
-  refused(good_but("fc.bias", at::full({5}, -std::numeric_limits<double>::infinity(), at::kBFloat16)), "got NaN or infinity");
+  refused(good_but("fc.bias", at::full({5}, -std::numeric_limits<double>::infinity(), at::kBFloat16)),
+          "got NaN or infinity");
   refused(good_but("fc.bias", at::full({5}, 1e300, at::kDouble)), "got NaN or infinity");  // infinite in float32
   refused(good_but("their.fc.bias", at::ones({5})), "twice");
 }
@@ -93,7 +94,8 @@ TEST_CASE("the fingerprint depends on every number, shape and name, and on nothi
   const std::string print = fingerprint(weights);
   CHECK(print.size() == 64);
   CHECK(fingerprint(good()) == print);
-  CHECK(fingerprint(good_but("conv1.weight", weights.find("conv1.weight")->contiguous(at::MemoryFormat::ChannelsLast))) == print);
+  CHECK(fingerprint(good_but("conv1.weight",
+                             weights.find("conv1.weight")->contiguous(at::MemoryFormat::ChannelsLast))) == print);
 
   at::Tensor changed = weights.find("fc.weight")->clone();
   changed[4][7].add_(1e-6);

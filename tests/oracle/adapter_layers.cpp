@@ -1,6 +1,6 @@
-// Writes one safetensors file for each method on each kind of layer, for tests/oracle/methods_test.py to do the same in PEFT:
-// the layer's tensors, an input, the adapter's tensors as if trained, the outputs before and after, the merged tensors; the layer
-// and PEFT's configuration as JSON in the file's metadata.
+// Writes one safetensors file for each method on each kind of layer, for tests/oracle/methods_test.py to do the same in
+// PEFT: the layer's tensors, an input, the adapter's tensors as if trained, the outputs before and after, the merged
+// tensors; the layer and PEFT's configuration as JSON in the file's metadata.
 //
 //   adapter_layers FOLDER
 #include <ATen/Functions.h>
@@ -36,13 +36,16 @@ AdapterConfig config_of(const Method& method, bool alternative) {
 
 Json layer_json(const Op& op) {
   if (const auto* norm = std::get_if<BatchNorm2d>(&op)) return {{"kind", "BatchNorm2d"}, {"features", norm->features}};
-  if (const auto* linear = std::get_if<Linear>(&op)) return {{"kind", "Linear"}, {"in", linear->in}, {"out", linear->out}};
+  if (const auto* linear = std::get_if<Linear>(&op))
+    return {{"kind", "Linear"}, {"in", linear->in}, {"out", linear->out}};
   const auto& conv = std::get<Conv2d>(op);
-  return {{"kind", "Conv2d"},       {"in", conv.in},           {"out", conv.out},       {"kernel", conv.kernel}, {"stride", conv.stride},
-          {"padding", conv.padding}, {"dilation", conv.dilation}, {"groups", conv.groups}, {"bias", conv.bias}};
+  return {{"kind", "Conv2d"},          {"in", conv.in},         {"out", conv.out},
+          {"kernel", conv.kernel},     {"stride", conv.stride}, {"padding", conv.padding},
+          {"dilation", conv.dilation}, {"groups", conv.groups}, {"bias", conv.bias}};
 }
 
-void write_layer(const std::filesystem::path& file, const Method& method, const AdapterConfig& config, const Layer& layer) {
+void write_layer(const std::filesystem::path& file, const Method& method, const AdapterConfig& config,
+                 const Layer& layer) {
   const Node node{"layer", layer.op, {0}};
   NodeTensors base = tensors_for(layer.op);
   for (at::Tensor* tensor : {&base.weight, &base.bias, &base.running_mean, &base.running_var}) {
@@ -62,7 +65,10 @@ void write_layer(const std::filesystem::path& file, const Method& method, const 
   for (const auto& part : adapter->parts()) {
     const at::Tensor changed = *part.tensor + 0.3 * noise(part.tensor->sizes(), seed++).to(at::kFloat);
     // LoRA's A of a grouped convolution: what training leaves at zero stays.
-    if (part.learned) part.tensor->copy_(config.peft_type == PeftType::kLora && part.suffix == "lora_A.weight" ? at::where(*part.tensor == 0, *part.tensor, changed) : changed);
+    if (part.learned)
+      part.tensor->copy_(config.peft_type == PeftType::kLora && part.suffix == "lora_A.weight"
+                             ? at::where(*part.tensor == 0, *part.tensor, changed)
+                             : changed);
   }
   adapter->loaded();
   add("input", x);
@@ -75,7 +81,10 @@ void write_layer(const std::filesystem::path& file, const Method& method, const 
   add("output", adapter->forward(layer.op, base, x, false));
   const NodeTensors merged = adapter->merged(node, base);
   add("merged.output", apply(layer.op, merged, x));
-  out.metadata = {{"method", method.name}, {"kind", layer.kind}, {"layer", layer_json(layer.op).dump()}, {"config", adapter_config_json(config).dump()}};
+  out.metadata = {{"method", method.name},
+                  {"kind", layer.kind},
+                  {"layer", layer_json(layer.op).dump()},
+                  {"config", adapter_config_json(config).dump()}};
   write_safetensors(file, out);
 }
 
@@ -84,7 +93,9 @@ void write_layer(const std::filesystem::path& file, const Method& method, const 
 int main(int argc, char** argv) {
   if (argc != 2) return std::fprintf(stderr, "usage: adapter_layers FOLDER\n"), 2;
   std::vector<Layer> layers = weighted_layers();
-  std::erase_if(layers, [](const Layer& layer) { return layer.kind == "uneven padding"; });  // TensorFlow's; PyTorch has no such layer
+  std::erase_if(layers, [](const Layer& layer) {
+    return layer.kind == "uneven padding";
+  });  // TensorFlow's; PyTorch has no such layer
   layers.push_back({"BatchNorm2d", BatchNorm2d{4}});
   int count = 0;
   for (const Method& method : methods()) {
@@ -92,7 +103,8 @@ int main(int argc, char** argv) {
       if (alternative && (method.peft_type == PeftType::kLora || method.peft_type == PeftType::kLnTuning)) continue;
       for (const Layer& layer : layers) {
         if (!method.adapts(layer.op)) continue;
-        write_layer(std::filesystem::path(argv[1]) / (std::to_string(count++) + ".safetensors"), method, config_of(method, alternative), layer);
+        write_layer(std::filesystem::path(argv[1]) / (std::to_string(count++) + ".safetensors"), method,
+                    config_of(method, alternative), layer);
       }
     }
   }

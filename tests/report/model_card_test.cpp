@@ -37,8 +37,10 @@ bool has(const std::string& text, const std::string& part) { return text.find(pa
 TEST_CASE("a card begins with the Hub's front matter and says what there is to know") {
   const std::string text = model_card(sample());
   CHECK(text.rfind("---\nlibrary_name: peft\n", 0) == 0);
-  for (const char* part : {"base_model: \"resnet50\"\n", "    - type: accuracy\n      value: 0.9700\n---\n", "# resnet50 adapted to photos\n", "2 classes: cat, dog |",
-                           "weights resnet50.v1 |", "`abc`", "LoRA, r=4, lora_alpha=8", "12,345 numbers", "0.9700 on 1,000 images of the test split, in float32"}) {
+  for (const char* part :
+       {"base_model: \"resnet50\"\n", "    - type: accuracy\n      value: 0.9700\n---\n",
+        "# resnet50 adapted to photos\n", "2 classes: cat, dog |", "weights resnet50.v1 |", "`abc`",
+        "LoRA, r=4, lora_alpha=8", "12,345 numbers", "0.9700 on 1,000 images of the test split, in float32"}) {
     CAPTURE(part);
     CHECK(has(text, part));
   }

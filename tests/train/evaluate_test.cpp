@@ -18,8 +18,9 @@ constexpr std::int64_t kImages = 230;  // batches of 100, 100 and 30
 
 // Other labels than the network learns, so that some of each class are right; class 3 has no image.
 std::shared_ptr<const MadeDataset> images() {
-  return std::make_shared<MadeDataset>(
-      kImages, 4, [](std::int64_t i) { return Sample{coloured(kImages)->get(i).image, i % 5 == 0 ? 2 : i % 2}; });
+  return std::make_shared<MadeDataset>(kImages, 4, [](std::int64_t i) {
+    return Sample{coloured(kImages)->get(i).image, i % 5 == 0 ? 2 : i % 2};
+  });
 }
 
 }  // namespace

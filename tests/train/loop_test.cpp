@@ -32,10 +32,11 @@ struct Run {
   explicit Run(std::uint64_t seed = 0) : model(seed) {}
 
   void run(const Recipe& recipe, const LoopData& data) {
-    const LoopHooks hooks{.progress = [&](const TrainProgress& now) { return progress.push_back(now), go_on(now); },
-                          .metrics = [&](const Json& line) { (line.contains("step") ? steps : epochs).push_back(line); },
-                          .log = [&](const std::string& line) { log.push_back(line); },
-                          .checkpoint = [&] { checkpoints.push_back(model.learned()); }};
+    const LoopHooks hooks{
+        .progress = [&](const TrainProgress& now) { return progress.push_back(now), go_on(now); },
+        .metrics = [&](const Json& line) { (line.contains("step") ? steps : epochs).push_back(line); },
+        .log = [&](const std::string& line) { log.push_back(line); },
+        .checkpoint = [&] { checkpoints.push_back(model.learned()); }};
     result = run_training(model.network, *model.executor, data, recipe, hooks);
   }
   std::vector<double> losses() const {
@@ -122,7 +123,8 @@ TEST_CASE("the prefix cache changes nothing but how often images are read") {
   }
   for (std::size_t i = 0; i < losses[0].size(); ++i) {
     CAPTURE(i);
-    CHECK(losses[0][i] == doctest::Approx(losses[1][i]).epsilon(1e-4));  // memory layouts differ, hence the order of sums
+    CHECK(losses[0][i] ==
+          doctest::Approx(losses[1][i]).epsilon(1e-4));  // memory layouts differ, hence the order of sums
     CHECK(losses[1][i] == losses[2][i]);
   }
 }
@@ -138,7 +140,8 @@ TEST_CASE("images are resized and cropped once, those of training and of validat
   };
   Preprocessing done = smaller;
   done.resize = 0;
-  CHECK(run({coloured(30), coloured(24, 100), smaller}) == run({prepared(coloured(30), smaller), prepared(coloured(24, 100), smaller), done}));
+  CHECK(run({coloured(30), coloured(24, 100), smaller}) ==
+        run({prepared(coloured(30), smaller), prepared(coloured(24, 100), smaller), done}));
 }
 
 TEST_CASE("random images are new in each epoch, or K views that are kept") {
@@ -162,7 +165,9 @@ TEST_CASE("random images are new in each epoch, or K views that are kept") {
     REQUIRE(out.size() == 5);
     return out;
   };
-  const auto distinct = [](std::vector<double> losses) { return std::set<double>(losses.begin(), losses.end()).size(); };
+  const auto distinct = [](std::vector<double> losses) {
+    return std::set<double>(losses.begin(), losses.end()).size();
+  };
   const auto fresh = run(0, 2, 150);
   CHECK(distinct(fresh) == 5);
   CHECK(run(5, 2, 150) == fresh);  // no view comes twice: nothing to keep

@@ -1,4 +1,5 @@
-// The optimisers against their papers' formulas, written out in double arithmetic, and the schedules against PyTorch 2.13.
+// The optimisers against their papers' formulas, written out in double arithmetic, and the schedules against
+// PyTorch 2.13.
 #include "train/optimizer.h"
 
 #include <ATen/Functions.h>
@@ -29,8 +30,10 @@ double rate(int step) { return 0.1 / (1 + step); }  // a schedule
 // One element's value after each step, given its gradients.
 using Formula = std::function<double(double value, double gradient, int step)>;
 
-// Checks `kSteps` steps against a formula made anew for each element. `scale` is what clipping makes of a step's gradients.
-void check_steps(const Recipe& recipe, const std::function<Formula()>& formula, const std::function<double(int)>& scale = {}) {
+// Checks `kSteps` steps against a formula made anew for each element. `scale` is what clipping makes of a step's
+// gradients.
+void check_steps(const Recipe& recipe, const std::function<Formula()>& formula,
+                 const std::function<double(int)>& scale = {}) {
   std::vector<at::Tensor> parameters;
   std::vector<std::vector<double>> expected;
   std::vector<std::vector<Formula>> formulas;
@@ -138,7 +141,8 @@ TEST_CASE("SGD takes PyTorch's steps, with momentum, Nesterov's and weight decay
   check_steps(sgd_recipe(0, false, 0.2), [] { return sgd(0, false, 0.2); });
   check_steps(sgd_recipe(0.9, false, 0.2), [] { return sgd(0.9, false, 0.2); });
   check_steps(sgd_recipe(0.9, true, 0.2), [] { return sgd(0.9, true, 0.2); });
-  CHECK(refusal<UsageError>([] { Optimizer({}, sgd_recipe(0, true, 0)); }) == has("nesterov: got true with momentum 0"));
+  CHECK(refusal<UsageError>([] { Optimizer({}, sgd_recipe(0, true, 0)); }) ==
+        has("nesterov: got true with momentum 0"));
 }
 
 TEST_CASE("clipping scales all gradients by their common norm, as torch.nn.utils.clip_grad_norm_ does") {
@@ -149,8 +153,9 @@ TEST_CASE("clipping scales all gradients by their common norm, as torch.nn.utils
   for (int step = 0; step < kSteps; ++step) (norm(step) > recipe.clip_grad_norm ? some_above : some_below) = true;
   REQUIRE(some_above);
   REQUIRE(some_below);
-  check_steps(recipe, [] { return sgd(0, false, 0); },
-              [&](int step) { return std::min(1.0, recipe.clip_grad_norm / (norm(step) + 1e-6)); });
+  check_steps(
+      recipe, [] { return sgd(0, false, 0); },
+      [&](int step) { return std::min(1.0, recipe.clip_grad_norm / (norm(step) + 1e-6)); });
 
   at::Tensor parameter = at::zeros({2}, at::kFloat).set_requires_grad(true);
   recipe.clip_grad_norm = 1;
@@ -167,8 +172,8 @@ TEST_CASE("one_cycle is torch.optim.lr_scheduler.OneCycleLR") {
   check_rates(rates(ScheduleKind::kOneCycle, 0.3, 10),
               {0.020000000000000018, 0.26, 0.5, 0.47524231600673683, 0.40587282697488153, 0.30563101096814466,
                0.19437098903185537, 0.09412917302511849, 0.024759683993263143, 2e-06});
-  check_rates(rates(ScheduleKind::kOneCycle, 0.25, 8), {0.020000000000000018, 0.5, 0.4665064849207059, 0.3750005, 0.250001,
-                                                        0.12500150000000004, 0.03349551507929411, 2e-06});
+  check_rates(rates(ScheduleKind::kOneCycle, 0.25, 8), {0.020000000000000018, 0.5, 0.4665064849207059, 0.3750005,
+                                                        0.250001, 0.12500150000000004, 0.03349551507929411, 2e-06});
   // A rise that would end before the first step.
   check_rates(rates(ScheduleKind::kOneCycle, 0.05, 10),
               {0.4965903394893772, 0.46986855832787106, 0.41932071562486367, 0.3504244544678177, 0.2706457537887377,
@@ -179,7 +184,8 @@ TEST_CASE("one_cycle is torch.optim.lr_scheduler.OneCycleLR") {
 }
 
 TEST_CASE("cosine is torch.optim.lr_scheduler.CosineAnnealingLR, after a linear rise") {
-  const std::vector<double> annealed{0.5, 0.45225424859373686, 0.32725424859373686, 0.17274575140626314, 0.04774575140626316};
+  const std::vector<double> annealed{0.5, 0.45225424859373686, 0.32725424859373686, 0.17274575140626314,
+                                     0.04774575140626316};
   check_rates(rates(ScheduleKind::kCosine, 0, 5), annealed);
   std::vector<double> expected{0.1, 0.2, 0.3, 0.4, 0.5};
   expected.insert(expected.end(), annealed.begin(), annealed.end());

@@ -41,14 +41,18 @@ std::string repeated(const std::string& text, std::size_t bytes) {
 }  // namespace
 
 TEST_CASE("unknown keys are refused with the nearest, and what comes twice") {
-  CHECK(refused(kLeast + "lerning_rate: 1\n") == "r.yaml: lerning_rate: got an unknown key. Did you mean 'learning_rate'?");
+  CHECK(refused(kLeast + "lerning_rate: 1\n") ==
+        "r.yaml: lerning_rate: got an unknown key. Did you mean 'learning_rate'?");
   CHECK(refused(kLeast + "rnu: a\n") == has("Did you mean 'run'?"));
-  CHECK(refused(kLeast + "no_such_thing_at_all: 1\n") == has("got an unknown key. 'lorikeet train --help' lists them."));
+  CHECK(refused(kLeast + "no_such_thing_at_all: 1\n") ==
+        has("got an unknown key. 'lorikeet train --help' lists them."));
   CHECK(refused(kLeast + "\"a\\nb\": 1\n") == has("r.yaml: a\\x0ab: got an unknown key."));
-  CHECK(refused(kLeast + "---\nepochs: 3\n") == "r.yaml: got 2 YAML documents, expected one recipe. Remove the line '---' between them.");
+  CHECK(refused(kLeast + "---\nepochs: 3\n") ==
+        "r.yaml: got 2 YAML documents, expected one recipe. Remove the line '---' between them.");
   CHECK(refused(kLeast + "data: mnist\n") == "r.yaml: data: got it twice, expected each key once.");
   CHECK(refused(kLeast + "[data]: mnist\n") == has("r.yaml: recipe: got a list, expected a word."));
-  CHECK(refused(kLeast + "reference: {titel: x}\n") == has("reference: got the unknown key 'titel'. Did you mean 'title'?"));
+  CHECK(refused(kLeast + "reference: {titel: x}\n") ==
+        has("reference: got the unknown key 'titel'. Did you mean 'title'?"));
   CHECK(refused_override("epoch=3") == "epoch: got an unknown key. Did you mean 'epochs'?");
   for (const char* override : {"epochs", "=3", ""})
     CHECK(refused_override(override) == has("got no key=value, expected e.g. epochs=3."));
@@ -60,7 +64,8 @@ TEST_CASE("impossible values are refused, with what is possible") {
       {"data: [a]", "data: got a list, expected a word."},
       {"data: {a: 1}", "data: got a table, expected a word."},
       {"preprocess: evla", "preprocess: got 'evla', expected one of eval, normalise."},
-      {"random_resized_crop: 0.5", "random_resized_crop: got '0.5', expected two shares of the area, e.g. [0.35, 1], or null."},
+      {"random_resized_crop: 0.5",
+       "random_resized_crop: got '0.5', expected two shares of the area, e.g. [0.35, 1], or null."},
       {"random_resized_crop: [0.5, 0.4]", "random_resized_crop: got '0.5', expected a number from 0.0001 to 0.4."},
       {"random_resized_crop: [0, 1]", "random_resized_crop: got '0', expected a number from 0.0001 to 1."},
       {"random_horizontal_flip: 2", "random_horizontal_flip: got '2', expected a number from 0 to 1."},
@@ -116,12 +121,14 @@ TEST_CASE("impossible values are refused, with what is possible") {
 
 TEST_CASE("values that do not go together are refused") {
   CHECK(refused("head: []\n") == has("data: got nothing, expected the name of a dataset or a folder"));
-  CHECK(refused("data: mnist\n") == has("got neither target_modules, modules_to_save, bias nor head, expected something to learn."));
+  CHECK(refused("data: mnist\n") ==
+        has("got neither target_modules, modules_to_save, bias nor head, expected something to learn."));
   CHECK(refused(kLeast + "image_size: 28\npreprocess: normalise\n") ==
         has("image_size: got 28 together with preprocess=normalise"));
   CHECK(refused(kLeast + "random_resized_crop: [0.5, 1]\npreprocess: normalise\n") ==
         has("random_resized_crop: got it together with preprocess=normalise"));
-  CHECK(refused(kLeast + "cache_views: 2\n") == has("cache_views: got 2 without random_resized_crop, random_crop_padding or random_horizontal_flip"));
+  CHECK(refused(kLeast + "cache_views: 2\n") ==
+        has("cache_views: got 2 without random_resized_crop, random_crop_padding or random_horizontal_flip"));
   CHECK(refused_override("data=") == has("data: got nothing"));
 }
 

@@ -116,10 +116,12 @@ TEST_CASE("every key is read") {
   CHECK(r.adapter.lora_alpha == 12.5);
   CHECK(r.adapter.lora_dropout == 0.1);
   CHECK(std::get<std::string>(r.adapter.target_modules) == R"(.*\.conv_pw[l]?)");
-  CHECK(std::get<std::vector<std::string>>(r.adapter.exclude_modules) == std::vector<std::string>{"a.b", "null", "", "#x"});
+  CHECK(std::get<std::vector<std::string>>(r.adapter.exclude_modules) ==
+        std::vector<std::string>{"a.b", "null", "", "#x"});
   CHECK(r.adapter.modules_to_save == std::vector<std::string>{"classifier"});
   CHECK(r.adapter.rank_pattern == PatternTable{{"layer4.*", 8}, {"a: b", 2}});
-  CHECK(r.adapter.alpha_pattern == PatternTable{{"z", 0.1}, {"a", -3}});  // in the file's order: the first that matches counts
+  CHECK(r.adapter.alpha_pattern ==
+        PatternTable{{"z", 0.1}, {"a", -3}});  // in the file's order: the first that matches counts
   CHECK(r.adapter.layers_to_transform == std::vector<std::int64_t>{1, 3});
   CHECK(r.adapter.layers_pattern == std::vector<std::string>{"layer4"});
   CHECK(r.adapter.use_rslora);
@@ -177,8 +179,10 @@ TEST_CASE("a recipe that is written reads back as the same") {
   CHECK(keys(everything) == keys(kEverything));
 
   for (const std::string& yaml :
-       {everything, std::string("data: mnist\nhead: []\n"), std::string("data: 'null'\nmodules_to_save: ~\nhead: [3]\n"),
-        std::string("data: \"a\\n\\tb'é\"\ntarget_modules: \"it's\\n\"\n"), std::string("data: 'true'\ntarget_modules: []\n"),
+       {everything, std::string("data: mnist\nhead: []\n"),
+        std::string("data: 'null'\nmodules_to_save: ~\nhead: [3]\n"),
+        std::string("data: \"a\\n\\tb'é\"\ntarget_modules: \"it's\\n\"\n"),
+        std::string("data: 'true'\ntarget_modules: []\n"),
         std::string("data: d\nhead: []\nlearning_rate: 1e-320\neps: 1e-30\nlora_alpha: 123456.789123\n"),
         std::string("data: d\ntarget_modules: '1'\nrank_pattern: {'': 1, '~': 2}\npreprocess: normalise\n")}) {
     CAPTURE(yaml);
@@ -202,8 +206,9 @@ TEST_CASE("the run's folder is not part of what is written") {
 }
 
 TEST_CASE("overrides replace what the file says, the last one counts") {
-  const Recipe recipe = load(kEverything, {"epochs=5", "data=", "data=a=b", "head=[7]", "target_modules=", "rank_pattern={x: 1}",
-                                           "epochs=6", "weights=", "reference=", "exclude_modules=[conv1, 'b.c']"});
+  const Recipe recipe =
+      load(kEverything, {"epochs=5", "data=", "data=a=b", "head=[7]", "target_modules=", "rank_pattern={x: 1}",
+                         "epochs=6", "weights=", "reference=", "exclude_modules=[conv1, 'b.c']"});
   CHECK(recipe.epochs == 6);
   CHECK(recipe.data == "a=b");
   CHECK(recipe.head == std::vector<std::int64_t>{7});
@@ -229,7 +234,8 @@ TEST_CASE("what depends on other values is filled in and written down") {
 
   const Preprocessing weights{.resize = 232, .crop = 224};
   CHECK(recipe_preprocessing(load("data: d\nhead: []\n"), weights) == weights);
-  CHECK(recipe_preprocessing(load("data: d\nhead: []\nimage_size: 28\n"), weights) == Preprocessing{.resize = 28, .crop = 28});
+  CHECK(recipe_preprocessing(load("data: d\nhead: []\nimage_size: 28\n"), weights) ==
+        Preprocessing{.resize = 28, .crop = 28});
   CHECK(recipe_preprocessing(load("data: d\nhead: []\npreprocess: normalise\n"), weights) == Preprocessing{});
 }
 

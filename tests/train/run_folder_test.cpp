@@ -53,7 +53,8 @@ TEST_CASE("a second run needs permission, and keeps what is not of a run") {
     write_file(path / "metrics.jsonl", "{}\n");
     write_file(path / "notes.txt", "mine");
     CHECK(refusal<UsageError>([&] { RunFolder(path, /*replace=*/false); }) ==
-          path.string() + ": got a folder that holds a run already. Name another with run=FOLDER, or replace it with --force.");
+          path.string() +
+              ": got a folder that holds a run already. Name another with run=FOLDER, or replace it with --force.");
     CHECK(fs::exists(path / part));
     CHECK(read(path / "metrics.jsonl") == "{}\n");
 

@@ -12,9 +12,9 @@
 #include "adapters/adapter_folder.h"
 #include "base/file.h"
 #include "data/idx_files.h"
-#include "refusal.h"
 #include "io/safetensors.h"
 #include "models/models.h"
+#include "refusal.h"
 #include "train/small_model.h"
 
 using namespace lorikeet;
@@ -32,11 +32,12 @@ struct Material {
     NamedTensors tensors;
     for (const auto& parameter : find_model("efficientnet_lite0").build().parameters()) {
       // BatchNorm as it is built; convolutions that keep the size of what they are given.
-      const bool is_one = parameter.shape.size() == 1 && (parameter.name.ends_with("weight") || parameter.name.ends_with("var"));
+      const bool is_one =
+          parameter.shape.size() == 1 && (parameter.name.ends_with("weight") || parameter.name.ends_with("var"));
       const double fan_in = static_cast<double>(parameter.count() / parameter.shape[0]);
-      tensors.add(parameter.name, is_one                         ? at::ones(parameter.shape)
+      tensors.add(parameter.name, is_one                        ? at::ones(parameter.shape)
                                   : parameter.shape.size() == 1 ? at::zeros(parameter.shape)
-                                                                 : scattered(parameter.shape, 2 / std::sqrt(fan_in), 0));
+                                                                : scattered(parameter.shape, 2 / std::sqrt(fan_in), 0));
     }
     write_safetensors(weights, tensors);
     put("train", 24);
@@ -97,14 +98,16 @@ TEST_CASE("a recipe becomes a run's folder, whose recipe repeats the run") {
   CHECK(summary.loop.steps == 6);
   CHECK(summary.test.total == 9);
   CHECK(summary.trainable_parameters == 2 * (192 + 1152) + 3 * 1280 + 3);
-  CHECK((names(recipe.run) == std::set<std::string>{"recipe.yaml", "metrics.jsonl", "summary.json", "log.txt", "adapter"}));
+  CHECK((names(recipe.run) ==
+         std::set<std::string>{"recipe.yaml", "metrics.jsonl", "summary.json", "log.txt", "adapter"}));
 
   const Json written = Json::parse(read_file(recipe.run / "summary.json", 1 << 20));
   CHECK(written["status"] == "finished");
   CHECK(written["test"]["total"] == 9);
   CHECK(written["trainable_parameters"] == summary.trainable_parameters);
   CHECK(written["adapter_bytes"] == fs::file_size(summary.adapter / "adapter_model.safetensors"));
-  CHECK(written["whole_model_bytes"].get<std::int64_t>() > 4 * written["total_parameters"].get<std::int64_t>());  // buffers too
+  CHECK(written["whole_model_bytes"].get<std::int64_t>() >
+        4 * written["total_parameters"].get<std::int64_t>());  // buffers too
   std::string lines;
   for (const auto& line : log) lines += line + "\n";
   CHECK(read_file(recipe.run / "log.txt", 1 << 20) == lines);
@@ -156,8 +159,8 @@ TEST_CASE("an interrupted run is saved as far as it came") {
   CHECK(read_adapter_folder(summary.adapter).tensors.size() == 4);
 
   const Recipe testing = material().recipe("interrupted2", {"epochs=1"});
-  const TrainSummary late =
-      train(testing, {.progress = [](const TrainProgress& now) { return now.phase != "test"; }, .log = {}, .download = {}});
+  const TrainSummary late = train(
+      testing, {.progress = [](const TrainProgress& now) { return now.phase != "test"; }, .log = {}, .download = {}});
   CHECK(late.interrupted);
   CHECK(late.test.total == 0);
 }
@@ -170,7 +173,8 @@ TEST_CASE("a recipe that does not fit its model or data leaves nothing behind") 
     return message;
   };
   CHECK(refused("replace_output=false") == has("data: got 3 classes in "));
-  CHECK(refused("replace_output=false") == has("Set replace_output: true with modules_to_save: [classifier], or a head."));
+  CHECK(refused("replace_output=false") ==
+        has("Set replace_output: true with modules_to_save: [classifier], or a head."));
   CHECK(refused("modules_to_save=[]") == has("modules_to_save: got no 'classifier'"));
   CHECK(refused("target_modules=[blocks.9.0.conv_pw]") == has("blocks.9.0.conv_pw"));
   CHECK(refused("validation=24") == has("validation: got 24, expected fewer than the 24 training images."));
@@ -180,7 +184,8 @@ TEST_CASE("a recipe that does not fit its model or data leaves nothing behind") 
   CHECK(refused("model=efficientnet_lite1") == has("efficientnet_lite0"));
 
   const Recipe unmergeable = material().recipe("refused", {"precision=int8", "lora_bias=true"});
-  CHECK(refusal([&] { train(unmergeable, {}); }) == has("merge: got lora_bias on blocks.6.0.conv_pw, which has no bias of its own"));
+  CHECK(refusal([&] { train(unmergeable, {}); }) ==
+        has("merge: got lora_bias on blocks.6.0.conv_pw, which has no bias of its own"));
   CHECK_FALSE(fs::exists(unmergeable.run));
 }
 
