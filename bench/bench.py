@@ -11,9 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/oracle"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/reference"))
 
-from oracle import BINARY, ROOT, SHARED, shared_weights, torch  # noqa: E402
+from reference import BINARY, ROOT, SHARED, shared_weights, torch  # noqa: E402
 
 EXPERT_WAYS = ["folded", "compiled", "bf16", "compiled_bf16"]
 FLOAT32_WAYS = ["folded", "compiled"]

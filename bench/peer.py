@@ -13,13 +13,13 @@ import time
 from pathlib import Path
 
 START = time.perf_counter()
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/oracle"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/reference"))
 
 import torch  # noqa: E402
 
-from oracle import Classifier, mnist_batches, timm_efficientnet_lite0, torchvision_model  # noqa: E402
+from reference import Classifier, mnist_batches, timm_efficientnet_lite0, torchvision_model  # noqa: E402
 
-import peft  # noqa: E402  (after oracle, which makes torchvision importable)
+import peft  # noqa: E402  (after reference, which makes torchvision importable)
 
 
 def fold_batch_norm(model):

@@ -38,7 +38,7 @@ if(libtorch_version VERSION_LESS 2.11 OR libtorch_version VERSION_GREATER 2.15)
 endif()
 message(STATUS "libtorch ${Torch_VERSION} in ${TORCH_INSTALL_PREFIX}")
 
-# What the rooms that touch tensors link: the library, its headers as system headers.
+# What the directories that touch tensors link: the library, its headers as system headers.
 add_library(libtorch INTERFACE)
 target_include_directories(libtorch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
 target_link_libraries(libtorch INTERFACE ${TORCH_LIBRARIES})

@@ -10,19 +10,16 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "adapters/adapt.h"
+#include "graph/activation_ranges.h"
 #include "image/preprocessing.h"
 #include "io/named_tensors.h"
 
 namespace lorikeet {
-
-/// The least and the greatest value of each step's output, by the node's name; of the input by "input".
-using ActivationRanges = std::map<std::string, std::pair<float, float>>;
 
 /// What lorikeet.json holds.
 struct AdapterMetadata {

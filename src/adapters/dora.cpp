@@ -59,8 +59,8 @@ class Dora final : public LayerAdapter {
   }
 
   std::vector<std::pair<std::string, at::Tensor>> saved() const override {
-    if (!lora_.taken_A.defined()) return LayerAdapter::saved();
-    const LowRank both = with_taken(lora_, node_.op);
+    if (!lora_.initial_A.defined()) return LayerAdapter::saved();
+    const LowRank both = with_initial(lora_, node_.op);
     return {{"lora_A.weight", both.lora_A.detach()},
             {"lora_B.weight", both.lora_B.detach()},
             {"lora_magnitude_vector", magnitude_.detach()}};

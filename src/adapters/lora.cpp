@@ -83,14 +83,14 @@ class Lora final : public LayerAdapter {
   }
 
   std::optional<LowRank> low_rank() const override {
-    const bool drops_apart = layer_.taken_A.defined() && layer_.dropout > 0;  // what was taken sees x itself
+    const bool drops_apart = layer_.initial_A.defined() && layer_.dropout > 0;  // what was taken sees x itself
     if (layer_.lora_bias.defined() || drops_apart || groups_of(node_.op) != 1) return std::nullopt;
-    return with_taken(layer_, node_.op);
+    return with_initial(layer_, node_.op);
   }
 
   std::vector<std::pair<std::string, at::Tensor>> saved() const override {
-    if (!layer_.taken_A.defined()) return LayerAdapter::saved();
-    const LowRank both = with_taken(layer_, node_.op);
+    if (!layer_.initial_A.defined()) return LayerAdapter::saved();
+    const LowRank both = with_initial(layer_, node_.op);
     return {{"lora_A.weight", both.lora_A.detach()}, {"lora_B.weight", both.lora_B.detach()}};
   }
 
@@ -107,9 +107,9 @@ class Lora final : public LayerAdapter {
 void LoraLayer::loaded(const Op& op) { crosses_groups = lorikeet::crosses_groups(lora_A, op, lora_A.size(0)); }
 
 void LoraLayer::moved(at::Device device) {
-  if (!taken_A.defined()) return;
-  taken_A = taken_A.to(device);
-  taken_B = taken_B.to(device);
+  if (!initial_A.defined()) return;
+  initial_A = initial_A.to(device);
+  initial_B = initial_B.to(device);
 }
 
 LoraShapes lora_shapes(const Node& node, std::int64_t rank) {
@@ -148,19 +148,19 @@ LoraLayer start_lora(const Node& node, const at::Tensor& weight, const AdapterTa
       fail_usage("init_lora_weights: got pissa or olora for ", node.name, " with groups=", groups,
                  " and r=", target.rank, ", expected a rank that is a multiple of the groups.");
     }
-    layer.taken_A = layer.lora_A.clone();
-    layer.taken_B = layer.lora_B.clone();
+    layer.initial_A = layer.lora_A.clone();
+    layer.initial_B = layer.lora_B.clone();
   }
   return layer;
 }
 
-LowRank with_taken(const LoraLayer& layer, const Op& op) {
-  if (!layer.taken_A.defined()) return layer;
+LowRank with_initial(const LoraLayer& layer, const Op& op) {
+  if (!layer.initial_A.defined()) return layer;
   const std::int64_t blocks = groups_of(op);  // come first in A: each keeps its own rows
   const auto rows = [&](const at::Tensor& A) { return A.unflatten(0, {blocks, A.size(0) / blocks}); };
   LowRank out = layer;
-  out.lora_A = at::cat({rows(layer.lora_A), rows(layer.taken_A)}, 1).flatten(0, 1);
-  out.lora_B = at::cat({layer.lora_B, -layer.taken_B}, 1);
+  out.lora_A = at::cat({rows(layer.lora_A), rows(layer.initial_A)}, 1).flatten(0, 1);
+  out.lora_B = at::cat({layer.lora_B, -layer.initial_B}, 1);
   return out;
 }
 
@@ -174,13 +174,13 @@ at::Tensor lora_down(const LowRank& layer, const Op& op, const at::Tensor& x, bo
 at::Tensor lora_forward(const LoraLayer& layer, const Op& op, const at::Tensor& x, bool training) {
   const at::Tensor dropped = training && layer.dropout > 0 ? at::dropout(x, layer.dropout, true) : x;
   at::Tensor y = forward_of(layer, layer.lora_A, layer.lora_B, op, dropped);
-  if (layer.taken_A.defined()) y = y - forward_of(layer, layer.taken_A, layer.taken_B, op, x);
+  if (layer.initial_A.defined()) y = y - forward_of(layer, layer.initial_A, layer.initial_B, op, x);
   if (layer.lora_bias.defined()) y = y + as_channels((layer.lora_bias * layer.scaling).to(x.scalar_type()), op);
   return y;
 }
 
 at::Tensor lora_delta_weight(const LoraLayer& layer, const Node& node) {
-  const LowRank both = with_taken(layer, node.op);
+  const LowRank both = with_initial(layer, node.op);
   if (std::holds_alternative<Linear>(node.op)) return at::matmul(both.lora_B, both.lora_A) * both.scaling;
   const auto& conv = std::get<Conv2d>(node.op);
   if (layer.crosses_groups) {

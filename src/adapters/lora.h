@@ -28,8 +28,8 @@ struct LoraLayer : LowRank {
   at::Tensor lora_bias;
   /// What the start took away from the weight (PiSSA, OLoRA), in the shapes of A and B; or undefined. It is never
   /// subtracted from the base, which stays as it was, but from the adapter.
-  at::Tensor taken_A;
-  at::Tensor taken_B;
+  at::Tensor initial_A;
+  at::Tensor initial_B;
   /// PEFT's A of a grouped convolution, trained by PEFT: not zero outside its group.
   bool crosses_groups = false;
 
@@ -57,7 +57,7 @@ at::Tensor lora_forward(const LoraLayer& layer, const Op& op, const at::Tensor& 
 at::Tensor lora_down(const LowRank& layer, const Op& op, const at::Tensor& x, bool training);
 
 /// The layer less what was taken, as one product of twice the rank; the layer itself where nothing was.
-LowRank with_taken(const LoraLayer& layer, const Op& op);
+LowRank with_initial(const LoraLayer& layer, const Op& op);
 
 /// ΔW in the shape of the node's weight. Throws Error where it crosses a convolution's groups.
 at::Tensor lora_delta_weight(const LoraLayer& layer, const Node& node);

@@ -171,7 +171,7 @@ Matches match_modules(const Graph& graph, const AdapterConfig& config) {
         pattern_value(config.rank_pattern, node.name, static_cast<double>(config.r), "rank_pattern"));
     const double alpha = pattern_value(config.alpha_pattern, node.name, config.lora_alpha, "alpha_pattern");
     const double scale = config.use_rslora ? std::sqrt(static_cast<double>(rank)) : static_cast<double>(rank);
-    out.targets.push_back({id, rank, alpha, alpha / scale});
+    out.targets.push_back({id, rank, alpha / scale});
   }
   if (config.has_targets() && out.targets.empty()) {
     fail_usage(

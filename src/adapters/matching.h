@@ -15,7 +15,6 @@ namespace lorikeet {
 struct AdapterTarget {
   NodeId node;
   std::int64_t rank;
-  double alpha;
   /// alpha / rank, or alpha / √rank with rsLoRA.
   double scaling;
 };

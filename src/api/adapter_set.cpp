@@ -9,10 +9,10 @@
 #include "api/guesses.h"
 #include "base/error.h"
 #include "base/text.h"
-#include "engine/loaded_model.h"
 #include "engine/mixed_batch.h"
 #include "image/decode.h"
 #include "image/transform.h"
+#include "loading/loaded_model.h"
 
 namespace fs = std::filesystem;
 

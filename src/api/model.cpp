@@ -14,15 +14,15 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "data/datasets.h"
-#include "engine/adapter_card.h"
 #include "engine/executor.h"
-#include "engine/loaded_model.h"
-#include "engine/onnx_export.h"
-#include "engine/state_dict.h"
+#include "export/adapter_card.h"
+#include "export/onnx_export.h"
+#include "export/state_dict.h"
 #include "image/decode.h"
 #include "image/transform.h"
 #include "io/safetensors.h"
 #include "io/weights_file.h"
+#include "loading/loaded_model.h"
 #include "lorikeet/version.h"
 #include "train/evaluate.h"
 #include "train/loop.h"
@@ -226,7 +226,9 @@ std::vector<std::vector<Guess>> Model::predict(const std::vector<fs::path>& imag
 void Model::save(const fs::path& folder) const {
   if (!is_adapted()) fail_usage("save: got ", name(), " without an adapter, expected one. Call adapt first.");
   AdapterFolder copy = *state_->loaded.adapter;
-  state_->loaded.network.save_into(copy);
+  SavedAdapter saved = state_->loaded.network.saved_adapter();
+  copy.spec.config = std::move(saved.config);
+  copy.tensors = std::move(saved.tensors);
   write_adapter_with_card(folder, copy);
 }
 

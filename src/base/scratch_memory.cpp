@@ -27,7 +27,7 @@ ScratchMemory::ScratchMemory(const std::filesystem::path& folder, std::uint64_t 
   if (error == 0 && mapped == MAP_FAILED) error = errno;
   ::close(descriptor);
   if (error != 0)
-    fail(folder.string(), ": got no room for a cache of ", human_bytes(bytes), ": ", std::strerror(error),
+    fail(folder.string(), ": got no space for a cache of ", human_bytes(bytes), ": ", std::strerror(error),
          ". Free some, or set cache_disk_gib=0.");
   data_ = static_cast<std::byte*>(mapped);
 }

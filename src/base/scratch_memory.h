@@ -10,8 +10,8 @@ namespace lorikeet {
 
 class ScratchMemory {
  public:
-  /// Takes the room on the disk of `folder` at once. Throws Error where it is not there, or where `folder` cannot be
-  /// written.
+  /// Reserves the space on the disk of `folder` at once. Throws Error where it is not there, or where `folder` cannot
+  /// be written.
   ScratchMemory(const std::filesystem::path& folder, std::uint64_t bytes);
   ~ScratchMemory();
   ScratchMemory(const ScratchMemory&) = delete;

@@ -9,8 +9,8 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/commands.h"
-#include "engine/adapter_card.h"
-#include "engine/loaded_model.h"
+#include "export/adapter_card.h"
+#include "loading/loaded_model.h"
 #include "models/models.h"
 #include "report/table.h"
 

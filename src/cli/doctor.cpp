@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "data/datasets.h"
-#include "engine/machine.h"
+#include "kernels/machine.h"
 #include "lorikeet/version.h"
 #include "models/models.h"
 #include "models/weights.h"
@@ -24,7 +24,7 @@ struct Finding {
   bool good = true;
 };
 
-constexpr std::uintmax_t kRoomNeeded = 1ULL << 30;
+constexpr std::uintmax_t kSpaceNeeded = 1ULL << 30;
 
 Finding home_finding() {
   const fs::path home = home_folder();
@@ -37,10 +37,11 @@ Finding home_finding() {
   } catch (const Error& error) {
     return {"home", error.what(), false};
   }
-  const auto room = fs::space(home).available;
-  return {"home",
-          cat(home.string(), ", ", human_bytes(room), " free", room < kRoomNeeded ? ", expected at least 1 GiB" : ""),
-          room >= kRoomNeeded};
+  const auto space = fs::space(home).available;
+  return {
+      "home",
+      cat(home.string(), ", ", human_bytes(space), " free", space < kSpaceNeeded ? ", expected at least 1 GiB" : ""),
+      space >= kSpaceNeeded};
 }
 
 std::vector<Finding> examine() {

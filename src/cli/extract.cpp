@@ -8,9 +8,9 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/progress_bar.h"
-#include "engine/adapter_card.h"
-#include "engine/loaded_model.h"
+#include "export/adapter_card.h"
 #include "io/weights_file.h"
+#include "loading/loaded_model.h"
 #include "models/weights.h"
 #include "report/table.h"
 

@@ -9,10 +9,10 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/commands.h"
-#include "engine/loaded_model.h"
 #include "engine/memory.h"
 #include "graph/shapes.h"
 #include "io/weights_file.h"
+#include "loading/loaded_model.h"
 #include "models/weights.h"
 #include "report/table.h"
 

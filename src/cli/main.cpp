@@ -13,7 +13,7 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/progress_bar.h"
-#include "engine/buffer_pool.h"
+#include "kernels/buffer_pool.h"
 #include "lorikeet/version.h"
 
 namespace lorikeet::cli {

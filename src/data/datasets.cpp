@@ -8,9 +8,9 @@
 #include "base/text.h"
 #include "data/image_folder.h"
 #include "data/mnist.h"
+#include "fetch/package.h"
 #include "io/archive.h"
 #include "io/idx.h"
-#include "io/package.h"
 
 namespace fs = std::filesystem;
 

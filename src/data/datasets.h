@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "data/dataset.h"
-#include "io/download.h"
+#include "fetch/download.h"
 
 namespace lorikeet {
 

@@ -28,7 +28,7 @@ class PlainExecutor final : public StepExecutor {
 
 at::Tensor Executor::predict(const at::Tensor& images) {
   const at::NoGradGuard no_grad;
-  return run_rest(run_prefix(images), /*training=*/false);
+  return run_suffix(run_prefix(images), /*training=*/false);
 }
 
 std::unique_ptr<Executor> make_plain_executor(const Network& network, const ExecutorOptions& options) {

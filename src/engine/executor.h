@@ -9,9 +9,9 @@
 #include <optional>
 #include <vector>
 
-#include "adapters/adapter_folder.h"
 #include "engine/network.h"
 #include "engine/plan.h"
+#include "graph/activation_ranges.h"
 
 namespace lorikeet {
 
@@ -26,7 +26,7 @@ class Executor {
   virtual Frontier run_prefix(const at::Tensor& images) = 0;
   /// The frontier → logits float32 (N, classes), differentiable to the trainable tensors where gradients are enabled.
   /// Dropout acts only where `training`. A frontier that is moved in goes as soon as nothing reads it any more.
-  virtual at::Tensor run_rest(Frontier frontier, bool training) = 0;
+  virtual at::Tensor run_suffix(Frontier frontier, bool training) = 0;
 
   virtual const Plan& plan() const = 0;
 

@@ -12,10 +12,10 @@
 #include <utility>
 
 #include "adapters/lora.h"
-#include "engine/epilogue.h"
-#include "engine/frozen_conv.h"
 #include "engine/fusion.h"
 #include "engine/step_executor.h"
+#include "kernels/epilogue.h"
+#include "kernels/frozen_conv.h"
 
 namespace lorikeet {
 namespace {
@@ -44,7 +44,7 @@ at::Tensor run_frozen(FrozenStep& step, const at::Tensor& x, const at::Tensor& r
   if (!low.defined() && !masked) return step.conv.forward(x, after);
   at::Tensor y = step.conv.forward(x);
   if (low.defined()) pixels_of(y).addmm_(low, up.t());
-  mask = finish_(y, after, masked);
+  mask = apply_epilogue_(y, after, masked);
   return y;
 }
 

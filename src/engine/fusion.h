@@ -5,9 +5,9 @@
 #include <optional>
 #include <vector>
 
-#include "engine/epilogue.h"
 #include "engine/network.h"
 #include "engine/plan.h"
+#include "kernels/epilogue.h"
 
 namespace lorikeet {
 

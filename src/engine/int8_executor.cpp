@@ -10,11 +10,11 @@
 
 #include "base/error.h"
 #include "engine/expected_means.h"
-#include "engine/frozen_conv.h"
 #include "engine/int8.h"
-#include "engine/onednn.h"
 #include "engine/step_executor.h"
 #include "graph/shapes.h"
+#include "kernels/frozen_conv.h"
+#include "kernels/onednn.h"
 
 namespace lorikeet {
 namespace {
@@ -74,8 +74,8 @@ class Int8Executor final : public StepExecutor {
     for (std::size_t i = 0; i < out.size(); ++i) out[i] = real(plan().frontier[i], out[i]).to(precision());
     return out;
   }
-  at::Tensor run_rest(Frontier frontier, bool training) override {
-    return rest_->run_rest(std::move(frontier), training);
+  at::Tensor run_suffix(Frontier frontier, bool training) override {
+    return rest_->run_suffix(std::move(frontier), training);
   }
 
  private:
@@ -114,7 +114,7 @@ class Int8Executor final : public StepExecutor {
     if (!prepared || x.sizes() != prepared->shape) prepared = prepare(step, x);
     Int8Conv::Sum residual;
     if (step.residual) residual = {stored(*step.residual, values[*step.residual]), quantization_[*step.residual]};
-    const at::Tensor padded = pad_unevenly(x, prepared->pad, quantization_[input].zero);
+    const at::Tensor padded = pad_asymmetric(x, prepared->pad, quantization_[input].zero);
     return prepared->conv(padded, prepared->bias, residual, step.clamp.low == 0, quantization_[step.output]);
   }
 
@@ -124,7 +124,7 @@ class Int8Executor final : public StepExecutor {
     const Padding pad = padding_of(conv, x.size(2), x.size(3));
     const Quantization& q = quantization_[node.inputs[0]];
     const at::Tensor weight = scaled_weight(network().tensors(step.first).weight, folded_scale(step, network()));
-    Int8Conv packed(weight, geometry_behind(conv, pad), pad_unevenly(x, pad, q.zero).sizes(), q);
+    Int8Conv packed(weight, geometry_after_padding(conv, pad), pad_asymmetric(x, pad, q.zero).sizes(), q);
     at::Tensor bias = folded_bias(step, network());
     // Rounded weights move the outputs' means, most where a channel has few of them (depthwise): put right by what
     // BatchNorm expects.

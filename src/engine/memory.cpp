@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "engine/frozen_conv.h"
 #include "engine/fusion.h"
 #include "graph/shapes.h"
+#include "kernels/frozen_conv.h"
 
 namespace lorikeet {
 namespace {
@@ -27,10 +27,10 @@ Bytes prepared_bytes(const Network& network, const FusedStep& step, const Shapes
   const auto& in = shapes[node.inputs[0]];
   const at::Tensor& weight = network.tensors(step.first).weight;
   const auto type = weight.options().dtype(element == 2 ? at::kBFloat16 : at::kFloat);
-  const auto way = FrozenConv::way_for(std::get<Conv2d>(node.op), type, in[1], in[2]);
-  const Bytes elements =
-      way == FrozenConv::Way::kDense ? product(in) * product(shapes[step.first]) : static_cast<Bytes>(weight.numel());
-  return elements * element * (has_gradient && way != FrozenConv::Way::kPlain ? 2 : 1);
+  const ConvStrategy strategy = FrozenConv::strategy_for(std::get<Conv2d>(node.op), type, in[1], in[2]);
+  const Bytes elements = strategy == ConvStrategy::kDenseGemm ? product(in) * product(shapes[step.first])
+                                                              : static_cast<Bytes>(weight.numel());
+  return elements * element * (has_gradient && strategy != ConvStrategy::kPlain ? 2 : 1);
 }
 
 // Follows a step through its forward and backward pass.

@@ -28,7 +28,7 @@ std::vector<at::Tensor> MixedBatch::predict(const at::Tensor& images, const std:
     const at::Tensor index = at::tensor(rows);
     Frontier own;
     for (const at::Tensor& tensor : frontier) own.push_back(tensor.index_select(0, index));
-    const at::Tensor logits = executors_[i]->run_rest(std::move(own), /*training=*/false);
+    const at::Tensor logits = executors_[i]->run_suffix(std::move(own), /*training=*/false);
     for (std::size_t k = 0; k < rows.size(); ++k)
       out[static_cast<std::size_t>(rows[k])] = logits[static_cast<std::int64_t>(k)];
   }

@@ -124,14 +124,14 @@ void Network::load_adapter_tensors(const NamedTensors& tensors) {
   for (auto& [id, adapter] : adapters_) adapter->loaded();
 }
 
-void Network::save_into(AdapterFolder& folder) const {
+SavedAdapter Network::saved_adapter() const {
   const at::NoGradGuard no_grad;
-  folder.spec.config = saved_lora_config(config_);
-  folder.tensors = adapter_tensors();
+  SavedAdapter out{saved_lora_config(config_), adapter_tensors()};
   for (const auto& [id, adapter] : adapters_) {
     for (auto& [suffix, tensor] : adapter->saved())
-      folder.tensors.set(graph_.node(id).name + "." + suffix, std::move(tensor));
+      out.tensors.set(graph_.node(id).name + "." + suffix, std::move(tensor));
   }
+  return out;
 }
 
 NamedTensors Network::merged() const {

@@ -12,13 +12,19 @@
 #include <vector>
 
 #include "adapters/adapt.h"
-#include "adapters/adapter_folder.h"
 #include "adapters/layer_adapter.h"
 #include "graph/graph.h"
 #include "graph/reference.h"
 #include "io/named_tensors.h"
 
 namespace lorikeet {
+
+/// An adapter as its files hold it: the tensors, and the configuration that gives them their meaning.
+struct SavedAdapter {
+  AdapterConfig config;
+  /// Named as in the files, without "base_model.model.".
+  NamedTensors tensors;
+};
 
 class Network {
  public:
@@ -45,9 +51,8 @@ class Network {
   NamedTensors adapter_tensors() const;
   /// Copies such values in. REQUIRES: check_adapter_tensors passed.
   void load_adapter_tensors(const NamedTensors& tensors);
-  /// Puts into the folder what its files are to hold: the tensors, and the configuration that gives them their meaning.
-  /// For most methods that is adapter_tensors(), and what the network was adapted by.
-  void save_into(AdapterFolder& folder) const;
+  /// For most methods adapter_tensors(), and the configuration that the network was adapted with.
+  SavedAdapter saved_adapter() const;
 
   /// All parameters of the graph with the adapters in them, under the graph's names. Throws Error where that cannot be.
   NamedTensors merged() const;

@@ -34,7 +34,7 @@ std::uint64_t bytes_of(const Plan& plan, const std::vector<std::vector<std::int6
 
 }  // namespace
 
-bool is_frozen(Segment segment) { return segment == Segment::kFrozenPrefix || segment == Segment::kFrozenBehindCut; }
+bool is_frozen(Segment segment) { return segment == Segment::kFrozenPrefix || segment == Segment::kFrozenAfterCut; }
 
 Plan make_plan(const Network& network) {
   const auto& nodes = network.graph().nodes();
@@ -66,7 +66,7 @@ std::vector<Plan> plans_with_common_prefix(const std::vector<const Network*>& ne
   for (std::size_t i = 0; i < plans.size(); ++i) {
     for (NodeId id = 0; id < plans[i].segment.size(); ++id) {
       Segment& segment = plans[i].segment[id];
-      if (segment == Segment::kFrozenPrefix && (id >= shared || !common[id])) segment = Segment::kFrozenBehindCut;
+      if (segment == Segment::kFrozenPrefix && (id >= shared || !common[id])) segment = Segment::kFrozenAfterCut;
     }
     find_frontier(plans[i], networks[i]->graph());
   }
@@ -88,7 +88,7 @@ Plan cut_prefix(const Plan& plan, const Graph& graph, const ImageCost& image, st
     saved += macs[last];
     Plan cut = plan;
     for (NodeId id = last + 1; id < graph.nodes().size(); ++id) {
-      if (cut.segment[id] == Segment::kFrozenPrefix) cut.segment[id] = Segment::kFrozenBehindCut;
+      if (cut.segment[id] == Segment::kFrozenPrefix) cut.segment[id] = Segment::kFrozenAfterCut;
     }
     find_frontier(cut, graph);
     // Of cuts that save as much, the later one: it saves what counts no multiply-adds, as pooling, too.

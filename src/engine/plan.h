@@ -13,7 +13,7 @@
 
 namespace lorikeet {
 
-enum class Segment { kFrozenPrefix, kFrozenBehindCut, kDifferentiable, kTrained };
+enum class Segment { kFrozenPrefix, kFrozenAfterCut, kDifferentiable, kTrained };
 
 /// Whether no gradient passes: nothing in it or before it learns.
 bool is_frozen(Segment segment);

@@ -14,7 +14,7 @@ StepExecutor::StepExecutor(const Network& network, const ExecutorOptions& option
       layout_(layout), observe_(options.observe), steps_(steps_of(network, plan_)),
       frozen_(network.graph().nodes().size()),
       prefix_readers_(count_readers(steps_, network.graph(), plan_, /*prefix=*/true)),
-      rest_readers_(count_readers(steps_, network.graph(), plan_, /*prefix=*/false)) {
+      suffix_readers_(count_readers(steps_, network.graph(), plan_, /*prefix=*/false)) {
   for (const FusedStep& step : steps_) {
     if (step.frozen_conv || network.is_retrained(step.first)) continue;
     NodeTensors tensors = cast(step.first);
@@ -34,7 +34,7 @@ Frontier StepExecutor::run_prefix(const at::Tensor& images) {
   return frontier;
 }
 
-at::Tensor StepExecutor::run_rest(Frontier frontier, bool training) {
+at::Tensor StepExecutor::run_suffix(Frontier frontier, bool training) {
   Values values(network_.graph().nodes().size());
   for (std::size_t i = 0; i < frontier.size(); ++i) values[plan_.frontier[i]] = std::move(frontier[i]);
   run(values, /*prefix=*/false, training);
@@ -43,7 +43,7 @@ at::Tensor StepExecutor::run_rest(Frontier frontier, bool training) {
 
 // Fills `values` for the steps of the prefix or of the rest, dropping each as soon as its last reader has run.
 void StepExecutor::run(Values& values, bool prefix, bool training) {
-  std::vector<int> left = prefix ? prefix_readers_ : rest_readers_;
+  std::vector<int> left = prefix ? prefix_readers_ : suffix_readers_;
   for (std::size_t i = 0; i < steps_.size(); ++i) {
     const FusedStep& step = steps_[i];
     if ((plan_.segment[step.first] == Segment::kFrozenPrefix) != prefix) continue;

@@ -12,7 +12,7 @@ namespace lorikeet {
 class StepExecutor : public Executor {
  public:
   Frontier run_prefix(const at::Tensor& images) override;
-  at::Tensor run_rest(Frontier frontier, bool training) override;
+  at::Tensor run_suffix(Frontier frontier, bool training) override;
   const Plan& plan() const override { return plan_; }
 
  protected:
@@ -43,7 +43,7 @@ class StepExecutor : public Executor {
   std::vector<FusedStep> steps_;
   std::vector<NodeTensors> frozen_;  // one a node: those of frozen nodes that run alone, in `precision_` and `layout_`
   std::vector<int> prefix_readers_;  // count_readers()
-  std::vector<int> rest_readers_;
+  std::vector<int> suffix_readers_;
 };
 
 }  // namespace lorikeet

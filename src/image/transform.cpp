@@ -137,11 +137,4 @@ at::Tensor normalise(const at::Tensor& batch, const Preprocessing& preprocessing
   return out;
 }
 
-at::Tensor grey_to_rgb(const at::Tensor& grey) {
-  TORCH_INTERNAL_ASSERT((grey.dim() == 3 || grey.dim() == 4) && grey.size(-3) == 1);
-  std::vector<std::int64_t> sizes = grey.sizes().vec();
-  sizes[sizes.size() - 3] = 3;
-  return grey.expand(sizes);
-}
-
 }  // namespace lorikeet

@@ -28,7 +28,4 @@ at::Tensor prepare(const at::Tensor& image, const Preprocessing& preprocessing);
 /// the CPU one pass over any strides; a batch on another device stays there.
 at::Tensor normalise(const at::Tensor& batch, const Preprocessing& preprocessing);
 
-/// (1, H, W) or (N, 1, H, W) as three equal channels: a view, which `normalise` reads without a copy.
-at::Tensor grey_to_rgb(const at::Tensor& grey);
-
 }  // namespace lorikeet

@@ -81,9 +81,9 @@ enum Op : std::uint8_t {
   kByteArray8 = 0x96,
 };
 
-class Machine {
+class PickleMachine {
  public:
-  Machine(const InputFile& file, std::uint64_t begin, std::uint64_t end, const PickleOptions& options)
+  PickleMachine(const InputFile& file, std::uint64_t begin, std::uint64_t end, const PickleOptions& options)
       : file_(file), options_(options), fetched_(begin),
         end_(std::min(end, begin + std::min(options.max_bytes, end - begin))), cut_(end_ < end) {}
 
@@ -496,7 +496,7 @@ class Machine {
 }  // namespace
 
 Pickle read_pickle(const InputFile& file, std::uint64_t begin, std::uint64_t end, const PickleOptions& options) {
-  return Machine(file, begin, end, options).run();
+  return PickleMachine(file, begin, end, options).run();
 }
 
 std::string describe(const Pickle& pickle, const PickleValue& value) {

@@ -8,6 +8,7 @@ namespace lorikeet {
 namespace {
 
 // Not of std::string: a thousand constructors in one function take compilers minutes where they optimise or instrument.
+// clang-format off: it would put one name on a line.
 constexpr const char* kNames[] = {"tench",
                                   "goldfish",
                                   "great white shark",
@@ -1008,6 +1009,7 @@ constexpr const char* kNames[] = {"tench",
                                   "bolete",
                                   "ear",
                                   "toilet tissue"};
+// clang-format on
 
 }  // namespace
 

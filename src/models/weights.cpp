@@ -8,8 +8,8 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "base/text.h"
+#include "fetch/package.h"
 #include "io/archive.h"
-#include "io/package.h"
 #include "io/weights_file.h"
 
 namespace fs = std::filesystem;

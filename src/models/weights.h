@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <string>
 
-#include "io/download.h"
+#include "fetch/download.h"
 #include "io/named_tensors.h"
 #include "models/models.h"
 

@@ -82,7 +82,7 @@ std::string python(const ModelCard& card) {
     for (std::size_t i = 0; i < card.head.size(); ++i) {
       out << "head.add_module(\"" << i << "\", torch.nn.Linear(" << card.head[i].in << ", " << card.head[i].out
           << "))\n";
-      if (card.head[i].relu_behind) out << "head.add_module(\"" << i << "_relu\", torch.nn.ReLU())\n";
+      if (card.head[i].relu_after) out << "head.add_module(\"" << i << "_relu\", torch.nn.ReLU())\n";
     }
     out << "head.load_state_dict({k.removeprefix(\"head.\"): v for k, v in "
            "safetensors.torch.load_file(\"head.safetensors\").items()})\n"

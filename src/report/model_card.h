@@ -37,7 +37,7 @@ struct ModelCard {
   std::optional<Output> replaced;
   struct HeadLayer {
     std::int64_t in = 0, out = 0;
-    bool relu_behind = false;
+    bool relu_after = false;
   };
   std::vector<HeadLayer> head;
   int resize = 0, crop = 0;

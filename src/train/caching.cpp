@@ -7,13 +7,13 @@ namespace fs = std::filesystem;
 
 namespace lorikeet {
 
-CacheRoom cache_room(const Recipe& recipe) {
+CacheBudget cache_budget(const Recipe& recipe) {
   constexpr double kGib = 1ULL << 30;
-  CacheRoom room{recipe.cache_gib * kGib, 0};
+  CacheBudget budget{recipe.cache_gib * kGib, 0};
   std::error_code missing;
   const fs::space_info space = fs::space(recipe.run, missing);
-  if (!missing) room.disk = std::min(recipe.cache_disk_gib * kGib, static_cast<double>(space.available) / 2);
-  return room;
+  if (!missing) budget.disk = std::min(recipe.cache_disk_gib * kGib, static_cast<double>(space.available) / 2);
+  return budget;
 }
 
 ImageCost image_cost(const Recipe& recipe, const Preprocessing& preprocessing) {
@@ -27,8 +27,8 @@ Plan plan_training(const Network& network, const Recipe& recipe, const Preproces
   std::int64_t images = validation_images;
   if (recipe.epochs > views) images += views * train_images;
   if (recipe.epochs < 2 || images == 0 || preprocessing.crop == 0) return plan;
-  const CacheRoom room = cache_room(recipe);
-  const double limit = std::max(room.memory, room.disk) / static_cast<double>(images);
+  const CacheBudget budget = cache_budget(recipe);
+  const double limit = std::max(budget.memory, budget.disk) / static_cast<double>(images);
   return cut_prefix(plan, network.graph(), image_cost(recipe, preprocessing), static_cast<std::uint64_t>(limit));
 }
 

@@ -11,13 +11,13 @@
 namespace lorikeet {
 
 /// Bytes that may be used.
-struct CacheRoom {
+struct CacheBudget {
   double memory = 0;
   /// In a file in the run's folder: the recipe's limit, or half of what is free there where that is less.
   double disk = 0;
 };
 
-CacheRoom cache_room(const Recipe& recipe);
+CacheBudget cache_budget(const Recipe& recipe);
 
 /// What one image of the recipe costs. REQUIRES: all images have one size.
 ImageCost image_cost(const Recipe& recipe, const Preprocessing& preprocessing);

@@ -47,17 +47,16 @@ Evaluation evaluate(Executor& executor, const std::shared_ptr<const Dataset>& da
     const at::Tensor labels = options.cache->labels();
     for (std::int64_t begin = 0; begin < dataset->size(); begin += kEvaluationBatch) {
       const at::Tensor indices = at::arange(begin, std::min(begin + kEvaluationBatch, dataset->size()), at::kLong);
-      if (!count(executor.run_rest(options.cache->load(indices), false),
+      if (!count(executor.run_suffix(options.cache->load(indices), false),
                  labels.index_select(0, indices).to(options.device)))
         break;
     }
   } else {
-    Loader loader(prepared(dataset, preprocessing), order,
-                  {.batch_size = kEvaluationBatch, .threads = options.loader_threads});
+    Loader loader(prepared(dataset, preprocessing), order, {.batch_size = kEvaluationBatch});
     for (Batch batch; loader.next(batch);) {
       Frontier frontier = executor.run_prefix(normalise(batch.images.to(options.device), preprocessing));
       if (options.cache != nullptr) options.cache->store(batch.indices, batch.labels, frontier);
-      if (!count(executor.run_rest(std::move(frontier), false), batch.labels.to(options.device))) break;
+      if (!count(executor.run_suffix(std::move(frontier), false), batch.labels.to(options.device))) break;
     }
   }
   out.loss /= std::max<std::int64_t>(1, out.total);

@@ -26,7 +26,6 @@ struct Evaluation {
 };
 
 struct EvaluationOptions {
-  int loader_threads = 0;
   at::Device device = at::kCPU;
   /// Filled the first time, read from then on; null: none. Same batches, so the same numbers.
   PrefixCache* cache = nullptr;

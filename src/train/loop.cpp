@@ -107,13 +107,13 @@ class TrainingLoop {
  public:
   TrainingLoop(Network& network, Executor& executor, const LoopData& data, const Recipe& recipe, const LoopHooks& hooks)
       : network_(network), executor_(executor), data_(data), recipe_(recipe), hooks_(hooks),
-        optimizer_(leaves(network), recipe), room_(cache_room(recipe)) {
-    const std::int64_t a_epoch = (data.train->size() + recipe.batch_size - 1) / recipe.batch_size;
-    total_steps_ = recipe.epochs * a_epoch;
+        optimizer_(leaves(network), recipe), budget_(cache_budget(recipe)) {
+    const std::int64_t steps_per_epoch = (data.train->size() + recipe.batch_size - 1) / recipe.batch_size;
+    total_steps_ = recipe.epochs * steps_per_epoch;
     if (recipe.max_steps > 0) total_steps_ = std::min(total_steps_, recipe.max_steps);
     const std::int64_t views = view_count(recipe);
-    if (views > 0 && total_steps_ > views * a_epoch) train_cache_ = make_cache(views * data.train->size());
-    if (total_steps_ > a_epoch && data.validation) validation_cache_ = make_cache(data.validation->size());
+    if (views > 0 && total_steps_ > views * steps_per_epoch) train_cache_ = make_cache(views * data.train->size());
+    if (total_steps_ > steps_per_epoch && data.validation) validation_cache_ = make_cache(data.validation->size());
     out_.cached_prefix = train_cache_ != nullptr;
   }
 
@@ -145,12 +145,12 @@ class TrainingLoop {
     const std::uint64_t each =
         frontier_bytes(executor_.plan(), network_.graph(), image_cost(recipe_, data_.preprocessing));
     const double bytes = static_cast<double>(each) * static_cast<double>(images);
-    if (bytes <= room_.memory) {
-      room_.memory -= bytes;
+    if (bytes <= budget_.memory) {
+      budget_.memory -= bytes;
       return std::make_unique<PrefixCache>(images);
     }
-    if (bytes > room_.disk) return nullptr;
-    room_.disk -= bytes;
+    if (bytes > budget_.disk) return nullptr;
+    budget_.disk -= bytes;
     return std::make_unique<PrefixCache>(images, recipe_.run);
   }
 
@@ -163,7 +163,7 @@ class TrainingLoop {
     const double waited_before = out_.data_wait_seconds;
     for (Work work; out_.steps < total_steps_ && source.next(work, out_.data_wait_seconds);) {
       const double rate = scheduled_learning_rate(recipe_, out_.steps, total_steps_);
-      const at::Tensor logits = executor_.run_rest(std::move(work.frontier), /*training=*/true);
+      const at::Tensor logits = executor_.run_suffix(std::move(work.frontier), /*training=*/true);
       const at::Tensor loss = at::cross_entropy_loss(logits, work.labels, {}, at::Reduction::Mean,
                                                      /*ignore_index=*/-100, recipe_.label_smoothing);
       const double value = loss.item<double>();
@@ -267,7 +267,7 @@ class TrainingLoop {
   Optimizer optimizer_;
   std::unique_ptr<PrefixCache> train_cache_;
   std::unique_ptr<PrefixCache> validation_cache_;
-  CacheRoom room_;  // what is left of it
+  CacheBudget budget_;  // what is left of it
   std::int64_t total_steps_ = 0;
   std::int64_t epochs_without_gain_ = 0;
   NamedTensors best_;

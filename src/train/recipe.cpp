@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
-#include "engine/machine.h"
+#include "kernels/machine.h"
 
 namespace fs = std::filesystem;
 

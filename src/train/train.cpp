@@ -14,11 +14,11 @@
 #include "base/text.h"
 #include "data/datasets.h"
 #include "data/loader.h"
-#include "engine/adapter_card.h"
 #include "engine/int8.h"
-#include "engine/loaded_model.h"
 #include "engine/memory.h"
+#include "export/adapter_card.h"
 #include "image/transform.h"
+#include "loading/loaded_model.h"
 #include "train/caching.h"
 #include "train/run_folder.h"
 
@@ -197,7 +197,9 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
               {"trainable_parameters", out.trainable_parameters}};
   const auto save = [&] {
     folder.metadata->base_sha256 = base.sha256.get();  // not before it is needed
-    network.save_into(folder);
+    SavedAdapter saved = network.saved_adapter();
+    folder.spec.config = std::move(saved.config);
+    folder.tensors = std::move(saved.tensors);
     write_adapter_with_card(out.adapter, folder);
   };
 

@@ -13,7 +13,7 @@
 #include <string>
 
 #include "base/json.h"
-#include "io/download.h"
+#include "fetch/download.h"
 #include "train/evaluate.h"
 #include "train/loop.h"
 #include "train/recipe.h"

@@ -70,7 +70,7 @@ struct Adapted {
 };
 
 Adapted adapted(const AdapterConfig& config, const Op& op, std::uint64_t seed = 1, double scaling = 0.75) {
-  Adapted out{{"layer.x", op, {0}}, tensors_for(op), input_for(op), config, {1, config.r, 3, scaling}, nullptr};
+  Adapted out{{"layer.x", op, {0}}, tensors_for(op), input_for(op), config, {1, config.r, scaling}, nullptr};
   at::Generator generator = seeded(seed);
   NodeTensors single = out.base;  // starts are float32, as base weights are
   for (at::Tensor* tensor : {&single.weight, &single.bias, &single.running_mean, &single.running_var}) {

@@ -7,8 +7,8 @@
 #include <string>
 
 #include "data/idx_files.h"
+#include "fetch/environment.h"
 #include "image/encode.h"
-#include "io/environment.h"
 #include "lorikeet/error.h"
 #include "refusal.h"
 

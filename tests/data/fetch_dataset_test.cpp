@@ -8,8 +8,8 @@
 #include "base/sha256.h"
 #include "data/datasets.h"
 #include "data/idx_files.h"
-#include "io/environment.h"
-#include "io/http_server.h"
+#include "fetch/environment.h"
+#include "fetch/http_server.h"
 #include "refusal.h"
 
 using namespace lorikeet;

@@ -69,10 +69,10 @@ TEST_CASE("prefix and rest together are the network, node by node") {
     const Frontier frontier = executor->run_prefix(some_images());
     REQUIRE(frontier.size() == executor->plan().frontier.size());
     for (const at::Tensor& tensor : frontier) CHECK_FALSE(tensor.requires_grad());
-    const at::Tensor logits = executor->run_rest(frontier, false);
+    const at::Tensor logits = executor->run_suffix(frontier, false);
     const at::Tensor expected = evaluate(network, some_images());
     CHECK(agrees(kind, logits, expected));
-    CHECK(at::equal(executor->run_rest(frontier, false), logits));  // a frontier can be used again
+    CHECK(at::equal(executor->run_suffix(frontier, false), logits));  // a frontier can be used again
     CHECK(at::equal(executor->predict(some_images()), logits));
     CHECK_FALSE(executor->predict(some_images()).requires_grad());
   }
@@ -96,7 +96,7 @@ TEST_CASE("the gradient reaches exactly what is learned, and is autograd's over 
     };
     if (network.trainable().empty()) continue;
     const auto executor = make_executor(kind, network, {});
-    const auto own = gradients(executor->run_rest(executor->run_prefix(some_images()), true));
+    const auto own = gradients(executor->run_suffix(executor->run_prefix(some_images()), true));
     const auto expected = gradients(evaluate(network, some_images()));
     for (std::size_t i = 0; i < own.size(); ++i) CHECK(relative(own[i], expected[i]) < 1e-5);
 
@@ -125,7 +125,7 @@ TEST_CASE("wherever the prefix is cut, the network stays the same") {
       const auto executor = make_executor(kind, network, {.plan = plan});
       const Frontier frontier = executor->run_prefix(some_images());
       CHECK(frontier.size() == plan.frontier.size());
-      CHECK(agrees(kind, executor->run_rest(frontier, false), expected));
+      CHECK(agrees(kind, executor->run_suffix(frontier, false), expected));
     }
     CHECK(frontiers.size() > 1);
   }
@@ -145,7 +145,7 @@ TEST_CASE("a frontier that is moved in is gone as soon as the rest has read it, 
     Frontier frontier = executor->run_prefix(some_images());
     CHECK(frontier.size() == 2);
     for (const at::Tensor& tensor : frontier) tensors.emplace_back(tensor.getIntrusivePtr());
-    executor->run_rest(std::move(frontier), false);
+    executor->run_suffix(std::move(frontier), false);
     CHECK(alive == 0);
   }
 }
@@ -172,7 +172,7 @@ TEST_CASE("bfloat16 is near float32, with logits and gradients in float32") {
     const auto executor = make_executor(kind, network, {at::kBFloat16});
     const Frontier frontier = executor->run_prefix(some_images());
     for (const at::Tensor& tensor : frontier) CHECK((tensor.scalar_type() == at::kBFloat16));
-    const at::Tensor logits = executor->run_rest(frontier, true);
+    const at::Tensor logits = executor->run_suffix(frontier, true);
     CHECK((logits.scalar_type() == at::kFloat));
     const double difference = (logits - exact).norm().item<double>() / exact.norm().item<double>();
     CAPTURE(difference);
@@ -196,7 +196,7 @@ TEST_CASE("dropout acts in training only") {
   for (const EngineKind kind : kKinds) {
     const auto executor = make_executor(kind, network, {});
     const Frontier frontier = executor->run_prefix(some_images());
-    CHECK(agrees(kind, executor->run_rest(frontier, false), evaluate(network, some_images())));
-    CHECK_FALSE(at::allclose(executor->run_rest(frontier, true), executor->run_rest(frontier, true)));
+    CHECK(agrees(kind, executor->run_suffix(frontier, false), evaluate(network, some_images())));
+    CHECK_FALSE(at::allclose(executor->run_suffix(frontier, true), executor->run_suffix(frontier, true)));
   }
 }

@@ -4,8 +4,8 @@
 #include <ATen/TensorOperators.h>
 #include <doctest/doctest.h>
 
-#include "engine/onednn.h"
 #include "engine/small_networks.h"
+#include "kernels/onednn.h"
 #include "models/models.h"
 #include "refusal.h"
 
@@ -78,7 +78,7 @@ TEST_CASE("behind an int8 prefix gradients flow as behind a float32 one") {
     CHECK((frontier[i].scalar_type() == at::kFloat));
     CHECK(relative(frontier[i], expected[i]) < 0.1);
   }
-  executor->run_rest(frontier, true).sum().backward();
+  executor->run_suffix(frontier, true).sum().backward();
   for (const auto& [name, tensor] : network.trainable()) {
     CAPTURE(name);
     CHECK(tensor.grad().defined());

@@ -72,7 +72,7 @@ TEST_CASE("a step's activations take about what was reckoned") {
       const auto executor = make_fused_executor(network, {});
       const std::int64_t batch = 16;
       const at::Tensor images = at::ones({batch, 3, side, side});
-      const auto step = [&] { executor->run_rest(executor->run_prefix(images), true).square().sum().backward(); };
+      const auto step = [&] { executor->run_suffix(executor->run_prefix(images), true).square().sum().backward(); };
       step();  // what is prepared once, and the gradients' own memory, are not counted
 
       const CountAllocations counting;

@@ -68,6 +68,6 @@ TEST_CASE("the prefix that is shared is what is frozen in all of them") {
   const auto plans = plans_with_common_prefix({&early, &late});
   CHECK(plans[0].frontier == alone.frontier);
   CHECK(plans[1].frontier == alone.frontier);
-  CHECK((plans[1].segment[*late.graph().find("layer1.1.conv1")] == Segment::kFrozenBehindCut));
+  CHECK((plans[1].segment[*late.graph().find("layer1.1.conv1")] == Segment::kFrozenAfterCut));
   CHECK((plans[1].segment[*late.graph().find("conv1")] == Segment::kFrozenPrefix));
 }

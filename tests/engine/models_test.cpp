@@ -43,7 +43,7 @@ TEST_CASE("fused is plain for every model, in float32, logits and all gradients"
       const at::Tensor images = at::empty({3, 3, side, side}).normal_(0, 1, generator);
       const auto run = [&](EngineKind kind) {
         const auto executor = make_executor(kind, network, {});
-        const at::Tensor logits = executor->run_rest(executor->run_prefix(images), true);
+        const at::Tensor logits = executor->run_suffix(executor->run_prefix(images), true);
         logits.square()
             .sum()
             .backward();  // a cross-entropy would magnify differences where random weights give huge logits

@@ -48,7 +48,7 @@ TEST_CASE("an evaluation counts by class, and averages the loss over images") {
     REQUIRE(correct[label] < total[label]);
   }
 
-  const Evaluation found = evaluate(*model.executor, dataset, kAsTheyAre, {.loader_threads = 3, .progress = {}});
+  const Evaluation found = evaluate(*model.executor, dataset, kAsTheyAre, {});
   CHECK(found.total == kImages);
   CHECK(found.total_by_class == total);
   CHECK(found.total_by_class[3] == 0);

@@ -1,0 +1,94 @@
+#include "export/adapter_card.h"
+
+#include <cctype>
+#include <string_view>
+
+#include "adapters/adapt.h"
+#include "adapters/methods.h"
+#include "base/error.h"
+#include "models/models.h"
+#include "report/model_card.h"
+
+namespace lorikeet {
+namespace {
+
+// A file's weights are loaded by its name, the official ones by whoever made them. The name comes from a file, and this
+// is code that people run: what could end a string in it is replaced.
+std::string python_base(const AdapterMetadata& metadata, const ModelEntry& model) {
+  if (is_model_name(metadata.base_weights)) return find_weights(metadata.base_weights).python;
+  std::string file = metadata.base_weights;
+  for (char& c : file) {
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && std::string_view("._-").find(c) == std::string_view::npos)
+      c = '_';
+  }
+  return "base = " + model.python + "\nbase.load_state_dict(torch.load(\"" + file + "\", weights_only=True))\n";
+}
+
+std::string text_of(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  return found != json.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+void put_accuracy(const Json& training, ModelCard& card) {
+  for (const char* split : {"test", "validation"}) {
+    const auto found = training.find(split);
+    if (found == training.end() || !found->is_object()) continue;
+    const auto accuracy = found->find("accuracy"), total = found->find("total");
+    if (accuracy == found->end() || total == found->end() || !accuracy->is_number() || !total->is_number_integer())
+      continue;
+    card.split = split;
+    card.accuracy = accuracy->get<double>();
+    card.images = total->get<std::int64_t>();
+    return;
+  }
+}
+
+}  // namespace
+
+std::string adapter_card(const AdapterFolder& folder) {
+  if (!folder.metadata || !is_model_name(folder.metadata->base_model)) return "";
+  const AdapterMetadata& metadata = *folder.metadata;
+  const AdapterConfig& config = folder.spec.config;
+  const ModelEntry& model = find_model(metadata.base_model);
+  const Graph base = model.build();
+  const Adaptation adaptation = adapt(base, folder.spec);
+
+  ModelCard card;
+  card.base_model = metadata.base_model;
+  card.base_weights = metadata.base_weights;
+  card.base_sha256 = metadata.base_sha256;
+  card.licence = is_model_name(metadata.base_weights) ? find_weights(metadata.base_weights).licence : "";
+  card.method = summary(config);
+  card.modules_to_save = config.modules_to_save;
+  card.uses_peft = config.has_targets() || !config.modules_to_save.empty() || config.bias != TrainedBias::kNone;
+  card.classes = metadata.classes;
+  card.learned = count_trainable(adaptation);
+  card.bytes = folder.tensors.bytes();
+  card.data = text_of(metadata.training, "data");
+  put_accuracy(metadata.training, card);
+  card.precision = metadata.precision;
+  card.python_base = python_base(metadata, model);
+  if (adaptation.replaced) {
+    const auto& output = std::get<Linear>(adaptation.graph.node(*adaptation.replaced).op);
+    card.replaced = ModelCard::Output{adaptation.graph.node(*adaptation.replaced).name, output.in, output.out};
+  }
+  for (std::size_t i = 0; i < adaptation.head.size(); ++i) {
+    const auto& linear = std::get<Linear>(adaptation.graph.node(adaptation.head[i]).op);
+    const bool has_relu = i + 1 < adaptation.head.size() && folder.spec.head->activation == Activation::kRelu;
+    card.head.push_back({linear.in, linear.out, has_relu});
+  }
+  const Preprocessing& p = metadata.preprocessing;
+  card.resize = p.resize;
+  card.crop = p.crop;
+  card.interpolation = p.interpolation == Interpolation::kBicubic ? "BICUBIC" : "BILINEAR";
+  card.mean.assign(p.mean.begin(), p.mean.end());
+  card.std.assign(p.std.begin(), p.std.end());
+  return model_card(card);
+}
+
+void write_adapter_with_card(const std::filesystem::path& path, AdapterFolder& folder) {
+  folder.card = adapter_card(folder);
+  write_adapter_folder(path, folder);
+}
+
+}  // namespace lorikeet

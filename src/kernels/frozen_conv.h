@@ -1,0 +1,69 @@
+// A convolution whose weights do not change: forward, and the gradient to its input. What can be known from the weights
+// and the image's size is prepared once: the kernel that suits them, its packed weights, and those of the gradient. Not
+// for several threads at once.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+
+#include "graph/graph.h"
+#include "graph/shapes.h"
+#include "kernels/epilogue.h"
+#include "kernels/onednn.h"
+
+namespace lorikeet {
+
+/// (N, C, H, W) in channels-last memory → (N·H·W, C), without a copy.
+at::Tensor pixels_of(const at::Tensor& x);
+
+/// A frozen convolution's weights with BatchNorm's scale in them.
+at::Tensor scaled_weight(const at::Tensor& weight, const at::Tensor& scale);
+
+/// Pads with `value` where the sides differ, into a channels-last copy; otherwise gives x itself: oneDNN pads alike
+/// sides.
+at::Tensor pad_asymmetric(const at::Tensor& x, const Padding& pad, double value = 0);
+/// The convolution that is left to do behind pad_asymmetric().
+ConvGeometry geometry_after_padding(const Conv2d& conv, const Padding& pad);
+
+/// How a frozen convolution runs, the simplest last.
+enum class ConvStrategy {
+  kPointwiseGemm,  // 1×1: one GEMM over the pixels
+  kDenseGemm,      // so few pixels that most taps see padding: one GEMM over whole images
+  kPacked,  // oneDNN with packed weights; the gradient of stride 1 is a convolution with flipped, transposed ones
+  kPlain,   // ATen's
+};
+
+class FrozenConv {
+ public:
+  /// weight (out, in / groups, kh, kw), to be multiplied by scale (out,), both float32; runs in `precision`. Shares the
+  /// weight's memory and keeps no copy beside what it has prepared.
+  FrozenConv(const Conv2d& conv, at::Tensor weight, at::Tensor scale, at::ScalarType precision);
+  ~FrozenConv();
+  FrozenConv(const FrozenConv&) = delete;
+  FrozenConv& operator=(const FrozenConv&) = delete;
+
+  /// x (N, in, H, W), channels-last → (N, out, H', W'), channels-last; a new tensor. Without bias.
+  at::Tensor forward(const at::Tensor& x);
+  /// The same with what follows it.
+  at::Tensor forward(const at::Tensor& x, const Epilogue& after);
+  /// The gradient to an input of the last forward()'s shape. grad (N, out, H', W') → (N, in, H, W), both channels-last.
+  at::Tensor input_gradient(const at::Tensor& grad);
+
+  /// How images of this size run.
+  static ConvStrategy strategy_for(const Conv2d& conv, const at::TensorOptions& weight, std::int64_t height,
+                                   std::int64_t width);
+
+ private:
+  class Prepared;
+
+  Prepared& prepared_for(const at::Tensor& x);
+
+  Conv2d conv_;
+  at::Tensor weight_;
+  at::Tensor scale_;
+  at::ScalarType precision_;
+  std::unique_ptr<Prepared> prepared_;  // for the last shape
+};
+
+}  // namespace lorikeet

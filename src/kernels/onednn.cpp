@@ -1,0 +1,130 @@
+#include "kernels/onednn.h"
+
+#include <ATen/Context.h>
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/cpu/Utils.h>
+
+#include <limits>
+#include <utility>
+
+namespace lorikeet {
+namespace {
+
+std::vector<std::int64_t> list(const Pair& pair) { return {pair[0], pair[1]}; }
+
+// Boxed: the C++ signatures differ between versions of libtorch, the schemas do not.
+at::Tensor call(const char* name, const char* overload, std::vector<c10::IValue> arguments) {
+  const auto op = c10::Dispatcher::singleton().findSchemaOrThrow(name, overload);
+  torch::jit::Stack stack(std::make_move_iterator(arguments.begin()), std::make_move_iterator(arguments.end()));
+  op.callBoxed(stack);
+  return std::move(stack.at(0)).toTensor();
+}
+
+at::Tensor by_channel(const at::Tensor& values) { return values.view({-1, 1, 1, 1}); }
+
+// What one step of each output channel's weights stands for, (out,).
+at::Tensor int8_scales(const at::Tensor& weight) {
+  const double most = has_int8() ? 127 : 63;
+  return at::amax(at::abs(weight), {1, 2, 3}).div_(most).clamp_min_(1e-12);
+}
+
+}  // namespace
+
+bool can_pack(const at::TensorOptions& weight) {
+  const at::ScalarType type = c10::typeMetaToScalarType(weight.dtype());
+  if (!weight.device().is_cpu() || !at::hasMKLDNN() || !at::globalContext().userEnabledMkldnn()) return false;
+  return type == at::kFloat || (type == at::kBFloat16 && at::cpu::is_avx512_vnni_supported());
+}
+
+PackedConv::PackedConv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input)
+    : geometry_(geometry) {
+  weight_ = call(
+      "mkldnn::_reorder_convolution_weight", "",
+      {weight, list(geometry.padding), list(geometry.stride), list(geometry.dilation), geometry.groups, input.vec()});
+}
+
+at::Tensor PackedConv::operator()(const at::Tensor& x) const {
+  return call("mkldnn::_convolution_pointwise", "",
+              {x, weight_, c10::IValue(), list(geometry_.padding), list(geometry_.stride), list(geometry_.dilation),
+               geometry_.groups, "none", c10::List<std::optional<at::Scalar>>(), c10::IValue()});
+}
+
+at::Tensor PackedConv::operator()(const at::Tensor& x, const Epilogue& after) const {
+  const bool is_relu = after.clamp.low == 0 && after.clamp.high == std::numeric_limits<float>::infinity();
+  const at::Tensor bias = after.bias.to(x.scalar_type());
+  c10::List<std::optional<at::Scalar>> bounds;
+  if (!after.residual.defined()) {
+    const char* const activation = !after.clamp.active() ? "none" : is_relu ? "relu" : "hardtanh";
+    if (after.clamp.active() && !is_relu) bounds = {at::Scalar(after.clamp.low), at::Scalar(after.clamp.high)};
+    return call("mkldnn::_convolution_pointwise", "",
+                {x, weight_, bias, list(geometry_.padding), list(geometry_.stride), list(geometry_.dilation),
+                 geometry_.groups, activation, bounds, c10::IValue()});
+  }
+  if (after.clamp.active() && !is_relu) {  // oneDNN through ATen knows no other activation behind a sum
+    const at::Tensor y = (*this)(x);
+    apply_epilogue_(y, after, /*masked=*/false);
+    return y;
+  }
+  return call(
+      "mkldnn::_convolution_pointwise", "binary",
+      {x, after.residual, weight_, bias, list(geometry_.padding), list(geometry_.stride), list(geometry_.dilation),
+       geometry_.groups, "add", at::Scalar(1), is_relu ? c10::IValue("relu") : c10::IValue(), bounds, c10::IValue()});
+}
+
+bool has_int8() { return at::cpu::is_avx512_vnni_supported(); }
+
+at::Tensor int8_rounding_error(const at::Tensor& weight) {
+  const at::Tensor scales = by_channel(int8_scales(weight));
+  return weight - at::round(weight / scales) * scales;
+}
+
+Int8Conv::Int8Conv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input, const Quantization& x)
+    : geometry_(geometry), x_(x) {
+  scales_ = int8_scales(weight);
+  zeros_ = at::zeros({weight.size(0)}, at::kInt);
+  const at::Tensor stored = at::round(weight / by_channel(scales_)).to(at::kChar);
+  weight_ = call("onednn::qconv_prepack", "",
+                 {stored, scales_, x.scale, x.zero, list(geometry.stride), list(geometry.padding),
+                  list(geometry.dilation), geometry.groups, input.vec()});
+}
+
+at::Tensor Int8Conv::operator()(const at::Tensor& x, const at::Tensor& bias, const Sum& residual, bool relu,
+                                const Quantization& y) const {
+  const c10::List<std::optional<at::Scalar>> no_bounds;
+  const auto type = static_cast<std::int64_t>(at::kByte);
+  if (!residual.stored.defined()) {
+    return call("onednn::qconv2d_pointwise", "",
+                {x, x_.scale, x_.zero, weight_, scales_, zeros_, bias, list(geometry_.stride), list(geometry_.padding),
+                 list(geometry_.dilation), geometry_.groups, y.scale, y.zero, type, relu ? "relu" : "none", no_bounds,
+                 c10::IValue()});
+  }
+  // It adds in place.
+  const at::Tensor sum = residual.stored.clone(at::MemoryFormat::ChannelsLast);
+  return call("onednn::qconv2d_pointwise", "binary",
+              {x,
+               x_.scale,
+               x_.zero,
+               weight_,
+               scales_,
+               zeros_,
+               sum,
+               bias,
+               list(geometry_.stride),
+               list(geometry_.padding),
+               list(geometry_.dilation),
+               geometry_.groups,
+               y.scale,
+               y.zero,
+               type,
+               residual.quantization.scale,
+               residual.quantization.zero,
+               "sum",
+               at::Scalar(1.0),
+               relu ? "relu" : "none",
+               no_bounds,
+               c10::IValue()});
+}
+
+}  // namespace lorikeet

@@ -1,0 +1,148 @@
+#include "kernels/frozen_conv.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <doctest/doctest.h>
+
+#include <limits>
+
+#include "graph/reference.h"
+#include "graph/small_graphs.h"
+
+using namespace lorikeet;
+
+namespace {
+
+struct Case {
+  std::string what;
+  Conv2d conv;
+  std::int64_t height;
+  std::int64_t width;
+  ConvStrategy way;
+};
+
+using ConvStrategy = ConvStrategy;
+
+const Case kCases[]{
+    {"1×1", {.in = 5, .out = 7}, 6, 3, ConvStrategy::kPointwiseGemm},
+    {"1×1 of stride 2 on odd and even sides",
+     {.in = 5, .out = 7, .stride = {2, 2}},
+     7,
+     4,
+     ConvStrategy::kPointwiseGemm},
+    {"1×1 of unequal strides", {.in = 5, .out = 7, .stride = {1, 3}}, 4, 7, ConvStrategy::kPointwiseGemm},
+    {"3×3 on one pixel", {.in = 5, .out = 7, .kernel = {3, 3}, .padding = {1, 1}}, 1, 1, ConvStrategy::kDenseGemm},
+    {"3×3 on two by two pixels",
+     {.in = 5, .out = 7, .kernel = {3, 3}, .padding = {1, 1}},
+     2,
+     2,
+     ConvStrategy::kDenseGemm},
+    {"3×3 of stride 2 on two by two pixels",
+     {.in = 5, .out = 7, .kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}},
+     2,
+     2,
+     ConvStrategy::kDenseGemm},
+    {"5×5 on two by three pixels",
+     {.in = 4, .out = 2, .kernel = {5, 5}, .padding = {2, 2}},
+     2,
+     3,
+     ConvStrategy::kDenseGemm},
+    {"dilated 3×3 on two by two pixels",
+     {.in = 5, .out = 7, .kernel = {3, 3}, .padding = {2, 2}, .dilation = {2, 2}},
+     2,
+     2,
+     ConvStrategy::kDenseGemm},
+    {"SAME of stride 2 on two by two pixels",
+     {.in = 3, .out = 4, .kernel = {3, 3}, .stride = {2, 2}, .same_padding = true},
+     2,
+     2,
+     ConvStrategy::kDenseGemm},
+    {"3×3", {.in = 5, .out = 7, .kernel = {3, 3}, .padding = {1, 1}}, 6, 5, ConvStrategy::kPacked},
+    {"3×3 without padding", {.in = 5, .out = 7, .kernel = {3, 3}}, 6, 5, ConvStrategy::kPacked},
+    {"3×3 padded by more than it reaches",
+     {.in = 5, .out = 7, .kernel = {3, 3}, .padding = {4, 3}},
+     6,
+     5,
+     ConvStrategy::kPacked},
+    {"3×3 of stride 2",
+     {.in = 5, .out = 7, .kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}},
+     7,
+     6,
+     ConvStrategy::kPacked},
+    {"3×5 of unequal everything",
+     {.in = 6, .out = 4, .kernel = {3, 5}, .stride = {1, 1}, .padding = {1, 3}, .dilation = {2, 1}},
+     9,
+     8,
+     ConvStrategy::kPacked},
+    {"grouped", {.in = 6, .out = 9, .kernel = {3, 3}, .padding = {1, 1}, .groups = 3}, 6, 5, ConvStrategy::kPacked},
+    {"grouped 1×1", {.in = 6, .out = 9, .groups = 3}, 6, 5, ConvStrategy::kPacked},
+    {"grouped on one pixel",
+     {.in = 6, .out = 9, .kernel = {3, 3}, .padding = {1, 1}, .groups = 3},
+     1,
+     1,
+     ConvStrategy::kPacked},
+    {"depthwise", {.in = 8, .out = 8, .kernel = {3, 3}, .padding = {1, 1}, .groups = 8}, 6, 5, ConvStrategy::kPacked},
+    {"depthwise of stride 2 with uneven SAME",
+     {.in = 8, .out = 8, .kernel = {3, 3}, .stride = {2, 2}, .groups = 8, .same_padding = true},
+     6,
+     8,
+     ConvStrategy::kPacked},
+    {"5×5 of stride 1 with uneven SAME",
+     {.in = 3, .out = 4, .kernel = {4, 4}, .same_padding = true},
+     6,
+     8,
+     ConvStrategy::kPacked},
+};
+
+at::Tensor noise(at::IntArrayRef shape, std::uint64_t seed) {
+  at::Generator generator = seeded(seed);
+  return at::empty(shape).normal_(0, 1, generator);
+}
+
+}  // namespace
+
+TEST_CASE("a frozen convolution and its gradient are ATen's, however it runs") {
+  for (const Case& c : kCases) {
+    CAPTURE(c.what);
+    const at::Tensor weight = noise({c.conv.out, c.conv.in / c.conv.groups, c.conv.kernel[0], c.conv.kernel[1]}, 1);
+    CHECK(FrozenConv::strategy_for(c.conv, weight.options(), c.height, c.width) == c.way);
+    const at::Tensor scale = noise({c.conv.out}, 4).abs() + 0.5;
+    FrozenConv conv(c.conv, weight, scale, at::kFloat);
+    for (const std::int64_t images : {3, 1}) {
+      const at::Tensor x =
+          noise({images, c.conv.in, c.height, c.width}, 2).contiguous(at::MemoryFormat::ChannelsLast).requires_grad_();
+      const at::Tensor expected = conv2d(c.conv, x, weight * scale.view({-1, 1, 1, 1}), {}, c.conv.groups);
+      const at::Tensor grad = noise(expected.sizes(), 3).contiguous(at::MemoryFormat::ChannelsLast);
+      expected.backward(grad);
+
+      const at::Tensor y = conv.forward(x.detach());
+      CHECK(relative(y, expected.detach()) < 1e-5);
+      CHECK(y.is_contiguous(at::MemoryFormat::ChannelsLast));
+      const at::Tensor own = conv.input_gradient(grad);
+      CHECK(relative(own, x.grad()) < 1e-5);
+      CHECK(own.is_contiguous(at::MemoryFormat::ChannelsLast));
+
+      const Epilogue relu{noise({c.conv.out}, 5),
+                          noise(expected.sizes(), 6).contiguous(at::MemoryFormat::ChannelsLast),
+                          {0, std::numeric_limits<float>::infinity()}};
+      for (const Epilogue& after : {relu, Epilogue{relu.bias, {}, relu.clamp}, Epilogue{relu.bias, {}, {0, 1}},
+                                    Epilogue{relu.bias, relu.residual, {0, 1}}, Epilogue{relu.bias, relu.residual, {}},
+                                    Epilogue{relu.bias, {}, {}}}) {
+        const at::Tensor finished = expected.detach().contiguous(at::MemoryFormat::ChannelsLast).clone();
+        apply_epilogue_(finished, after, /*masked=*/false);
+        CHECK(relative(conv.forward(x.detach(), after), finished) < 1e-5);
+      }
+    }
+  }
+}
+
+TEST_CASE("another image size is prepared anew") {
+  const Conv2d conv{.in = 4, .out = 4, .kernel = {3, 3}, .padding = {1, 1}};
+  const at::Tensor weight = noise({4, 4, 3, 3}, 1);
+  FrozenConv frozen(conv, weight, at::ones({4}), at::kFloat);
+  for (const std::int64_t side : {1, 6, 2, 1, 5}) {
+    CAPTURE(side);
+    const at::Tensor x = noise({2, 4, side, side}, 2).contiguous(at::MemoryFormat::ChannelsLast);
+    CHECK(relative(frozen.forward(x), conv2d(conv, x, weight, {}, 1)) < 1e-5);
+  }
+}

@@ -1,0 +1,152 @@
+"""Every adapter method on every kind of layer, against PEFT 0.21; the table of docs/adapters.md is made here.
+
+LORIKEET_WRITE_DOCS=1 writes the table into the page; without it the test fails where the page says otherwise.
+"""
+import json
+import os
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from reference import ROOT, read_tensors
+
+import peft  # after reference, which makes torchvision importable
+
+LAYERS = os.environ.get("LORIKEET_ADAPTER_LAYERS", str(ROOT / "build/bin/adapter_layers"))
+PAGE = ROOT / "docs/adapters.md"
+BEGIN, END = "<!-- made by tests/reference/methods_test.py -->\n", "<!-- end -->"
+KINDS = ["Linear", "Conv2d 1×1", "Conv2d 3×3", "dilated", "grouped", "depthwise", "BatchNorm2d"]
+BOUND = 1e-5  # of float32, relative to the largest output
+
+
+def module_of(layer, tensors):
+    kind = layer["kind"]
+    if kind == "Linear":
+        module = torch.nn.Linear(layer["in"], layer["out"])
+    elif kind == "BatchNorm2d":
+        module = torch.nn.BatchNorm2d(layer["features"])
+    else:
+        module = torch.nn.Conv2d(layer["in"], layer["out"], layer["kernel"], layer["stride"], layer["padding"], layer["dilation"], layer["groups"], layer["bias"])
+    own = {name.removeprefix("base."): value for name, value in tensors.items() if name.startswith("base.")}
+    module.load_state_dict({**module.state_dict(), **own})
+    return torch.nn.Sequential(torch.nn.Identity()).append(module).eval()
+
+
+def difference(a, b):
+    return (a - b).abs().max().item() / max(b.abs().max().item(), 1e-30)
+
+
+class Pefts:
+    """The same layer with the same tensors, by PEFT; `failure` says where PEFT cannot."""
+
+    def __init__(self, tensors, metadata):
+        self.failure = self.output = self.merged = self.keys = None
+        layer, config = json.loads(metadata["layer"]), json.loads(metadata["config"])
+        config["target_modules"] = ["1"]
+        if config.get("feedforward_modules"):
+            config["feedforward_modules"] = ["1"]
+        adapter = {"base_model.model.1." + name.removeprefix("adapter."): value for name, value in tensors.items() if name.startswith("adapter.")}
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "adapter_config.json").write_text(json.dumps(config))
+            save_file(adapter, folder + "/adapter_model.safetensors", {"format": "pt"})
+            try:
+                model = peft.PeftModel.from_pretrained(module_of(layer, tensors), folder).eval()
+                with torch.inference_mode():
+                    self.output = model(tensors["input"])
+            except Exception as error:  # noqa: BLE001: whatever it is, it is PEFT's answer
+                self.failure = f"{type(error).__name__}: {error}".splitlines()[0]
+                return
+            model.save_pretrained(folder + "/again")
+            again = read_tensors(folder + "/again/adapter_model.safetensors")
+            self.keys = {name: tuple(value.shape) for name, value in again.items() if not name.endswith("num_batches_tracked")}
+            self.own_keys = {name: tuple(value.shape) for name, value in adapter.items()}
+            try:
+                with torch.inference_mode():
+                    self.merged = model.merge_and_unload()(tensors["input"])
+            except Exception:  # noqa: BLE001
+                pass
+
+
+class Methods(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.cells = {}  # (method, kind) → list of findings
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run([LAYERS, folder], check=True)
+            for file in sorted(Path(folder).glob("*.safetensors"), key=lambda f: int(f.stem)):
+                with safe_open(file, "pt") as opened:
+                    metadata = opened.metadata()
+                tensors = read_tensors(file)
+                cls.cells.setdefault((metadata["method"], metadata["kind"]), []).append(
+                    (tensors, Pefts(tensors, metadata)))
+
+    def each(self):
+        for (method, kind), findings in self.cells.items():
+            for tensors, pefts in findings:
+                yield f"{method} on {kind}", tensors, pefts, self.pefts_is_wrong(method, kind)
+
+    def test_a_start_changes_nothing(self):
+        for name, tensors, _, _ in self.each():
+            self.assertLess(difference(tensors["start.output"], tensors["plain.output"]), BOUND, name)
+
+    def test_training_changes_something(self):
+        for name, tensors, _, _ in self.each():
+            self.assertGreater(difference(tensors["output"], tensors["plain.output"]), 0.01, name)
+
+    def test_merged_equals_unmerged(self):
+        for name, tensors, _, _ in self.each():
+            self.assertLess(difference(tensors["merged.output"], tensors["output"]), BOUND, name)
+
+    def test_keys_are_pefts(self):
+        for name, _, pefts, _ in self.each():
+            if pefts.failure is None:
+                self.assertEqual(pefts.own_keys, pefts.keys, name)
+
+    def test_numbers_are_pefts(self):
+        compared = 0
+        for name, tensors, pefts, is_wrong in self.each():
+            if is_wrong:
+                continue
+            self.assertIsNone(pefts.failure, name)
+            self.assertLess(difference(tensors["output"], pefts.output), BOUND, name)
+            compared += 1
+        self.assertGreater(compared, 40)
+
+    @staticmethod
+    def pefts_is_wrong(method, kind):
+        """LoRA drops the dilation; DoRA's norm on groups is of another tensor."""
+        return method in ("LoRA", "DoRA") and kind == "dilated" or method == "DoRA" and kind == "grouped"
+
+    def cell(self, method, kind):
+        findings = self.cells.get((method, kind))
+        if findings is None:
+            return "–"
+        same = all(p.failure is None and difference(t["output"], p.output) < BOUND for t, p in findings)
+        pefts_fails = all(p.failure is not None for _, p in findings)
+        merges = all(difference(t["merged.output"], t["output"]) < BOUND for t, _ in findings)
+        trips = all(p.failure is not None or p.own_keys == p.keys for _, p in findings)
+        pefts_merges = all(p.merged is not None and difference(p.merged, p.output) < BOUND for _, p in findings)
+        words = ["= PEFT" if same else "PEFT fails" if pefts_fails else "PEFT differs", "merges" if merges else "NOT merged", "reads back" if trips else "NOT read back"]
+        return ", ".join(words) + ("" if pefts_merges or not same else " (PEFT does not merge)")
+
+    def test_the_page_has_the_table(self):
+        names = list(dict.fromkeys(method for method, _ in self.cells))
+        table = "| method | " + " | ".join(KINDS) + " |\n|" + "---|" * (len(KINDS) + 1) + "\n"
+        for name in names:
+            table += f"| {name} | " + " | ".join(self.cell(name, kind) for kind in KINDS) + " |\n"
+        print("\n" + table)
+        page = PAGE.read_text()
+        begin, end = page.index(BEGIN) + len(BEGIN), page.index(END)
+        if os.environ.get("LORIKEET_WRITE_DOCS"):
+            PAGE.write_text(page[:begin] + table + page[end:])
+        else:
+            self.assertEqual(page[begin:end], table)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

