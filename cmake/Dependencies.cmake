@@ -1,7 +1,9 @@
 # Third-party libraries. docs/dependencies.md says why each is here.
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
-find_package(CLI11 REQUIRED)
+if(LORIKEET_COMMAND)
+  find_package(CLI11 REQUIRED)
+endif()
 find_package(nlohmann_json REQUIRED)
 find_package(yaml-cpp REQUIRED)
 find_package(LibArchive REQUIRED)
@@ -12,8 +14,8 @@ pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(TURBOJPEG REQUIRED IMPORTED_TARGET libturbojpeg)
 pkg_check_modules(SPNG REQUIRED IMPORTED_TARGET spng)
 find_path(PROTOZERO_INCLUDE_DIR protozero/pbf_builder.hpp REQUIRED)
-add_library(protozero INTERFACE)
-target_include_directories(protozero SYSTEM INTERFACE ${PROTOZERO_INCLUDE_DIR})
+add_library(lorikeet_protozero INTERFACE)
+target_include_directories(lorikeet_protozero SYSTEM INTERFACE ${PROTOZERO_INCLUDE_DIR})
 
 # libtorch: CMAKE_PREFIX_PATH first, then a torch that python3 can import. scripts/ install one when there is neither.
 find_package(Torch CONFIG QUIET)
@@ -39,6 +41,6 @@ endif()
 message(STATUS "libtorch ${Torch_VERSION} in ${TORCH_INSTALL_PREFIX}")
 
 # What the directories that touch tensors link: the library, its headers as system headers.
-add_library(libtorch INTERFACE)
-target_include_directories(libtorch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
-target_link_libraries(libtorch INTERFACE ${TORCH_LIBRARIES})
+add_library(lorikeet_libtorch INTERFACE)
+target_include_directories(lorikeet_libtorch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
+target_link_libraries(lorikeet_libtorch INTERFACE ${TORCH_LIBRARIES})

@@ -19,7 +19,7 @@
 
 namespace lorikeet {
 
-class AdapterSet {
+class LORIKEET_EXPORT AdapterSet {
  public:
   /// The base, as `load` takes it: a model's name or a weights file.
   explicit AdapterSet(const std::string& base, const LoadOptions& options = {});

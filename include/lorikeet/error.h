@@ -4,16 +4,18 @@
 #include <stdexcept>
 #include <string>
 
+#include "lorikeet/export.h"
+
 namespace lorikeet {
 
 /// Something from outside (a file, the network, the machine) is not as it must be. The command exits with 1.
-class Error : public std::runtime_error {
+class LORIKEET_EXPORT Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
 /// The caller asked for something that cannot be: an unknown name, an impossible value. The command exits with 2.
-class UsageError : public Error {
+class LORIKEET_EXPORT UsageError : public Error {
  public:
   using Error::Error;
 };

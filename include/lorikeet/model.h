@@ -128,7 +128,7 @@ struct OnnxOptions {
   std::int64_t size = 0;
 };
 
-class Model {
+class LORIKEET_EXPORT Model {
  public:
   Model(Model&&) noexcept;
   Model& operator=(Model&&) noexcept;
@@ -177,9 +177,9 @@ class Model {
 };
 
 /// `name` is a model's name ("resnet50"), a weights file, an adapter's folder or a run's folder.
-Model load(const std::string& name, const LoadOptions& options = {});
+LORIKEET_EXPORT Model load(const std::string& name, const LoadOptions& options = {});
 
 /// Writes a safetensors file with one tensor, "logits" (rows, columns).
-void save_logits(const Logits& logits, const std::filesystem::path& file);
+LORIKEET_EXPORT void save_logits(const Logits& logits, const std::filesystem::path& file);
 
 }  // namespace lorikeet

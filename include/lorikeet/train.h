@@ -33,6 +33,6 @@ struct TrainReport {
   std::string summary;
 };
 
-TrainReport train_recipe(const TrainRequest& request);
+LORIKEET_EXPORT TrainReport train_recipe(const TrainRequest& request);
 
 }  // namespace lorikeet

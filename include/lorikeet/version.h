@@ -1,11 +1,13 @@
 // Which Lorikeet this is, and which libtorch it was linked with.
 #pragma once
 
+#include "lorikeet/export.h"
+
 namespace lorikeet {
 
 /// "0.1.0".
-const char* version();
+LORIKEET_EXPORT const char* version();
 /// "2.13.0".
-const char* libtorch_version();
+LORIKEET_EXPORT const char* libtorch_version();
 
 }  // namespace lorikeet

@@ -1,0 +1,33 @@
+# How every target of this project is compiled: all of them link lorikeet_compile_options, privately.
+add_library(lorikeet_compile_options INTERFACE)
+target_compile_options(lorikeet_compile_options INTERFACE
+  # The programs too, although they need none: they share the library's precompiled header, which must be compiled as they are.
+  -fPIC
+  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor)
+if(LORIKEET_WARNINGS_AS_ERRORS)
+  target_compile_options(lorikeet_compile_options INTERFACE -Werror)
+endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  target_compile_options(lorikeet_compile_options INTERFACE -fpch-preprocess)  # for ccache
+  if(CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    # False alarms on std::string in GCC 12 (GCC bug 105651).
+    target_compile_options(lorikeet_compile_options INTERFACE -Wno-restrict)
+  endif()
+endif()
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  # False alarms: libstdc++ 12's own stable_sort calls std::get_temporary_buffer, which clang knows to be deprecated.
+  target_compile_options(lorikeet_compile_options INTERFACE -Wno-deprecated-declarations)
+endif()
+if(LORIKEET_SANITIZE)
+  target_compile_options(lorikeet_compile_options INTERFACE
+    -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  target_link_options(lorikeet_compile_options INTERFACE -fsanitize=address,undefined)
+endif()
+if(LORIKEET_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    message(FATAL_ERROR "LORIKEET_FUZZ: got ${CMAKE_CXX_COMPILER_ID}, expected clang, which brings libFuzzer. Use the preset fuzz.")
+  endif()
+  target_compile_options(lorikeet_compile_options INTERFACE
+    -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  target_link_options(lorikeet_compile_options INTERFACE -fsanitize=address,undefined)
+endif()
