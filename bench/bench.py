@@ -50,8 +50,12 @@ class Bench:
         self.rounds = 1 if quick else 3
         self.weights = weights()
         self.expert_way = {}
-        self.has_bfloat16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()  # emulated, bfloat16 is many times slower than float32
-        self.expert_ways = EXPERT_WAYS if self.has_bfloat16 else [way for way in EXPERT_WAYS if not way.endswith("bf16")]
+        self.has_bfloat16 = (
+            torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        )  # emulated, bfloat16 is many times slower than float32
+        self.expert_ways = (
+            EXPERT_WAYS if self.has_bfloat16 else [way for way in EXPERT_WAYS if not way.endswith("bf16")]
+        )
 
     def steps(self, usual):
         return max(WARM_UP + 3, usual // 3) if self.quick else usual
@@ -60,26 +64,47 @@ class Bench:
 
     def ours_train(self, case, *overrides):
         """Seconds of each step and losses, of a run of the case's recipe."""
-        recipe, weights = (f"demo/{case}", []) if case == EFFICIENTNET else (f"article/{case}", [f"weights={self.weights}"])
+        recipe, weights = (
+            (f"demo/{case}", []) if case == EFFICIENTNET else (f"article/{case}", [f"weights={self.weights}"])
+        )
         with tempfile.TemporaryDirectory() as folder:
             started = time.time()
-            _, _, peak = run(BINARY, "train", ROOT / f"recipes/{recipe}.yaml", *weights, f"run={folder}/run", "schedule=constant",
-                             "learning_rate=1e-3", "shuffle=false", "test_limit=1", *overrides)
+            _, _, peak = run(
+                BINARY,
+                "train",
+                ROOT / f"recipes/{recipe}.yaml",
+                *weights,
+                f"run={folder}/run",
+                "schedule=constant",
+                "learning_rate=1e-3",
+                "shuffle=false",
+                "test_limit=1",
+                *overrides,
+            )
             metrics = Path(folder) / "run/metrics.jsonl"
             first = metrics.stat().st_mtime - started  # of a run of one step, whose end is the last line's
             lines = [json.loads(line) for line in metrics.read_text().splitlines()]
             lines = [line for line in lines if "step" in line]
         ends = [line["seconds"] for line in lines]
-        return {"seconds": [b - a for a, b in zip([0, *ends], ends)], "losses": [line["loss"] for line in lines], "peak_bytes": peak, "first_step": first}
+        return {
+            "seconds": [b - a for a, b in zip([0, *ends], ends)],
+            "losses": [line["loss"] for line in lines],
+            "peak_bytes": peak,
+            "first_step": first,
+        }
 
     def ours_step(self, case, pixels, batch, steps, *overrides):
-        return self.ours_train(case, f"image_size={pixels}", f"batch_size={batch}", f"max_steps={steps}", "epochs=1", *overrides)
+        return self.ours_train(
+            case, f"image_size={pixels}", f"batch_size={batch}", f"max_steps={steps}", "epochs=1", *overrides
+        )
 
     def ours_cached(self, case, pixels, batch, steps, *overrides):
-        """As many steps of later epochs, which begin behind the frozen prefix; the first epoch's are left out."""
+        """As many steps of later epochs, which start after the frozen prefix; the first epoch's are left out."""
         images = batch * 8
         epochs = 1 + max(1, steps // 8)
-        result = self.ours_train(case, f"image_size={pixels}", f"batch_size={batch}", f"train_limit={images}", f"epochs={epochs}", *overrides)
+        result = self.ours_train(
+            case, f"image_size={pixels}", f"batch_size={batch}", f"train_limit={images}", f"epochs={epochs}", *overrides
+        )
         return {**result, "seconds": result["seconds"][8:], "losses": []}
 
     def ours_reach(self):
@@ -93,7 +118,16 @@ class Bench:
 
     def peer(self, work, way, **options):
         arguments = [f"--{key}={value}" for key, value in options.items()]
-        output = run(sys.executable, "-W", "ignore", ROOT / "bench/peer.py", work, f"--way={way}", f"--weights={self.weights}", *arguments)[0]
+        output = run(
+            sys.executable,
+            "-W",
+            "ignore",
+            ROOT / "bench/peer.py",
+            work,
+            f"--way={way}",
+            f"--weights={self.weights}",
+            *arguments,
+        )[0]
         return json.loads(output.splitlines()[-1])
 
     def expert(self, work, better, ways=None, **options):
@@ -103,7 +137,11 @@ class Bench:
             return self.peer(work, self.expert_way[key], **options)
         results = {way: self.peer(work, way, **options) for way in ways or self.expert_ways}
         self.expert_way[key] = max(results, key=lambda way: better(results[way]))
-        print(f"  expert: {self.expert_way[key]} of " + ", ".join(f"{way} {better(result):.4g}" for way, result in results.items()), flush=True)
+        print(
+            f"  expert: {self.expert_way[key]} of "
+            + ", ".join(f"{way} {better(result):.4g}" for way, result in results.items()),
+            flush=True,
+        )
         return results[self.expert_way[key]]
 
 
@@ -117,8 +155,13 @@ def step_measure(pixels, batch, steps, *overrides, ways=None, case="case2"):
     def measure(bench):
         count = bench.steps(steps)
         work = {"case": case, "batch": batch, "pixels": pixels, "steps": count}
-        return (lambda: bench.ours_step(case, pixels, batch, count, *overrides), lambda: bench.peer("train", "documented", **work),
-                lambda: bench.expert("train", speed, ways, **work), speed)
+        return (
+            lambda: bench.ours_step(case, pixels, batch, count, *overrides),
+            lambda: bench.peer("train", "documented", **work),
+            lambda: bench.expert("train", speed, ways, **work),
+            speed,
+        )
+
     return measure, "img/s"
 
 
@@ -128,8 +171,13 @@ def cached_measure(case, pixels, batch, steps):
     def measure(bench):
         count = bench.steps(steps)
         work = {"case": case, "batch": batch, "pixels": pixels, "steps": min(count, bench.steps(20))}
-        return (lambda: bench.ours_cached(case, pixels, batch, count, "precision=auto"), lambda: bench.peer("train", "documented", **work),
-                lambda: bench.expert("train", speed, **work), speed)
+        return (
+            lambda: bench.ours_cached(case, pixels, batch, count, "precision=auto"),
+            lambda: bench.peer("train", "documented", **work),
+            lambda: bench.expert("train", speed, **work),
+            speed,
+        )
+
     return measure, "img/s"
 
 
@@ -139,18 +187,35 @@ def inference_measure(precision):
     ways = FLOAT32_WAYS if precision == "float32" else None
 
     def ours(bench, count):
-        # The frozen network alone, as `eval` runs it: Case 4's first epoch has nothing but the prefix in it and a Linear of ten.
-        return bench.ours_train("case4", f"image_size={pixels}", f"batch_size={batch}", f"max_steps={count}", "epochs=1", f"precision={precision}")
+        # The frozen network as `eval` runs it: Case 4's first epoch computes the prefix and one Linear of ten.
+        return bench.ours_train(
+            "case4",
+            f"image_size={pixels}",
+            f"batch_size={batch}",
+            f"max_steps={count}",
+            "epochs=1",
+            f"precision={precision}",
+        )
 
     def measure(bench):
         count = bench.steps(12)
         work = {"batch": batch, "pixels": pixels, "steps": count}
-        return lambda: ours(bench, count), lambda: bench.peer("infer", "documented", **work), lambda: bench.expert("infer", speed, ways, **work), speed
+        return (
+            lambda: ours(bench, count),
+            lambda: bench.peer("infer", "documented", **work),
+            lambda: bench.expert("infer", speed, ways, **work),
+            speed,
+        )
+
     return measure, "img/s"
 
 
 def reach_measure(goal):
-    """Seconds of training; infinite where the accuracy stays below the goal. The peers have one pass over MNIST by Case 2, minutes each: one round."""
+    """Seconds of training; infinite where the accuracy stays below the goal.
+
+    The peers make one pass over MNIST with Case 2, which takes minutes: one round.
+    """
+
     def seconds(result):
         return sum(result["seconds"]) if result["accuracy"] >= goal else math.inf
 
@@ -159,25 +224,39 @@ def reach_measure(goal):
         whole = {**work, "steps": 60000 // 64}
 
         def expert():
-            fastest = max(bench.expert_ways, key=lambda way: images_per_second(64)(bench.peer("train", way, **work, steps=12)))
+            fastest = max(
+                bench.expert_ways, key=lambda way: images_per_second(64)(bench.peer("train", way, **work, steps=12))
+            )
             return bench.peer("reach", fastest, **whole)
+
         return bench.ours_reach, lambda: bench.peer("reach", "documented", **whole), expert, seconds
+
     return measure, "s"
 
 
 def memory_measure():
     def measure(bench):
         work = {"case": "case2", "batch": 32, "pixels": 224, "steps": 4}
-        return (lambda: bench.ours_step("case2", 224, 32, 4, "cache_gib=0", "precision=auto"), lambda: bench.peer("train", "documented", **work), lambda: bench.peer("train", "folded", **work),
-                lambda result: result["peak_bytes"] / 1e9)
+        return (
+            lambda: bench.ours_step("case2", 224, 32, 4, "cache_gib=0", "precision=auto"),
+            lambda: bench.peer("train", "documented", **work),
+            lambda: bench.peer("train", "folded", **work),
+            lambda result: result["peak_bytes"] / 1e9,
+        )
+
     return measure, "GB"
 
 
 def first_step_measure():
     def measure(bench):
         work = {"case": "case2", "batch": 64, "pixels": 28, "steps": 1}
-        return (lambda: bench.ours_step("case2", 28, 64, 1, "precision=auto"), lambda: bench.peer("train", "documented", **work), lambda: bench.peer("train", "folded", **work),
-                lambda result: result["first_step"])
+        return (
+            lambda: bench.ours_step("case2", 28, 64, 1, "precision=auto"),
+            lambda: bench.peer("train", "documented", **work),
+            lambda: bench.peer("train", "folded", **work),
+            lambda result: result["first_step"],
+        )
+
     return measure, "s"
 
 
@@ -236,21 +315,48 @@ def main():
                 result = work()
                 found[who].append(figure(result))
                 losses[who] = result.get("losses", [])[-3:]
-                print(f"  {who} {found[who][-1]:.4g}" + (f" (accuracy {result['accuracy']:.4f} after {sum(result['seconds']):.4g} s)" if "accuracy" in result else ""), flush=True)
+                print(
+                    f"  {who} {found[who][-1]:.4g}"
+                    + (
+                        f" (accuracy {result['accuracy']:.4f} after {sum(result['seconds']):.4g} s)"
+                        if "accuracy" in result
+                        else ""
+                    ),
+                    flush=True,
+                )
         value = {who: statistics.median(figures) for who, figures in found.items()}
         ratio = (lambda a, b: b / a) if name in SMALLER_IS_BETTER else (lambda a, b: a / b)
-        measures[name] = {**value, "ratio_documented": ratio(value["ours"], value["documented"]), "ratio_expert": ratio(value["ours"], value["expert"]), "unit": unit,
-                          "runs": rounds, "spread": {who: [min(figures), max(figures)] for who, figures in found.items()}, "last_losses": losses}
+        measures[name] = {
+            **value,
+            "ratio_documented": ratio(value["ours"], value["documented"]),
+            "ratio_expert": ratio(value["ours"], value["expert"]),
+            "unit": unit,
+            "runs": rounds,
+            "spread": {who: [min(figures), max(figures)] for who, figures in found.items()},
+            "last_losses": losses,
+        }
 
-    machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "doctor": json.loads(run(BINARY, "doctor", "--json")[0])}
+    machine = {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "doctor": json.loads(run(BINARY, "doctor", "--json")[0]),
+    }
     results = ROOT / "bench/results"
     results.mkdir(exist_ok=True)
-    (results / "latest.json").write_text(json.dumps(finite({"machine": machine, "measures": measures}), indent=2) + "\n")
+    (results / "latest.json").write_text(
+        json.dumps(finite({"machine": machine, "measures": measures}), indent=2) + "\n"
+    )
 
-    print(f"\n{'measure':26} {'ours':>9} {'documented':>11} {'expert':>9}  unit   {'÷ documented':>12} {'÷ expert':>9}  ours, least to most")
+    print(
+        f"\n{'measure':26} {'ours':>9} {'documented':>11} {'expert':>9}  unit   {'÷ documented':>12} {'÷ expert':>9}  "
+        "ours, least to most"
+    )
     for name, m in measures.items():
-        print(f"{name:26} {m['ours']:9.4g} {m['documented']:11.4g} {m['expert']:9.4g}  {m['unit']:6} {m['ratio_documented']:11.2f}× {m['ratio_expert']:8.2f}×  "
-              f"{m['spread']['ours'][0]:.4g} to {m['spread']['ours'][1]:.4g}")
+        print(
+            f"{name:26} {m['ours']:9.4g} {m['documented']:11.4g} {m['expert']:9.4g}  {m['unit']:6} "
+            f"{m['ratio_documented']:11.2f}× {m['ratio_expert']:8.2f}×  "
+            f"{m['spread']['ours'][0]:.4g} to {m['spread']['ours'][1]:.4g}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""One peer at one piece of work: ResNet-50 or EfficientNet-Lite0 adapted by PEFT on PyTorch, or PyTorch's inference. Prints one JSON object.
+"""Runs one peer on one task and prints one JSON object.
+
+The tasks: ResNet-50 or EfficientNet-Lite0 adapted by PEFT on PyTorch, and PyTorch's inference.
 
   documented   as PEFT's and the article's examples have it: float32, training mode, contiguous memory
   folded       what an expert would do: evaluation mode, BatchNorm folded into the convolutions, channels-last
@@ -25,6 +27,7 @@ import peft  # noqa: E402  (after reference, which makes torchvision importable)
 def fold_batch_norm(model):
     """BatchNorm into the convolution before it, of timm's BatchNormAct2d the activation stays; names stay."""
     from torch.nn.utils.fusion import fuse_conv_bn_eval
+
     for module in model.modules():
         children = list(module.named_children())
         for (conv_name, conv), (norm_name, norm) in zip(children, children[1:]):
@@ -51,7 +54,9 @@ def adapted(case, way, weights):
         model = Classifier(peft.get_peft_model(base, config, autocast_adapter_dtype=True), three_layers())
     elif case == "efficientnet_lite0":
         base.reset_classifier(10)
-        config = peft.LoraConfig(r=4, lora_alpha=8, target_modules=r"blocks\.[3-6]\..*\.conv_pwl?", modules_to_save=["classifier"])
+        config = peft.LoraConfig(
+            r=4, lora_alpha=8, target_modules=r"blocks\.[3-6]\..*\.conv_pwl?", modules_to_save=["classifier"]
+        )
         model = peft.get_peft_model(base, config, autocast_adapter_dtype=True)
     else:
         base.requires_grad_(False)

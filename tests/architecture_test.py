@@ -49,7 +49,9 @@ class Architecture(unittest.TestCase):
         for path in sources():
             directory = path.relative_to(SRC).parts[0]
             if directory in WITHOUT_TENSORS:
-                self.assertNotRegex(path.read_text(), r"#include <(ATen|c10|torch)/", f"{path.relative_to(SRC)} includes libtorch")
+                self.assertNotRegex(
+                    path.read_text(), r"#include <(ATen|c10|torch)/", f"{path.relative_to(SRC)} includes libtorch"
+                )
 
     def test_only_the_command_prints_and_exits(self):
         for path in sources():

@@ -10,7 +10,14 @@ COUNTS = {"case1": 646_410, "case2": 2_714_610, "case3": 2_135_810, "case4": 20_
 @unittest.skipUnless(RESNET50.exists(), "needs ResNet-50's weights: LORIKEET_TEST_RESNET50 or LORIKEET_TEST_WEIGHTS")
 class Article(CommandTest):
     def train(self, recipe, *overrides):
-        return self.json("train", ROOT / f"recipes/article/{recipe}.yaml", f"weights={RESNET50}", f"run={self.folder / recipe}", "epochs=1", *overrides)
+        return self.json(
+            "train",
+            ROOT / f"recipes/article/{recipe}.yaml",
+            f"weights={RESNET50}",
+            f"run={self.folder / recipe}",
+            "epochs=1",
+            *overrides,
+        )
 
     def test_counts(self):
         short = "max_steps=1", "train_limit=64", "test_limit=1"
@@ -18,7 +25,9 @@ class Article(CommandTest):
             if recipe != "case2":
                 self.assertEqual(self.train(recipe, *short)["trainable_parameters"], count, recipe)
         summary = self.train("case2", "r=8", *short)
-        self.assertEqual((summary["trainable_parameters"], f"{summary['adapter_bytes'] / 2**20:.2f}"), (2_733_810, "7.96"))
+        self.assertEqual(
+            (summary["trainable_parameters"], f"{summary['adapter_bytes'] / 2**20:.2f}"), (2_733_810, "7.96")
+        )
         self.assertEqual(self.train("tip", *short)["trainable_parameters"], 76_800 + 20_490)
 
     def test_case_2(self):
@@ -38,8 +47,15 @@ class Article(CommandTest):
         self.assert_refused(1, [adapter, "got no base weights", RESNET50.name, "--weights"], "eval", adapter)
 
     def test_pattern_of_the_article_matches_nothing(self):
-        self.assert_refused(2, ["'.*.2.conv'", "matches no module", "layer1.2.conv1"], "train", ROOT / "recipes/article/case3.yaml",
-                            f"weights={RESNET50}", "target_modules=.*.2.conv", cwd=self.folder)
+        self.assert_refused(
+            2,
+            ["'.*.2.conv'", "matches no module", "layer1.2.conv1"],
+            "train",
+            ROOT / "recipes/article/case3.yaml",
+            f"weights={RESNET50}",
+            "target_modules=.*.2.conv",
+            cwd=self.folder,
+        )
         self.assert_empty(self.folder)
 
 

@@ -1,4 +1,4 @@
-"""Adapter folders that are damaged or do not fit their base: one line that names the file and the tensor, exit code 1."""
+"""Adapter folders that are damaged or do not fit their base: one line naming file and tensor, exit code 1."""
 import json
 import math
 import shutil
@@ -22,7 +22,9 @@ class BadAdapter(CommandTest):
         return self.folder / name
 
     def refuse_predict(self, cases, *options):
-        self.assert_all_refused(1, [(["predict", folder, self.images[0], *options], [folder, *words]) for folder, words in cases])
+        self.assert_all_refused(
+            1, [(["predict", folder, self.images[0], *options], [folder, *words]) for folder, words in cases]
+        )
 
     def test_tensors(self):
         header, data = read_safetensors(self.adapter / TENSORS)
@@ -37,19 +39,48 @@ class BadAdapter(CommandTest):
             return {name if key == LORA_B else key: value for key, value in header.items()}
 
         self.assertEqual(bias["data_offsets"][1], end)
-        cases = [("missing", {k: v for k, v in header.items() if v is not bias}, data[:-40], ["no tensor 'classifier.bias'", "(10,)"]),
-                 ("unknown", {**header, "base_model.model.fc.bias": {"dtype": "F32", "shape": [0], "data_offsets": [end, end]}}, data,
-                  ["unknown tensor 'fc.bias'"]),
-                 ("renamed", renamed("base_model.model.conv_head.lora_C.weight"), data, ["no tensor 'conv_head.lora_B.weight'"]),
-                 ("prefix", renamed("conv_head.lora_B.weight"), data, ["base_model.model."]),
-                 ("shape", changed(shape=[4, 1280, 1, 1]), data, ["conv_head.lora_B.weight", "(4, 1280, 1, 1)", "(1280, 4, 1, 1)"]),
-                 ("integers", changed(dtype="I32"), data, ["conv_head.lora_B.weight", "floating-point"]),
-                 ("nan", header, data[:begin] + struct.pack("<f", math.nan) + data[begin + 4:], ["conv_head.lora_B.weight", "NaN"]),
-                 ("truncated", header, data[:-1], ["truncated"])]
+        cases = [
+            (
+                "missing",
+                {k: v for k, v in header.items() if v is not bias},
+                data[:-40],
+                ["no tensor 'classifier.bias'", "(10,)"],
+            ),
+            (
+                "unknown",
+                {**header, "base_model.model.fc.bias": {"dtype": "F32", "shape": [0], "data_offsets": [end, end]}},
+                data,
+                ["unknown tensor 'fc.bias'"],
+            ),
+            (
+                "renamed",
+                renamed("base_model.model.conv_head.lora_C.weight"),
+                data,
+                ["no tensor 'conv_head.lora_B.weight'"],
+            ),
+            ("prefix", renamed("conv_head.lora_B.weight"), data, ["base_model.model."]),
+            (
+                "shape",
+                changed(shape=[4, 1280, 1, 1]),
+                data,
+                ["conv_head.lora_B.weight", "(4, 1280, 1, 1)", "(1280, 4, 1, 1)"],
+            ),
+            ("integers", changed(dtype="I32"), data, ["conv_head.lora_B.weight", "floating-point"]),
+            (
+                "nan",
+                header,
+                data[:begin] + struct.pack("<f", math.nan) + data[begin + 4 :],
+                ["conv_head.lora_B.weight", "NaN"],
+            ),
+            ("truncated", header, data[:-1], ["truncated"]),
+        ]
         for name, *content, _ in cases:
             write_safetensors(self.copy(name) / TENSORS, *content)
         (self.copy("absent") / TENSORS).unlink()
-        self.refuse_predict([(self.folder / name, words) for name, _, _, words in cases] + [(self.folder / "absent", [TENSORS, "No such file"])])
+        self.refuse_predict(
+            [(self.folder / name, words) for name, _, _, words in cases]
+            + [(self.folder / "absent", [TENSORS, "No such file"])]
+        )
 
     def test_json_files(self):
         def config(key, value):
@@ -61,25 +92,29 @@ class BadAdapter(CommandTest):
         def base(key, value):
             return METADATA, lambda m: m["base"].update({key: value})
 
-        cases = [(config("peft_type", "VERA"), ["peft_type", "VERA"]),
-                 (config("r", 0), ["r:", "got 0"]),
-                 (config("r", "four"), ["r:", "a string"]),
-                 (config("r", 5), ["lora_A", "(4, 1152, 1, 1)", "(5, 1152, 1, 1)"]),
-                 (config("lora_alpha", None), ["lora_alpha", "null"]),
-                 (config("use_dora", True), ["no tensor", "lora_magnitude_vector"]), (config("use_qalora", True), ["use_qalora", "not supported yet"]), (config("peft_type", "OFT"), ["peft_type", "OFT"]),
-                 (config("target_modules", ["conv_haed"]), ["'conv_haed'", "matches no module", "conv_head"]),
-                 (config("target_modules", "(" * 3), ["target_modules"]),
-                 (config("modules_to_save", ["fc"]), ["'fc'", "matches no module"]),
-                 (metadata("classes", [str(i) for i in range(9)]), ["9 class names for 10 outputs"]),
-                 (metadata("output_classes", 9), ["classifier.weight", "(10, 1280)", "(9, 1280)"]),
-                 (metadata("format", 2), ["format", "newer Lorikeet"]),
-                 (metadata("precision", "int4"), ["precision", "int4"]),
-                 (metadata("head", {"hidden": [], "classes": 10, "activation": "none"}), ["head.safetensors"]),
-                 (metadata("head", {"hidden": [-1], "classes": 10, "activation": "none"}), ["hidden"]),
-                 (metadata("preprocessing", {}), ["preprocessing", "resize"]),
-                 (base("sha256", "0" * 64), ["SHA-256", "0000000000000000", "another base", "--weights"]),
-                 (base("sha256", "0"), ["sha256", "64 hexadecimal digits"]),
-                 (base("model", "resnet50"), ["resnet50"])]
+        cases = [
+            (config("peft_type", "VERA"), ["peft_type", "VERA"]),
+            (config("r", 0), ["r:", "got 0"]),
+            (config("r", "four"), ["r:", "a string"]),
+            (config("r", 5), ["lora_A", "(4, 1152, 1, 1)", "(5, 1152, 1, 1)"]),
+            (config("lora_alpha", None), ["lora_alpha", "null"]),
+            (config("use_dora", True), ["no tensor", "lora_magnitude_vector"]),
+            (config("use_qalora", True), ["use_qalora", "not supported yet"]),
+            (config("peft_type", "OFT"), ["peft_type", "OFT"]),
+            (config("target_modules", ["conv_haed"]), ["'conv_haed'", "matches no module", "conv_head"]),
+            (config("target_modules", "(" * 3), ["target_modules"]),
+            (config("modules_to_save", ["fc"]), ["'fc'", "matches no module"]),
+            (metadata("classes", [str(i) for i in range(9)]), ["9 class names for 10 outputs"]),
+            (metadata("output_classes", 9), ["classifier.weight", "(10, 1280)", "(9, 1280)"]),
+            (metadata("format", 2), ["format", "newer Lorikeet"]),
+            (metadata("precision", "int4"), ["precision", "int4"]),
+            (metadata("head", {"hidden": [], "classes": 10, "activation": "none"}), ["head.safetensors"]),
+            (metadata("head", {"hidden": [-1], "classes": 10, "activation": "none"}), ["hidden"]),
+            (metadata("preprocessing", {}), ["preprocessing", "resize"]),
+            (base("sha256", "0" * 64), ["SHA-256", "0000000000000000", "another base", "--weights"]),
+            (base("sha256", "0"), ["sha256", "64 hexadecimal digits"]),
+            (base("model", "resnet50"), ["resnet50"]),
+        ]
         for i, ((file, change), _) in enumerate(cases):
             path = self.copy(str(i)) / file
             content = json.loads(path.read_text())
@@ -88,7 +123,14 @@ class BadAdapter(CommandTest):
         self.refuse_predict([(self.folder / str(i), words) for i, (_, words) in enumerate(cases)])
 
     def test_broken_json(self):
-        texts = {"cut": "{", "empty": "", "list": "[]", "twice": '{"r": 4, "r": 8}', "deep": "[" * 10_000, "bytes": '{"a": "\udcff"}'}
+        texts = {
+            "cut": "{",
+            "empty": "",
+            "list": "[]",
+            "twice": '{"r": 4, "r": 8}',
+            "deep": "[" * 10_000,
+            "bytes": '{"a": "\udcff"}',
+        }
         cases = []
         for file in CONFIG, METADATA:
             for name, text in texts.items():
@@ -139,11 +181,18 @@ class BadAdapter(CommandTest):
         config = json.loads((folder / CONFIG).read_text())
         (folder / CONFIG).write_text(json.dumps({**config, "target_modules": ["conv_haed"]}))
         run = f"run={self.folder / 'run'}"
-        self.assert_all_refused(1, [
-            (["inspect", folder], [folder, "'conv_haed'", "conv_head"]),
-            (["inspect", self.adapter, "--weights", self.images[0]], [self.images[0], "PNG"]),
-            (["inspect", "efficientnet_lite0", "--weights", self.images[0]], [self.images[0], "PNG"]),
-            (["train", self.recipe(), run, f"start_from={self.adapter}", "r=8"], [self.adapter, "lora_A", "(4, 1152, 1, 1)", "(8, 1152, 1, 1)"])])
+        self.assert_all_refused(
+            1,
+            [
+                (["inspect", folder], [folder, "'conv_haed'", "conv_head"]),
+                (["inspect", self.adapter, "--weights", self.images[0]], [self.images[0], "PNG"]),
+                (["inspect", "efficientnet_lite0", "--weights", self.images[0]], [self.images[0], "PNG"]),
+                (
+                    ["train", self.recipe(), run, f"start_from={self.adapter}", "r=8"],
+                    [self.adapter, "lora_A", "(4, 1152, 1, 1)", "(8, 1152, 1, 1)"],
+                ),
+            ],
+        )
         self.assertFalse((self.folder / "run").exists())
 
     def test_data_with_other_classes(self):

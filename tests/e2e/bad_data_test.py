@@ -1,4 +1,4 @@
-"""Datasets and images that are damaged, absurd or missing: one line that names the file, exit code 1, nothing left behind."""
+"""Datasets and images that are damaged, absurd or missing: one line naming the file, exit code 1, nothing written."""
 import base64
 import gzip
 import struct
@@ -8,14 +8,22 @@ from command import CommandTest, main, write_idx
 
 IMAGES, LABELS = "-images-idx3-ubyte", "-labels-idx1-ubyte"
 PIXELS = bytes(range(256)) * 25  # more than eight images of 28 × 28
-JPEG = base64.b64decode("/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABsSFBcUERsXFhceHBsgKEIrKCUlKFE6PTBCYFVlZF9VXVtqeJmBanGQc1tdhbWGkJ6jq62rZ4C8ybqmx5moq6T/wAALC"
-                        "AAIAAgBAREA/8QAFAABAAAAAAAAAAAAAAAAAAAAAf/EABcQAAMBAAAAAAAAAAAAAAAAAAADBTL/2gAIAQEAAD8AICsn/9k=")  # 8 × 8, grey
+JPEG = base64.b64decode(
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABsSFBcUERsXFhceHBsgKEIrKCUlKFE6PTBCYFVlZF9VXVtqeJmBanGQc1tdhbWGkJ6jq62rZ4C8ybq"
+    "mx5moq6T/wAALCAAIAAgBAREA/8QAFAABAAAAAAAAAAAAAAAAAAAAAf/EABcQAAMBAAAAAAAAAAAAAAAAAAADBTL/2gAIAQEAAD8AICsn/9k="
+)  # 8 × 8, grey
 
 
 def png(width, height, pixels=b"", damage=0):
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content) ^ damage)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
+
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(pixels))
+        + chunk(b"IEND", b"")
+    )
 
 
 class BadIdx(CommandTest):
@@ -24,7 +32,7 @@ class BadIdx(CommandTest):
         folder = self.folder / name
         folder.mkdir()
         for part in "train", "t10k":
-            write_idx(folder / (part + IMAGES), (8, 28, 28), PIXELS[:8 * 784])
+            write_idx(folder / (part + IMAGES), (8, 28, 28), PIXELS[: 8 * 784])
             write_idx(folder / (part + LABELS), (8,), range(8))
         return folder
 
@@ -43,7 +51,7 @@ class BadIdx(CommandTest):
         images, labels = "t10k" + IMAGES, "t10k" + LABELS
         cases = []
 
-        def case(name, file, words, content=None, shape=(8, 28, 28), elements=PIXELS[:8 * 784], magic=None, gz=None):
+        def case(name, file, words, content=None, shape=(8, 28, 28), elements=PIXELS[: 8 * 784], magic=None, gz=None):
             path = self.mnist(name) / file
             path.unlink()
             if gz:
@@ -74,7 +82,12 @@ class BadIdx(CommandTest):
         case("label", labels, ["label 8", "0 to 7"], shape=(8,), elements=[8] * 8)
         case("huge", images, ["GiB"], shape=(2**32 - 1,) * 3, elements=b"")
         case("announced", images, ["truncated"], shape=(1000, 28, 28), elements=b"1234")
-        case("gz announced", images, ["truncated"], gz=gzip.compress(struct.pack(">4I", 0x803, 1000, 1000, 1000) + bytes(1000)))
+        case(
+            "gz announced",
+            images,
+            ["truncated"],
+            gz=gzip.compress(struct.pack(">4I", 0x803, 1000, 1000, 1000) + bytes(1000)),
+        )
         folder = self.mnist("missing")
         (folder / labels).unlink()
         cases.append((self.sample(folder), [folder, f"no {labels}"]))
@@ -90,18 +103,45 @@ class BadImages(CommandTest):
     def test_predict(self):
         grey = png(8, 8, bytes(72))
         good = {"grey.png": grey, "grey.jpg": JPEG, "jpeg.png": JPEG}  # the content decides, not the name
-        bad = {"cut.png": grey[:-20], "cut early.png": grey[:30], "cut.jpg": JPEG[:-8], "cut early.jpg": JPEG[:60], "checksum.png": png(8, 8, bytes(72), damage=1),
-               "few pixels.png": png(8, 8, bytes(40)), "no pixels.png": png(8, 8), "nothing.png": png(0, 8),
-               "text.png": b"A cat.\n", "empty.png": b"", "page.png": b"<html>404", "lies.jpg": b"GIF89a", "zip.png": b"PK\x03\x04",
-               "bomb.png": png(60_000, 60_000, bytes(60_000)), "control.png": b"\x1b[2J\n\xff\xfe"}
-        words = {"bomb.png": ["60000"], "text.png": ["'A cat.", "expected a JPEG or a PNG"], "empty.png": ["an empty file"], "page.png": ["HTML"],
-                 "lies.jpg": ["a GIF"], "control.png": ["\\x1b"]}
+        bad = {
+            "cut.png": grey[:-20],
+            "cut early.png": grey[:30],
+            "cut.jpg": JPEG[:-8],
+            "cut early.jpg": JPEG[:60],
+            "checksum.png": png(8, 8, bytes(72), damage=1),
+            "few pixels.png": png(8, 8, bytes(40)),
+            "no pixels.png": png(8, 8),
+            "nothing.png": png(0, 8),
+            "text.png": b"A cat.\n",
+            "empty.png": b"",
+            "page.png": b"<html>404",
+            "lies.jpg": b"GIF89a",
+            "zip.png": b"PK\x03\x04",
+            "bomb.png": png(60_000, 60_000, bytes(60_000)),
+            "control.png": b"\x1b[2J\n\xff\xfe",
+        }
+        words = {
+            "bomb.png": ["60000"],
+            "text.png": ["'A cat.", "expected a JPEG or a PNG"],
+            "empty.png": ["an empty file"],
+            "page.png": ["HTML"],
+            "lies.jpg": ["a GIF"],
+            "control.png": ["\\x1b"],
+        }
         for name, content in {**good, **bad}.items():
             (self.folder / name).write_bytes(content)
         self.lorikeet("predict", "efficientnet_lite0", *(self.folder / name for name in good))
         out = self.folder / "logits.safetensors"
-        self.assert_all_refused(1, [(["predict", "efficientnet_lite0", self.folder / "grey.png", self.folder / name, "--logits", out],
-                                     [self.folder / name, *words.get(name, [])]) for name in bad])
+        self.assert_all_refused(
+            1,
+            [
+                (
+                    ["predict", "efficientnet_lite0", self.folder / "grey.png", self.folder / name, "--logits", out],
+                    [self.folder / name, *words.get(name, [])],
+                )
+                for name in bad
+            ],
+        )
         self.assertFalse(out.exists())
 
     def test_folders(self):
@@ -110,7 +150,10 @@ class BadImages(CommandTest):
             "no classes": (["train/x.png"], ["train", "no folders", "train/<class>"]),
             "no images": (["train/a/x.txt", "train/b/.hidden.png"], ["train", "no images"]),
             "no train": (["test/a/x.png"], ["no train split"]),
-            "a new class": (["train/cat/x.png", "train/dog/y.png", "test/cta/x.png"], ["test/cta", "does not know", "Did you mean 'cat'?"]),
+            "a new class": (
+                ["train/cat/x.png", "train/dog/y.png", "test/cta/x.png"],
+                ["test/cta", "does not know", "Did you mean 'cat'?"],
+            ),
             "bad image": (["train/a/x.png", "train/b/bad.png"], ["train/b/bad.png", "expected a JPEG or a PNG"]),
         }
         cases = []
@@ -120,7 +163,12 @@ class BadImages(CommandTest):
             for file in files:
                 (root / file).parent.mkdir(parents=True, exist_ok=True)
                 (root / file).write_bytes(b"no image" if "bad" in file else png(8, 8, bytes(72)))
-            cases.append((["train", self.recipe(), f"data={root}", "image_size=32"], [root if name != "a new class" else "test", *words]))
+            cases.append(
+                (
+                    ["train", self.recipe(), f"data={root}", "image_size=32"],
+                    [root if name != "a new class" else "test", *words],
+                )
+            )
         for arguments, words in cases:
             with self.subTest(arguments):
                 self.assert_training_fails(words, *arguments, cwd=self.folder)

@@ -16,7 +16,10 @@ from unittest import mock
 
 from command import EFFICIENTNET, CommandTest, main, run_all, write_safetensors
 
-LEGACY_HEAD = b"".join(pickle.dumps(o, 2) for o in (0x1950a86a20f9469cfc6c, 1001, {"protocol_version": 1001, "little_endian": True, "type_sizes": {}}))
+LEGACY_HEAD = b"".join(
+    pickle.dumps(o, 2)
+    for o in (0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True, "type_sizes": {}})
+)
 
 
 class Call:
@@ -46,11 +49,15 @@ def torch_zip(path, tensors):
 
     tree, stream = {}, io.BytesIO()
     for key, (name, shape) in enumerate(tensors.items()):
-        strides = tuple(math.prod(shape[i + 1:]) for i in range(len(shape)))
+        strides = tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
         tree[name] = Call(utils._rebuild_tensor_v2, Storage(str(key), math.prod(shape)), 0, shape, strides, False, {})
     with mock.patch.dict(sys.modules, {"torch": torch, "torch._utils": utils}):
         Pickler(stream, 2).dump(tree)
-    members = {"data.pkl": stream.getvalue(), "byteorder": b"little", **{f"data/{i}": bytes(4 * math.prod(s)) for i, s in enumerate(tensors.values())}}
+    members = {
+        "data.pkl": stream.getvalue(),
+        "byteorder": b"little",
+        **{f"data/{i}": bytes(4 * math.prod(s)) for i, s in enumerate(tensors.values())},
+    }
     write_zip(path, members)
 
 
@@ -64,7 +71,7 @@ class BadWeights(CommandTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.image, = cls.digits(1)
+        (cls.image,) = cls.digits(1)
         cls.legacy = EFFICIENTNET.read_bytes()
         cls.tensors = {t["name"]: t["shape"] for t in cls.json("inspect", "efficientnet_lite0")["tensors"]}
         cls.header, end = {}, 0
@@ -81,7 +88,9 @@ class BadWeights(CommandTest):
         for name, content, _ in files:
             if content is not None:
                 (self.folder / name).write_bytes(content)
-        self.assert_all_refused(1, [(self.use(self.folder / name), [self.folder / name, *words]) for name, _, words in files])
+        self.assert_all_refused(
+            1, [(self.use(self.folder / name), [self.folder / name, *words]) for name, _, words in files]
+        )
 
     # ---- safetensors
 
@@ -97,13 +106,26 @@ class BadWeights(CommandTest):
         self.write("good", self.header)
         good = (self.folder / "good").read_bytes()
         header_size = struct.unpack("<Q", good[:8])[0]
-        self.refuse([(f"cut at {cut}", good[:cut], words) for cut, words in
-                     [(0, ["empty"]), (7, []), (9, []), (8 + header_size // 2, []), (8 + header_size, ["truncated"]), (len(good) - 1, ["truncated"])]]
-                    + [("longer", good + b"x", ["follows the tensors"]),
-                       ("header of 2^62", struct.pack("<Q", 1 << 62) + good[8:], []),
-                       ("header of 90 MB", struct.pack("<Q", 90_000_000) + good[8:], ["header of 90000000 bytes"]),
-                       ("nested", struct.pack("<Q", 60_000) + b'{"a":' * 12_000, ["nested"]),
-                       ("no object", struct.pack("<Q", 2) + b"{]", ["JSON"])])
+        self.refuse(
+            [
+                (f"cut at {cut}", good[:cut], words)
+                for cut, words in [
+                    (0, ["empty"]),
+                    (7, []),
+                    (9, []),
+                    (8 + header_size // 2, []),
+                    (8 + header_size, ["truncated"]),
+                    (len(good) - 1, ["truncated"]),
+                ]
+            ]
+            + [
+                ("longer", good + b"x", ["follows the tensors"]),
+                ("header of 2^62", struct.pack("<Q", 1 << 62) + good[8:], []),
+                ("header of 90 MB", struct.pack("<Q", 90_000_000) + good[8:], ["header of 90000000 bytes"]),
+                ("nested", struct.pack("<Q", 60_000) + b'{"a":' * 12_000, ["nested"]),
+                ("no object", struct.pack("<Q", 2) + b"{]", ["JSON"]),
+            ]
+        )
 
     def test_safetensors_that_lies_or_does_not_fit(self):
         first, second = list(self.tensors)[:2]
@@ -113,13 +135,18 @@ class BadWeights(CommandTest):
         def changed(name, **fields):
             return {**self.header, name: {**self.header[name], **fields}}
 
-        one_twice = json.dumps(self.header)[:-1] + f', {json.dumps(first)}: {json.dumps(self.header[first])}}}'
+        one_twice = json.dumps(self.header)[:-1] + f", {json.dumps(first)}: {json.dumps(self.header[first])}}}"
         without_last = dict(list(self.header.items())[:-1])
         last = list(self.header)[-1]
         nan, infinity = (struct.pack("<f", float(v)) + self.zeros[4:] for v in ("nan", "inf"))
         cases = [
             ("offsets", changed(first, data_offsets=[0, size + 4]), None, [first, "data_offsets"]),
-            ("offsets past the end", changed(last, data_offsets=[end, end + 4 * math.prod(self.tensors[last])]), None, [last]),
+            (
+                "offsets past the end",
+                changed(last, data_offsets=[end, end + 4 * math.prod(self.tensors[last])]),
+                None,
+                [last],
+            ),
             ("offsets backwards", changed(first, data_offsets=[size, 0]), None, [first]),
             ("offsets negative", changed(first, data_offsets=[-4, size - 4]), None, [first, "-4"]),
             ("overlap", changed(second, data_offsets=[0, 4 * math.prod(self.tensors[second])]), None, ["overlap"]),
@@ -128,9 +155,18 @@ class BadWeights(CommandTest):
             ("dtype", changed(first, dtype="F4"), None, [first, "F4"]),
             ("integers", changed(first, dtype="I32"), None, [first, "Int", "floating-point"]),
             ("shape", changed(first, shape=self.tensors[first][::-1]), None, [first, "(3, 3, 3, 32)", "(32, 3, 3, 3)"]),
-            ("missing", without_last, self.zeros[:self.header[last]["data_offsets"][0]], [f"no tensor '{last}'", "efficientnet_lite0"]),
-            ("unknown", {**self.header, "conv_steam.weight": {"dtype": "F32", "shape": [0], "data_offsets": [end, end]}}, None,
-             ["unknown tensor 'conv_steam.weight'", "Did you mean 'conv_stem.weight'?"]),
+            (
+                "missing",
+                without_last,
+                self.zeros[: self.header[last]["data_offsets"][0]],
+                [f"no tensor '{last}'", "efficientnet_lite0"],
+            ),
+            (
+                "unknown",
+                {**self.header, "conv_steam.weight": {"dtype": "F32", "shape": [0], "data_offsets": [end, end]}},
+                None,
+                ["unknown tensor 'conv_steam.weight'", "Did you mean 'conv_stem.weight'?"],
+            ),
             ("nan", self.header, nan, [first, "NaN"]),
             ("infinity", self.header, infinity, [first, "NaN or infinity"]),
         ]
@@ -139,13 +175,28 @@ class BadWeights(CommandTest):
         self.refuse([(name, None, words) for name, _, _, words in cases])
 
     def test_weights_of_another_model(self):
-        self.assert_refused(1, [EFFICIENTNET, "no tensor 'conv1.weight'", "These look like those of efficientnet_lite0"],
-                            "predict", "resnet18", "--weights", EFFICIENTNET, self.image)
+        self.assert_refused(
+            1,
+            [EFFICIENTNET, "no tensor 'conv1.weight'", "These look like those of efficientnet_lite0"],
+            "predict",
+            "resnet18",
+            "--weights",
+            EFFICIENTNET,
+            self.image,
+        )
 
     def test_files_of_other_kinds(self):
-        self.refuse([("x.pth.gz", gzip.compress(b"x"), ["gzip"]), ("x.json", b'{"a": 1}', ["JSON"]), ("x.png", self.image.read_bytes(), ["PNG"]),
-                     ("x.html", b"<html>404", ["HTML"]), ("x.pth", b"version https://git-lfs.github.com/spec/v1\n", ["Git LFS"]),
-                     ("noise", random.Random(1).randbytes(5000), []), ("list.pkl", pickle.dumps([1, 2]), ["a list"])])
+        self.refuse(
+            [
+                ("x.pth.gz", gzip.compress(b"x"), ["gzip"]),
+                ("x.json", b'{"a": 1}', ["JSON"]),
+                ("x.png", self.image.read_bytes(), ["PNG"]),
+                ("x.html", b"<html>404", ["HTML"]),
+                ("x.pth", b"version https://git-lfs.github.com/spec/v1\n", ["Git LFS"]),
+                ("noise", random.Random(1).randbytes(5000), []),
+                ("list.pkl", pickle.dumps([1, 2]), ["a list"]),
+            ]
+        )
 
     # ---- .pth, as zip and as the older format, which EfficientNet-Lite0's own file has
 
@@ -160,8 +211,23 @@ class BadWeights(CommandTest):
 
     def test_legacy_file_truncated(self):
         begin, end = self.pickle_extent()
-        cuts = [0, 1, 15, begin, begin + 1, (begin + end) // 2, end - 1, end, end + 20, len(self.legacy) // 2, len(self.legacy) - 1]
-        self.refuse([(f"cut at {cut}", self.legacy[:cut], []) for cut in cuts] + [("longer", self.legacy + b"x", ["1 bytes after"])])
+        cuts = [
+            0,
+            1,
+            15,
+            begin,
+            begin + 1,
+            (begin + end) // 2,
+            end - 1,
+            end,
+            end + 20,
+            len(self.legacy) // 2,
+            len(self.legacy) - 1,
+        ]
+        self.refuse(
+            [(f"cut at {cut}", self.legacy[:cut], []) for cut in cuts]
+            + [("longer", self.legacy + b"x", ["1 bytes after"])]
+        )
 
     def test_legacy_file_with_flipped_bytes(self):
         begin, end = self.pickle_extent()
@@ -173,7 +239,9 @@ class BadWeights(CommandTest):
             (self.folder / str(i)).write_bytes(content)
             cases.append((self.use(self.folder / str(i)),))
         refused = 0
-        for arguments, done in run_all(cases):  # some bits change nothing that matters, such as a memo's number that nobody reads
+        for arguments, done in run_all(
+            cases
+        ):  # some bits change nothing that matters, such as a memo's number that nobody reads
             with self.subTest(arguments):
                 self.assertIn(done.returncode, (0, 1), done.stderr)
                 if done.returncode == 1:
@@ -187,20 +255,34 @@ class BadWeights(CommandTest):
         good = path.read_bytes()
         tree = good.index(b"\x80\x02")
         broken = bytearray(good)
-        broken[tree + 2] = 0xff
+        broken[tree + 2] = 0xFF
         other_order = good.replace(b"little", b"big   ")
         deflated = self.folder / "deflated.pth"
         write_zip(deflated, {"data.pkl": bytes(1000)}, zipfile.ZIP_DEFLATED)
         without_tree = self.folder / "without.pth"
         write_zip(without_tree, {"data/0": bytes(4)})
-        self.refuse([("good.pth", None, ["no tensor 'bn1.bias'"])]  # it was read
-                    + [(f"cut at {cut}", good[:cut], []) for cut in (4, 40, tree + 10, len(good) // 2, len(good) - 30, len(good) - 1)]
-                    + [("broken", bytes(broken), ["0xff"]), ("order", other_order, []), ("deflated.pth", None, []), ("without.pth", None, ["data.pkl"])])
+        self.refuse(
+            [("good.pth", None, ["no tensor 'bn1.bias'"])]  # it was read
+            + [
+                (f"cut at {cut}", good[:cut], [])
+                for cut in (4, 40, tree + 10, len(good) // 2, len(good) - 30, len(good) - 1)
+            ]
+            + [
+                ("broken", bytes(broken), ["0xff"]),
+                ("order", other_order, []),
+                ("deflated.pth", None, []),
+                ("without.pth", None, ["data.pkl"]),
+            ]
+        )
 
     def test_pickles_that_would_execute(self):
         mark = self.folder / "executed"
         touch = f"touch {mark}"
-        calls = {"system": Call(os.system, touch), "eval": Call(eval, f"__import__('os').system({touch!r})"), "call": Call(subprocess.call, touch.split())}
+        calls = {
+            "system": Call(os.system, touch),
+            "eval": Call(eval, f"__import__('os').system({touch!r})"),
+            "call": Call(subprocess.call, touch.split()),
+        }
         files = []
         for name, call in calls.items():
             for protocol in (2, 4):

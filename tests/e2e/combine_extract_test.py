@@ -26,7 +26,11 @@ class CombineExtract(CommandTest):
 
     def test_weights_that_sum_to_one_give_the_adapter_back(self):
         expected = self.logits(self.one)
-        for how, parts in ("linear", (self.one,)), ("cat", (f"{self.one}=0.25", f"{self.one}=0.75")), ("svd", (f"{self.one}=2", f"{self.one}=-1")):
+        for how, parts in (
+            ("linear", (self.one,)),
+            ("cat", (f"{self.one}=0.25", f"{self.one}=0.75")),
+            ("svd", (f"{self.one}=2", f"{self.one}=-1")),
+        ):
             with self.subTest(how):
                 text = self.lorikeet("combine", *parts, "--how", how, "--rank", 4, "--out", self.folder / how)
                 self.assertIn("| conv_head ", text)
@@ -40,24 +44,60 @@ class CombineExtract(CommandTest):
 
     def test_what_full_training_changed_comes_back_as_an_adapter(self):
         self.lorikeet("merge", self.one, "--out", self.folder / "tuned.safetensors")
-        text = self.lorikeet("extract", "--model", "efficientnet_lite0", "--from", self.folder / "tuned.safetensors", "--rank", 4, "--out", self.folder / "found")
+        text = self.lorikeet(
+            "extract",
+            "--model",
+            "efficientnet_lite0",
+            "--from",
+            self.folder / "tuned.safetensors",
+            "--rank",
+            4,
+            "--out",
+            self.folder / "found",
+        )
         self.assertIn("kept whole: classifier\n", text)
         self.assertIn("2 layers, largest error 0.00 %", text)
         options = ("--preprocess", "normalise")  # the run's own image size is not in the weights
         self.assert_same(self.logits(self.folder / "found", *options), self.logits(self.one, *options))
-        cut = self.lorikeet("unmerge", "--model", "efficientnet_lite0", "--from", self.folder / "tuned.safetensors", "--rank", 1, "--out", self.folder / "cut")
+        cut = self.lorikeet(
+            "unmerge",
+            "--model",
+            "efficientnet_lite0",
+            "--from",
+            self.folder / "tuned.safetensors",
+            "--rank",
+            1,
+            "--out",
+            self.folder / "cut",
+        )
         self.assertRegex(cut, r"2 layers, largest error [1-9]\d*\.\d\d %")
 
     def test_what_cannot_be_is_refused(self):
         out = self.folder / "out"
-        self.assert_all_refused(1, [(["combine", self.one, self.other, "--out", out], ["other: got another 'classifier.weight'"]),
-                                    (["combine", self.folder / "nothing", "--out", out], ["nothing: got no adapter there"]),
-                                    (["extract", "--model", "efficientnet_lite0", "--from", EFFICIENTNET, "--out", out], ["got the base model itself"]),
-                                    (["extract", "--model", "resnet18", "--weights", EFFICIENTNET, "--from", EFFICIENTNET, "--out", out], ["efficientnet"])])
-        self.assert_all_refused(2, [(["combine", f"{self.one}=much", "--out", out], ["no number behind '='"]),
-                                    (["combine", "--out", out], ["adapters"]),
-                                    (["combine", self.one, "--how", "ties", "--out", out], ["--how"]),
-                                    (["extract", "--from", EFFICIENTNET, "--out", out], ["--model"])])
+        self.assert_all_refused(
+            1,
+            [
+                (["combine", self.one, self.other, "--out", out], ["other: got another 'classifier.weight'"]),
+                (["combine", self.folder / "nothing", "--out", out], ["nothing: got no adapter there"]),
+                (
+                    ["extract", "--model", "efficientnet_lite0", "--from", EFFICIENTNET, "--out", out],
+                    ["got the base model itself"],
+                ),
+                (
+                    ["extract", "--model", "resnet18", "--weights", EFFICIENTNET, "--from", EFFICIENTNET, "--out", out],
+                    ["efficientnet"],
+                ),
+            ],
+        )
+        self.assert_all_refused(
+            2,
+            [
+                (["combine", f"{self.one}=much", "--out", out], ["no number behind '='"]),
+                (["combine", "--out", out], ["adapters"]),
+                (["combine", self.one, "--how", "ties", "--out", out], ["--how"]),
+                (["extract", "--from", EFFICIENTNET, "--out", out], ["--model"]),
+            ],
+        )
         self.assertFalse(out.exists())
 
 

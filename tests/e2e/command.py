@@ -18,7 +18,11 @@ BINARY = os.environ.get("LORIKEET_BIN", str(ROOT / "build/bin/lorikeet"))
 HOME = Path(os.environ.get("LORIKEET_TEST_HOME", os.environ.get("LORIKEET_HOME", str(Path.home() / ".cache/lorikeet"))))
 MNIST = HOME / "data/mnist"
 EFFICIENTNET = HOME / "weights/efficientnet-lite0-57934424.pth"
-RESNET50 = Path(os.environ.get("LORIKEET_TEST_RESNET50", os.path.join(os.environ.get("LORIKEET_TEST_WEIGHTS", "/nonexistent"), "resnet50.pth")))
+RESNET50 = Path(
+    os.environ.get(
+        "LORIKEET_TEST_RESNET50", os.path.join(os.environ.get("LORIKEET_TEST_WEIGHTS", "/nonexistent"), "resnet50.pth")
+    )
+)
 TIMEOUT = 180
 
 # LoRA and a new output on the last layers of the real network: a few seconds, most of them for the frozen prefix.
@@ -39,13 +43,25 @@ learning_rate: 3e-3
 
 def environment(**changes):
     """Threads that wait by sleeping: spinning ones stand still where the machine has other work."""
-    return {**os.environ, "LORIKEET_HOME": str(HOME), "OMP_WAIT_POLICY": "passive", **{k: str(v) for k, v in changes.items()}}
+    return {
+        **os.environ,
+        "LORIKEET_HOME": str(HOME),
+        "OMP_WAIT_POLICY": "passive",
+        **{k: str(v) for k, v in changes.items()},
+    }
 
 
 def run(*arguments, cwd=None, env=None, **options):
     """Runs the command to its end, whatever its exit code."""
-    return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=TIMEOUT, cwd=cwd,
-                          env=env or environment(), **options)
+    return subprocess.run(
+        [BINARY, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        cwd=cwd,
+        env=env or environment(),
+        **options,
+    )
 
 
 def run_all(cases, **options):
@@ -56,7 +72,13 @@ def run_all(cases, **options):
 
 
 def start(*arguments, env=None):
-    return subprocess.Popen([BINARY, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env or environment())
+    return subprocess.Popen(
+        [BINARY, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=env or environment(),
+    )
 
 
 def write_idx(path, shape, elements, magic=None):
@@ -69,7 +91,7 @@ def read_safetensors(path):
     """Header and data of a safetensors file."""
     content = Path(path).read_bytes()
     size = struct.unpack("<Q", content[:8])[0]
-    return json.loads(content[8:8 + size]), content[8 + size:]
+    return json.loads(content[8 : 8 + size]), content[8 + size :]
 
 
 def write_safetensors(path, header, data):
@@ -120,7 +142,12 @@ class CommandTest(unittest.TestCase):
     @classmethod
     def digits(cls, count):
         """So many of MNIST's test images as PNG files INDEX_DIGIT.png, in order."""
-        return [Path(line) for line in cls.lorikeet("data", "sample", "mnist", "--count", count, "--out", cls.shared / "digits").splitlines()]
+        return [
+            Path(line)
+            for line in cls.lorikeet(
+                "data", "sample", "mnist", "--count", count, "--out", cls.shared / "digits"
+            ).splitlines()
+        ]
 
     @classmethod
     def image_folder(cls, names, images):
@@ -163,7 +190,7 @@ class CommandTest(unittest.TestCase):
 
 
 def digit_of(image):
-    """"0_7.png" is a seven."""
+    """ "0_7.png" is a seven."""
     return image.stem.split("_")[1]
 
 

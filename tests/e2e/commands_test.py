@@ -3,8 +3,27 @@ import subprocess
 
 from command import BINARY, EFFICIENTNET, HOME, MNIST, CommandTest, environment, main, run
 
-COMMANDS = ["train", "compare", "eval", "predict", "merge", "export", "inspect", "combine", "extract", "models", "models list", "models get", "models path", "data", "data list",
-            "data get", "data path", "data sample", "doctor"]
+COMMANDS = [
+    "train",
+    "compare",
+    "eval",
+    "predict",
+    "merge",
+    "export",
+    "inspect",
+    "combine",
+    "extract",
+    "models",
+    "models list",
+    "models get",
+    "models path",
+    "data",
+    "data list",
+    "data get",
+    "data path",
+    "data sample",
+    "doctor",
+]
 
 
 class Commands(CommandTest):
@@ -22,8 +41,20 @@ class Commands(CommandTest):
 
     def test_models(self):
         found = {entry["name"]: entry for entry in self.json("models", "list")}
-        self.assertEqual(list(found), ["resnet18", "resnet34", "resnet50", "resnet50.v1", "resnet101", "resnet101.v1", "resnet152",
-                                       "resnet152.v1", "efficientnet_lite0"])
+        self.assertEqual(
+            list(found),
+            [
+                "resnet18",
+                "resnet34",
+                "resnet50",
+                "resnet50.v1",
+                "resnet101",
+                "resnet101.v1",
+                "resnet152",
+                "resnet152.v1",
+                "efficientnet_lite0",
+            ],
+        )
         self.assertTrue(found["efficientnet_lite0"]["here"])
         self.assertIn("| efficientnet_lite0 ", self.lorikeet("models", "list"))
         for command in "get", "path":
@@ -36,7 +67,11 @@ class Commands(CommandTest):
             self.assertEqual(self.lorikeet("data", command, "mnist"), f"{MNIST}\n")
 
     def test_paths_of_what_is_not_there(self):
-        for command, name, path in ("models", "resnet18", "weights/resnet18-f37072fd.pth"), ("data", "mnist", "data/mnist"):
+        for command, name, path in ("models", "resnet18", "weights/resnet18-f37072fd.pth"), (
+            "data",
+            "mnist",
+            "data/mnist",
+        ):
             done = run(command, "path", name, env=environment(LORIKEET_HOME=self.folder))
             self.assertEqual((done.returncode, done.stdout), (1, f"{self.folder / path}\n"))
             self.assert_one_line(done.stderr, [f"lorikeet {command} get {name}"])
@@ -62,8 +97,14 @@ class Commands(CommandTest):
 
     def test_inspect_needs_no_weights(self):
         env = environment(LORIKEET_HOME=self.folder)
-        counts = {"resnet18": 11_689_512, "resnet34": 21_797_672, "resnet50": 25_557_032, "resnet101": 44_549_160, "resnet152": 60_192_808,
-                  "efficientnet_lite0": 4_652_008}
+        counts = {
+            "resnet18": 11_689_512,
+            "resnet34": 21_797_672,
+            "resnet50": 25_557_032,
+            "resnet101": 44_549_160,
+            "resnet152": 60_192_808,
+            "efficientnet_lite0": 4_652_008,
+        }
         for name, parameters in counts.items():
             self.assertEqual(self.json("inspect", name, env=env)["parameters"], parameters)
         self.assert_empty(self.folder)
@@ -75,7 +116,9 @@ class Commands(CommandTest):
         memory = [self.json("inspect", "resnet50", "--memory", "--batch-size", batch)["memory"] for batch in (8, 16)]
         self.assertEqual(memory[0]["weights"], memory[1]["weights"])
         self.assertAlmostEqual(memory[1]["activations"] / memory[0]["activations"], 2, places=2)
-        self.assertEqual(sum(memory[0][part] for part in ("weights", "prepared", "learning", "activations")), memory[0]["total"])
+        self.assertEqual(
+            sum(memory[0][part] for part in ("weights", "prepared", "learning", "activations")), memory[0]["total"]
+        )
         half = self.json("inspect", "resnet50", "--memory", "--batch-size", 8, "--precision", "bfloat16")["memory"]
         self.assertEqual(half["activations"] * 2, memory[0]["activations"])
         self.assertIn("memory:  about ", self.lorikeet("inspect", "resnet50", "--memory"))
@@ -86,23 +129,35 @@ class Commands(CommandTest):
     def test_merge_writes_both_formats_and_reads_them_again(self):
         for ending in "pth", "safetensors":
             file = self.folder / f"model.{ending}"
-            self.assertIn("the state dict of efficientnet_lite0", self.lorikeet("merge", "efficientnet_lite0", "--out", file))
+            self.assertIn(
+                "the state dict of efficientnet_lite0", self.lorikeet("merge", "efficientnet_lite0", "--out", file)
+            )
             self.assertEqual(self.json("inspect", file)["model"], "efficientnet_lite0")
         self.assertEqual(sorted(p.name for p in self.folder.iterdir()), ["model.pth", "model.safetensors"])
 
     def test_export_writes_one_file(self):
         file = self.folder / "model.onnx"
-        self.assertIn("efficientnet_lite0", self.lorikeet("export", "efficientnet_lite0", "--format", "onnx", "--out", file, "--preprocess", "--softmax"))
+        self.assertIn(
+            "efficientnet_lite0",
+            self.lorikeet(
+                "export", "efficientnet_lite0", "--format", "onnx", "--out", file, "--preprocess", "--softmax"
+            ),
+        )
         self.assertEqual(list(self.folder.iterdir()), [file])
         self.assertEqual(file.read_bytes()[:2], b"\x08\x08")  # ir_version 8
 
     def test_article_counts_of_lora(self):
-        for pattern, rank, modules, parameters in ((r".*\.2\.conv3", 4, 4, 19_200), (r".*\.2\.conv3", 8, 4, 38_400),
-                                                   (r".*\.2\.conv[123]", 4, 12, 76_800)):
+        for pattern, rank, modules, parameters in (
+            (r".*\.2\.conv3", 4, 4, 19_200),
+            (r".*\.2\.conv3", 8, 4, 38_400),
+            (r".*\.2\.conv[123]", 4, 12, 76_800),
+        ):
             found = self.json("inspect", "resnet50", "--match", pattern, "--rank", rank)["match"]
             self.assertEqual(found, {"pattern": pattern, "modules": modules, "r": rank, "lora_parameters": parameters})
-        self.assertIn(r"'.*\.2\.conv3' hits 4 modules; LoRA with r=4 there has 19,200 parameters",
-                      self.lorikeet("inspect", "resnet50", "--match", r".*\.2\.conv3", "--rank", 4))
+        self.assertIn(
+            r"'.*\.2\.conv3' hits 4 modules; LoRA with r=4 there has 19,200 parameters",
+            self.lorikeet("inspect", "resnet50", "--match", r".*\.2\.conv3", "--rank", 4),
+        )
 
 
 # Arguments, and words of the one line that refuses them with exit code 2.
@@ -133,7 +188,10 @@ USAGE = [
     (["eval", "efficientnet_lite0", "data=mnist"], ["got 10 classes in mnist", "1000"]),
     (["compare", "epochs=1"], ["got no recipe"]),
     # The article's own pattern matches no module; its near misses are what it meant.
-    (["inspect", "resnet50", "--match", ".*.2.conv"], ["'.*.2.conv'", "matches no module", "layer1.2.conv1", "layer1.2.conv3"]),
+    (
+        ["inspect", "resnet50", "--match", ".*.2.conv"],
+        ["'.*.2.conv'", "matches no module", "layer1.2.conv1", "layer1.2.conv3"],
+    ),
     (["inspect", "resnet50", "--match", "layer1.0.con1"], ["layer1.0.con1", "matches no module", "layer1.0.conv1"]),
     (["inspect", "resnet50", "--match", "("], ["'('"]),
     (["inspect", "resnet50", "--match", ".*bn1"], ["bn1", "BatchNorm2d", "expected only Conv2d and Linear"]),
@@ -163,7 +221,10 @@ OVERRIDES = [
     (["validation=60000"], ["validation", "60000"]),
     (["early_stop=2"], ["early_stop", "validation"]),
     (["start_from=nowhere"], ["start_from", "nowhere"]),
-    (["target_modules=blocks.6.0.conv_pwx"], ["blocks.6.0.conv_pwx", "matches no module", "Near misses: blocks.6.0.conv_pw"]),
+    (
+        ["target_modules=blocks.6.0.conv_pwx"],
+        ["blocks.6.0.conv_pwx", "matches no module", "Near misses: blocks.6.0.conv_pw"],
+    ),
     (["target_modules='blocks\\.6\\.0\\.conv_pw'", "exclude_modules=.*"], ["target_modules", "exclude_modules"]),
     (["modules_to_save=[fc]"], ["modules_to_save", "'fc'", "matches no module"]),
     (["target_modules=null", "modules_to_save=null", "replace_output=false"], ["something to learn"]),
@@ -193,7 +254,11 @@ class BadCalls(CommandTest):
 
     def test_wrong_overrides(self):
         has_cuda = "device=cuda can be used" in self.lorikeet("doctor")
-        cases = [(["train", self.recipe(), *overrides], words) for overrides, words in OVERRIDES if not (has_cuda and "device=cuda" in overrides)]
+        cases = [
+            (["train", self.recipe(), *overrides], words)
+            for overrides, words in OVERRIDES
+            if not (has_cuda and "device=cuda" in overrides)
+        ]
         self.assert_all_refused(2, cases, cwd=self.folder)
         self.assert_empty(self.folder)
 
@@ -204,20 +269,22 @@ class BadCalls(CommandTest):
                 self.assert_empty(self.folder)
 
     def test_what_is_not_there_or_of_another_kind(self):
-        cases = [(["train", "none.yaml"], ["none.yaml", "No such file"]),
-                 (["train", "."], ["not a regular file"]),
-                 (["inspect", "."], ["adapter_config.json"]),
-                 (["eval", "no/run", "data=mnist"], ["no/run"]),
-                 (["predict", "efficientnet_lite0", "none.png"], ["none.png", "No such file"]),
-                 (["predict", "efficientnet_lite0", "."], ["not a regular file"]),
-                 (["predict", "efficientnet_lite0", "x.png", "--weights", "."], ["not a regular file"]),
-                 (["predict", "efficientnet_lite0", "x.png", "--weights", "none.pth"], ["none.pth", "No such file"]),
-                 (["merge", "no/run", "--out", "x.pth"], ["no/run"]),
-                 (["merge", "efficientnet_lite0", "--out", "/dev/null/x.pth"], ["/dev/null", "Not a directory"]),
-                 (["merge", "efficientnet_lite0", "--out", "/dev/null/x.safetensors"], ["/dev/null", "Not a directory"]),
-                 (["export", "efficientnet_lite0", "--out", "/dev/null/x.onnx"], ["/dev/null", "Not a directory"]),
-                 (["export", "no/run", "--out", "x.onnx"], ["no/run"]),
-                 (["data", "sample", ".", "--out", "x"], ["train/"])]
+        cases = [
+            (["train", "none.yaml"], ["none.yaml", "No such file"]),
+            (["train", "."], ["not a regular file"]),
+            (["inspect", "."], ["adapter_config.json"]),
+            (["eval", "no/run", "data=mnist"], ["no/run"]),
+            (["predict", "efficientnet_lite0", "none.png"], ["none.png", "No such file"]),
+            (["predict", "efficientnet_lite0", "."], ["not a regular file"]),
+            (["predict", "efficientnet_lite0", "x.png", "--weights", "."], ["not a regular file"]),
+            (["predict", "efficientnet_lite0", "x.png", "--weights", "none.pth"], ["none.pth", "No such file"]),
+            (["merge", "no/run", "--out", "x.pth"], ["no/run"]),
+            (["merge", "efficientnet_lite0", "--out", "/dev/null/x.pth"], ["/dev/null", "Not a directory"]),
+            (["merge", "efficientnet_lite0", "--out", "/dev/null/x.safetensors"], ["/dev/null", "Not a directory"]),
+            (["export", "efficientnet_lite0", "--out", "/dev/null/x.onnx"], ["/dev/null", "Not a directory"]),
+            (["export", "no/run", "--out", "x.onnx"], ["no/run"]),
+            (["data", "sample", ".", "--out", "x"], ["train/"]),
+        ]
         self.assert_all_refused(1, cases, cwd=self.folder)
         self.assert_empty(self.folder)
 

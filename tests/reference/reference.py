@@ -1,4 +1,4 @@
-"""What the reference tests share: the real torch, torchvision, timm and PEFT on one side, the built command on the other."""
+"""Shared by the reference tests: the real torch, torchvision, timm and PEFT, and the built command."""
 import json
 import os
 import struct
@@ -12,7 +12,8 @@ import torch
 # torchvision's wheel for this torch brings no compiled operators; registering their fakes would fail.
 _register_fake = torch.library.register_fake
 torch.library.register_fake = lambda name, *args, **kwargs: (
-    (lambda function: function) if str(name).startswith("torchvision::") else _register_fake(name, *args, **kwargs))
+    (lambda function: function) if str(name).startswith("torchvision::") else _register_fake(name, *args, **kwargs)
+)
 
 import timm  # noqa: E402
 import torchvision  # noqa: E402
@@ -28,7 +29,9 @@ needs_shared = unittest.skipUnless((SHARED / "weights").is_dir(), "needs ../shar
 
 def lorikeet(*arguments):
     """Runs the command and gives its standard output; fails the test where it fails."""
-    done = subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, env={**os.environ, "LORIKEET_HOME": HOME})
+    done = subprocess.run(
+        [BINARY, *map(str, arguments)], capture_output=True, text=True, env={**os.environ, "LORIKEET_HOME": HOME}
+    )
     assert done.returncode == 0, f"lorikeet {' '.join(map(str, arguments))}: {done.stderr}"
     return done.stdout
 
@@ -36,7 +39,9 @@ def lorikeet(*arguments):
 def shared_weights(folder):
     """Real ResNet weights, unpacked into `folder`."""
     if not (Path(folder) / "resnet50.pth").exists():
-        subprocess.run([os.sys.executable, str(SHARED / "weights/make_weights.py"), str(folder)], check=True, capture_output=True)
+        subprocess.run(
+            [os.sys.executable, str(SHARED / "weights/make_weights.py"), str(folder)], check=True, capture_output=True
+        )
     return Path(folder)
 
 
@@ -61,6 +66,7 @@ def timm_efficientnet_lite0():
 
 def read_tensors(path):
     import safetensors.torch
+
     return safetensors.torch.load_file(path)
 
 
@@ -71,12 +77,12 @@ def inspect(name, *options):
 def idx(name):
     content = (Path(lorikeet("data", "path", "mnist").strip()) / name).read_bytes()
     rank = content[3]
-    shape = struct.unpack(f">{rank}I", content[4:4 + 4 * rank])
+    shape = struct.unpack(f">{rank}I", content[4 : 4 + 4 * rank])
     return torch.from_numpy(numpy.frombuffer(content, numpy.uint8, offset=4 + 4 * rank).reshape(shape).copy())
 
 
 class Classifier(torch.nn.Module):
-    """The article's module: PEFT's model, and Linear layers behind it."""
+    """The article's module: PEFT's model, and the Linear layers of its head."""
 
     def __init__(self, model, head):
         super().__init__()
@@ -90,7 +96,7 @@ def mnist_batches(count, size, mean=MEAN, std=STD, pixels=28, split="train"):
     """The first images of the split ("train" or "t10k") in order, as torchvision's transforms give them."""
     images, labels = idx(f"{split}-images-idx3-ubyte"), idx(f"{split}-labels-idx1-ubyte").long()
     for begin in range(0, count * size, size):
-        batch = images[begin:begin + size, None].expand(-1, 3, -1, -1)
+        batch = images[begin : begin + size, None].expand(-1, 3, -1, -1)
         if pixels != 28:
             batch = torchvision.transforms.functional.resize(batch, [pixels, pixels], antialias=True)
-        yield torchvision.transforms.functional.normalize(batch.float() / 255, mean, std), labels[begin:begin + size]
+        yield torchvision.transforms.functional.normalize(batch.float() / 255, mean, std), labels[begin : begin + size]
