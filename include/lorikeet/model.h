@@ -19,6 +19,7 @@
 
 #include "lorikeet/error.h"
 #include "lorikeet/progress.h"
+#include "lorikeet/training_options.h"
 
 namespace lorikeet {
 
@@ -83,10 +84,6 @@ struct Evaluated {
 
   double accuracy() const { return total == 0 ? 0 : static_cast<double>(correct) / static_cast<double>(total); }
 };
-
-/// What an image goes through: the model's own evaluation preprocessing or, for images already at size, only its
-/// normalisation.
-enum class Preprocess { kEval, kNormalise };
 
 struct EvaluateOptions {
   Preprocess preprocess = Preprocess::kEval;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/compute.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
@@ -156,8 +157,8 @@ void parse_metadata(const Json& json, const std::string& where, AdapterFolder& o
     metadata.classes.push_back(name.get<std::string>());
   }
   metadata.preprocessing = parse_preprocessing(fields.at("preprocessing"), where + ": preprocessing");
-  metadata.precision = fields.choice("precision", {"float32", "bfloat16", "int8"});
-  if (metadata.precision == "int8")
+  metadata.precision = *parse_precision(fields.choice("precision", {"float32", "bfloat16", "int8"}));
+  if (metadata.precision == Precision::kInt8)
     metadata.activation_ranges = parse_ranges(fields.at("activation_ranges"), where + ": activation_ranges");
   if (fields.has("training")) metadata.training = fields.at("training");
   if (fields.has("head")) out.spec.head = parse_head(fields.at("head"), where + ": head");
@@ -171,7 +172,7 @@ Json metadata_json(const AdapterFolder& folder) {
            {"base", {{"model", m.base_model}, {"weights", m.base_weights}, {"sha256", m.base_sha256}}},
            {"classes", m.classes},
            {"preprocessing", preprocessing_json(m.preprocessing)},
-           {"precision", m.precision},
+           {"precision", name_of(m.precision)},
            {"output_classes", folder.spec.output_classes ? Json(*folder.spec.output_classes) : Json(nullptr)},
            {"head", nullptr},
            {"training", m.training}};

@@ -18,6 +18,7 @@
 #include "graph/activation_ranges.h"
 #include "image/preprocessing.h"
 #include "io/named_tensors.h"
+#include "lorikeet/compute.h"
 
 namespace lorikeet {
 
@@ -28,8 +29,8 @@ struct AdapterMetadata {
   std::string base_sha256;   // fingerprint() of the base weights
   std::vector<std::string> classes;
   Preprocessing preprocessing;
-  /// In what it was trained and evaluated: "float32", "bfloat16" or "int8".
-  std::string precision = "float32";
+  /// In which it was trained and evaluated; never Precision::kAuto.
+  Precision precision = Precision::kFloat32;
   /// What the last training measured, for people: accuracy, data … Kept as it is.
   Json training = Json::object();
   /// For int8: those of the merged network.

@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "data/datasets.h"
 #include "engine/executor.h"
+#include "engine/tensor_type.h"
 #include "export/adapter_card.h"
 #include "export/onnx_export.h"
 #include "export/state_dict.h"
@@ -40,9 +41,7 @@ Preprocessing chosen(const Preprocessing& own, Preprocess preprocess) {
   return out;
 }
 
-ExecutorOptions executor_options(const LoadedModel& loaded) {
-  return {.precision = loaded.precision == "bfloat16" ? at::kBFloat16 : at::kFloat};
-}
+ExecutorOptions executor_options(const LoadedModel& loaded) { return {.precision = activation_type(loaded.precision)}; }
 
 // By way of PEFT's own object, so that names are checked as those in a file are.
 AdapterConfig adapter_config(const AdapterOptions& options, const std::string& base) {
@@ -80,7 +79,7 @@ struct Model::State {
 
   Executor& run() {
     if (executor) return *executor;
-    if (loaded.precision == "int8") {
+    if (loaded.precision == Precision::kInt8) {
       merged.emplace(loaded.network.graph(), loaded.network.merged());
       executor = make_int8_executor(*merged, {}, loaded.adapter->metadata->activation_ranges);
     } else {
@@ -91,10 +90,10 @@ struct Model::State {
 
   // What learns runs in float32; the scales of int8 do not hold any more.
   void leave_int8() {
-    if (loaded.precision != "int8") return;
+    if (loaded.precision != Precision::kInt8) return;
     executor.reset();
     merged.reset();
-    loaded.precision = loaded.adapter->metadata->precision = "float32";
+    loaded.precision = loaded.adapter->metadata->precision = Precision::kFloat32;
     loaded.adapter->metadata->activation_ranges.clear();
   }
 };
@@ -161,14 +160,14 @@ void Model::train(const std::string& data, const TrainOptions& options) {
     fail_usage("train: got ", loaded.model_name, " without an adapter, expected one. Call adapt first.");
   state_->leave_int8();
   Recipe recipe;
-  recipe.data = data;
-  recipe.epochs = options.epochs;
-  recipe.batch_size = options.batch_size;
-  recipe.learning_rate = options.learning_rate;
-  recipe.image_size = options.image_size;
-  recipe.seed = options.seed;
-  recipe.precision = loaded.precision;
-  loaded.preprocessing = recipe_preprocessing(recipe, loaded.preprocessing);
+  recipe.data.name = data;
+  recipe.loop.epochs = options.epochs;
+  recipe.loop.batch_size = options.batch_size;
+  recipe.optimizer.learning_rate = options.learning_rate;
+  recipe.data.image_size = options.image_size;
+  recipe.loop.seed = options.seed;
+  recipe.machine.precision = loaded.precision;
+  loaded.preprocessing = data_preprocessing(recipe.data, loaded.preprocessing);
   const Splits splits = open_dataset(data, loaded.classes, {});
   if (!splits.train) fail(data, ": got no train split, expected one to train on.");
   run_training(loaded.network, state_->run(), {splits.train, splits.validation, loaded.preprocessing}, recipe,

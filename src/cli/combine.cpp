@@ -57,7 +57,7 @@ int combine_command(const CombineOptions& options) {
                                                  : Combination::kLinear;
   Combined combined = combine(parts, find_model(model).build(), how, options.rank);
   if (auto& metadata = combined.folder.metadata) {
-    metadata->precision = "float32";
+    metadata->precision = Precision::kFloat32;
     metadata->activation_ranges.clear();
     metadata->training = {{"combined", Json::array()}};
     for (const auto& part : parts)

@@ -96,7 +96,7 @@ int compare_command(const CompareOptions& options) {
                    ", expected no such override here. --runs names the folder of all runs.");
       overrides.push_back(item);
     } else {
-      rows.push_back({});
+      rows.emplace_back();
       rows.back().recipe.run = item;  // its file, until it is read
     }
   }

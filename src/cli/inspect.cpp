@@ -5,11 +5,13 @@
 
 #include "adapters/adapter_folder.h"
 #include "adapters/methods.h"
+#include "base/compute.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "engine/memory.h"
+#include "engine/tensor_type.h"
 #include "graph/shapes.h"
 #include "io/weights_file.h"
 #include "loading/loaded_model.h"
@@ -29,7 +31,7 @@ struct InspectOptions {
   bool json = false;
   bool memory = false;
   std::int64_t batch_size = 64;
-  std::string precision = "float32";
+  std::string precision = name_of(Precision::kFloat32);
 };
 
 // What is inspected: the graph with its adapter, where there is one. No weights are needed; those that are named are
@@ -133,7 +135,7 @@ Json adapter_json(const AdapterFolder& adapter) {
     out["base_weights"] = metadata->base_weights;
     out["base_sha256"] = metadata->base_sha256;
     out["classes"] = metadata->classes;
-    out["precision"] = metadata->precision;
+    out["precision"] = name_of(metadata->precision);
     out["training"] = metadata->training;
   }
   return out;
@@ -152,8 +154,8 @@ void print_adapter(const AdapterFolder& adapter) {
 }
 
 MemoryEstimate memory_of(const Subject& subject, int size, const InspectOptions& options) {
-  const std::uint64_t element = options.precision == "bfloat16" ? 2 : 4;
-  return estimate_memory(subject.adaptation, {size, size, element}, options.batch_size);
+  return estimate_memory(subject.adaptation, {size, size, activation_bytes(*parse_precision(options.precision))},
+                         options.batch_size);
 }
 
 int inspect_command(const InspectOptions& options) {
@@ -270,7 +272,7 @@ void add_inspect(CLI::App& app, int& status) {
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
   command->add_option("--precision", options->precision, "Of activations and frozen weights, for --memory")
-      ->check(CLI::IsMember({"float32", "bfloat16"}))
+      ->check(CLI::IsMember({name_of(Precision::kFloat32), name_of(Precision::kBFloat16)}))
       ->capture_default_str();
   command->add_flag("--json", options->json, "Print one JSON document on standard output");
   command->footer(

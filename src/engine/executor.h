@@ -12,6 +12,7 @@
 #include "engine/network.h"
 #include "engine/plan.h"
 #include "graph/activation_ranges.h"
+#include "lorikeet/compute.h"
 
 namespace lorikeet {
 
@@ -33,8 +34,6 @@ class Executor {
   /// Logits without gradients.
   at::Tensor predict(const at::Tensor& images);
 };
-
-enum class EngineKind { kFused, kPlain };
 
 struct ExecutorOptions {
   /// Element type of activations and frozen weights: at::kFloat or at::kBFloat16. Adapters, loss and optimiser stay

@@ -5,6 +5,7 @@
 
 #include "adapters/adapt.h"
 #include "adapters/methods.h"
+#include "base/compute.h"
 #include "base/error.h"
 #include "models/models.h"
 #include "report/model_card.h"
@@ -66,7 +67,7 @@ std::string adapter_card(const AdapterFolder& folder) {
   card.bytes = folder.tensors.bytes();
   card.data = text_of(metadata.training, "data");
   put_accuracy(metadata.training, card);
-  card.precision = metadata.precision;
+  card.precision = name_of(metadata.precision);
   card.python_base = python_base(metadata, model);
   if (adaptation.replaced) {
     const auto& output = std::get<Linear>(adaptation.graph.node(*adaptation.replaced).op);

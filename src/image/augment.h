@@ -12,22 +12,9 @@
 #include "base/random.h"
 #include "image/preprocessing.h"
 #include "image/resample.h"
+#include "lorikeet/training_options.h"
 
 namespace lorikeet {
-
-struct Augmentation {
-  /// RandomResizedCrop's `scale`: least and greatest share of the image's area, proportions from 3/4 to 4/3; 0 and 0:
-  /// none.
-  std::array<double, 2> resized_crop{0, 0};
-  /// RandomCrop's `padding` in pixels; black.
-  int crop_padding = 0;
-  /// RandomHorizontalFlip's `p`.
-  double horizontal_flip = 0;
-
-  /// Whether it leaves anything to chance.
-  bool any() const { return resized_crop[1] > 0 || crop_padding > 0 || horizontal_flip > 0; }
-  bool operator==(const Augmentation&) const = default;
-};
 
 /// RandomResizedCrop.get_params: which part of an image of height × width pixels is kept. REQUIRES: 0 < scale[0] ≤
 /// scale[1].

@@ -61,9 +61,9 @@ BaseModel load_base_model(const ModelChoice& choice, const DownloadCallback& pro
 
 LoadedModel use_base_model(BaseModel base) {
   Network network(base.graph, base.weights);
-  return {std::move(network), base.preprocessing, class_names(output_features(base.graph)),
-          "float32",          std::nullopt,       base.entry->name,
-          base.weights_name,  base.sha256};
+  return {std::move(network),  base.preprocessing, class_names(output_features(base.graph)),
+          Precision::kFloat32, std::nullopt,       base.entry->name,
+          base.weights_name,   base.sha256};
 }
 
 Adaptation adapt_as(AdapterFolder& folder, const Graph& base, const fs::path& path) {
@@ -87,7 +87,7 @@ LoadedModel adapt_base(const BaseModel& base, AdapterFolder folder, const fs::pa
   const std::int64_t outputs = output_features(network.graph());
   Preprocessing preprocessing = base.preprocessing;
   std::vector<std::string> classes = class_names(outputs);
-  std::string precision = "float32";
+  Precision precision = Precision::kFloat32;
   if (folder.metadata) {
     preprocessing = folder.metadata->preprocessing;
     precision = folder.metadata->precision;

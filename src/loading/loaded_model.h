@@ -41,7 +41,7 @@ struct LoadedModel {
   Preprocessing preprocessing;
   /// Names of the outputs; as many as logits.
   std::vector<std::string> classes;
-  std::string precision = "float32";
+  Precision precision = Precision::kFloat32;
   /// Set where an adapter is loaded.
   std::optional<AdapterFolder> adapter;
   std::string model_name;

@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "data/loader.h"
 #include "engine/prefix_cache.h"
+#include "engine/tensor_type.h"
 #include "image/transform.h"
 #include "train/caching.h"
 #include "train/optimizer.h"
@@ -38,13 +39,14 @@ struct Work {
 class EpochSource {
  public:
   EpochSource(Executor& executor, const LoopData& data, const Recipe& recipe, PrefixCache* cache, std::int64_t epoch)
-      : executor_(executor), data_(data), device_(recipe.device), cache_(cache), batch_size_(recipe.batch_size),
-        order_(epoch_order(data.train->size(), recipe.shuffle, recipe.seed, epoch)) {
-    const std::int64_t views = view_count(recipe);
+      : executor_(executor), data_(data), device_(tensor_device(recipe.machine.device)), cache_(cache),
+        batch_size_(recipe.loop.batch_size),
+        order_(epoch_order(data.train->size(), recipe.loop.shuffle, recipe.loop.seed, epoch)) {
+    const std::int64_t views = view_count(recipe.data);
     const std::int64_t view = views > 0 ? epoch % views : epoch;
     first_row_ = view * data.train->size();
     if (cache_ != nullptr && cache_->complete()) return;
-    loader_.emplace(augmented(data.train, data.preprocessing, recipe.augmentation, recipe.seed, view), order_,
+    loader_.emplace(augmented(data.train, data.preprocessing, recipe.data.augmentation, recipe.loop.seed, view), order_,
                     LoaderOptions{.batch_size = batch_size_});
   }
 
@@ -107,11 +109,11 @@ class TrainingLoop {
  public:
   TrainingLoop(Network& network, Executor& executor, const LoopData& data, const Recipe& recipe, const LoopHooks& hooks)
       : network_(network), executor_(executor), data_(data), recipe_(recipe), hooks_(hooks),
-        optimizer_(leaves(network), recipe), budget_(cache_budget(recipe)) {
-    const std::int64_t steps_per_epoch = (data.train->size() + recipe.batch_size - 1) / recipe.batch_size;
-    total_steps_ = recipe.epochs * steps_per_epoch;
-    if (recipe.max_steps > 0) total_steps_ = std::min(total_steps_, recipe.max_steps);
-    const std::int64_t views = view_count(recipe);
+        optimizer_(leaves(network), recipe.optimizer), budget_(cache_budget(recipe)) {
+    const std::int64_t steps_per_epoch = (data.train->size() + recipe.loop.batch_size - 1) / recipe.loop.batch_size;
+    total_steps_ = recipe.loop.epochs * steps_per_epoch;
+    if (recipe.loop.max_steps > 0) total_steps_ = std::min(total_steps_, recipe.loop.max_steps);
+    const std::int64_t views = view_count(recipe.data);
     if (views > 0 && total_steps_ > views * steps_per_epoch) train_cache_ = make_cache(views * data.train->size());
     if (total_steps_ > steps_per_epoch && data.validation) validation_cache_ = make_cache(data.validation->size());
     out_.cached_prefix = train_cache_ != nullptr;
@@ -119,7 +121,8 @@ class TrainingLoop {
 
   LoopResult run() {
     start_ = last_checkpoint_ = Clock::now();
-    for (std::int64_t epoch = 1; epoch <= recipe_.epochs && out_.steps < total_steps_ && !out_.interrupted; ++epoch) {
+    for (std::int64_t epoch = 1; epoch <= recipe_.loop.epochs && out_.steps < total_steps_ && !out_.interrupted;
+         ++epoch) {
       train_epoch(epoch);
       if (out_.interrupted) break;
       out_.epochs = epoch;
@@ -162,10 +165,10 @@ class TrainingLoop {
     const auto epoch_start = Clock::now();
     const double waited_before = out_.data_wait_seconds;
     for (Work work; out_.steps < total_steps_ && source.next(work, out_.data_wait_seconds);) {
-      const double rate = scheduled_learning_rate(recipe_, out_.steps, total_steps_);
+      const double rate = scheduled_learning_rate(recipe_.optimizer, out_.steps, total_steps_);
       const at::Tensor logits = executor_.run_suffix(std::move(work.frontier), /*training=*/true);
       const at::Tensor loss = at::cross_entropy_loss(logits, work.labels, {}, at::Reduction::Mean,
-                                                     /*ignore_index=*/-100, recipe_.label_smoothing);
+                                                     /*ignore_index=*/-100, recipe_.loop.label_smoothing);
       const double value = loss.item<double>();
       if (!std::isfinite(value)) {
         fail("training: got a loss of ", value, " at step ", out_.steps + 1,
@@ -186,7 +189,7 @@ class TrainingLoop {
                 {"loss", value},
                 {"learning_rate", rate},
                 {"seconds", seconds_since(start_)}};
-      if (recipe_.clip_grad_norm > 0) line["grad_norm"] = norm;
+      if (recipe_.optimizer.clip_grad_norm > 0) line["grad_norm"] = norm;
       hooks_.metrics(line);
 
       out_.loss = loss_sum / static_cast<double>(done);
@@ -208,12 +211,12 @@ class TrainingLoop {
   bool end_epoch(std::int64_t epoch) {
     Json line{
         {"epoch", epoch}, {"train_loss", out_.loss}, {"train_accuracy", out_.accuracy}, {"seconds", epoch_seconds_}};
-    std::string text = cat("epoch ", epoch, "/", recipe_.epochs, ": loss ", fixed(out_.loss, 4), ", accuracy ",
+    std::string text = cat("epoch ", epoch, "/", recipe_.loop.epochs, ": loss ", fixed(out_.loss, 4), ", accuracy ",
                            fixed(out_.accuracy, 4));
     bool go_on = true;
     if (data_.validation) {
       const Evaluation found = evaluate(executor_, data_.validation, data_.preprocessing,
-                                        {.device = at::Device(recipe_.device),
+                                        {.device = tensor_device(recipe_.machine.device),
                                          .cache = validation_cache_.get(),
                                          .progress = [&](std::int64_t done, std::int64_t total) {
                                            out_.interrupted = !report("validate", epoch, done, total);
@@ -229,13 +232,13 @@ class TrainingLoop {
     hooks_.metrics(line);
     hooks_.log(text);
     if (!go_on)
-      hooks_.log(cat("stopped early: no better validation accuracy in ", recipe_.early_stop,
+      hooks_.log(cat("stopped early: no better validation accuracy in ", recipe_.loop.early_stop,
                      " epochs; the best epoch is kept"));
     return go_on;
   }
 
   bool keep_best(const Evaluation& found) {
-    if (recipe_.early_stop == 0) {
+    if (recipe_.loop.early_stop == 0) {
       out_.validation = found;
       return true;
     }
@@ -246,15 +249,16 @@ class TrainingLoop {
       for (const auto& [name, tensor] : network_.adapter_tensors()) best_.add(name, tensor.clone());
       return true;
     }
-    return ++epochs_without_gain_ < recipe_.early_stop;
+    return ++epochs_without_gain_ < recipe_.loop.early_stop;
   }
 
   bool report(const char* phase, std::int64_t epoch, std::int64_t done, std::int64_t total) {
     if (!hooks_.progress) return true;
     const double elapsed = seconds_since(start_);
-    TrainProgress progress{phase, epoch, recipe_.epochs, done, total, speed_.rate(), out_.loss, out_.accuracy, 0};
+    TrainProgress progress{phase, epoch, recipe_.loop.epochs, done, total, speed_.rate(), out_.loss, out_.accuracy, 0};
     if (speed_.rate() > 0 && elapsed > 1) {
-      progress.seconds_left = static_cast<double>((total_steps_ - out_.steps) * recipe_.batch_size) / speed_.rate();
+      progress.seconds_left =
+          static_cast<double>((total_steps_ - out_.steps) * recipe_.loop.batch_size) / speed_.rate();
     }
     return hooks_.progress(progress);
   }

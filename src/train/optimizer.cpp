@@ -10,11 +10,11 @@
 
 namespace lorikeet {
 
-Optimizer::Optimizer(std::vector<at::Tensor> parameters, const Recipe& recipe)
-    : parameters_(std::move(parameters)), kind_(recipe.optimizer), beta1_(recipe.betas[0]), beta2_(recipe.betas[1]),
-      eps_(recipe.eps), weight_decay_(recipe.weight_decay), momentum_(recipe.momentum), clip_(recipe.clip_grad_norm),
-      nesterov_(recipe.nesterov) {
-  if (nesterov_ && momentum_ == 0) fail_usage("nesterov: got true with momentum 0, expected a momentum above 0.");
+Optimizer::Optimizer(std::vector<at::Tensor> parameters, const OptimizerOptions& options)
+    : parameters_(std::move(parameters)), kind_(options.kind), beta1_(options.betas[0]), beta2_(options.betas[1]),
+      eps_(options.eps), weight_decay_(options.weight_decay), momentum_(options.momentum),
+      clip_(options.clip_grad_norm), nesterov_(options.nesterov) {
+  options.check();
   for (const at::Tensor& parameter : parameters_) {
     if (kind_ == OptimizerKind::kAdamW || momentum_ > 0) first_.push_back(at::zeros_like(parameter));
     if (kind_ == OptimizerKind::kAdamW) {
@@ -54,22 +54,22 @@ double Optimizer::step(double learning_rate) {
   return norm;
 }
 
-double scheduled_learning_rate(const Recipe& recipe, std::int64_t step, std::int64_t total) {
-  const double peak = recipe.learning_rate;
+double scheduled_learning_rate(const OptimizerOptions& options, std::int64_t step, std::int64_t total) {
+  const double peak = options.learning_rate;
   const auto cosine = [](double from, double to, double share) {
     return to + (from - to) / 2 * (1 + std::cos(std::numbers::pi * share));
   };
-  if (recipe.schedule == ScheduleKind::kOneCycle) {
+  if (options.schedule == ScheduleKind::kOneCycle) {
     const double start = peak / 25;
-    const double rise_end = recipe.warmup * static_cast<double>(total) - 1;
+    const double rise_end = options.warmup * static_cast<double>(total) - 1;
     const double last = static_cast<double>(total) - 1;
     const auto at = static_cast<double>(step);
     if (at <= rise_end) return rise_end > 0 ? cosine(start, peak, at / rise_end) : peak;
     return last > rise_end ? cosine(peak, start / 1e4, (at - rise_end) / (last - rise_end)) : peak;
   }
-  const double warm = std::floor(recipe.warmup * static_cast<double>(total));
+  const double warm = std::floor(options.warmup * static_cast<double>(total));
   if (static_cast<double>(step) < warm) return peak * static_cast<double>(step + 1) / warm;
-  if (recipe.schedule == ScheduleKind::kConstant) return peak;
+  if (options.schedule == ScheduleKind::kConstant) return peak;
   return cosine(peak, 0, (static_cast<double>(step) - warm) / (static_cast<double>(total) - warm));
 }
 

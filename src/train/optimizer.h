@@ -6,17 +6,17 @@
 
 #include <vector>
 
-#include "train/recipe.h"
+#include "lorikeet/training_options.h"
 
 namespace lorikeet {
 
 class Optimizer {
  public:
   /// `parameters` are leaves that require gradients.
-  Optimizer(std::vector<at::Tensor> parameters, const Recipe& recipe);
+  Optimizer(std::vector<at::Tensor> parameters, const OptimizerOptions& options);
 
   /// Updates the parameters from their gradients, then clears these. Gives the gradients' norm, before clipping, where
-  /// the recipe clips; else 0. Throws Error where it is not finite.
+  /// clip_grad_norm is set; else 0. Throws Error where it is not finite.
   double step(double learning_rate);
 
  private:
@@ -32,6 +32,6 @@ class Optimizer {
 
 /// The learning rate of step `step` (from 0) of `total`. one_cycle follows torch.optim.lr_scheduler.OneCycleLR with its
 /// defaults (div_factor 25, final_div_factor 1e4, cosine); the others rise linearly in the warm-up.
-double scheduled_learning_rate(const Recipe& recipe, std::int64_t step, std::int64_t total);
+double scheduled_learning_rate(const OptimizerOptions& options, std::int64_t step, std::int64_t total);
 
 }  // namespace lorikeet

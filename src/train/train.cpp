@@ -16,6 +16,7 @@
 #include "data/loader.h"
 #include "engine/int8.h"
 #include "engine/memory.h"
+#include "engine/tensor_type.h"
 #include "export/adapter_card.h"
 #include "image/transform.h"
 #include "loading/loaded_model.h"
@@ -27,8 +28,8 @@ namespace fs = std::filesystem;
 namespace lorikeet {
 namespace {
 
-void check_device(const std::string& device) {
-  if (device == "cuda" && !at::hasCUDA()) {
+void check_device(Device device) {
+  if (device == Device::kCuda && !at::hasCUDA()) {
     fail_usage(
         "device: got cuda, expected cpu: this libtorch or this machine has no usable CUDA device. 'lorikeet doctor' "
         "says more.");
@@ -39,8 +40,8 @@ void check_device(const std::string& device) {
 void check_classes(const Recipe& recipe, const Graph& base, const Dataset& data) {
   const auto classes = static_cast<std::int64_t>(data.classes().size());
   const std::int64_t outputs = output_features(base);
-  if (recipe.head || recipe.replace_output || outputs == classes) return;
-  fail_usage("data: got ", classes, " classes in ", recipe.data, ", expected ", outputs, ", the outputs of ",
+  if (recipe.adapter.head || recipe.adapter.replace_output || outputs == classes) return;
+  fail_usage("data: got ", classes, " classes in ", recipe.data.name, ", expected ", outputs, ", the outputs of ",
              recipe.model, ". Set replace_output: true with modules_to_save: [", base.node(base.output()).name,
              "], or a head.");
 }
@@ -51,30 +52,31 @@ std::vector<std::int64_t> slice(const std::vector<std::int64_t>& from, std::int6
 
 // What the recipe uses of the data: limits, images held out.
 Splits split_data(const Recipe& recipe, const Splits& splits) {
-  if (!splits.train) fail(recipe.data, ": got no train split, expected one to train on.");
+  if (!splits.train) fail(recipe.data.name, ": got no train split, expected one to train on.");
   Splits out = splits;
-  if (recipe.validation > 0) {
+  if (recipe.data.validation > 0) {
     if (splits.validation)
-      fail_usage("validation: got ", recipe.validation, ", expected 0: ", recipe.data, " has a val split of its own.");
-    if (recipe.validation >= splits.train->size()) {
-      fail_usage("validation: got ", recipe.validation, ", expected fewer than the ", splits.train->size(),
+      fail_usage("validation: got ", recipe.data.validation, ", expected 0: ", recipe.data.name,
+                 " has a val split of its own.");
+    if (recipe.data.validation >= splits.train->size()) {
+      fail_usage("validation: got ", recipe.data.validation, ", expected fewer than the ", splits.train->size(),
                  " training images.");
     }
   }
-  if (recipe.early_stop > 0 && recipe.validation == 0 && !splits.validation) {
-    fail_usage("early_stop: got ", recipe.early_stop,
+  if (recipe.loop.early_stop > 0 && recipe.data.validation == 0 && !splits.validation) {
+    fail_usage("early_stop: got ", recipe.loop.early_stop,
                " without validation images, expected a val split or validation: N.");
   }
-  if (recipe.validation > 0 || recipe.train_limit > 0) {
+  if (recipe.data.validation > 0 || recipe.data.train_limit > 0) {
     std::vector<std::int64_t> order(static_cast<std::size_t>(splits.train->size()));
     std::iota(order.begin(), order.end(), 0);
-    if (recipe.shuffle) Random(recipe.seed).shuffle(order);
-    const std::int64_t rest = splits.train->size() - recipe.validation;
-    const std::int64_t used = recipe.train_limit > 0 ? std::min(recipe.train_limit, rest) : rest;
+    if (recipe.loop.shuffle) Random(recipe.loop.seed).shuffle(order);
+    const std::int64_t rest = splits.train->size() - recipe.data.validation;
+    const std::int64_t used = recipe.data.train_limit > 0 ? std::min(recipe.data.train_limit, rest) : rest;
     out.train = subset(splits.train, slice(order, 0, used));
-    if (recipe.validation > 0) out.validation = subset(splits.train, slice(order, rest, splits.train->size()));
+    if (recipe.data.validation > 0) out.validation = subset(splits.train, slice(order, rest, splits.train->size()));
   }
-  if (out.test) out.test = first(out.test, recipe.test_limit);
+  if (out.test) out.test = first(out.test, recipe.data.test_limit);
   return out;
 }
 
@@ -126,34 +128,34 @@ Json evaluation_json(const Evaluation& found) {
 TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool replace) {
   // Everything that can be wrong with the recipe is found before the run's folder is touched.
   if (is_run_folder(recipe.run) && !replace) RunFolder(recipe.run, /*replace=*/false);
-  check_device(recipe.device);
+  check_device(recipe.machine.device);
   const BaseModel base = load_base_model({recipe.model, recipe.weights}, callbacks.download);
-  const Splits splits = open_dataset(recipe.data, {}, callbacks.download);
-  const Preprocessing preprocessing = recipe_preprocessing(recipe, base.preprocessing);
+  const Splits splits = open_dataset(recipe.data.name, {}, callbacks.download);
+  const Preprocessing preprocessing = data_preprocessing(recipe.data, base.preprocessing);
   const Splits data = split_data(recipe, splits);
   check_classes(recipe, base.graph, *data.train);
   AdapterFolder folder;
-  folder.spec = adapter_spec(recipe, static_cast<std::int64_t>(data.train->classes().size()));
+  folder.spec = recipe.adapter.spec(static_cast<std::int64_t>(data.train->classes().size()));
   folder.spec.config.base_model_name_or_path = base.entry->name;
   check_every_entry_matches(base.graph, folder.spec.config);
   const Adaptation adaptation = adapt(base.graph, folder.spec);
-  Network network(adaptation, base.weights, recipe.seed);
-  if (!recipe.start_from.empty()) start_from(recipe.start_from, adaptation, network);
+  Network network(adaptation, base.weights, recipe.loop.seed);
+  if (!recipe.adapter.start_from.empty()) start_from(recipe.adapter.start_from, adaptation, network);
 
-  const bool is_int8 = recipe.precision == "int8";
+  const bool is_int8 = recipe.machine.precision == Precision::kInt8;
   if (is_int8) network.merged();  // throws where the adapter cannot be: int8 wants it at the end of training
 
-  if (recipe.threads > 0) at::set_num_threads(static_cast<int>(recipe.threads));
-  network.to(at::Device(recipe.device));
+  if (recipe.machine.threads > 0) at::set_num_threads(static_cast<int>(recipe.machine.threads));
+  network.to(tensor_device(recipe.machine.device));
 
   RunFolder run(recipe.run, replace);
   const DiscardOnFailure discard{run};
-  const ExecutorOptions executor_options{.precision = recipe.precision == "bfloat16" ? at::kBFloat16 : at::kFloat,
+  const ExecutorOptions executor_options{.precision = activation_type(recipe.machine.precision),
                                          .plan = plan_training(network, recipe, preprocessing, data.train->size(),
                                                                data.validation ? data.validation->size() : 0)};
   auto executor = is_int8 ? make_int8_executor(network, executor_options,
                                                calibrate(network, *executor_options.plan, data.train, preprocessing))
-                          : make_executor(recipe.engine, network, executor_options);
+                          : make_executor(recipe.machine.engine, network, executor_options);
 
   run.write_recipe(recipe_yaml(recipe));
   TrainSummary out;
@@ -170,15 +172,16 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
   };
   log(cat(base.entry->name, " (", base.weights_name, "): ", with_commas(out.trainable_parameters), " of ",
           with_commas(out.total_parameters), " parameters to learn; ", with_commas(data.train->size()), " images of ",
-          data.train->classes().size(), " classes in ", recipe.data, "; images of ",
+          data.train->classes().size(), " classes in ", recipe.data.name, "; images of ",
           preprocessing.crop > 0 ? cat(preprocessing.crop, " pixels") : "their own size", "; ", at::get_num_threads(),
           " threads",
-          preprocessing.crop > 0 ? cat("; about ",
-                                       human_bytes(estimate_memory(network, executor->plan(),
-                                                                   image_cost(recipe, preprocessing), recipe.batch_size)
-                                                       .total()),
-                                       " of memory")
-                                 : ""));
+          preprocessing.crop > 0
+              ? cat("; about ",
+                    human_bytes(estimate_memory(network, executor->plan(), image_cost(recipe, preprocessing),
+                                                recipe.loop.batch_size)
+                                    .total()),
+                    " of memory")
+              : ""));
 
   if (const auto oversized = oversized_adapters(adaptation); !oversized.empty()) {
     const Oversized& first = oversized.front();
@@ -187,13 +190,14 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
             with_commas(first.layer), "; a smaller rank, or modules_to_save, would cost less"));
   }
 
-  folder.metadata = AdapterMetadata{base.entry->name,      base.weights_name, /*base_sha256=*/"",
-                                    data.train->classes(), preprocessing,     is_int8 ? "float32" : recipe.precision};
+  folder.metadata = AdapterMetadata{base.entry->name,   base.weights_name,
+                                    /*base_sha256=*/"", data.train->classes(),
+                                    preprocessing,      is_int8 ? Precision::kFloat32 : recipe.machine.precision};
   // Checkpoints have it too, so that what is left of a run that was killed knows its data.
   Json& training = folder.metadata->training;
-  training = {{"data", recipe.data},
+  training = {{"data", recipe.data.name},
               {"images", data.train->size()},
-              {"seed", recipe.seed},
+              {"seed", recipe.loop.seed},
               {"trainable_parameters", out.trainable_parameters}};
   const auto save = [&] {
     folder.metadata->base_sha256 = base.sha256.get();  // not before it is needed
@@ -213,7 +217,7 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
   std::optional<Network> merged;
   if (is_int8 && !out.interrupted) {
     merged.emplace(network.graph(), network.merged());
-    folder.metadata->precision = recipe.precision;
+    folder.metadata->precision = recipe.machine.precision;
     folder.metadata->activation_ranges = calibrate(*merged, make_plan(*merged), data.train, preprocessing);
   }
   const auto& judged = data.test ? data.test : data.validation;
@@ -221,20 +225,21 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
     // By what will run the adapter: a loaded one must come to exactly this accuracy.
     if (merged) {
       executor = make_int8_executor(*merged, {}, folder.metadata->activation_ranges);
-    } else if (recipe.engine != EngineKind::kFused) {
+    } else if (recipe.machine.engine != EngineKind::kFused) {
       executor = make_fused_executor(network, executor_options);
     }
-    out.test = evaluate(*executor, judged, preprocessing,
-                        {.device = at::Device(recipe.device), .progress = [&](std::int64_t done, std::int64_t total) {
-                           out.interrupted = callbacks.progress && !callbacks.progress({.phase = "test",
-                                                                                        .epoch = out.loop.epochs,
-                                                                                        .epochs = recipe.epochs,
-                                                                                        .done = done,
-                                                                                        .total = total,
-                                                                                        .loss = out.loop.loss,
-                                                                                        .accuracy = out.loop.accuracy});
-                           return !out.interrupted;
-                         }});
+    out.test = evaluate(
+        *executor, judged, preprocessing,
+        {.device = tensor_device(recipe.machine.device), .progress = [&](std::int64_t done, std::int64_t total) {
+           out.interrupted = callbacks.progress && !callbacks.progress({.phase = "test",
+                                                                        .epoch = out.loop.epochs,
+                                                                        .epochs = recipe.loop.epochs,
+                                                                        .done = done,
+                                                                        .total = total,
+                                                                        .loss = out.loop.loss,
+                                                                        .accuracy = out.loop.accuracy});
+           return !out.interrupted;
+         }});
     if (out.interrupted) out.test = {};
   }
 
@@ -256,7 +261,7 @@ Json summary_json(const TrainSummary& summary, const Recipe& recipe) {
   const LoopResult& loop = summary.loop;
   Json out{{"status", summary.interrupted ? "interrupted" : "finished"},
            {"model", recipe.model},
-           {"data", recipe.data},
+           {"data", recipe.data.name},
            {"trainable_parameters", summary.trainable_parameters},
            {"total_parameters", summary.total_parameters},
            {"adapter_bytes", summary.adapter_bytes},

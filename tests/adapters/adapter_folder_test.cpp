@@ -35,8 +35,8 @@ AdapterFolder sample() {
   folder.spec.config.modules_to_save = {"fc", "layer1.0.bn1"};
   folder.spec.output_classes = 6;
   folder.spec.head = Head{{7}, 3, Activation::kRelu};
-  folder.metadata =
-      AdapterMetadata{"small", "small.v1", kSha, {"cat", "dog", "Vögel"}, {}, "bfloat16", {{"accuracy", 0.5}}};
+  folder.metadata = AdapterMetadata{
+      "small", "small.v1", kSha, {"cat", "dog", "Vögel"}, {}, Precision::kBFloat16, {{"accuracy", 0.5}}};
   folder.metadata->preprocessing = {
       .resize = 40, .crop = 32, .interpolation = Interpolation::kBicubic, .mean = {0.1, 0.2, 0.3}, .std = {1, 2, 3}};
   folder.tensors = tensors_for(adapt(small_resnet(), folder.spec));
@@ -86,7 +86,7 @@ TEST_CASE("what is saved comes back") {
   CHECK(after.metadata->base_sha256 == kSha);
   CHECK(after.metadata->classes == before.metadata->classes);
   CHECK((after.metadata->preprocessing == before.metadata->preprocessing));
-  CHECK(after.metadata->precision == "bfloat16");
+  CHECK(after.metadata->precision == Precision::kBFloat16);
   CHECK(after.metadata->training == before.metadata->training);
   CHECK(after.tensors.size() == before.tensors.size());
   for (const auto& [name, tensor] : before.tensors) {
@@ -296,7 +296,7 @@ TEST_CASE("a file larger than any adapter is refused before it is read") {
 TEST_CASE("int8 comes with the ranges of its activations") {
   const Written written;
   AdapterFolder folder = sample();
-  folder.metadata->precision = "int8";
+  folder.metadata->precision = Precision::kInt8;
   folder.metadata->activation_ranges = {{"input", {-2.5F, 2.25F}}, {"conv1", {0.0F, 6.0F}}};
   const std::filesystem::path path = written.adapter();
   write_adapter_folder(path, folder);

@@ -91,10 +91,10 @@ TEST_CASE("training lowers the loss, and says what it does") {
 
 TEST_CASE("the same seed gives the same run, another one another") {
   Recipe recipe = small_recipe();
-  recipe.epochs = 2;
+  recipe.loop.epochs = 2;
   const auto losses = [&](std::uint64_t seed, bool shuffle = true) {
-    recipe.seed = seed;
-    recipe.shuffle = shuffle;
+    recipe.loop.seed = seed;
+    recipe.loop.shuffle = shuffle;
     Run run;  // the network's start is not what differs
     run.run(recipe, only_train());
     return run.losses();
@@ -110,7 +110,7 @@ TEST_CASE("the prefix cache changes nothing but how often images are read") {
   for (const double gib : {2.0, 0.0, 1e-6}) {  // one image's frontier is 2 KiB: the third holds none
     CAPTURE(gib);
     Recipe recipe = small_recipe();
-    recipe.cache_gib = gib;
+    recipe.machine.cache_gib = gib;
     Run run;
     const auto train = coloured(30);
     const auto validation = coloured(24, 100);
@@ -146,13 +146,13 @@ TEST_CASE("images are resized and cropped once, those of training and of validat
 
 TEST_CASE("random images are new in each epoch, or K views that are kept") {
   Recipe recipe = small_recipe();
-  recipe.augmentation.crop_padding = 2;
-  recipe.shuffle = false;
-  recipe.learning_rate = 0;  // only the images differ from epoch to epoch
+  recipe.data.augmentation.crop_padding = 2;
+  recipe.loop.shuffle = false;
+  recipe.optimizer.learning_rate = 0;  // only the images differ from epoch to epoch
   const auto run = [&](std::int64_t views, double cache_gib, std::int64_t reads) {
     CAPTURE(views);
-    recipe.cache_views = views;
-    recipe.cache_gib = recipe.cache_disk_gib = cache_gib;
+    recipe.data.cache_views = views;
+    recipe.machine.cache_gib = recipe.machine.cache_disk_gib = cache_gib;
     Run trained;
     const auto train = coloured(30);
     const auto validation = coloured(24, 100);
@@ -189,20 +189,20 @@ TEST_CASE("there is no cache where it cannot help, or images have no fixed size"
     return run.result.cached_prefix;
   };
   CHECK_FALSE(cached({coloured(30), nullptr, Preprocessing{}}));
-  recipe.max_steps = 4;
+  recipe.loop.max_steps = 4;
   CHECK_FALSE(cached(only_train()));
-  recipe.max_steps = 5;
+  recipe.loop.max_steps = 5;
   CHECK(cached(only_train()));
-  recipe.max_steps = 0;
-  recipe.epochs = 1;
+  recipe.loop.max_steps = 0;
+  recipe.loop.epochs = 1;
   CHECK_FALSE(cached(only_train()));
 }
 
 TEST_CASE("max_steps ends training, and the schedule with it") {
   Recipe recipe = small_recipe();
-  recipe.max_steps = 6;
-  recipe.schedule = ScheduleKind::kOneCycle;
-  recipe.warmup = 0.5;
+  recipe.loop.max_steps = 6;
+  recipe.optimizer.schedule = ScheduleKind::kOneCycle;
+  recipe.optimizer.warmup = 0.5;
   Run run;
   run.run(recipe, only_train());
   CHECK(run.result.steps == 6);
@@ -212,7 +212,7 @@ TEST_CASE("max_steps ends training, and the schedule with it") {
   CHECK(run.checkpoints.size() == 2);
   CHECK(run.steps[2]["learning_rate"].get<double>() == doctest::Approx(0.05));
   CHECK(run.steps[5]["learning_rate"].get<double>() == doctest::Approx(0.05 / 25 / 1e4));
-  recipe.max_steps = 100;
+  recipe.loop.max_steps = 100;
   Run all;
   all.run(recipe, only_train());
   CHECK(all.result.steps == 20);
@@ -220,8 +220,8 @@ TEST_CASE("max_steps ends training, and the schedule with it") {
 
 TEST_CASE("early stop ends when nothing gets better, and keeps the best epoch") {
   Recipe recipe = small_recipe();
-  recipe.epochs = 40;
-  recipe.early_stop = 3;
+  recipe.loop.epochs = 40;
+  recipe.loop.early_stop = 3;
   Run run;
   run.run(recipe, with_validation());
   std::vector<double> accuracies;
@@ -271,12 +271,12 @@ TEST_CASE("a loss that is not finite is an Error that says where") {
 
 TEST_CASE("label smoothing and clipping act on training alone") {
   Recipe recipe = small_recipe();
-  recipe.epochs = 1;
-  recipe.learning_rate = 0;  // so that training and validation see the same network
-  recipe.clip_grad_norm = 0.5;
+  recipe.loop.epochs = 1;
+  recipe.optimizer.learning_rate = 0;  // so that training and validation see the same network
+  recipe.optimizer.clip_grad_norm = 0.5;
   const auto train = coloured(30);
   for (const double smoothing : {0.0, 0.3}) {
-    recipe.label_smoothing = smoothing;
+    recipe.loop.label_smoothing = smoothing;
     Run run;
     const auto before = run.model.learned();
     run.run(recipe, {train, train, kAsTheyAre});

@@ -32,7 +32,7 @@ using Formula = std::function<double(double value, double gradient, int step)>;
 
 // Checks `kSteps` steps against a formula made anew for each element. `scale` is what clipping makes of a step's
 // gradients.
-void check_steps(const Recipe& recipe, const std::function<Formula()>& formula,
+void check_steps(const OptimizerOptions& options, const std::function<Formula()>& formula,
                  const std::function<double(int)>& scale = {}) {
   std::vector<at::Tensor> parameters;
   std::vector<std::vector<double>> expected;
@@ -48,7 +48,7 @@ void check_steps(const Recipe& recipe, const std::function<Formula()>& formula,
     }
     parameters[p].set_requires_grad(true);
   }
-  Optimizer optimizer(parameters, recipe);
+  Optimizer optimizer(parameters, options);
   for (int step = 0; step < kSteps; ++step) {
     for (int p = 0; p < 2; ++p) {
       at::Tensor grad = at::empty({kSizes[p]}, at::kDouble);
@@ -96,23 +96,23 @@ Formula sgd(double momentum, bool nesterov, double decay) {
   };
 }
 
-Recipe sgd_recipe(double momentum, bool nesterov, double decay) {
-  Recipe recipe;
-  recipe.optimizer = OptimizerKind::kSgd;
-  recipe.momentum = momentum;
-  recipe.nesterov = nesterov;
-  recipe.weight_decay = decay;
-  return recipe;
+OptimizerOptions sgd_options(double momentum, bool nesterov, double decay) {
+  OptimizerOptions options;
+  options.kind = OptimizerKind::kSgd;
+  options.momentum = momentum;
+  options.nesterov = nesterov;
+  options.weight_decay = decay;
+  return options;
 }
 
 // The learning rates of all steps.
 std::vector<double> rates(ScheduleKind schedule, double warmup, int total) {
-  Recipe recipe;
-  recipe.schedule = schedule;
-  recipe.warmup = warmup;
-  recipe.learning_rate = 0.5;
+  OptimizerOptions options;
+  options.schedule = schedule;
+  options.warmup = warmup;
+  options.learning_rate = 0.5;
   std::vector<double> out;
-  for (int step = 0; step < total; ++step) out.push_back(scheduled_learning_rate(recipe, step, total));
+  for (int step = 0; step < total; ++step) out.push_back(scheduled_learning_rate(options, step, total));
   return out;
 }
 
@@ -127,39 +127,39 @@ void check_rates(const std::vector<double>& found, const std::vector<double>& ex
 }  // namespace
 
 TEST_CASE("AdamW takes the paper's steps") {
-  Recipe recipe;
-  recipe.weight_decay = 0;
-  check_steps(recipe, [] { return adamw(0.9, 0.999, 1e-8, 0); });
-  recipe.weight_decay = 0.3;
-  recipe.betas = {0.6, 0.8};
-  recipe.eps = 0.05;
-  check_steps(recipe, [] { return adamw(0.6, 0.8, 0.05, 0.3); });
+  OptimizerOptions options;
+  options.weight_decay = 0;
+  check_steps(options, [] { return adamw(0.9, 0.999, 1e-8, 0); });
+  options.weight_decay = 0.3;
+  options.betas = {0.6, 0.8};
+  options.eps = 0.05;
+  check_steps(options, [] { return adamw(0.6, 0.8, 0.05, 0.3); });
 }
 
 TEST_CASE("SGD takes PyTorch's steps, with momentum, Nesterov's and weight decay") {
-  check_steps(sgd_recipe(0, false, 0), [] { return sgd(0, false, 0); });
-  check_steps(sgd_recipe(0, false, 0.2), [] { return sgd(0, false, 0.2); });
-  check_steps(sgd_recipe(0.9, false, 0.2), [] { return sgd(0.9, false, 0.2); });
-  check_steps(sgd_recipe(0.9, true, 0.2), [] { return sgd(0.9, true, 0.2); });
-  CHECK(refusal<UsageError>([] { Optimizer({}, sgd_recipe(0, true, 0)); }) ==
+  check_steps(sgd_options(0, false, 0), [] { return sgd(0, false, 0); });
+  check_steps(sgd_options(0, false, 0.2), [] { return sgd(0, false, 0.2); });
+  check_steps(sgd_options(0.9, false, 0.2), [] { return sgd(0.9, false, 0.2); });
+  check_steps(sgd_options(0.9, true, 0.2), [] { return sgd(0.9, true, 0.2); });
+  CHECK(refusal<UsageError>([] { Optimizer({}, sgd_options(0, true, 0)); }) ==
         has("nesterov: got true with momentum 0"));
 }
 
 TEST_CASE("clipping scales all gradients by their common norm, as torch.nn.utils.clip_grad_norm_ does") {
-  Recipe recipe = sgd_recipe(0, false, 0);
-  recipe.clip_grad_norm = norm(0) * 0.999;  // some steps are above it, some are not
+  OptimizerOptions options = sgd_options(0, false, 0);
+  options.clip_grad_norm = norm(0) * 0.999;  // some steps are above it, some are not
   bool some_above = false;
   bool some_below = false;
-  for (int step = 0; step < kSteps; ++step) (norm(step) > recipe.clip_grad_norm ? some_above : some_below) = true;
+  for (int step = 0; step < kSteps; ++step) (norm(step) > options.clip_grad_norm ? some_above : some_below) = true;
   REQUIRE(some_above);
   REQUIRE(some_below);
   check_steps(
-      recipe, [] { return sgd(0, false, 0); },
-      [&](int step) { return std::min(1.0, recipe.clip_grad_norm / (norm(step) + 1e-6)); });
+      options, [] { return sgd(0, false, 0); },
+      [&](int step) { return std::min(1.0, options.clip_grad_norm / (norm(step) + 1e-6)); });
 
   at::Tensor parameter = at::zeros({2}, at::kFloat).set_requires_grad(true);
-  recipe.clip_grad_norm = 1;
-  Optimizer optimizer({parameter}, recipe);
+  options.clip_grad_norm = 1;
+  Optimizer optimizer({parameter}, options);
   parameter.mutable_grad() = at::tensor({30.0f, 40.0f});
   CHECK(optimizer.step(0.1) == doctest::Approx(50));  // before clipping
   CHECK(parameter[1].item<double>() == doctest::Approx(-0.08));

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <sstream>
 #include <string>
 
@@ -88,16 +89,16 @@ reference: {title: "T: 1", trainable: 1.2 M, accuracy: 0.97}
 TEST_CASE("a short recipe is filled up with defaults") {
   const Recipe recipe = load("data: mnist\nhead: []\n");
   CHECK(recipe.model == "resnet50");
-  CHECK(recipe.data == "mnist");
-  CHECK(recipe.head->empty());
-  CHECK_FALSE(recipe.adapter.has_targets());
-  CHECK(recipe.adapter.r == 8);
-  CHECK(recipe.epochs == 1);
-  CHECK(recipe.batch_size == 64);
-  CHECK(recipe.optimizer == OptimizerKind::kAdamW);
-  CHECK(recipe.betas == std::vector<double>{0.9, 0.999});
-  CHECK(recipe.schedule == ScheduleKind::kConstant);
-  CHECK(recipe.shuffle);
+  CHECK(recipe.data.name == "mnist");
+  CHECK(recipe.adapter.head->empty());
+  CHECK_FALSE(recipe.adapter.config.has_targets());
+  CHECK(recipe.adapter.config.r == 8);
+  CHECK(recipe.loop.epochs == 1);
+  CHECK(recipe.loop.batch_size == 64);
+  CHECK(recipe.optimizer.kind == OptimizerKind::kAdamW);
+  CHECK(recipe.optimizer.betas == std::array<double, 2>{0.9, 0.999});
+  CHECK(recipe.optimizer.schedule == ScheduleKind::kConstant);
+  CHECK(recipe.loop.shuffle);
   CHECK(recipe.run.empty());
 }
 
@@ -105,61 +106,61 @@ TEST_CASE("every key is read") {
   const Recipe r = load(kEverything);
   CHECK(r.model == "efficientnet_lite0");
   CHECK(r.weights == "w: 1.pth");
-  CHECK(r.data == "my photos");
-  CHECK(r.start_from == "runs/a");
-  CHECK(r.image_size == 28);
-  CHECK(r.augmentation == Augmentation{{0.35, 1}, 4, 0.5});
-  CHECK(r.train_limit == 100);
-  CHECK(r.test_limit == 50);
-  CHECK(r.validation == 10);
-  CHECK(r.adapter.r == 4);
-  CHECK(r.adapter.lora_alpha == 12.5);
-  CHECK(r.adapter.lora_dropout == 0.1);
-  CHECK(std::get<std::string>(r.adapter.target_modules) == R"(.*\.conv_pw[l]?)");
-  CHECK(std::get<std::vector<std::string>>(r.adapter.exclude_modules) ==
+  CHECK(r.data.name == "my photos");
+  CHECK(r.adapter.start_from == "runs/a");
+  CHECK(r.data.image_size == 28);
+  CHECK(r.data.augmentation == Augmentation{{0.35, 1}, 4, 0.5});
+  CHECK(r.data.train_limit == 100);
+  CHECK(r.data.test_limit == 50);
+  CHECK(r.data.validation == 10);
+  CHECK(r.adapter.config.r == 4);
+  CHECK(r.adapter.config.lora_alpha == 12.5);
+  CHECK(r.adapter.config.lora_dropout == 0.1);
+  CHECK(std::get<std::string>(r.adapter.config.target_modules) == R"(.*\.conv_pw[l]?)");
+  CHECK(std::get<std::vector<std::string>>(r.adapter.config.exclude_modules) ==
         std::vector<std::string>{"a.b", "null", "", "#x"});
-  CHECK(r.adapter.modules_to_save == std::vector<std::string>{"classifier"});
-  CHECK(r.adapter.rank_pattern == PatternTable{{"layer4.*", 8}, {"a: b", 2}});
-  CHECK(r.adapter.alpha_pattern ==
+  CHECK(r.adapter.config.modules_to_save == std::vector<std::string>{"classifier"});
+  CHECK(r.adapter.config.rank_pattern == PatternTable{{"layer4.*", 8}, {"a: b", 2}});
+  CHECK(r.adapter.config.alpha_pattern ==
         PatternTable{{"z", 0.1}, {"a", -3}});  // in the file's order: the first that matches counts
-  CHECK(r.adapter.layers_to_transform == std::vector<std::int64_t>{1, 3});
-  CHECK(r.adapter.layers_pattern == std::vector<std::string>{"layer4"});
-  CHECK(r.adapter.use_rslora);
-  CHECK(r.adapter.use_dora);
-  CHECK((r.adapter.bias == TrainedBias::kAll));
-  CHECK(r.adapter.use_effective_conv2d);
-  CHECK(r.adapter.decompose_both);
-  CHECK(r.adapter.decompose_factor == 8);
-  CHECK(std::get<std::string>(r.adapter.feedforward_modules) == ".*conv1");
-  CHECK((load("data: mnist\npeft_type: LOKR\ntarget_modules: x\n").adapter.peft_type == PeftType::kLokr));
-  CHECK(r.adapter.init_lora_weights == LoraStart::kGaussian);
-  CHECK(r.replace_output);
-  CHECK(r.head == std::vector<std::int64_t>{512, 256});
-  CHECK(r.head_activation == Activation::kRelu);
-  CHECK(r.epochs == 3);
-  CHECK(r.max_steps == 7);
-  CHECK(r.batch_size == 32);
-  CHECK(r.optimizer == OptimizerKind::kSgd);
-  CHECK(r.learning_rate == 0.30000000000000004);
-  CHECK(r.weight_decay == 1e-5);
-  CHECK(r.betas == std::vector<double>{0.5, 0.75});
-  CHECK(r.eps == 1e-7);
-  CHECK(r.momentum == 0.5);
-  CHECK(r.nesterov);
-  CHECK(r.schedule == ScheduleKind::kOneCycle);
-  CHECK(r.warmup == 0.1);
-  CHECK(r.label_smoothing == 0.2);
-  CHECK(r.clip_grad_norm == 1.5);
-  CHECK(r.early_stop == 2);
-  CHECK(r.seed == 9223372036854775807);
-  CHECK_FALSE(r.shuffle);
-  CHECK(r.device == "cuda");
-  CHECK(r.precision == "bfloat16");
-  CHECK(r.threads == 3);
-  CHECK(r.engine == EngineKind::kPlain);
-  CHECK(r.cache_gib == 0.25);
-  CHECK(r.cache_disk_gib == 0.5);
-  CHECK(r.cache_views == 4);
+  CHECK(r.adapter.config.layers_to_transform == std::vector<std::int64_t>{1, 3});
+  CHECK(r.adapter.config.layers_pattern == std::vector<std::string>{"layer4"});
+  CHECK(r.adapter.config.use_rslora);
+  CHECK(r.adapter.config.use_dora);
+  CHECK((r.adapter.config.bias == TrainedBias::kAll));
+  CHECK(r.adapter.config.use_effective_conv2d);
+  CHECK(r.adapter.config.decompose_both);
+  CHECK(r.adapter.config.decompose_factor == 8);
+  CHECK(std::get<std::string>(r.adapter.config.feedforward_modules) == ".*conv1");
+  CHECK((load("data: mnist\npeft_type: LOKR\ntarget_modules: x\n").adapter.config.peft_type == PeftType::kLokr));
+  CHECK(r.adapter.config.init_lora_weights == LoraStart::kGaussian);
+  CHECK(r.adapter.replace_output);
+  CHECK(r.adapter.head == std::vector<std::int64_t>{512, 256});
+  CHECK(r.adapter.head_activation == Activation::kRelu);
+  CHECK(r.loop.epochs == 3);
+  CHECK(r.loop.max_steps == 7);
+  CHECK(r.loop.batch_size == 32);
+  CHECK(r.optimizer.kind == OptimizerKind::kSgd);
+  CHECK(r.optimizer.learning_rate == 0.30000000000000004);
+  CHECK(r.optimizer.weight_decay == 1e-5);
+  CHECK(r.optimizer.betas == std::array<double, 2>{0.5, 0.75});
+  CHECK(r.optimizer.eps == 1e-7);
+  CHECK(r.optimizer.momentum == 0.5);
+  CHECK(r.optimizer.nesterov);
+  CHECK(r.optimizer.schedule == ScheduleKind::kOneCycle);
+  CHECK(r.optimizer.warmup == 0.1);
+  CHECK(r.loop.label_smoothing == 0.2);
+  CHECK(r.optimizer.clip_grad_norm == 1.5);
+  CHECK(r.loop.early_stop == 2);
+  CHECK(r.loop.seed == 9223372036854775807);
+  CHECK_FALSE(r.loop.shuffle);
+  CHECK(r.machine.device == Device::kCuda);
+  CHECK(r.machine.precision == Precision::kBFloat16);
+  CHECK(r.machine.threads == 3);
+  CHECK(r.machine.engine == EngineKind::kPlain);
+  CHECK(r.machine.cache_gib == 0.25);
+  CHECK(r.machine.cache_disk_gib == 0.5);
+  CHECK(r.data.cache_views == 4);
   CHECK(r.reference.title == "T: 1");
   CHECK(r.reference.trainable == "1.2 M");
   CHECK(r.reference.accuracy == 0.97);
@@ -191,10 +192,10 @@ TEST_CASE("a recipe that is written reads back as the same") {
   }
   const Recipe awkward =
       load(recipe_yaml(load("data: \"a\\n\\tb'é\"\ntarget_modules: \"it's\\n\"\nweights: '~'\nlearning_rate: 0.1\n")));
-  CHECK(awkward.data == "a\n\tb'é");
-  CHECK(std::get<std::string>(awkward.adapter.target_modules) == "it's\n");
+  CHECK(awkward.data.name == "a\n\tb'é");
+  CHECK(std::get<std::string>(awkward.adapter.config.target_modules) == "it's\n");
   CHECK(awkward.weights == "~");
-  CHECK(awkward.learning_rate == 0.1);
+  CHECK(awkward.optimizer.learning_rate == 0.1);
 }
 
 TEST_CASE("the run's folder is not part of what is written") {
@@ -209,34 +210,35 @@ TEST_CASE("overrides replace what the file says, the last one counts") {
   const Recipe recipe =
       load(kEverything, {"epochs=5", "data=", "data=a=b", "head=[7]", "target_modules=", "rank_pattern={x: 1}",
                          "epochs=6", "weights=", "reference=", "exclude_modules=[conv1, 'b.c']"});
-  CHECK(recipe.epochs == 6);
-  CHECK(recipe.data == "a=b");
-  CHECK(recipe.head == std::vector<std::int64_t>{7});
-  CHECK_FALSE(recipe.adapter.has_targets());
-  CHECK(recipe.adapter.rank_pattern == PatternTable{{"x", 1}});
+  CHECK(recipe.loop.epochs == 6);
+  CHECK(recipe.data.name == "a=b");
+  CHECK(recipe.adapter.head == std::vector<std::int64_t>{7});
+  CHECK_FALSE(recipe.adapter.config.has_targets());
+  CHECK(recipe.adapter.config.rank_pattern == PatternTable{{"x", 1}});
   CHECK(recipe.weights.empty());
   CHECK_FALSE(recipe.reference.accuracy);
-  CHECK(std::get<std::vector<std::string>>(recipe.adapter.exclude_modules) == std::vector<std::string>{"conv1", "b.c"});
+  CHECK(std::get<std::vector<std::string>>(recipe.adapter.config.exclude_modules) ==
+        std::vector<std::string>{"conv1", "b.c"});
 }
 
 TEST_CASE("what depends on other values is filled in and written down") {
-  CHECK(load("data: d\nhead: []\nschedule: one_cycle\n").warmup == 0.3);  // OneCycleLR's pct_start
+  CHECK(load("data: d\nhead: []\nschedule: one_cycle\n").optimizer.warmup == 0.3);  // OneCycleLR's pct_start
   CHECK(recipe_yaml(load("data: d\nhead: []\nschedule: one_cycle\n")) == has("\nwarmup: 0.3\n"));
-  CHECK(load("data: d\nhead: []\nschedule: cosine\n").warmup == 0);
+  CHECK(load("data: d\nhead: []\nschedule: cosine\n").optimizer.warmup == 0);
 
-  const AdapterSpec spec = adapter_spec(load(kEverything), 5);
+  const AdapterSpec spec = load(kEverything).adapter.spec(5);
   CHECK(spec.output_classes == 5);
   CHECK(spec.head->classes == 5);
   CHECK(spec.head->hidden == std::vector<std::int64_t>{512, 256});
-  const AdapterSpec plain = adapter_spec(load("data: d\ntarget_modules: x\n"), 5);
+  const AdapterSpec plain = load("data: d\ntarget_modules: x\n").adapter.spec(5);
   CHECK_FALSE(plain.output_classes);
   CHECK_FALSE(plain.head);
 
   const Preprocessing weights{.resize = 232, .crop = 224};
-  CHECK(recipe_preprocessing(load("data: d\nhead: []\n"), weights) == weights);
-  CHECK(recipe_preprocessing(load("data: d\nhead: []\nimage_size: 28\n"), weights) ==
+  CHECK(data_preprocessing(load("data: d\nhead: []\n").data, weights) == weights);
+  CHECK(data_preprocessing(load("data: d\nhead: []\nimage_size: 28\n").data, weights) ==
         Preprocessing{.resize = 28, .crop = 28});
-  CHECK(recipe_preprocessing(load("data: d\nhead: []\npreprocess: normalise\n"), weights) == Preprocessing{});
+  CHECK(data_preprocessing(load("data: d\nhead: []\npreprocess: normalise\n").data, weights) == Preprocessing{});
 }
 
 TEST_CASE("the help names every key that a recipe has") {

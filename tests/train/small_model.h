@@ -92,8 +92,8 @@ inline bool same(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>
 /// What suits it.
 inline lorikeet::Recipe small_recipe() {
   lorikeet::Recipe recipe;
-  recipe.batch_size = 8;
-  recipe.epochs = 5;
-  recipe.learning_rate = 0.05;
+  recipe.loop.batch_size = 8;
+  recipe.loop.epochs = 5;
+  recipe.optimizer.learning_rate = 0.05;
   return recipe;
 }

@@ -1,0 +1,148 @@
+// The kinds of key that a recipe has: how each is read from YAML, checked, and written. train/recipe_fields.cpp has the
+// keys.
+#pragma once
+
+#include <yaml-cpp/yaml.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "train/ranges.h"
+#include "train/recipe.h"
+
+namespace lorikeet::fields {
+
+/// Names of one list, patterns of one table.
+inline constexpr std::size_t kMaxNames = 10'000;
+
+/// One key of a recipe. `read` throws UsageError with a message that begins with the key.
+struct Field {
+  std::string key;
+  std::string meaning;
+  std::function<void(Recipe&, const YAML::Node&)> read;
+  std::function<void(const Recipe&, YAML::Emitter&)> write;
+};
+
+/// How a value looks in a message.
+std::string shown(const YAML::Node& node);
+/// Each reads a value of one kind. Throws UsageError with a message that begins with `key`.
+std::string text(const std::string& key, const YAML::Node& node);
+double number(const std::string& key, const YAML::Node& node, const NumberRange& range);
+std::int64_t whole(const std::string& key, const YAML::Node& node, const WholeRange& range);
+bool truth(const std::string& key, const YAML::Node& node);
+std::vector<std::string> words(const std::string& key, const YAML::Node& node);
+PatternTable table(const std::string& key, const YAML::Node& node);
+/// The shortest text that reads back as the same number.
+std::string exact(double value);
+
+// The kinds of field, each tied to a member of Recipe or AdapterConfig by `get`.
+template <typename Get>
+Field text_field(std::string key, std::string meaning, Get get) {
+  return {key, std::move(meaning), [=](Recipe& r, const YAML::Node& n) { get(r) = text(key, n); },
+          [=](const Recipe& r, YAML::Emitter& out) { out << get(const_cast<Recipe&>(r)); }};
+}
+
+template <typename Get>
+Field choice_field(std::string key, std::string meaning, std::vector<std::string> choices, Get get) {
+  return {key, meaning + " (" + join(choices, ", ") + ")",
+          [=](Recipe& r, const YAML::Node& n) {
+            const std::string value = text(key, n);
+            for (std::size_t i = 0; i < choices.size(); ++i) {
+              if (choices[i] != value) continue;
+              auto& member = get(r);
+              member = static_cast<std::remove_reference_t<decltype(member)>>(i);
+              return;
+            }
+            fail_usage(key, ": got ", shown(n), ", expected one of ", join(choices, ", "), ".");
+          },
+          [=](const Recipe& r, YAML::Emitter& out) {
+            out << choices[static_cast<std::size_t>(get(const_cast<Recipe&>(r)))];
+          }};
+}
+
+template <typename Get>
+Field whole_field(std::string key, std::string meaning, WholeRange range, Get get) {
+  return {key, std::move(meaning),
+          [=](Recipe& r, const YAML::Node& n) {
+            get(r) = static_cast<std::remove_reference_t<decltype(get(r))>>(whole(key, n, range));
+          },
+          [=](const Recipe& r, YAML::Emitter& out) { out << static_cast<std::int64_t>(get(const_cast<Recipe&>(r))); }};
+}
+
+template <typename Get>
+Field number_field(std::string key, std::string meaning, NumberRange range, Get get) {
+  return {key, std::move(meaning), [=](Recipe& r, const YAML::Node& n) { get(r) = number(key, n, range); },
+          [=](const Recipe& r, YAML::Emitter& out) { out << exact(get(const_cast<Recipe&>(r))); }};
+}
+
+template <typename Get>
+Field truth_field(std::string key, std::string meaning, Get get) {
+  return {key, std::move(meaning), [=](Recipe& r, const YAML::Node& n) { get(r) = truth(key, n); },
+          [=](const Recipe& r, YAML::Emitter& out) { out << get(const_cast<Recipe&>(r)); }};
+}
+
+template <typename Get>
+Field words_field(std::string key, std::string meaning, Get get) {
+  return {key, std::move(meaning), [=](Recipe& r, const YAML::Node& n) { get(r) = words(key, n); },
+          [=](const Recipe& r, YAML::Emitter& out) { out << YAML::Flow << get(const_cast<Recipe&>(r)); }};
+}
+
+template <typename Get>
+Field whole_numbers_field(std::string key, std::string meaning, Get get) {
+  return {key, std::move(meaning),
+          [=](Recipe& r, const YAML::Node& n) {
+            get(r).clear();
+            if (n.IsNull()) return;
+            if (!n.IsSequence() || n.size() > kMaxNames)
+              fail_usage(key, ": got ", shown(n), ", expected a list of at most ", kMaxNames, " whole numbers.");
+            for (const auto& item : n) get(r).push_back(whole(key, item, {0, 1'000'000}));
+          },
+          [=](const Recipe& r, YAML::Emitter& out) { out << YAML::Flow << get(const_cast<Recipe&>(r)); }};
+}
+
+template <typename Get>
+Field pattern_field(std::string key, std::string meaning, Get get) {
+  return {key, std::move(meaning),
+          [=](Recipe& r, const YAML::Node& n) {
+            if (n.IsSequence()) {
+              get(r) = words(key, n);
+            } else if (const std::string value = text(key, n); value.empty()) {
+              get(r) = std::monostate{};
+            } else {
+              get(r) = value;
+            }
+          },
+          [=](const Recipe& r, YAML::Emitter& out) {
+            const ModulePattern& pattern = get(const_cast<Recipe&>(r));
+            if (const auto* regex = std::get_if<std::string>(&pattern)) {
+              out << YAML::SingleQuoted << *regex;
+            } else if (const auto* list = std::get_if<std::vector<std::string>>(&pattern)) {
+              out << YAML::Flow << *list;
+            } else {
+              out << YAML::Null;
+            }
+          }};
+}
+
+template <typename Get>
+Field table_field(std::string key, std::string meaning, Get get) {
+  return {key, std::move(meaning), [=](Recipe& r, const YAML::Node& n) { get(r) = table(key, n); },
+          [=](const Recipe& r, YAML::Emitter& out) {
+            out << YAML::Flow << YAML::BeginMap;
+            for (const auto& [pattern, value] : get(const_cast<Recipe&>(r)))
+              out << YAML::Key << pattern << YAML::Value << exact(value);
+            out << YAML::EndMap;
+          }};
+}
+
+/// All keys but `run`, in the order in which they are written.
+const std::vector<Field>& all();
+
+}  // namespace lorikeet::fields

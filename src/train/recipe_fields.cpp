@@ -1,0 +1,237 @@
+// The keys of a recipe.
+#include "base/compute.h"
+#include "train/recipe_field.h"
+
+namespace lorikeet::fields {
+namespace {
+
+Field head_field() {
+  return {"head", "widths of the hidden Linear layers put behind the network; [] is one Linear alone; null none",
+          [](Recipe& r, const YAML::Node& n) {
+            auto& head = r.adapter.head;
+            head.reset();
+            if (n.IsNull()) return;
+            if (!n.IsSequence() || n.size() > ranges::kHeadLayers)
+              fail_usage("head: got ", shown(n), ", expected a list of at most 64 widths, e.g. [512, 256], or null.");
+            head.emplace();
+            for (const auto& width : n) head->push_back(whole("head", width, ranges::kHeadWidth));
+          },
+          [](const Recipe& r, YAML::Emitter& out) {
+            if (r.adapter.head) {
+              out << YAML::Flow << *r.adapter.head;
+            } else {
+              out << YAML::Null;
+            }
+          }};
+}
+
+Field betas_field() {
+  return {"betas", "AdamW's decay of its two averages",
+          [](Recipe& r, const YAML::Node& n) {
+            if (!n.IsSequence() || n.size() != 2)
+              fail_usage("betas: got ", shown(n), ", expected two numbers, e.g. [0.9, 0.999].");
+            r.optimizer.betas = {number("betas", n[0], ranges::kDecay), number("betas", n[1], ranges::kDecay)};
+          },
+          [](const Recipe& r, YAML::Emitter& out) {
+            out << YAML::Flow << YAML::BeginSeq << exact(r.optimizer.betas[0]) << exact(r.optimizer.betas[1])
+                << YAML::EndSeq;
+          }};
+}
+
+Field resized_crop_field() {
+  return {"random_resized_crop",
+          "of a training image keep a random part, of this least and greatest share of its area, e.g. [0.35, 1]; null: "
+          "all of it",
+          [](Recipe& r, const YAML::Node& n) {
+            auto& scale = r.data.augmentation.resized_crop;
+            scale = {0, 0};
+            if (n.IsNull()) return;
+            if (!n.IsSequence() || n.size() != 2)
+              fail_usage("random_resized_crop: got ", shown(n),
+                         ", expected two shares of the area, e.g. [0.35, 1], or null.");
+            const double most = number("random_resized_crop", n[1], ranges::kShareOfArea);
+            scale = {number("random_resized_crop", n[0], {ranges::kShareOfArea.least, most}), most};
+          },
+          [](const Recipe& r, YAML::Emitter& out) {
+            const auto& scale = r.data.augmentation.resized_crop;
+            if (scale[1] > 0) {
+              out << YAML::Flow << YAML::BeginSeq << exact(scale[0]) << exact(scale[1]) << YAML::EndSeq;
+            } else {
+              out << YAML::Null;
+            }
+          }};
+}
+
+Field reference_field() {
+  return {"reference",
+          "what someone else reports for this configuration: title, trainable, accuracy; for 'lorikeet compare'",
+          [](Recipe& r, const YAML::Node& n) {
+            r.reference = {};
+            if (n.IsNull()) return;
+            if (!n.IsMap())
+              fail_usage("reference: got ", shown(n), ", expected a table with title, trainable and accuracy.");
+            for (const auto& item : n) {
+              const std::string key = text("reference", item.first);
+              if (key == "title") {
+                r.reference.title = text("reference.title", item.second);
+              } else if (key == "trainable") {
+                r.reference.trainable = text("reference.trainable", item.second);
+              } else if (key == "accuracy") {
+                if (!item.second.IsNull())
+                  r.reference.accuracy = number("reference.accuracy", item.second, ranges::kProbability);
+              } else {
+                fail_usage("reference: got the unknown key '", printable(key), "'.",
+                           did_you_mean(key, {"title", "trainable", "accuracy"}));
+              }
+            }
+          },
+          [](const Recipe& r, YAML::Emitter& out) {
+            out << YAML::BeginMap << YAML::Key << "title" << YAML::Value << r.reference.title << YAML::Key
+                << "trainable" << YAML::Value << r.reference.trainable << YAML::Key << "accuracy" << YAML::Value;
+            if (r.reference.accuracy) {
+              out << exact(*r.reference.accuracy);
+            } else {
+              out << YAML::Null;
+            }
+            out << YAML::EndMap;
+          }};
+}
+
+}  // namespace
+
+#define LORIKEET_MEMBER(member) \
+  [](Recipe & r) -> auto& { return r.member; }
+
+const std::vector<Field>& all() {
+  static const std::vector<Field> kFields{
+      text_field("model", "name of the base model; 'lorikeet models list' shows them", LORIKEET_MEMBER(model)),
+      text_field("weights", "file with the base weights; empty: the official ones of that name",
+                 LORIKEET_MEMBER(weights)),
+      text_field("data", "name of a dataset, or a folder train|val|test/<class>/*.jpg|png", LORIKEET_MEMBER(data.name)),
+      text_field("start_from", "adapter folder whose tensors training begins with",
+                 LORIKEET_MEMBER(adapter.start_from)),
+      whole_field("image_size",
+                  "side in pixels to which images are resized and cropped; 0: as the weights' own evaluation does",
+                  ranges::kImageSize, LORIKEET_MEMBER(data.image_size)),
+      choice_field("preprocess", "eval, or only normalise images that are already at size", {"eval", "normalise"},
+                   LORIKEET_MEMBER(data.preprocess)),
+      resized_crop_field(),
+      whole_field("random_crop_padding",
+                  "then pad by so many black pixels and crop anywhere to the size before, as RandomCrop does; 0: no",
+                  ranges::kImageSize, LORIKEET_MEMBER(data.augmentation.crop_padding)),
+      number_field("random_horizontal_flip", "then mirror training images with this probability", ranges::kProbability,
+                   LORIKEET_MEMBER(data.augmentation.horizontal_flip)),
+      whole_field("train_limit", "use only so many training images, drawn by the seed; 0: all", ranges::kCount,
+                  LORIKEET_MEMBER(data.train_limit)),
+      whole_field("test_limit", "use only the first so many test images; 0: all", ranges::kCount,
+                  LORIKEET_MEMBER(data.test_limit)),
+      whole_field("validation", "training images held out for validation where the data has no val split",
+                  ranges::kCount, LORIKEET_MEMBER(data.validation)),
+
+      choice_field(
+          "peft_type",
+          "the method, by PEFT's name; DoRA is LORA with use_dora, BitFit LORA with bias: all and no target_modules",
+          peft_type_names(), LORIKEET_MEMBER(adapter.config.peft_type)),
+      whole_field("r", "rank of LORA, LOHA, LOKR", ranges::kRank, LORIKEET_MEMBER(adapter.config.r)),
+      number_field("lora_alpha", "their scale is lora_alpha / r; PEFT's 'alpha' for LOHA and LOKR", {-1e6, 1e6},
+                   LORIKEET_MEMBER(adapter.config.lora_alpha)),
+      number_field("lora_dropout", "probability of dropping an input of LoRA", ranges::kDropout,
+                   LORIKEET_MEMBER(adapter.config.lora_dropout)),
+      pattern_field(
+          "target_modules",
+          "where the adapter goes: a regular expression for the whole name, or a list of names; null: nowhere",
+          LORIKEET_MEMBER(adapter.config.target_modules)),
+      pattern_field("exclude_modules", "where it does not go, written likewise",
+                    LORIKEET_MEMBER(adapter.config.exclude_modules)),
+      words_field("modules_to_save", "modules that are retrained whole and saved in the adapter",
+                  LORIKEET_MEMBER(adapter.config.modules_to_save)),
+      table_field("rank_pattern", "other ranks by pattern, e.g. {'layer4.*': 8}",
+                  LORIKEET_MEMBER(adapter.config.rank_pattern)),
+      table_field("alpha_pattern", "other lora_alpha by pattern", LORIKEET_MEMBER(adapter.config.alpha_pattern)),
+      whole_numbers_field("layers_to_transform", "of a list of target_modules, only those in layers of these numbers",
+                          LORIKEET_MEMBER(adapter.config.layers_to_transform)),
+      words_field("layers_pattern", "what stands before a layer's number, e.g. layer4",
+                  LORIKEET_MEMBER(adapter.config.layers_pattern)),
+      truth_field("use_rslora", "LoRA: scale by lora_alpha / sqrt(r)", LORIKEET_MEMBER(adapter.config.use_rslora)),
+      truth_field("use_dora", "LoRA: learn each output channel's magnitude apart from its direction",
+                  LORIKEET_MEMBER(adapter.config.use_dora)),
+      truth_field("lora_bias", "LoRA: lora_B has a bias", LORIKEET_MEMBER(adapter.config.lora_bias)),
+      choice_field("bias", "biases of the base that are learned too", trained_bias_names(),
+                   LORIKEET_MEMBER(adapter.config.bias)),
+      choice_field("init_lora_weights",
+                   "how LoRA begins; after pissa and olora it is saved with twice the rank, over the unchanged base",
+                   lora_start_names(), LORIKEET_MEMBER(adapter.config.init_lora_weights)),
+      truth_field("use_effective_conv2d", "LOHA, LOKR: decompose convolutions as tensors, not as matrices",
+                  LORIKEET_MEMBER(adapter.config.use_effective_conv2d)),
+      truth_field("decompose_both", "LOKR: decompose the left factor too",
+                  LORIKEET_MEMBER(adapter.config.decompose_both)),
+      whole_field("decompose_factor", "LOKR: size of the smaller factor; -1: near the square root", {-1, 1 << 16},
+                  LORIKEET_MEMBER(adapter.config.decompose_factor)),
+      pattern_field("feedforward_modules", "IA3: of the targets, those whose input is scaled instead of their output",
+                    LORIKEET_MEMBER(adapter.config.feedforward_modules)),
+      truth_field("replace_output", "the network's last Linear gets one output for each class, and new weights",
+                  LORIKEET_MEMBER(adapter.replace_output)),
+      head_field(),
+      choice_field("head_activation", "what stands between the head's layers", {"none", "relu"},
+                   LORIKEET_MEMBER(adapter.head_activation)),
+
+      whole_field("epochs", "passes over the training images", ranges::kEpochs, LORIKEET_MEMBER(loop.epochs)),
+      whole_field("max_steps", "stop after so many steps; 0: never", ranges::kCount, LORIKEET_MEMBER(loop.max_steps)),
+      whole_field("batch_size", "images a step", ranges::kBatchSize, LORIKEET_MEMBER(loop.batch_size)),
+      choice_field("optimizer", "what takes the steps", {"adamw", "sgd"}, LORIKEET_MEMBER(optimizer.kind)),
+      number_field("learning_rate", "the highest that the schedule reaches", ranges::kLearningRate,
+                   LORIKEET_MEMBER(optimizer.learning_rate)),
+      number_field("weight_decay", "decoupled for adamw, in the gradient for sgd, as in PyTorch", ranges::kWeightDecay,
+                   LORIKEET_MEMBER(optimizer.weight_decay)),
+      betas_field(),
+      number_field("eps", "AdamW's guard against division by zero", ranges::kEps, LORIKEET_MEMBER(optimizer.eps)),
+      number_field("momentum", "SGD's", ranges::kDecay, LORIKEET_MEMBER(optimizer.momentum)),
+      truth_field("nesterov", "SGD's", LORIKEET_MEMBER(optimizer.nesterov)),
+      choice_field("schedule", "course of the learning rate after the warm-up", {"constant", "cosine", "one_cycle"},
+                   LORIKEET_MEMBER(optimizer.schedule)),
+      number_field("warmup", "share of all steps in which the learning rate rises; 0: none, but 0.3 for one_cycle",
+                   ranges::kWarmup, LORIKEET_MEMBER(optimizer.warmup)),
+      number_field("label_smoothing", "share of the target spread over all classes", ranges::kLabelSmoothing,
+                   LORIKEET_MEMBER(loop.label_smoothing)),
+      number_field("clip_grad_norm", "largest norm of the gradient; 0: any", ranges::kGradientNorm,
+                   LORIKEET_MEMBER(optimizer.clip_grad_norm)),
+      whole_field("early_stop",
+                  "stop after so many epochs without a better validation accuracy, and keep the best; 0: never",
+                  ranges::kEarlyStop, LORIKEET_MEMBER(loop.early_stop)),
+      {"seed", "of the start, the order and the random_… of images",
+       [](Recipe& r, const YAML::Node& n) {
+         r.loop.seed = static_cast<std::uint64_t>(whole("seed", n, ranges::kSeed));
+       },
+       [](const Recipe& r, YAML::Emitter& out) { out << r.loop.seed; }},
+      truth_field("shuffle", "a new order each epoch", LORIKEET_MEMBER(loop.shuffle)),
+
+      choice_field("device", "where it runs", device_names(), LORIKEET_MEMBER(machine.device)),
+      choice_field("precision",
+                   "of activations and frozen weights; what is learned stays float32; auto: bfloat16 where the "
+                   "processor has it; int8: the "
+                   "frozen prefix, and all of it once trained, by scales measured on training images",
+                   precision_names(), LORIKEET_MEMBER(machine.precision)),
+      choice_field("engine", "fused, or plain: PyTorch's own operators in its own order, to follow it step by step",
+                   engine_names(), LORIKEET_MEMBER(machine.engine)),
+      whole_field("threads", "of the computation; 0: one for each core", ranges::kThreads,
+                  LORIKEET_MEMBER(machine.threads)),
+      number_field("cache_gib",
+                   "memory, in GiB, in which the frozen prefix's outputs may be kept for later epochs; 0: none",
+                   ranges::kGib, LORIKEET_MEMBER(machine.cache_gib)),
+      number_field(
+          "cache_disk_gib",
+          "where that does not do, a file of so many GiB in the run's folder may, if twice that is free; 0: none",
+          ranges::kGib, LORIKEET_MEMBER(machine.cache_disk_gib)),
+      whole_field("cache_views",
+                  "with random_…: draw so many views of each image, keep the prefix's outputs for them all, and begin "
+                  "anew with the first; "
+                  "0: new ones each epoch, and nothing kept",
+                  ranges::kViews, LORIKEET_MEMBER(data.cache_views)),
+      reference_field(),
+  };
+  return kFields;
+}
+
+#undef LORIKEET_MEMBER
+
+}  // namespace lorikeet::fields

@@ -1,0 +1,90 @@
+#include "lorikeet/training_options.h"
+
+#include "base/compute.h"
+#include "base/error.h"
+#include "train/ranges.h"
+
+namespace lorikeet {
+namespace {
+
+void require(const char* key, std::int64_t value, const WholeRange& range) {
+  if (range.contains(value)) return;
+  fail_usage(key, ": got ", value, ", expected a whole number from ", range.least, " to ", range.greatest, ".");
+}
+
+void require(const char* key, double value, const NumberRange& range) {
+  if (range.contains(value)) return;
+  fail_usage(key, ": got ", value, ", expected a number from ", range.least, " to ", range.greatest, ".");
+}
+
+}  // namespace
+
+void DataOptions::check() const {
+  if (name.empty()) fail_usage("data: got nothing, expected the name of a dataset or a folder, e.g. data=mnist.");
+  require("image_size", image_size, ranges::kImageSize);
+  if (image_size > 0 && preprocess == Preprocess::kNormalise) {
+    fail_usage("image_size: got ", image_size, " together with preprocess=normalise, expected one of the two.");
+  }
+  const auto& scale = augmentation.resized_crop;
+  if (scale[0] != 0 || scale[1] != 0) {
+    require("random_resized_crop", scale[1], ranges::kShareOfArea);
+    require("random_resized_crop", scale[0], {ranges::kShareOfArea.least, scale[1]});
+    if (preprocess == Preprocess::kNormalise) {
+      fail_usage(
+          "random_resized_crop: got it together with preprocess=normalise, expected preprocess=eval, which has a size "
+          "to resize to.");
+    }
+  }
+  require("random_crop_padding", augmentation.crop_padding, ranges::kImageSize);
+  require("random_horizontal_flip", augmentation.horizontal_flip, ranges::kProbability);
+  require("cache_views", cache_views, ranges::kViews);
+  if (cache_views > 0 && !augmentation.any()) {
+    fail_usage(
+        "cache_views: got ", cache_views,
+        " without random_resized_crop, random_crop_padding or random_horizontal_flip, expected one of them, or 0.");
+  }
+  require("train_limit", train_limit, ranges::kCount);
+  require("test_limit", test_limit, ranges::kCount);
+  require("validation", validation, ranges::kCount);
+}
+
+void OptimizerOptions::check() const {
+  require("learning_rate", learning_rate, ranges::kLearningRate);
+  require("weight_decay", weight_decay, ranges::kWeightDecay);
+  for (const double beta : betas) require("betas", beta, ranges::kDecay);
+  require("eps", eps, ranges::kEps);
+  require("momentum", momentum, ranges::kDecay);
+  if (nesterov && momentum == 0) fail_usage("nesterov: got true with momentum 0, expected a momentum above 0.");
+  require("warmup", warmup, ranges::kWarmup);
+  require("clip_grad_norm", clip_grad_norm, ranges::kGradientNorm);
+}
+
+void LoopOptions::check() const {
+  require("epochs", epochs, ranges::kEpochs);
+  require("max_steps", max_steps, ranges::kCount);
+  require("batch_size", batch_size, ranges::kBatchSize);
+  require("label_smoothing", label_smoothing, ranges::kLabelSmoothing);
+  require("early_stop", early_stop, ranges::kEarlyStop);
+  if (seed > static_cast<std::uint64_t>(ranges::kSeed.greatest)) {
+    fail_usage("seed: got ", seed, ", expected a whole number from 0 to ", ranges::kSeed.greatest, ".");
+  }
+}
+
+void MachineOptions::check() const {
+  require("threads", threads, ranges::kThreads);
+  require("cache_gib", cache_gib, ranges::kGib);
+  require("cache_disk_gib", cache_disk_gib, ranges::kGib);
+  if (precision == Precision::kInt8 && (device != Device::kCpu || engine == EngineKind::kPlain)) {
+    fail_usage("precision: got int8 with ", device != Device::kCpu ? "device: " + name_of(device) : "engine: plain",
+               ", expected device: cpu and engine: fused.");
+  }
+}
+
+void TrainingOptions::check() const {
+  data.check();
+  optimizer.check();
+  loop.check();
+  machine.check();
+}
+
+}  // namespace lorikeet
