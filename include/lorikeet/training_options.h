@@ -8,6 +8,7 @@
 #include <string>
 
 #include "lorikeet/compute.h"
+#include "lorikeet/export.h"
 
 namespace lorikeet {
 
@@ -47,7 +48,7 @@ struct DataOptions {
   /// Training images held out for validation where the data has no val split.
   std::int64_t validation = 0;
 
-  void check() const;
+  LORIKEET_EXPORT void check() const;
 };
 
 enum class OptimizerKind { kAdamW, kSgd };
@@ -71,7 +72,7 @@ struct OptimizerOptions {
   /// Largest L2 norm of the gradient; 0: any.
   double clip_grad_norm = 0;
 
-  void check() const;
+  LORIKEET_EXPORT void check() const;
 };
 
 struct LoopOptions {
@@ -87,7 +88,7 @@ struct LoopOptions {
   /// A new order each epoch.
   bool shuffle = true;
 
-  void check() const;
+  LORIKEET_EXPORT void check() const;
 };
 
 struct MachineOptions {
@@ -101,7 +102,7 @@ struct MachineOptions {
   /// Disk space for them where memory does not suffice: a nameless file, of at most half of what is free.
   double cache_disk_gib = 4;
 
-  void check() const;
+  LORIKEET_EXPORT void check() const;
 };
 
 struct TrainingOptions {
@@ -111,7 +112,7 @@ struct TrainingOptions {
   MachineOptions machine;
 
   /// Each of the four.
-  void check() const;
+  LORIKEET_EXPORT void check() const;
 };
 
 }  // namespace lorikeet
