@@ -13,13 +13,14 @@ BELOW = {
     "io": {"base"},
     "image": {"base"},
     "data": {"base", "fetch", "io", "image"},
-    "graph": {"base", "io"},
-    "models": {"base", "fetch", "io", "image", "graph"},
-    "adapters": {"base", "io", "image", "graph"},
-    "kernels": {"base", "graph"},
-    "engine": {"base", "io", "graph", "adapters", "kernels"},
-    "loading": {"base", "fetch", "io", "image", "graph", "models", "adapters", "engine"},
-    "export": {"base", "io", "image", "report", "graph", "models", "adapters", "engine", "loading"},
+    "ops": {"base"},
+    "graph": {"base", "io", "ops"},
+    "models": {"base", "fetch", "io", "image", "ops", "graph"},
+    "adapters": {"base", "io", "image", "ops", "graph"},
+    "kernels": {"base", "ops", "graph"},
+    "engine": {"base", "io", "ops", "graph", "adapters", "kernels"},
+    "loading": {"base", "fetch", "io", "image", "ops", "graph", "models", "adapters", "engine"},
+    "export": {"base", "io", "image", "report", "ops", "graph", "models", "adapters", "engine", "loading"},
 }
 BELOW["train"] = set(BELOW) - {"train"}
 BELOW["api"] = set(BELOW) - {"api"}

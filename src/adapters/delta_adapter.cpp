@@ -32,13 +32,13 @@ const at::Tensor& DeltaAdapter::tensor(const std::string& suffix) const {
 
 at::Tensor DeltaAdapter::forward(const Op& op, const NodeTensors& base, const at::Tensor& x, bool) const {
   NodeTensors sum = base;
-  sum.weight = base.weight + delta_weight().view(base.weight.sizes()).to(x.scalar_type());
+  sum.set("weight", base.weight() + delta_weight().view(base.weight().sizes()).to(x.scalar_type()));
   return apply(op, sum, x);
 }
 
 NodeTensors DeltaAdapter::merged(const Node&, const NodeTensors& base) const {
   NodeTensors out = base;
-  out.weight = base.weight + delta_weight().view(base.weight.sizes());
+  out.set("weight", base.weight() + delta_weight().view(base.weight().sizes()));
   return out;
 }
 

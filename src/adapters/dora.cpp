@@ -35,9 +35,9 @@ class Dora final : public LayerAdapter {
 
   at::Tensor forward(const Op& op, const NodeTensors& base, const at::Tensor& x, bool training) const override {
     const at::Tensor scale =
-        (magnitude_ / weight_norms(lora_, node_, base.weight).reshape(per_output())).to(x.scalar_type());
+        (magnitude_ / weight_norms(lora_, node_, base.weight()).reshape(per_output())).to(x.scalar_type());
     NodeTensors without_bias = base;
-    without_bias.bias = at::Tensor();
+    without_bias.set("bias", at::Tensor());
     if (training && lora_.dropout > 0) {
       // As PEFT does it: what the magnitude changes sees the dropped input, the layer itself the whole one.
       const at::Tensor dropped = at::dropout(x, lora_.dropout, true);
@@ -45,16 +45,16 @@ class Dora final : public LayerAdapter {
              scale * lora_forward(lora_, op, dropped, /*training=*/false);
     }
     const at::Tensor y = scale * (apply(op, without_bias, x) + lora_forward(lora_, op, x, /*training=*/false));
-    return base.bias.defined() ? y + base.bias.view(per_output()) : y;
+    return base.bias().defined() ? y + base.bias().view(per_output()) : y;
   }
 
   NodeTensors merged(const Node& node, const NodeTensors& base) const override {
     NodeTensors out = base;
-    const at::Tensor sum = base.weight + lora_delta_weight(lora_, node);
+    const at::Tensor sum = base.weight() + lora_delta_weight(lora_, node);
     const at::Tensor scale = magnitude_.flatten() / norms_of(sum);
     std::vector<std::int64_t> rows(static_cast<std::size_t>(sum.dim()), 1);
     rows[0] = -1;
-    out.weight = sum * scale.view(rows);
+    out.set("weight", sum * scale.view(rows));
     return out;
   }
 
@@ -94,7 +94,7 @@ std::vector<AdapterTensor> dora_tensors(const Node& node, const AdapterTarget& t
 
 std::unique_ptr<LayerAdapter> make_dora(const Node& node, const NodeTensors& base, const AdapterTarget& target,
                                         const AdapterConfig& config, at::Generator& generator) {
-  return std::make_unique<Dora>(start_lora(node, base.weight, target, config, generator), node, base.weight);
+  return std::make_unique<Dora>(start_lora(node, base.weight(), target, config, generator), node, base.weight());
 }
 
 }  // namespace lorikeet

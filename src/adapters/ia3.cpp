@@ -30,13 +30,13 @@ class Ia3 final : public LayerAdapter {
   NodeTensors merged(const Node& node, const NodeTensors& base) const override {
     NodeTensors out = base;
     if (scales_input_) {
-      out.weight = base.weight * per_input(node.op);
+      out.set("weight", base.weight() * per_input(node.op));
       return out;
     }
-    std::vector<std::int64_t> rows(static_cast<std::size_t>(base.weight.dim()), 1);
+    std::vector<std::int64_t> rows(static_cast<std::size_t>(base.weight().dim()), 1);
     rows[0] = -1;
-    out.weight = base.weight * l_.flatten().view(rows);
-    if (base.bias.defined()) out.bias = base.bias * l_.flatten();
+    out.set("weight", base.weight() * l_.flatten().view(rows));
+    if (base.bias().defined()) out.set("bias", base.bias() * l_.flatten());
     return out;
   }
 

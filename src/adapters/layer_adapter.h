@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "graph/graph.h"
-#include "graph/reference.h"
 
 namespace lorikeet {
 

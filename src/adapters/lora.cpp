@@ -7,7 +7,6 @@
 
 #include "adapters/lora_start.h"
 #include "base/error.h"
-#include "graph/reference.h"
 
 namespace lorikeet {
 namespace {
@@ -73,11 +72,11 @@ class Lora final : public LayerAdapter {
 
   NodeTensors merged(const Node& node, const NodeTensors& base) const override {
     NodeTensors out = base;
-    out.weight = base.weight + lora_delta_weight(layer_, node);
+    out.set("weight", base.weight() + lora_delta_weight(layer_, node));
     if (layer_.lora_bias.defined()) {
-      if (!base.bias.defined())
+      if (!base.bias().defined())
         fail("merge: got lora_bias on ", node.name, ", which has no bias of its own, expected one to add it to.");
-      out.bias = base.bias + layer_.lora_bias * layer_.scaling;
+      out.set("bias", base.bias() + layer_.lora_bias * layer_.scaling);
     }
     return out;
   }
@@ -230,7 +229,7 @@ std::vector<AdapterTensor> lora_tensors(const Node& node, const AdapterTarget& t
 
 std::unique_ptr<LayerAdapter> make_lora(const Node& node, const NodeTensors& base, const AdapterTarget& target,
                                         const AdapterConfig& config, at::Generator& generator) {
-  return std::make_unique<Lora>(start_lora(node, base.weight, target, config, generator), node);
+  return std::make_unique<Lora>(start_lora(node, base.weight(), target, config, generator), node);
 }
 
 }  // namespace lorikeet

@@ -16,8 +16,8 @@ namespace {
 constexpr const char* kWeighted = "Conv2d and Linear";
 constexpr const char* kNormalising = "BatchNorm2d";
 
-bool is_weighted(const Op& op) { return std::holds_alternative<Conv2d>(op) || std::holds_alternative<Linear>(op); }
-bool is_normalising(const Op& op) { return std::holds_alternative<BatchNorm2d>(op); }
+bool is_weighted(const Op& op) { return kind_of(op) == OpKind::kWeighted; }
+bool is_normalising(const Op& op) { return kind_of(op) == OpKind::kNormalising; }
 
 }  // namespace
 

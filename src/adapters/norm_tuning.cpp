@@ -5,17 +5,21 @@
 namespace lorikeet {
 namespace {
 
+const std::string kPrefix = "ln_tuning_layers.";
+
 class TunedNorm final : public LayerAdapter {
  public:
-  explicit TunedNorm(const NodeTensors& base)
-      : own_{base.weight.detach().clone(), base.bias.detach().clone(), base.running_mean.clone(),
-             base.running_var.clone()} {}
+  TunedNorm(const Op& op, const NodeTensors& base) {
+    for (const auto& parameter : parameters_of(op)) {
+      own_.set(parameter.name, base[parameter.name].detach().clone());
+      is_learned_.push_back(!parameter.buffer);
+    }
+  }
 
   std::vector<Part> parts() override {
-    return {{"ln_tuning_layers.weight", &own_.weight},
-            {"ln_tuning_layers.bias", &own_.bias},
-            {"ln_tuning_layers.running_mean", &own_.running_mean, /*learned=*/false},
-            {"ln_tuning_layers.running_var", &own_.running_var, /*learned=*/false}};
+    std::vector<Part> out;
+    for (auto& [name, tensor] : own_) out.push_back({kPrefix + name, &tensor, is_learned_[out.size()]});
+    return out;
   }
 
   at::Tensor forward(const Op& op, const NodeTensors&, const at::Tensor& x, bool) const override {
@@ -25,21 +29,21 @@ class TunedNorm final : public LayerAdapter {
 
  private:
   NodeTensors own_;
+  std::vector<bool> is_learned_;  // one a tensor
 };
 
 }  // namespace
 
 std::vector<AdapterTensor> norm_tensors(const Node& node, const AdapterTarget&, const AdapterConfig&) {
-  const std::vector<std::int64_t> shape{std::get<BatchNorm2d>(node.op).features};
-  return {{"ln_tuning_layers.weight", shape},
-          {"ln_tuning_layers.bias", shape},
-          {"ln_tuning_layers.running_mean", shape, /*learned=*/false},
-          {"ln_tuning_layers.running_var", shape, /*learned=*/false}};
+  std::vector<AdapterTensor> out;
+  for (auto& parameter : parameters_of(node.op))
+    out.push_back({kPrefix + parameter.name, std::move(parameter.shape), !parameter.buffer});
+  return out;
 }
 
-std::unique_ptr<LayerAdapter> make_norm(const Node&, const NodeTensors& base, const AdapterTarget&,
+std::unique_ptr<LayerAdapter> make_norm(const Node& node, const NodeTensors& base, const AdapterTarget&,
                                         const AdapterConfig&, at::Generator&) {
-  return std::make_unique<TunedNorm>(base);
+  return std::make_unique<TunedNorm>(node.op, base);
 }
 
 }  // namespace lorikeet

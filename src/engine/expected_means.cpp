@@ -44,14 +44,14 @@ Moments moments_of(const Node& node, const NodeTensors& tensors, const std::vect
     return input(0).mean.defined() ? clamped(input(0), clamp->high) : Moments{};  // all begin at 0
   return std::visit(Overload{
                         [&](const BatchNorm2d&) {
-                          return Moments{tensors.bias.to(at::kDouble), at::square(tensors.weight.to(at::kDouble))};
+                          return Moments{tensors.bias().to(at::kDouble), at::square(tensors.weight().to(at::kDouble))};
                         },
                         [&](const Add&) {
                           if (!input(0).mean.defined() || !input(1).mean.defined()) return Moments{};
                           return Moments{input(0).mean + input(1).mean, input(0).variance + input(1).variance};
                         },
                         [&](const MaxPool2d&) { return input(0); },  // somewhat less than it is
-                        [&](const auto&) { return Moments{}; },
+                        [&](const OneOf<Input, Conv2d, Relu, Relu6, GlobalAvgPool, Linear> auto&) { return Moments{}; },
                     },
                     node.op);
 }

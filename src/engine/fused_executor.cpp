@@ -27,7 +27,7 @@ using torch::autograd::variable_list;
 struct FrozenStep {
   FrozenStep(const FusedStep& step, const Network& network, at::ScalarType precision)
       : bias(folded_bias(step, network)), scale(folded_scale(step, network)),
-        conv(std::get<Conv2d>(network.graph().node(step.first).op), network.tensors(step.first).weight, scale,
+        conv(std::get<Conv2d>(network.graph().node(step.first).op), network.tensors(step.first).weight(), scale,
              precision),
         clamp(step.clamp) {}
 

@@ -83,10 +83,10 @@ class Fuser {
 at::Tensor exact_scale(const FusedStep& step, const Network& network) {
   if (!step.norm)
     return at::ones({std::get<Conv2d>(network.graph().node(step.first).op).out},
-                    network.tensors(step.first).weight.options().dtype(at::kDouble));
+                    network.tensors(step.first).weight().options().dtype(at::kDouble));
   const NodeTensors& norm = network.tensors(*step.norm);
-  return norm.weight.to(at::kDouble) /
-         at::sqrt(norm.running_var.to(at::kDouble) + std::get<BatchNorm2d>(network.graph().node(*step.norm).op).eps);
+  return norm.weight().to(at::kDouble) /
+         at::sqrt(norm["running_var"].to(at::kDouble) + std::get<BatchNorm2d>(network.graph().node(*step.norm).op).eps);
 }
 
 }  // namespace
@@ -129,11 +129,11 @@ at::Tensor folded_scale(const FusedStep& step, const Network& network) {
 
 at::Tensor folded_bias(const FusedStep& step, const Network& network) {
   const at::Tensor scale = exact_scale(step, network);
-  const at::Tensor& own = network.tensors(step.first).bias;
+  const at::Tensor& own = network.tensors(step.first).bias();
   const at::Tensor bias = own.defined() ? own.to(at::kDouble) : at::zeros_like(scale);
   if (!step.norm) return bias.to(at::kFloat);
   const NodeTensors& norm = network.tensors(*step.norm);
-  return ((bias - norm.running_mean.to(at::kDouble)) * scale + norm.bias.to(at::kDouble)).to(at::kFloat);
+  return ((bias - norm["running_mean"].to(at::kDouble)) * scale + norm.bias().to(at::kDouble)).to(at::kFloat);
 }
 
 }  // namespace lorikeet

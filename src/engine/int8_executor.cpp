@@ -123,7 +123,7 @@ class Int8Executor final : public StepExecutor {
     const auto& conv = std::get<Conv2d>(node.op);
     const Padding pad = padding_of(conv, x.size(2), x.size(3));
     const Quantization& q = quantization_[node.inputs[0]];
-    const at::Tensor weight = scaled_weight(network().tensors(step.first).weight, folded_scale(step, network()));
+    const at::Tensor weight = scaled_weight(network().tensors(step.first).weight(), folded_scale(step, network()));
     Int8Conv packed(weight, geometry_after_padding(conv, pad), pad_asymmetric(x, pad, q.zero).sizes(), q);
     at::Tensor bias = folded_bias(step, network());
     // Rounded weights move the outputs' means, most where a channel has few of them (depthwise): put right by what

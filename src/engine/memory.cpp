@@ -25,7 +25,7 @@ Bytes prepared_bytes(const Network& network, const FusedStep& step, const Shapes
                      bool has_gradient) {
   const Node& node = network.graph().node(step.first);
   const auto& in = shapes[node.inputs[0]];
-  const at::Tensor& weight = network.tensors(step.first).weight;
+  const at::Tensor& weight = network.tensors(step.first).weight();
   const auto type = weight.options().dtype(element == 2 ? at::kBFloat16 : at::kFloat);
   const ConvStrategy strategy = FrozenConv::strategy_for(std::get<Conv2d>(node.op), type, in[1], in[2]);
   const Bytes elements = strategy == ConvStrategy::kDenseGemm ? product(in) * product(shapes[step.first])
@@ -96,10 +96,10 @@ class Walk {
                    : values_[step.first] * element_;
     }
     if (step.frozen_conv) return out + (step.clamp.active() ? values_[step.output] / 8 : 0);
-    if (std::holds_alternative<MaxPool2d>(node.op))
-      return values_[node.inputs[0]] * element_ + values_[step.output] * sizeof(std::int64_t);
-    const bool keeps_nothing = std::holds_alternative<Add>(node.op) || std::holds_alternative<GlobalAvgPool>(node.op);
-    return out + (keeps_nothing ? 0 : values_[node.inputs[0]] * element_);
+    std::vector<Shape> inputs;
+    for (const NodeId input : node.inputs) inputs.push_back(shapes_[input]);
+    return out + batch_ * lorikeet::kept_bytes(node.op, {inputs, shapes_[step.output]},
+                                               {element_, network_.is_retrained(step.first)});
   }
 
   // Gradients come into being at the last reader of a value and go once the step that made the value has used them.

@@ -6,7 +6,6 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <cassert>
 #include <cmath>
 
 #include "adapters/lora.h"
@@ -15,31 +14,31 @@
 namespace lorikeet {
 namespace {
 
-at::Tensor& member(NodeTensors& tensors, const std::string& suffix) {
-  if (suffix == "weight") return tensors.weight;
-  if (suffix == "bias") return tensors.bias;
-  if (suffix == "running_mean") return tensors.running_mean;
-  assert(suffix == "running_var");
-  return tensors.running_var;
+// Places for a graph's tensors, which are undefined so far.
+std::vector<NodeTensors> empty_tensors(const Graph& graph) {
+  std::vector<NodeTensors> out(graph.nodes().size());
+  for (NodeId id = 0; id < out.size(); ++id) {
+    for (const auto& parameter : parameters_of(graph.node(id).op)) out[id].set(parameter.name, {});
+  }
+  return out;
 }
-
-std::string suffix_of(const Parameter& parameter) { return parameter.name.substr(parameter.name.rfind('.') + 1); }
 
 }  // namespace
 
 template <typename Visit>
 void Network::each_tensor(NodeId id, Visit&& visit) {
-  for (const auto& parameter : graph_.parameters(id)) visit(parameter, member(tensors_[id], suffix_of(parameter)));
+  const auto parameters = graph_.parameters(id);
+  for (std::size_t i = 0; i < parameters.size(); ++i) visit(parameters[i], (tensors_[id].begin() + i)->second);
 }
 
-Network::Network(Graph graph, const NamedTensors& weights) : graph_(std::move(graph)), tensors_(graph_.nodes().size()) {
+Network::Network(Graph graph, const NamedTensors& weights) : graph_(std::move(graph)), tensors_(empty_tensors(graph_)) {
   for (NodeId id = 0; id < tensors_.size(); ++id) {
     each_tensor(id, [&](const Parameter& parameter, at::Tensor& tensor) { tensor = *weights.find(parameter.name); });
   }
 }
 
 Network::Network(const Adaptation& adaptation, const NamedTensors& base_weights, std::uint64_t seed)
-    : graph_(adaptation.graph), tensors_(graph_.nodes().size()), config_(adaptation.config),
+    : graph_(adaptation.graph), tensors_(empty_tensors(graph_)), config_(adaptation.config),
       biases_(adaptation.biases.begin(), adaptation.biases.end()) {
   at::Generator generator = at::detail::createCPUGenerator(seed);
   // nn.Linear's start: both weight and bias U(−1/√in, 1/√in).
@@ -54,7 +53,7 @@ Network::Network(const Adaptation& adaptation, const NamedTensors& base_weights,
                         std::find(adaptation.head.begin(), adaptation.head.end(), id) != adaptation.head.end();
     each_tensor(id, [&](const Parameter& parameter, at::Tensor& tensor) {
       const bool is_learned =
-          !parameter.buffer && (retrained_.count(id) > 0 || (biases_.count(id) > 0 && suffix_of(parameter) == "bias"));
+          !parameter.buffer && (retrained_.count(id) > 0 || (biases_.count(id) > 0 && parameter.key == "bias"));
       if (is_new) {
         tensor = fresh(id, parameter);
       } else {
@@ -85,11 +84,10 @@ std::vector<std::pair<std::string, at::Tensor>> Network::trainable() const {
     }
   }
   for (const NodeId id : biases_)
-    out.emplace_back(bias_key(graph_.node(id), adapter(id) != nullptr), tensors_[id].bias);
+    out.emplace_back(bias_key(graph_.node(id), adapter(id) != nullptr), tensors_[id].bias());
   for (const NodeId id : retrained_) {
     for (const auto& parameter : graph_.parameters(id)) {
-      if (!parameter.buffer)
-        out.emplace_back(parameter.name, member(const_cast<NodeTensors&>(tensors_[id]), suffix_of(parameter)));
+      if (!parameter.buffer) out.emplace_back(parameter.name, tensors_[id][parameter.key]);
     }
   }
   return out;
@@ -104,8 +102,7 @@ NamedTensors Network::with_buffers(NamedTensors tensors) const {
   }
   for (const NodeId id : retrained_) {
     for (const auto& parameter : graph_.parameters(id)) {
-      if (parameter.buffer)
-        tensors.add(parameter.name, member(const_cast<NodeTensors&>(tensors_[id]), suffix_of(parameter)));
+      if (parameter.buffer) tensors.add(parameter.name, tensors_[id][parameter.key]);
     }
   }
   return tensors;
@@ -140,8 +137,7 @@ NamedTensors Network::merged() const {
   for (NodeId id = 0; id < tensors_.size(); ++id) {
     NodeTensors whole = tensors_[id];
     if (const LayerAdapter* own = adapter(id)) whole = own->merged(graph_.node(id), whole);
-    for (const auto& parameter : graph_.parameters(id))
-      out.add(parameter.name, member(whole, suffix_of(parameter)).detach());
+    for (const auto& parameter : graph_.parameters(id)) out.add(parameter.name, whole[parameter.key].detach());
   }
   return out;
 }

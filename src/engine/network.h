@@ -14,7 +14,6 @@
 #include "adapters/adapt.h"
 #include "adapters/layer_adapter.h"
 #include "graph/graph.h"
-#include "graph/reference.h"
 #include "io/named_tensors.h"
 
 namespace lorikeet {

@@ -17,9 +17,10 @@ StepExecutor::StepExecutor(const Network& network, const ExecutorOptions& option
       suffix_readers_(count_readers(steps_, network.graph(), plan_, /*prefix=*/false)) {
   for (const FusedStep& step : steps_) {
     if (step.frozen_conv || network.is_retrained(step.first)) continue;
-    NodeTensors tensors = cast(step.first);
-    if (tensors.weight.defined() && tensors.weight.dim() == 4) tensors.weight = tensors.weight.contiguous(layout_);
-    frozen_[step.first] = tensors;
+    frozen_[step.first] = cast(step.first);
+    for (auto& [name, tensor] : frozen_[step.first]) {
+      if (tensor.dim() == 4) tensor = tensor.contiguous(layout_);
+    }
   }
 }
 
@@ -57,18 +58,19 @@ void StepExecutor::run(Values& values, bool prefix, bool training) {
 
 at::Tensor StepExecutor::run_node(NodeId id, const Values& values, bool training) const {
   const Node& node = network_.graph().node(id);
-  const at::Tensor& x = values[node.inputs[0]];
-  const at::Tensor second = node.inputs.size() > 1 ? values[node.inputs[1]] : at::Tensor();
-  const NodeTensors own = network_.is_retrained(id) ? cast(id) : frozen_[id];
-  const LayerAdapter* adapter = network_.adapter(id);
-  return adapter == nullptr ? apply(node.op, own, x, second) : adapter->forward(node.op, own, x, training);
+  const NodeTensors learned = network_.is_retrained(id) ? cast(id) : NodeTensors();
+  const NodeTensors& own = network_.is_retrained(id) ? learned : frozen_[id];
+  if (const LayerAdapter* adapter = network_.adapter(id))
+    return adapter->forward(node.op, own, values[node.inputs[0]], training);
+  std::vector<at::Tensor> inputs;
+  for (const NodeId input : node.inputs) inputs.push_back(values[input]);
+  return apply(node.op, own, inputs);
 }
 
 NodeTensors StepExecutor::cast(NodeId id) const {
   NodeTensors out = network_.tensors(id);
-  if (std::holds_alternative<BatchNorm2d>(network_.graph().node(id).op)) return out;  // stays float32
-  if (out.weight.defined()) out.weight = out.weight.to(precision_);
-  if (out.bias.defined()) out.bias = out.bias.to(precision_);
+  if (has_float32_parameters(network_.graph().node(id).op)) return out;
+  for (auto& [name, tensor] : out) tensor = tensor.to(precision_);
   return out;
 }
 

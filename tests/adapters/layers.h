@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "adapters/matching.h"
-#include "graph/reference.h"
 #include "graph/small_graphs.h"
 
 namespace lorikeet {
@@ -49,15 +48,17 @@ inline at::Tensor input_for(const Op& op) {
 inline NodeTensors tensors_for(const Op& op) {
   if (const auto* norm = std::get_if<BatchNorm2d>(&op)) {
     const auto positive = [&](std::uint64_t seed) { return at::abs(noise({norm->features}, seed)) + 0.5; };
-    return {positive(8), noise({norm->features}, 7), noise({norm->features}, 6), positive(5)};
+    return {{"weight", positive(8)},
+            {"bias", noise({norm->features}, 7)},
+            {"running_mean", noise({norm->features}, 6)},
+            {"running_var", positive(5)}};
   }
   if (const auto* linear = std::get_if<Linear>(&op))
-    return {noise({linear->out, linear->in}, 8), noise({linear->out}, 7), {}, {}};
+    return {{"weight", noise({linear->out, linear->in}, 8)}, {"bias", noise({linear->out}, 7)}};
   const auto& conv = std::get<Conv2d>(op);
-  return {noise({conv.out, conv.in / conv.groups, conv.kernel[0], conv.kernel[1]}, 8),
-          conv.bias ? noise({conv.out}, 7) : at::Tensor(),
-          {},
-          {}};
+  NodeTensors out{{"weight", noise({conv.out, conv.in / conv.groups, conv.kernel[0], conv.kernel[1]}, 8)}};
+  if (conv.bias) out.set("bias", noise({conv.out}, 7));
+  return out;
 }
 
 inline bool close(const at::Tensor& a, const at::Tensor& b) {

@@ -34,7 +34,7 @@ TEST_CASE("the matrices begin as PEFT's: A random within its bounds, B zero, so 
     CAPTURE(kind);
     const Node node{"x", op, {0}};
     at::Generator generator = any();
-    const LoraLayer layer = start_lora(node, tensors_for(op).weight, {1, kRank, 2}, {}, generator);
+    const LoraLayer layer = start_lora(node, tensors_for(op).weight(), {1, kRank, 2}, {}, generator);
     const LoraShapes shapes = lora_shapes(node, kRank);
     CHECK(layer.lora_A.sizes() == at::IntArrayRef(shapes.lora_A));
     CHECK(layer.lora_B.sizes() == at::IntArrayRef(shapes.lora_B));
@@ -100,7 +100,7 @@ TEST_CASE("PEFT's adapter of a grouped convolution reaches across the groups: it
 TEST_CASE("of a grouped convolution A is zero outside its group, and stays so in training") {
   const Conv2d conv{.in = 4, .out = 6, .kernel = {3, 3}, .groups = 2};
   at::Generator generator = any();
-  LoraLayer layer = start_lora({"x", conv, {0}}, tensors_for(conv).weight.to(at::kFloat), {1, kRank, 2}, {}, generator);
+  LoraLayer layer = start_lora({"x", conv, {0}}, tensors_for(conv).weight().to(at::kFloat), {1, kRank, 2}, {}, generator);
   CHECK_FALSE(crosses_groups(layer.lora_A, conv, kRank));
   CHECK(at::count_nonzero(layer.lora_A).item<std::int64_t>() == layer.lora_A.numel() / 2);
   layer.lora_B.normal_(0, 1, generator);
@@ -132,7 +132,7 @@ TEST_CASE("where the groups do not divide the rank, the weight's own matrix is a
 }
 
 TEST_CASE("PiSSA takes the weight's largest directions, OLoRA the first of its QR decomposition; the base stays") {
-  const at::Tensor weight = tensors_for(Linear{6, 5}).weight.to(at::kFloat);
+  const at::Tensor weight = tensors_for(Linear{6, 5}).weight().to(at::kFloat);
   const at::Tensor before = weight.clone();
   const Node node{"x", Linear{6, 5}, {0}};
   AdapterConfig config;
@@ -159,7 +159,7 @@ TEST_CASE("starts that a layer cannot have are refused, by its name") {
     config.init_lora_weights = start;
     at::Generator generator = any();
     CHECK_THROWS_WITH_AS(
-        start_lora({"layer.x", op, {0}}, tensors_for(op).weight.to(at::kFloat), {1, rank, 2}, config, generator),
+        start_lora({"layer.x", op, {0}}, tensors_for(op).weight().to(at::kFloat), {1, rank, 2}, config, generator),
         doctest::Contains(because), UsageError);
   };
   refused(Linear{6, 5}, 6, LoraStart::kPissa, "r: got 6 for layer.x with init_lora_weights pissa, expected at most 5");

@@ -73,9 +73,7 @@ Adapted adapted(const AdapterConfig& config, const Op& op, std::uint64_t seed = 
   Adapted out{{"layer.x", op, {0}}, tensors_for(op), input_for(op), config, {1, config.r, scaling}, nullptr};
   at::Generator generator = seeded(seed);
   NodeTensors single = out.base;  // starts are float32, as base weights are
-  for (at::Tensor* tensor : {&single.weight, &single.bias, &single.running_mean, &single.running_var}) {
-    if (tensor->defined()) *tensor = tensor->to(at::kFloat);
-  }
+  for (auto& [name, tensor] : single) tensor = tensor.to(at::kFloat);
   out.adapter = method_of(config).start(out.node, single, out.target, config, generator);
   for (const auto& part : out.adapter->parts()) *part.tensor = part.tensor->to(at::kDouble);
   return out;
@@ -140,12 +138,12 @@ TEST_CASE("the tensors are those that were announced") {
 TEST_CASE("training changes what the layer computes, and merged equals unmerged") {
   on_every_layer([](const AdapterConfig& config, const Op& op) {
     Adapted layer = adapted(config, op);
-    if (config.lora_bias && !layer.base.bias.defined()) return;  // nothing to add it to
+    if (config.lora_bias && !layer.base.bias().defined()) return;  // nothing to add it to
     const at::Tensor before = layer.forward();
     train(layer);
     CHECK_FALSE(at::allclose(layer.forward(), before, 1e-3, 1e-3));
     const NodeTensors merged = layer.adapter->merged(layer.node, layer.base);
-    CHECK(merged.weight.sizes() == layer.base.weight.sizes());
+    CHECK(merged.weight().sizes() == layer.base.weight().sizes());
     CHECK(close(apply(op, merged, layer.x), layer.forward()));
   });
 }
@@ -204,9 +202,8 @@ TEST_CASE("float32 adapters work on bfloat16 activations") {
     const at::Tensor exact = layer.forward();
     for (const auto& part : layer.adapter->parts()) *part.tensor = part.tensor->to(at::kFloat);
     if (std::holds_alternative<BatchNorm2d>(op)) return;  // its tensors stay float32, its input too in this table
-    for (at::Tensor* tensor : {&layer.base.weight, &layer.base.bias, &layer.x}) {
-      if (tensor->defined()) *tensor = tensor->to(at::kBFloat16);
-    }
+    for (auto& [name, tensor] : layer.base) tensor = tensor.to(at::kBFloat16);
+    layer.x = layer.x.to(at::kBFloat16);
     const at::Tensor rough = layer.forward();
     CHECK((rough.scalar_type() == at::kBFloat16));
     CHECK(relative(rough.to(at::kDouble), exact) < 0.05);

@@ -102,10 +102,7 @@ TEST_CASE("the gradient reaches exactly what is learned, and is autograd's over 
 
     std::size_t learned = 0;
     for (NodeId id = 0; id < network.graph().nodes().size(); ++id) {
-      const NodeTensors& tensors = network.tensors(id);
-      for (const at::Tensor* tensor : {&tensors.weight, &tensors.bias, &tensors.running_mean, &tensors.running_var}) {
-        if (tensor->defined() && tensor->requires_grad()) ++learned;
-      }
+      for (const auto& [name, tensor] : network.tensors(id)) learned += tensor.requires_grad() ? 1 : 0;
       if (network.adapter(id) == nullptr) continue;
       for (const auto& part : const_cast<LayerAdapter*>(network.adapter(id))->parts()) learned += part.learned ? 1 : 0;
     }

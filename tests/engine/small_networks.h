@@ -48,11 +48,11 @@ inline at::Tensor evaluate(const Network& network, const at::Tensor& images) {
   std::vector<at::Tensor> outputs{images};
   for (NodeId id = 1; id < network.graph().nodes().size(); ++id) {
     const Node& node = network.graph().node(id);
-    const at::Tensor& x = outputs[node.inputs[0]];
+    std::vector<at::Tensor> inputs;
+    for (const NodeId input : node.inputs) inputs.push_back(outputs[input]);
     const LayerAdapter* adapter = network.adapter(id);
-    const at::Tensor second = node.inputs.size() > 1 ? outputs[node.inputs[1]] : at::Tensor();
-    outputs.push_back(adapter != nullptr ? adapter->forward(node.op, network.tensors(id), x, false)
-                                         : apply(node.op, network.tensors(id), x, second));
+    outputs.push_back(adapter != nullptr ? adapter->forward(node.op, network.tensors(id), inputs[0], false)
+                                         : apply(node.op, network.tensors(id), inputs));
   }
   return outputs.back();
 }

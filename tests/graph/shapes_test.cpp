@@ -3,15 +3,12 @@
 #include <ATen/Functions.h>
 #include <doctest/doctest.h>
 
-#include "graph/reference.h"
 #include "graph/small_graphs.h"
 #include "lorikeet/error.h"
 
 using namespace lorikeet;
 
 namespace {
-
-using Shape = std::vector<std::int64_t>;
 
 Graph single(const Op& op) {
   Graph graph;
@@ -21,15 +18,6 @@ Graph single(const Op& op) {
 }
 
 }  // namespace
-
-TEST_CASE("the padding called SAME is TensorFlow's") {
-  CHECK(same_padding(224, 3, 2, 1) == 1);  // 112 windows reach 225 pixels
-  CHECK(same_padding(225, 3, 2, 1) == 2);
-  CHECK(same_padding(7, 5, 1, 1) == 4);
-  CHECK(same_padding(7, 3, 1, 2) == 4);
-  CHECK(same_padding(8, 2, 4, 1) == 0);  // windows that leave pixels out need none
-  CHECK(same_padding(1, 3, 2, 1) == 2);
-}
 
 TEST_CASE("inferred shapes are those that ATen computes, for odd sizes too") {
   const std::vector<Op> ops{
@@ -45,11 +33,8 @@ TEST_CASE("inferred shapes are those that ATen computes, for odd sizes too") {
       GlobalAvgPool{}};
   for (const Op& op : ops) {
     const Graph graph = single(op);
-    const NamedTensors weights = random_weights(graph, 1);
     NodeTensors tensors;
-    if (const auto* weight = weights.find("layer.x.weight")) tensors.weight = *weight;
-    if (std::holds_alternative<BatchNorm2d>(op))
-      tensors.running_mean = tensors.running_var = tensors.bias = tensors.weight;
+    for (const auto& [name, tensor] : random_weights(graph, 1)) tensors.set(name.substr(8), tensor);  // "layer.x."
     for (const auto& [height, width] :
          std::vector<std::pair<std::int64_t, std::int64_t>>{{28, 28}, {7, 10}, {13, 6}, {5, 5}}) {
       CAPTURE(describe(op));

@@ -6,7 +6,6 @@
 
 #include <limits>
 
-#include "graph/reference.h"
 #include "graph/small_graphs.h"
 
 using namespace lorikeet;

@@ -48,9 +48,7 @@ void write_layer(const std::filesystem::path& file, const Method& method, const 
                  const Layer& layer) {
   const Node node{"layer", layer.op, {0}};
   NodeTensors base = tensors_for(layer.op);
-  for (at::Tensor* tensor : {&base.weight, &base.bias, &base.running_mean, &base.running_var}) {
-    if (tensor->defined()) *tensor = tensor->to(at::kFloat);
-  }
+  for (auto& [name, tensor] : base) tensor = tensor.to(at::kFloat);
   const at::Tensor x = input_for(layer.op).to(at::kFloat);
   at::Generator generator = seeded(1);
   const AdapterTarget target{1, config.r, config.lora_alpha / static_cast<double>(config.r)};
@@ -72,10 +70,7 @@ void write_layer(const std::filesystem::path& file, const Method& method, const 
   }
   adapter->loaded();
   add("input", x);
-  add("base.weight", base.weight);
-  add("base.bias", base.bias);
-  add("base.running_mean", base.running_mean);
-  add("base.running_var", base.running_var);
+  for (const auto& [name, tensor] : base) add("base." + name, tensor);
   for (const auto& [suffix, tensor] : adapter->saved()) add("adapter." + suffix, tensor);
   add("plain.output", apply(layer.op, base, x));
   add("output", adapter->forward(layer.op, base, x, false));

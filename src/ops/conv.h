@@ -1,0 +1,42 @@
+// Convolutions.
+#pragma once
+
+#include "ops/operation.h"
+#include "ops/window.h"
+
+namespace lorikeet {
+
+/// (N, in, H, W) → (N, out, H', W'); weight (out, in / groups, kh, kw), bias (out,).
+struct Conv2d {
+  std::int64_t in = 0;
+  std::int64_t out = 0;
+  Pair kernel{1, 1};
+  Pair stride{1, 1};
+  Pair padding{0, 0};
+  Pair dilation{1, 1};
+  std::int64_t groups = 1;
+  bool bias = false;
+  /// TensorFlow's "SAME": the padding follows from the input's size and may be larger below and to the right.
+  bool same_padding = false;
+
+  static constexpr const char* kName = "Conv2d";
+  static constexpr OpKind kKind = OpKind::kWeighted;
+  static constexpr bool kFloat32Parameters = false;
+  static bool takes(std::size_t inputs) { return inputs == 1; }
+  std::string arguments() const;
+  std::vector<OpParameter> parameters() const;
+  Shape output_shape(c10::ArrayRef<Shape> inputs, const std::string& where) const;
+  std::int64_t macs(const OpShapes& shapes) const;
+  std::uint64_t kept_bytes(const OpShapes& shapes, const GradientOptions& gradient) const;
+  at::Tensor forward(const NodeTensors& tensors, at::TensorList x) const;
+};
+
+/// A convolution's padding for an image of this size; of an odd "SAME" the larger half lies below and to the right.
+Padding padding_of(const Conv2d& conv, std::int64_t height, std::int64_t width);
+
+/// A convolution with the geometry of `conv` (stride, padding, dilation), whatever `weight`'s channels are.
+/// x (N, C, H, W), weight (out, C / groups, kh, kw), bias (out,) or undefined → (N, out, H', W').
+at::Tensor conv2d(const Conv2d& conv, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                  std::int64_t groups);
+
+}  // namespace lorikeet
