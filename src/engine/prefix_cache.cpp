@@ -38,6 +38,7 @@ at::Tensor PrefixCache::make_rows(at::IntArrayRef shape, const at::Tensor& like)
 void PrefixCache::store(const at::Tensor& indices, const at::Tensor& labels, const Frontier& frontier) {
   const at::NoGradGuard no_grad;
   if (rows_.empty()) {
+    if (!frontier.empty()) device_ = frontier.front().device();
     for (const at::Tensor& tensor : frontier) {
       channels_last_.push_back(tensor.dim() == 4 && !tensor.is_contiguous() &&
                                tensor.is_contiguous(at::MemoryFormat::ChannelsLast));
@@ -61,7 +62,8 @@ void PrefixCache::store(const at::Tensor& indices, const at::Tensor& labels, con
 Frontier PrefixCache::load(const at::Tensor& indices) const {
   Frontier out;
   for (std::size_t i = 0; i < rows_.size(); ++i) {
-    out.push_back(images_of(at::index_select(rows_[i], 0, indices.to(rows_[i].device())), channels_last_[i]));
+    const at::Tensor rows = at::index_select(rows_[i], 0, indices.to(rows_[i].device())).to(device_);
+    out.push_back(images_of(rows, channels_last_[i]));
   }
   return out;
 }

@@ -21,12 +21,13 @@ class PrefixCache {
   void store(const at::Tensor& indices, const at::Tensor& labels, const Frontier& frontier);
   /// Whether every image has been stored.
   bool complete() const { return missing_ == 0; }
-  /// The rows of these images, in the memory layout in which they were stored. REQUIRES: complete().
+  /// The rows of these images, on the device and in the memory layout in which they were stored. REQUIRES: complete().
   Frontier load(const at::Tensor& indices) const;
   /// int64 (images,). REQUIRES: complete().
   const at::Tensor& labels() const { return labels_; }
 
  private:
+  // On the device of `like`; in a file where there is a folder, which is then in the CPU's memory.
   at::Tensor make_rows(at::IntArrayRef shape, const at::Tensor& like) const;
 
   std::filesystem::path folder_;
@@ -35,6 +36,7 @@ class PrefixCache {
   std::vector<at::Tensor>
       rows_;  // each (images, C, H, W), (images, H, W, C) where it came channels-last, or (images, features)
   std::vector<bool> channels_last_;
+  at::Device device_ = at::kCPU;
   at::Tensor labels_;
 };
 
