@@ -1,5 +1,7 @@
-"""The library as other projects use it: installed and found by find_package, and as a subdirectory. LORIKEET_BUILD is the
-build folder, of which all targets are built."""
+"""The library as other projects use it: installed and found by find_package, and as a subdirectory.
+
+LORIKEET_BUILD is the build folder, in which all targets are built.
+"""
 import os
 import re
 import shutil
@@ -45,7 +47,7 @@ class Package(CommandTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        if cached("LORIKEET_SANITIZE") == "ON":
+        if cached("LORIKEET_SANITIZE"):
             raise unittest.SkipTest("a program that links a sanitized library must be sanitized itself")
         cls.prefix = cls.shared / "installed"
         checked("cmake", "--install", BUILD, "--prefix", cls.prefix)

@@ -1,8 +1,8 @@
 // What somebody else's program does with the library: names its version, sees its errors by type, asks a model.
 //
 //   consumer MODEL IMAGE
-#include <cstdio>
 #include <lorikeet/lorikeet.h>
+#include <cstdio>
 
 int main(int argc, char** argv) {
   if (argc != 3) return 2;
