@@ -1,7 +1,7 @@
 # How every target of this project is compiled: all of them link lorikeet_compile_options, privately.
 add_library(lorikeet_compile_options INTERFACE)
 target_compile_options(lorikeet_compile_options INTERFACE
-  # The programs too, although they need none: they share the library's precompiled header, which must be compiled as they are.
+  # For the programs too: they share the library's precompiled header, which must be compiled with the same options.
   -fPIC
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor)
 if(LORIKEET_WARNINGS_AS_ERRORS)
@@ -18,14 +18,20 @@ if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   # False alarms: libstdc++ 12's own stable_sort calls std::get_temporary_buffer, which clang knows to be deprecated.
   target_compile_options(lorikeet_compile_options INTERFACE -Wno-deprecated-declarations)
 endif()
-if(LORIKEET_SANITIZE)
+if(LORIKEET_SANITIZE STREQUAL "address")
   target_compile_options(lorikeet_compile_options INTERFACE
     -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
   target_link_options(lorikeet_compile_options INTERFACE -fsanitize=address,undefined)
+elseif(LORIKEET_SANITIZE STREQUAL "thread")
+  target_compile_options(lorikeet_compile_options INTERFACE -fsanitize=thread -fno-omit-frame-pointer)
+  target_link_options(lorikeet_compile_options INTERFACE -fsanitize=thread)
+elseif(LORIKEET_SANITIZE)
+  message(FATAL_ERROR "LORIKEET_SANITIZE: got ${LORIKEET_SANITIZE}, expected address, thread or nothing.")
 endif()
 if(LORIKEET_FUZZ)
   if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
-    message(FATAL_ERROR "LORIKEET_FUZZ: got ${CMAKE_CXX_COMPILER_ID}, expected clang, which brings libFuzzer. Use the preset fuzz.")
+    message(FATAL_ERROR
+      "LORIKEET_FUZZ: got ${CMAKE_CXX_COMPILER_ID}, expected clang, which brings libFuzzer. Use the preset fuzz.")
   endif()
   target_compile_options(lorikeet_compile_options INTERFACE
     -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
