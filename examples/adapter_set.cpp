@@ -1,4 +1,4 @@
-// Asks several adapters over one base: each image goes to the adapter that is named before it.
+// Predicts with several adapters over one base: each image goes to the adapter named before it.
 //
 //   adapter_set BASE ADAPTER IMAGE [ADAPTER IMAGE]...
 #include <algorithm>

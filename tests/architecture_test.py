@@ -25,7 +25,7 @@ BELOW = {
 BELOW["train"] = set(BELOW) - {"train"}
 BELOW["api"] = set(BELOW) - {"api"}
 BELOW["cli"] = set(BELOW) - {"cli"}
-# Reads and writes files that the engine knows nothing of: it runs networks, wherever their tensors came from.
+# Reads and writes files that the engine knows nothing of: it runs networks, whatever the source of their tensors.
 FORBIDDEN = {"engine": {"adapters/adapter_folder.h"}}
 WITHOUT_TENSORS = {"base", "report", "fetch", "cli"}
 

@@ -27,7 +27,7 @@ NamedTensors tensors_for(const Adaptation& adaptation) {
   return out;
 }
 
-// LoRA on two layers, the output replaced, a BatchNorm retrained, a head behind.
+// LoRA on two layers, the output replaced, a BatchNorm retrained, a head.
 AdapterFolder sample() {
   AdapterFolder folder;
   folder.spec.config.target_modules = std::string(R"(.*\.2\.conv[23])");

@@ -100,7 +100,8 @@ TEST_CASE("PEFT's adapter of a grouped convolution reaches across the groups: it
 TEST_CASE("of a grouped convolution A is zero outside its group, and stays so in training") {
   const Conv2d conv{.in = 4, .out = 6, .kernel = {3, 3}, .groups = 2};
   at::Generator generator = any();
-  LoraLayer layer = start_lora({"x", conv, {0}}, tensors_for(conv).weight().to(at::kFloat), {1, kRank, 2}, {}, generator);
+  LoraLayer layer =
+      start_lora({"x", conv, {0}}, tensors_for(conv).weight().to(at::kFloat), {1, kRank, 2}, {}, generator);
   CHECK_FALSE(crosses_groups(layer.lora_A, conv, kRank));
   CHECK(at::count_nonzero(layer.lora_A).item<std::int64_t>() == layer.lora_A.numel() / 2);
   layer.lora_B.normal_(0, 1, generator);

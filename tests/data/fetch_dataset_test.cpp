@@ -23,7 +23,7 @@ std::string sha256(const std::string& content) {
   return hash.hex();
 }
 
-// A machine with a home of its own, one mirror and one client of a registry.
+// A machine with its own home directory, one mirror and one client of a registry.
 struct Machine {
   TemporaryFolder folder;
   fs::path bin = folder.path / "bin";

@@ -76,7 +76,7 @@ TEST_CASE("images of several sizes in one batch are refused by name") {
     return Sample{at::zeros({3, 4, i == 2 ? 6 : 5}, at::kByte), 0};
   });
   Batch batch;
-  CHECK(Loader(mixed, counted(3), {.batch_size = 2}).next(batch));  // the odd one is a batch of its own
+  CHECK(Loader(mixed, counted(3), {.batch_size = 2}).next(batch));  // the odd one makes a separate batch
   CHECK(refusal([&] { Loader(mixed, counted(3), {.batch_size = 3}).next(batch); }) ==
         "made/2: got an image of (3, 4, 6) (channels, height, width), expected (3, 4, 5) like the others of its batch. "
         "Set image_size, or preprocess eval.");

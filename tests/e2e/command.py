@@ -101,7 +101,7 @@ def write_safetensors(path, header, data):
 
 
 class CommandTest(unittest.TestCase):
-    """A folder of its own, `self.folder`, for each test and another, `shared`, for each class."""
+    """Makes a folder for each test, `self.folder`, and one for each class, `shared`."""
 
     @classmethod
     def setUpClass(cls):
@@ -141,7 +141,7 @@ class CommandTest(unittest.TestCase):
 
     @classmethod
     def digits(cls, count):
-        """So many of MNIST's test images as PNG files INDEX_DIGIT.png, in order."""
+        """The first `count` test images of MNIST as PNG files INDEX_DIGIT.png, in order."""
         return [
             Path(line)
             for line in cls.lorikeet(

@@ -112,7 +112,7 @@ class Commands(CommandTest):
         self.assertIn("25,557,032 parameters, 97.5 MiB", text)
         self.assertIn("| layer4.2.conv3 ", text)
 
-    def test_inspect_reckons_memory(self):
+    def test_inspect_estimates_memory(self):
         memory = [self.json("inspect", "resnet50", "--memory", "--batch-size", batch)["memory"] for batch in (8, 16)]
         self.assertEqual(memory[0]["weights"], memory[1]["weights"])
         self.assertAlmostEqual(memory[1]["activations"] / memory[0]["activations"], 2, places=2)

@@ -5,7 +5,7 @@ from command import CommandTest, environment, main, run
 
 
 def file_size_limit(count):
-    """No file may grow past so many bytes: what a full disk does to a write, for one process."""
+    """Limits the size of files for one process: a write then fails as on a full disk."""
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (count, count))
 
 

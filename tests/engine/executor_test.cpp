@@ -110,7 +110,7 @@ TEST_CASE("the gradient reaches exactly what is learned, and is autograd's over 
   }
 }
 
-TEST_CASE("wherever the prefix is cut, the network stays the same") {
+TEST_CASE("the network computes the same for every cut of the prefix") {
   for (const EngineKind kind : kKinds) {
     const Network network = trained_network(spec_for(R"(layer1\.2\.conv3)"));
     const at::Tensor expected = evaluate(network, some_images());

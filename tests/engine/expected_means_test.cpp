@@ -54,7 +54,7 @@ TEST_CASE("the means expected of each channel are those of images that BatchNorm
   const auto means = expected_means(Network(graph, weights));
   for (const NodeId id : {bn1, relu6, bn2, add, relu}) {
     CAPTURE(graph.node(id).name);
-    // Behind the sum, that its summands depend on each other is not known.
+    // After a sum, the correlation of its summands is not known.
     CHECK(at::abs(means[id] - values[id].mean({0, 2, 3})).max().item<double>() < (id == relu ? 0.2 : 0.02));
   }
   CHECK(!means[input].defined());

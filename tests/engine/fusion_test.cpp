@@ -1,6 +1,6 @@
 #include "engine/fusion.h"
 
-#include <ATen/Functions.h>  // before doctest: c10 has a CHECK of its own
+#include <ATen/Functions.h>  // before doctest: c10 defines a CHECK macro too
 #include <doctest/doctest.h>
 
 #include "engine/small_networks.h"

@@ -66,7 +66,7 @@ TEST_CASE("each kind of block runs in int8 near its float32 self, whatever the b
   }
 }
 
-TEST_CASE("behind an int8 prefix gradients flow as behind a float32 one") {
+TEST_CASE("gradients after an int8 prefix are those after a float32 one") {
   const Network network = trained_network(spec_for(R"(layer1\.2\.conv3)", {"fc"}));
   const Plan plan = make_plan(network);
   RangeMeter meter(network, plan);

@@ -57,7 +57,7 @@ struct CountAllocations {
 
 }  // namespace
 
-TEST_CASE("a step's activations take about what was reckoned") {
+TEST_CASE("a step's activations take about what was estimated") {
   for (const char* name : {"resnet50", "efficientnet_lite0"}) {
     for (const std::int64_t side : {28, 128}) {
       CAPTURE(name);
@@ -80,10 +80,10 @@ TEST_CASE("a step's activations take about what was reckoned") {
       const std::int64_t before = CountingAllocator::instance().now();
       step();
       const double taken = static_cast<double>(CountingAllocator::instance().peak() - before);
-      const double reckoned = static_cast<double>(estimate_memory(network, plan, {side, side, 4}, batch).activations);
-      CAPTURE(taken / reckoned);
-      CHECK(taken < 1.25 * reckoned + (8 << 20));  // oneDNN's scratch memory
-      CHECK(taken > 0.6 * reckoned);
+      const double estimated = static_cast<double>(estimate_memory(network, plan, {side, side, 4}, batch).activations);
+      CAPTURE(taken / estimated);
+      CHECK(taken < 1.25 * estimated + (8 << 20));  // oneDNN's scratch memory
+      CHECK(taken > 0.6 * estimated);
     }
   }
 }

@@ -14,7 +14,7 @@ using namespace lorikeet;
 
 namespace {
 
-// LoRA wherever it can be: its gradients tell of the values and gradients at each node.
+// LoRA on every possible layer: its gradients depend on the values and gradients at each node.
 Network adapted_everywhere(const Graph& graph) {
   AdapterSpec spec;
   spec.config.r = 2;

@@ -1,6 +1,6 @@
 #include "engine/plan.h"
 
-#include <ATen/Functions.h>  // before doctest: c10 has a CHECK of its own
+#include <ATen/Functions.h>  // before doctest: c10 defines a CHECK macro too
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -33,7 +33,7 @@ std::string plan_text(const AdapterSpec& spec) {
 
 }  // namespace
 
-TEST_CASE("segments: frozen before anything learns, trained where it does, differentiable behind") {
+TEST_CASE("segments: frozen before anything learns, trained where it does, differentiable after that") {
   // Four nodes of input and stem; three blocks of ten, whose conv3 is the seventh and bn3 the eighth; pool, fc.
   CHECK(plan_text(spec_for("")) == "36. | fc");
   CHECK(plan_text(spec_for("fc")) == "35. 1T | avgpool");

@@ -66,7 +66,7 @@ TEST_CASE("a cache is complete when every image has been stored, however often s
   CHECK(cache.complete());
 }
 
-TEST_CASE("a cache in a file gives what one in memory gives, and leaves nothing behind") {
+TEST_CASE("a cache in a file gives what one in memory gives, and leaves no file") {
   const TemporaryFolder folder;
   Frontier all{at::arange(24, at::kFloat).reshape({4, 6}),
                at::arange(48, at::kFloat).reshape({4, 2, 2, 3}).to(at::kBFloat16)};

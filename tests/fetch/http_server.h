@@ -1,4 +1,5 @@
-// A small HTTP server on 127.0.0.1, in a thread of its own, that lives as long as the object. One request a connection.
+// A small HTTP server on 127.0.0.1, served by a separate thread for as long as the object lives. One request a
+// connection.
 #pragma once
 
 #include <arpa/inet.h>

@@ -1,6 +1,6 @@
 #include "graph/graph.h"
 
-#include <ATen/Functions.h>  // before doctest: c10 has a CHECK of its own
+#include <ATen/Functions.h>  // before doctest: c10 defines a CHECK macro too
 #include <doctest/doctest.h>
 
 #include "graph/small_graphs.h"

@@ -1,4 +1,4 @@
-// Graphs small enough to reckon with, and weights for them.
+// Small graphs, and weights for them.
 #pragma once
 
 #include <ATen/CPUGeneratorImpl.h>

@@ -146,7 +146,7 @@ TEST_CASE("broken archives are refused") {
       CAPTURE(size);
       std::string got = text;
       try {
-        got = extract(packed.substr(0, size), "a");  // the cut may lie behind the member
+        got = extract(packed.substr(0, size), "a");  // the cut may lie after the member
       } catch (const Error&) {
       }
       CHECK(got == text);
@@ -164,7 +164,7 @@ TEST_CASE("broken archives are refused") {
 
 namespace {
 
-// What it unpacks to; the message of the Error, and nothing left behind, where it is refused.
+// What it unpacks to, or the message of the Error if it is refused, which must leave no file.
 std::string unpacked(const std::string& packed, std::uint64_t limit = kMemberLimit) {
   const TemporaryFolder folder;
   put(folder.path / "x.gz", packed);

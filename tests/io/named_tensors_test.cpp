@@ -8,7 +8,7 @@
 
 using namespace lorikeet;
 
-TEST_CASE("one element that is not finite is found wherever it stands") {
+TEST_CASE("one element that is not finite is found at any position") {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   for (const std::int64_t size :
        {1, 7, 64, 1000, 100'003}) {  // less than a vector, whole vectors and a rest, several threads

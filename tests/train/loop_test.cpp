@@ -124,7 +124,7 @@ TEST_CASE("the prefix cache changes nothing but how often images are read") {
   for (std::size_t i = 0; i < losses[0].size(); ++i) {
     CAPTURE(i);
     CHECK(losses[0][i] ==
-          doctest::Approx(losses[1][i]).epsilon(1e-4));  // memory layouts differ, hence the order of sums
+          doctest::Approx(losses[1][i]).epsilon(1e-4));  // memory layouts differ, and so does the order of sums
     CHECK(losses[1][i] == losses[2][i]);
   }
 }

@@ -165,7 +165,7 @@ TEST_CASE("an interrupted run is saved as far as it came") {
   CHECK(late.test.total == 0);
 }
 
-TEST_CASE("a recipe that does not fit its model or data leaves nothing behind") {
+TEST_CASE("a recipe that does not fit its model or data leaves no files") {
   const auto refused = [](const std::string& override) {
     const Recipe recipe = material().recipe("refused", {override});
     const std::string message = refusal<UsageError>([&] { train(recipe, {}); });
