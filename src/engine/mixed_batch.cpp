@@ -25,7 +25,7 @@ std::vector<at::Tensor> MixedBatch::predict(const at::Tensor& images, const std:
       if (which[row] == i) rows.push_back(static_cast<std::int64_t>(row));
     }
     if (rows.empty()) continue;
-    const at::Tensor index = at::tensor(rows);
+    const at::Tensor index = at::tensor(rows).to(images.device());
     Frontier own;
     for (const at::Tensor& tensor : frontier) own.push_back(tensor.index_select(0, index));
     const at::Tensor logits = executors_[i]->run_suffix(std::move(own), /*training=*/false);

@@ -8,6 +8,7 @@
 
 #include "cuda/device.h"
 #include "engine/executor.h"
+#include "engine/mixed_batch.h"
 #include "engine/prefix_cache.h"
 #include "engine/small_networks.h"
 #include "io/safetensors.h"
@@ -142,6 +143,19 @@ TEST_CASE("cuda: a prefix cache, in memory or in a file, gives the device what i
     }
     CHECK(at::equal(executor->run_suffix(loaded, false), executor->run_suffix(frontier, false)));
   }
+}
+
+TEST_CASE("cuda: the rows of a batch use different adapters") {
+  const WithoutTf32 full_precision;
+  Network one = adapted_network(find_model("resnet18").build(), method_spec(PeftType::kLora));
+  Network two = adapted_network(find_model("resnet18").build(), method_spec(PeftType::kLora, true));
+  const at::Tensor images = images_of_side(64);
+  const std::vector<std::size_t> which{0, 1, 1, 0};
+  const auto expected = MixedBatch({&one, &two}, at::kFloat).predict(images, which);
+  one.to(test_device());
+  two.to(test_device());
+  const auto found = MixedBatch({&one, &two}, at::kFloat).predict(images.to(test_device()), which);
+  for (std::size_t i = 0; i < which.size(); ++i) CHECK(relative(found[i].cpu(), expected[i]) < 1e-4);
 }
 
 TEST_CASE("cuda: an adapter goes to the device, into a file and back to the CPU unchanged") {
