@@ -16,7 +16,8 @@ std::vector<std::pair<std::string, at::Tensor>> LayerAdapter::saved() const {
 
 at::Tensor kaiming_uniform(at::IntArrayRef shape, at::Generator& generator) {
   at::Tensor out = at::empty(shape);
-  const double bound = 1 / std::sqrt(static_cast<double>(out.numel() / out.size(0)));
+  const std::int64_t fan_in = out.numel() / out.size(0);
+  const double bound = 1 / std::sqrt(static_cast<double>(fan_in));
   return out.uniform_(-bound, bound, generator);
 }
 

@@ -5,7 +5,7 @@
 namespace lorikeet {
 namespace {
 
-const std::string kPrefix = "ln_tuning_layers.";
+const std::string kNormPrefix = "ln_tuning_layers.";
 
 class TunedNorm final : public LayerAdapter {
  public:
@@ -18,7 +18,7 @@ class TunedNorm final : public LayerAdapter {
 
   std::vector<Part> parts() override {
     std::vector<Part> out;
-    for (auto& [name, tensor] : own_) out.push_back({kPrefix + name, &tensor, is_learned_[out.size()]});
+    for (auto& [name, tensor] : own_) out.push_back({kNormPrefix + name, &tensor, is_learned_[out.size()]});
     return out;
   }
 
@@ -37,7 +37,7 @@ class TunedNorm final : public LayerAdapter {
 std::vector<AdapterTensor> norm_tensors(const Node& node, const AdapterTarget&, const AdapterConfig&) {
   std::vector<AdapterTensor> out;
   for (auto& parameter : parameters_of(node.op))
-    out.push_back({kPrefix + parameter.name, std::move(parameter.shape), !parameter.buffer});
+    out.push_back({kNormPrefix + parameter.name, std::move(parameter.shape), !parameter.buffer});
   return out;
 }
 

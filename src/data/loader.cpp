@@ -116,7 +116,7 @@ bool Loader::next(Batch& batch) {
   std::unique_lock lock(state_->mutex);
   const std::size_t number = state_->next_to_give;
   if (number >= state_->batches) return false;
-  state_->changed.wait(lock, [&] { return state_->ready.count(number) > 0 || state_->failed.count(number) > 0; });
+  state_->changed.wait(lock, [&] { return state_->ready.contains(number) || state_->failed.contains(number); });
   if (const auto error = state_->failed.find(number); error != state_->failed.end())
     std::rethrow_exception(error->second);
   batch = std::move(state_->ready[number]);
