@@ -28,9 +28,9 @@ WARM_UP, STEPS = (20, 100) if DEVICE == "cuda" else (1, 2)
 
 # name: model, target_modules, modules_to_save, pixels, batch
 CASES = {
-    "ResNet-50, 28 pixels": ("resnet50", r".*\.2\.conv3", "fc", 28, 64),
-    "ResNet-50, 224 pixels": ("resnet50", r".*\.2\.conv3", "fc", 224, 64),
-    "EfficientNet-Lite0, 224 pixels": ("efficientnet_lite0", r"blocks\.[3-6]\..*\.conv_pwl?", "classifier", 224, 64),
+    "ResNet-50": ("resnet50", r".*\.2\.conv3", "fc", 28, 64),
+    "ResNet-50, large images": ("resnet50", r".*\.2\.conv3", "fc", 224, 64),
+    "EfficientNet-Lite0": ("efficientnet_lite0", r"blocks\.[3-6]\..*\.conv_pwl?", "classifier", 224, 64),
 }
 
 
@@ -106,7 +106,7 @@ def main():
         return 77
     name = torch.cuda.get_device_name() if DEVICE == "cuda" else "the CPU"
     print(f"images a second on {name}, {STEPS} steps after {WARM_UP}\n")
-    print(f"{'':32} {'precision':10} {'Lorikeet':>9} {'PEFT':>9} {'tuned':>9}  ratios")
+    print(f"{'':26} {'pixels':>6} {'precision':>10} {'Lorikeet':>9} {'PEFT':>9} {'tuned':>9}  ratios")
     with tempfile.TemporaryDirectory() as folder:
         weights = resnet50_weights(folder)
         for title, case in CASES.items():
@@ -116,7 +116,7 @@ def main():
                 ours = images_per_second(case, precision, folder, weights)
                 peft, tuned = (peft_images_per_second(case, precision, tuned) for tuned in (False, True))
                 ratios = f"{ours / peft:.2f}× {ours / tuned:.2f}×"
-                print(f"{title:32} {precision:10} {ours:9.0f} {peft:9.0f} {tuned:9.0f}  {ratios}")
+                print(f"{title:26} {case[3]:6} {precision:>10} {ours:9.0f} {peft:9.0f} {tuned:9.0f}  {ratios}")
     return 0
 
 
