@@ -118,9 +118,9 @@ LoraStart read_start(const Json& value, const std::string& where, Json& other) {
       found != names.end()) {
     return static_cast<LoraStart>(found - names.begin());
   }
-  // A finished adapter holds its tensors; how they began no longer matters, except to whoever rewrites the file. But
-  // CorDA, LoftQ, LoRA-GA and PiSSA by iteration also took something away from the base weights that cannot be found
-  // again.
+  // A finished adapter holds its tensors; their start no longer matters, except to a program that rewrites the file.
+  // But CorDA, LoftQ, LoRA-GA and PiSSA by iteration also took something away from the base weights that cannot be
+  // found again.
   if (value.is_string() && value != "eva" && value != "mica") {
     fail(where, ": got ", printable(value.dump(), 60), ", expected true or one of ", join(names, ", "),
          ". This start changes the base weights; convert the adapter with PEFT's "

@@ -1,6 +1,6 @@
-// What a network's BatchNorm layers tell of its activations without any data: behind one, a channel has the mean `bias`
-// and the standard deviation |`weight`| on the images that the base was trained on; behind ReLU, those of a clipped
-// normal distribution (Nagel et al., 2019, arXiv:1906.04721, section 4.2 and appendix C).
+// What a network's BatchNorm layers say about its activations without any data: after one, a channel has the mean
+// `bias` and the standard deviation |`weight`| on the images that the base was trained on; after ReLU, those of a
+// clipped normal distribution (Nagel et al., 2019, arXiv:1906.04721, section 4.2 and appendix C).
 #pragma once
 
 #include <vector>
@@ -10,7 +10,7 @@
 namespace lorikeet {
 
 /// The expected mean of each channel, (C,) float32, one a node; undefined where nothing is known: before the first
-/// BatchNorm, and behind a convolution that has none.
+/// BatchNorm, and after a convolution that has none.
 std::vector<at::Tensor> expected_means(const Network& network);
 
 /// The mean over all positions that a convolution with this weight (out, in / groups, kh, kw) has of images (in,

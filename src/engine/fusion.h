@@ -1,5 +1,5 @@
-// A pass over the graph: which nodes run as one step. A frozen convolution takes up the BatchNorm behind it, the
-// residual sum behind that, and the activation behind that, wherever nothing else reads what lies between.
+// A pass over the graph: which nodes run as one step. A frozen convolution includes the BatchNorm after it, the
+// residual sum after that, and the activation after that, if nothing else reads the values between them.
 #pragma once
 
 #include <optional>
@@ -16,7 +16,7 @@ struct FusedStep {
   NodeId first = 0;
   /// The node whose value it computes.
   NodeId output = 0;
-  /// Whether `first` is a frozen Conv2d (with or without LoRA), and the fields below say what it takes up.
+  /// Whether `first` is a frozen Conv2d (with or without LoRA), and the fields below say what it includes.
   bool frozen_conv = false;
   std::optional<NodeId> norm;
   /// The other summand.
@@ -34,7 +34,7 @@ std::optional<Clamp> clamp_of(const Op& op);
 /// border between frozen prefix and rest, and what is learned inside a step is LoRA on its convolution, nothing else.
 std::vector<FusedStep> fuse(const Network& network, const Plan& plan);
 
-/// Every node but the input as a step of its own.
+/// Every node but the input as a separate step.
 std::vector<FusedStep> single_steps(const Network& network, const Plan& plan);
 
 /// How many steps of the prefix, or of the rest, read each node's value; in the prefix whoever takes the frontier

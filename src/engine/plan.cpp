@@ -54,7 +54,7 @@ Plan make_plan(const Network& network) {
 std::vector<Plan> plans_with_common_prefix(const std::vector<const Network*>& networks) {
   std::vector<Plan> plans;
   for (const Network* network : networks) plans.push_back(make_plan(*network));
-  // Heads come behind the base's nodes, whose numbers are the same in all networks.
+  // Heads come after the base's nodes, whose numbers are the same in all networks.
   std::size_t shared = std::numeric_limits<std::size_t>::max();
   for (const Plan& plan : plans) shared = std::min(shared, plan.segment.size());
   const auto in_every_prefix = [&](NodeId id) {

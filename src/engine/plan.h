@@ -2,7 +2,7 @@
 //   1. frozen prefix: nothing before it learns; runs without gradients, and its output can be kept;
 //   2. frozen but differentiable: something before it learns, so the gradient to its input is needed, nothing else;
 //   3. trained: adapted or retrained.
-// The prefix may be cut short where its whole output would be too large to keep; what is frozen behind the cut runs
+// The prefix may be cut short where its whole output would be too large to keep; what is frozen after the cut runs
 // every time.
 #pragma once
 

@@ -14,7 +14,7 @@ namespace lorikeet {
 
 class PrefixCache {
  public:
-  /// For `images` images; in a nameless file in `folder` where one is given.
+  /// For `images` images; in an unnamed file in `folder` if one is given.
   explicit PrefixCache(std::int64_t images, std::filesystem::path folder = {});
 
   /// Keeps the rows of `frontier`, and the labels, for these images. indices, labels int64 (N,).

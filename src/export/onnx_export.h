@@ -1,5 +1,5 @@
 // From a network's graph and its merged tensors to an ONNX model (io/onnx.h): one operator for a node, under the node's
-// name, its tensors under theirs. BatchNorm stays an operator of its own; who runs the model folds it. Batch size,
+// name, its tensors under theirs. BatchNorm stays a separate operator, which runtimes fold. Batch size,
 // height and width are free: TensorFlow's "SAME" padding is ONNX's SAME_UPPER, which follows the image's size.
 //
 //   images ──► [resize, crop, normalise] ──► the network ──► logits ──► [Softmax] ──► probabilities

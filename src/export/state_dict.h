@@ -6,7 +6,7 @@
 namespace lorikeet {
 
 /// The network's merged tensors and, after those of each BatchNorm, its `num_batches_tracked`: 0, because evaluation
-/// does not use it and no file that we read keeps it. A head behind the network adds `head.0.weight` …, which no plain
+/// does not use it and no file that we read keeps it. A head after the network adds `head.0.weight` …, which no plain
 /// model has.
 NamedTensors state_dict(const Network& network);
 

@@ -27,7 +27,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr long kMaxRedirects = 10;
-constexpr long kConnectSeconds = 8;  // short, for machines that are offline behind a firewall that drops packets
+constexpr long kConnectSeconds = 8;  // short, for offline machines whose firewall drops packets
 constexpr long kSlowBytesPerSecond = 100;
 constexpr long kSlowSeconds = 30;
 constexpr long kReceiveBuffer = 1 << 18;

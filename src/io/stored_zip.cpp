@@ -152,7 +152,7 @@ std::vector<Entry> read_entries(const InputFile& file, const Directory& director
   return entries;
 }
 
-// Where the data of a member begins. The local header repeats the name, and has a size of its own.
+// Where the data of a member begins. The local header repeats the name, and has its own size.
 std::uint64_t data_offset(const InputFile& file, const Entry& entry, std::uint64_t limit) {
   const std::string where = cat(file.path().string(), ": member '", printable(entry.name), "'");
   if (entry.header > limit || limit - entry.header < kLocalHeaderSize + entry.name.size()) {
