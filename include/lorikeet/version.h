@@ -1,4 +1,4 @@
-// Which Lorikeet this is, and which libtorch it was linked with.
+// The versions of Lorikeet and of the libtorch it is linked with.
 #pragma once
 
 #include "lorikeet/export.h"

@@ -101,7 +101,7 @@ const std::map<std::string, std::vector<Json>>& neutral_values() {
   return kNeutral;
 }
 
-// The position of a text in a list of names; throws Error where it is none of them.
+// The position of a text in a list of names; throws Error if it is none of them.
 std::size_t choice(const Json& value, const std::vector<std::string>& names, const std::string& where) {
   const auto found = value.is_string() ? std::find(names.begin(), names.end(), value.get<std::string>()) : names.end();
   if (found == names.end())

@@ -1,6 +1,6 @@
-// Several LoRA adapters of one base made into one by weights, ΔW = Σ weight · ΔW of each: exact, unlike PEFT's
-// `linear`, which adds the matrices themselves and so gets products of one adapter's A with another's B (PEFT issue
-// 3004).
+// The weighted sum of several LoRA adapters of one base as one adapter, ΔW = Σ weight · ΔW of each: exact, unlike
+// PEFT's `linear`, which adds the matrices themselves and so gets products of one adapter's A with another's B (PEFT
+// issue 3004).
 #pragma once
 
 #include <cstdint>
@@ -35,7 +35,7 @@ struct Combined {
 };
 
 /// `rank` counts for svd. A module that several adapters retrain, or a head, must be the same in all of them. Throws
-/// Error where an adapter is no plain LoRA of `base`, or where they are of different bases.
+/// Error where an adapter is no plain LoRA of `base`, or if they are of different bases.
 Combined combine(const std::vector<WeightedAdapter>& adapters, const Graph& base, Combination how, std::int64_t rank);
 
 }  // namespace lorikeet

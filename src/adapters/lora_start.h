@@ -1,6 +1,6 @@
-// How LoRA's matrices begin: PEFT's `init_lora_weights`. All work on the weight as a matrix (out, in · kh · kw), so
-// that convolutions have every start that Linear has; of a grouped convolution each group's rows are a matrix of their
-// own.
+// How LoRA's matrices are initialised: PEFT's `init_lora_weights`. All work on the weight as a matrix (out, in · kh ·
+// kw), so that convolutions have every start that Linear has; of a grouped convolution each group's rows are a matrix
+// of their own.
 #pragma once
 
 #include <ATen/core/Generator.h>

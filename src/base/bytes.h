@@ -10,7 +10,7 @@ namespace lorikeet {
 
 static_assert(std::endian::native == std::endian::little, "the file formats here are read in place as little-endian");
 
-/// a · b, or nothing where it does not fit 64 bits.
+/// a · b, or nothing if it does not fit 64 bits.
 inline std::optional<std::uint64_t> checked_mul(std::uint64_t a, std::uint64_t b) {
   std::uint64_t out = 0;
   if (__builtin_mul_overflow(a, b, &out)) return std::nullopt;

@@ -22,7 +22,7 @@ const std::string& name_of(Precision precision);
 const std::string& name_of(Device device);
 const std::string& name_of(EngineKind engine);
 
-/// Nothing where no precision has that name.
+/// Nothing if no precision has that name.
 std::optional<Precision> parse_precision(std::string_view name);
 std::optional<Device> parse_device(std::string_view name);
 

@@ -1,5 +1,5 @@
-// Regular expressions as Python's `re` has them, by PCRE2, with limits: a pattern may come in an adapter from outside
-// and must neither run for ever nor exhaust the stack.
+// Regular expressions in the syntax of Python's `re`, by PCRE2, with limits: a pattern may come in an adapter from
+// outside and must neither run forever nor exhaust the stack.
 #pragma once
 
 #include <memory>
@@ -14,7 +14,7 @@ class Regex {
   /// Throws UsageError, beginning with `where`, for a pattern that does not compile or is longer than 4 KiB.
   Regex(std::string_view pattern, const std::string& where);
 
-  /// Python's `re.fullmatch`. Throws Error where the pattern takes too long on `text`.
+  /// Python's `re.fullmatch`. Throws Error if the pattern takes too long on `text`.
   bool full_match(std::string_view text) const;
   /// Python's `re.match`: from the start of `text`, not necessarily to its end.
   bool match(std::string_view text) const;

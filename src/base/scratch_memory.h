@@ -1,4 +1,4 @@
-// Memory backed by a file instead of swap: for what would not fit, or should not crowd out other programs. The file has
+// Memory backed by a file instead of swap, for data that does not fit or would displace other programs. The file has
 // no name, so that nothing is left of it, however the process ends.
 #pragma once
 
@@ -10,7 +10,7 @@ namespace lorikeet {
 
 class ScratchMemory {
  public:
-  /// Reserves the space on the disk of `folder` at once. Throws Error where it is not there, or where `folder` cannot
+  /// Reserves the space on the disk of `folder` at once. Throws Error if it is not there, or if `folder` cannot
   /// be written.
   ScratchMemory(const std::filesystem::path& folder, std::uint64_t bytes);
   ~ScratchMemory();

@@ -5,7 +5,7 @@
 
 namespace lorikeet::cli {
 
-/// From here on SIGINT and SIGTERM set the flag instead of ending the process.
+/// From now on, SIGINT and SIGTERM set the flag instead of ending the process.
 void catch_interrupts();
 bool interrupted();
 

@@ -1,4 +1,4 @@
-// One line on the terminal that says how far long work is. Nothing where standard error is no terminal.
+// A progress line on the terminal. Nothing if standard error is no terminal.
 #pragma once
 
 #include <string>
@@ -16,7 +16,7 @@ void print_note(const std::string& line);
 void show_training(const TrainProgress& progress);
 void show_evaluation(std::int64_t done, std::int64_t total);
 
-/// Shows a download; throws Error where Ctrl-C was pressed.
+/// Shows a download; throws Error if Ctrl-C was pressed.
 DownloadCallback download_bar();
 
 }  // namespace lorikeet::cli

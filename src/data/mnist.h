@@ -10,7 +10,7 @@
 
 namespace lorikeet {
 
-/// Reads `images` and `labels`, gzipped or not. Grey becomes three equal channels. Throws Error where their counts
+/// Reads `images` and `labels`, gzipped or not. Grey becomes three equal channels. Throws Error if their counts
 /// differ, a label is not below the number of classes, or there is no image.
 std::shared_ptr<const Dataset> read_mnist(const std::filesystem::path& images, const std::filesystem::path& labels,
                                           std::vector<std::string> classes);

@@ -26,7 +26,7 @@ struct OnnxExportOptions {
   std::int64_t size = 0;
 };
 
-/// Throws UsageError where the size is too small for the network, or a crop is larger than what it is cut from.
+/// Throws UsageError if the size is too small for the network, or a crop is larger than what it is cut from.
 /// REQUIRES: `merged` holds every parameter of the graph, in float32.
 OnnxModel to_onnx(const Graph& graph, const NamedTensors& merged, const OnnxExportOptions& options);
 

@@ -14,7 +14,7 @@
 namespace lorikeet {
 
 /// Appends the operators that lead from the value `images` to float32 (N, 3, h, w), normalised, and gives the name of
-/// that. Throws UsageError where the crop is not inside the resized image. All names begin with "preprocess.".
+/// that. Throws UsageError if the crop is not inside the resized image. All names begin with "preprocess.".
 std::string add_preprocessing(OnnxModel& model, const std::string& images, const Preprocessing& preprocessing);
 
 }  // namespace lorikeet

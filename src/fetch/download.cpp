@@ -245,7 +245,7 @@ class Transfer {
   std::optional<Clock::time_point> last_report_;
 };
 
-// Empty where the file is the one asked for.
+// Empty if the file is the one asked for.
 std::string sum_problem(const Download& request, const fs::path& path) {
   if (request.sha256.empty()) return "";
   const std::string sum = sha256_of_file(path);
@@ -253,7 +253,7 @@ std::string sum_problem(const Download& request, const fs::path& path) {
   return cat("got a file with SHA-256 ", sum, ", expected ", printable(request.sha256));
 }
 
-// Empty where the part file is whole and right, otherwise the reason.
+// Empty if the part file is whole and right, otherwise the reason.
 std::string fetch(const Download& request, const std::string& url, PartFile& part) {
   for (;;) {
     Transfer transfer(request, part);

@@ -7,7 +7,7 @@
 
 namespace lorikeet {
 
-/// Writes uint8 (3, H, W) as an 8-bit RGB PNG, whole or not at all.
+/// Writes uint8 (3, H, W) as an 8-bit RGB PNG, completely or not at all.
 void write_png(const at::Tensor& image, const std::filesystem::path& path);
 
 }  // namespace lorikeet

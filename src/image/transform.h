@@ -11,7 +11,7 @@
 namespace lorikeet {
 
 /// torchvision's Resize(size, antialias=True): uint8 (3, H, W) to (3, h, w), the shorter side `size` and the longer
-/// int(size · long / short). Throws Error where a very long image would become larger than kMaxPixels. REQUIRES: size >
+/// int(size · long / short). Throws Error if a very long image would become larger than kMaxPixels. REQUIRES: size >
 /// 0.
 at::Tensor resize_shorter_side(const at::Tensor& image, int size, Interpolation interpolation);
 

@@ -11,7 +11,7 @@ namespace lorikeet {
 
 class GzipInput {
  public:
-  /// Throws Error where `path` cannot be opened or is not a regular file.
+  /// Throws Error if `path` cannot be opened or is not a regular file.
   explicit GzipInput(const std::filesystem::path& path);
   ~GzipInput();
   GzipInput(const GzipInput&) = delete;
@@ -19,7 +19,7 @@ class GzipInput {
 
   bool gzipped() const;
 
-  /// Fills `into` unless the file ends before; gives the bytes read. Throws Error where the compressed data are corrupt
+  /// Fills `into` unless the file ends before; gives the bytes read. Throws Error if the compressed data are corrupt
   /// or cut off. (zlib compares the checksum when it is asked for more than there is.)
   std::size_t read(std::uint8_t* into, std::size_t count);
 

@@ -16,7 +16,7 @@ struct IdxArray {
   std::vector<std::uint8_t> bytes;
 };
 
-/// The array of `path`. Throws Error where it has not `dimensions` dimensions, is larger than 1 GiB, truncated or
+/// The array of `path`. Throws Error if it has not `dimensions` dimensions, is larger than 1 GiB, truncated or
 /// corrupt, or is followed by anything.
 IdxArray read_idx(const std::filesystem::path& path, int dimensions);
 

@@ -58,10 +58,10 @@ struct OnnxModel {
   std::vector<std::pair<std::string, std::string>> metadata = {};
 };
 
-/// The model as one ModelProto. Throws Error, beginning with `where`, where that would be larger than protobuf's 2 GiB.
+/// The model as one ModelProto. Throws Error, beginning with `where`, if that would be larger than protobuf's 2 GiB.
 std::string onnx_bytes(const OnnxModel& model, const std::string& where);
 
-/// Writes it whole or not at all.
+/// Writes it completely or not at all.
 void write_onnx(const std::filesystem::path& path, const OnnxModel& model);
 
 }  // namespace lorikeet

@@ -14,11 +14,11 @@
 
 namespace lorikeet {
 
-/// Names in file order of their data. Throws Error, naming the tensor, where the file is not as the grammar says.
+/// Names in file order of their data. Throws Error, naming the tensor, if the file is not as the grammar says.
 NamedTensors read_safetensors(const std::filesystem::path& path);
 NamedTensors read_safetensors(const InputFile& file);
 
-/// Tensors in the order given, as the Python package lays them out for one dtype. Written whole or not at all.
+/// Tensors in the order given, as the Python package lays them out for one dtype. Written completely or not at all.
 void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors);
 
 }  // namespace lorikeet

@@ -16,7 +16,7 @@ struct ZipMember {
   std::uint64_t size;
 };
 
-/// Members in the order of the directory. Throws Error where the archive is broken or truncated, or a member is
+/// Members in the order of the directory. Throws Error if the archive is broken or truncated, or a member is
 /// compressed or encrypted, occurs twice, overlaps another, or does not lie wholly in the file.
 /// Checksums are not compared: torch.save can be told to leave them out.
 std::vector<ZipMember> read_stored_zip(const InputFile& file);

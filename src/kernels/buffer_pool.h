@@ -20,7 +20,7 @@ struct PoolUse {
   std::uint64_t reused = 0;    // those of them that the pool had in one piece
 };
 
-/// All zero where reuse_buffers() was never called.
+/// All zero if reuse_buffers() was never called.
 PoolUse pool_use();
 
 }  // namespace lorikeet
