@@ -1,5 +1,5 @@
 // Several adapters over one base, of which every image may use another: added, removed and switched between without
-// loading the base again.
+// loading the base again. They share the base and what is made of it to run it: each costs the memory of its own tensors.
 //
 //   lorikeet::AdapterSet adapters("resnet50");
 //   adapters.add("digits", "runs/mnist");

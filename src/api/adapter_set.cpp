@@ -43,7 +43,8 @@ struct AdapterSet::State {
     if (!batch) {
       std::vector<const Network*> networks;
       for (const auto& entry : entries) networks.push_back(&entry->network);
-      batch.emplace(networks, at::kFloat);
+      batch.emplace(networks, at::kFloat, base.prepared);
+      base.prepared->release_unused();  // what only adapters used that were removed
     }
     return *batch;
   }

@@ -41,7 +41,9 @@ Preprocessing chosen(const Preprocessing& own, Preprocess preprocess) {
   return out;
 }
 
-ExecutorOptions executor_options(const LoadedModel& loaded) { return {.precision = activation_type(loaded.precision)}; }
+ExecutorOptions executor_options(const LoadedModel& loaded) {
+  return {.precision = activation_type(loaded.precision), .prepared = loaded.prepared};
+}
 
 // By way of PEFT's own object, so that names are checked as those in a file are.
 AdapterConfig adapter_config(const AdapterOptions& options, const std::string& base) {

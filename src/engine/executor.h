@@ -35,19 +35,23 @@ class Executor {
   at::Tensor predict(const at::Tensor& images);
 };
 
+class PreparedBase;
+
 struct ExecutorOptions {
   /// Element type of activations and frozen weights: at::kFloat or at::kBFloat16. Adapters, loss and optimiser stay
   /// float32.
   at::ScalarType precision = at::kFloat;
   /// By default make_plan's.
   std::optional<Plan> plan = {};
+  /// What the base's weights were made into, to be shared with other executors over them; null: this executor's own.
+  std::shared_ptr<PreparedBase> prepared = nullptr;
   /// Called with each step's value; for measuring.
   std::function<void(NodeId, const at::Tensor&)> observe = {};
 };
 
-/// The network must outlive the executor, and what is frozen in it must not change. Not for several threads at once.
+/// The network must outlive the executor, and what is frozen in it must not change. Where `observe` is not set, any
+/// number of threads may compute at once without gradients.
 std::unique_ptr<Executor> make_plain_executor(const Network& network, const ExecutorOptions& options);
-/// This one must also outlive the gradients of what it computed.
 std::unique_ptr<Executor> make_fused_executor(const Network& network, const ExecutorOptions& options);
 /// The frozen prefix in int8, the rest as the fused executor runs it. `ranges` are those of the prefix, from a
 /// RangeMeter; CPU only. Of a merged network the prefix is all there is.

@@ -6,6 +6,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <mutex>
 #include <utility>
 
 #include "base/error.h"
@@ -47,7 +48,8 @@ class Int8Executor final : public StepExecutor {
  public:
   Int8Executor(const Network& network, const ExecutorOptions& options, const ActivationRanges& ranges)
       : StepExecutor(network, options, at::MemoryFormat::ChannelsLast, fuse),
-        rest_(make_fused_executor(network, options)), means_(expected_means(network)), convs_(steps().size()) {
+        rest_(make_fused_executor(network, with_prepared(options))), means_(expected_means(network)),
+        convs_(steps().size()) {
     const Graph& graph = network.graph();
     for (NodeId id = 0; id < graph.nodes().size(); ++id) {
       const auto found = ranges.find(range_name(graph, id));
@@ -67,6 +69,12 @@ class Int8Executor final : public StepExecutor {
       if (std::holds_alternative<MaxPool2d>(graph.node(step.output).op))
         quantization_[step.output] = quantization_[graph.node(step.output).inputs[0]];
     }
+    const at::NoGradGuard no_grad;
+    for (std::size_t i = 0; i < steps().size(); ++i) {
+      const FusedStep& step = steps()[i];
+      if (!step.frozen_conv || plan().segment[step.first] != Segment::kFrozenPrefix) continue;
+      convs_[i].int8 = prepared().int8_conv(network, step, quantization_[graph.node(step.first).inputs[0]]);
+    }
   }
 
   Frontier run_prefix(const at::Tensor& images) override {
@@ -79,13 +87,18 @@ class Int8Executor final : public StepExecutor {
   }
 
  private:
-  // One convolution for one shape of input.
-  struct Prepared {
-    std::vector<std::int64_t> shape;
-    Padding pad;
-    Int8Conv conv;
+  // A convolution of the prefix; the bias is for one image size.
+  struct Conv {
+    std::shared_ptr<const FrozenInt8Conv> int8;
+    Pair size{0, 0};
     at::Tensor bias;
   };
+
+  // The rest shares what this executor uses, also where that is its own.
+  ExecutorOptions with_prepared(ExecutorOptions options) const {
+    options.prepared = shared_prepared();
+    return options;
+  }
 
   at::Tensor real(NodeId id, const at::Tensor& value) const {
     return value.scalar_type() == at::kByte ? real_of(value, quantization_[id]) : value;
@@ -110,27 +123,27 @@ class Int8Executor final : public StepExecutor {
     const FusedStep& step = steps()[index];
     const NodeId input = network().graph().node(step.first).inputs[0];
     const at::Tensor x = stored(input, values[input]);
-    auto& prepared = convs_[index];
-    if (!prepared || x.sizes() != prepared->shape) prepared = prepare(step, x);
+    const auto& conv = convs_[index].int8;
     Int8Conv::Sum residual;
     if (step.residual) residual = {stored(*step.residual, values[*step.residual]), quantization_[*step.residual]};
-    const at::Tensor padded = pad_asymmetric(x, prepared->pad, quantization_[input].zero);
-    return prepared->conv(padded, prepared->bias, residual, step.clamp.low == 0, quantization_[step.output]);
+    return (*conv)(
+        x, {bias_for(index, {x.size(2), x.size(3)}), residual, step.clamp.low == 0, quantization_[step.output]});
   }
 
-  std::unique_ptr<Prepared> prepare(const FusedStep& step, const at::Tensor& x) const {
+  // Rounded weights move the outputs' means, most where a channel has few of them (depthwise): put right by what
+  // BatchNorm expects.
+  at::Tensor bias_for(std::size_t index, Pair size) {
+    const std::lock_guard lock(mutex_);
+    Conv& conv = convs_[index];
+    if (conv.size == size) return conv.bias;
+    const FusedStep& step = steps()[index];
     const Node& node = network().graph().node(step.first);
-    const auto& conv = std::get<Conv2d>(node.op);
-    const Padding pad = padding_of(conv, x.size(2), x.size(3));
-    const Quantization& q = quantization_[node.inputs[0]];
-    const at::Tensor weight = scaled_weight(network().tensors(step.first).weight(), folded_scale(step, network()));
-    Int8Conv packed(weight, geometry_after_padding(conv, pad), pad_asymmetric(x, pad, q.zero).sizes(), q);
-    at::Tensor bias = folded_bias(step, network());
-    // Rounded weights move the outputs' means, most where a channel has few of them (depthwise): put right by what
-    // BatchNorm expects.
-    if (const at::Tensor& means = means_[node.inputs[0]]; means.defined())
-      bias += mean_output(conv, int8_rounding_error(weight), means, x.size(2), x.size(3));
-    return std::make_unique<Prepared>(Prepared{x.sizes().vec(), pad, std::move(packed), bias});
+    conv.bias = folded_bias(step, network());
+    conv.size = size;
+    if (const at::Tensor& means = means_[node.inputs[0]]; means.defined()) {
+      conv.bias += mean_output(std::get<Conv2d>(node.op), conv.int8->rounding_error(), means, size[0], size[1]);
+    }
+    return conv.bias;
   }
 
   // Max-pooling of stored values, one axis after the other: ATen has none of plain uint8 in channels-last memory.
@@ -150,9 +163,10 @@ class Int8Executor final : public StepExecutor {
   }
 
   std::unique_ptr<Executor> rest_;
-  std::vector<Quantization> quantization_;        // one a node
-  std::vector<at::Tensor> means_;                 // expected of each node's channels
-  std::vector<std::unique_ptr<Prepared>> convs_;  // one a step, for the last shape
+  std::vector<Quantization> quantization_;  // one a node
+  std::vector<at::Tensor> means_;           // expected of each node's channels
+  std::mutex mutex_;                        // of the biases
+  std::vector<Conv> convs_;                 // one a step; empty where it is not a convolution of the prefix
 };
 
 }  // namespace

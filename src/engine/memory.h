@@ -12,7 +12,8 @@ namespace lorikeet {
 struct MemoryEstimate {
   /// The network's tensors as they were loaded, float32.
   std::uint64_t weights = 0;
-  /// What the engine makes of the frozen ones: BatchNorm folded in, packed, for the forward pass and for gradients.
+  /// What the engine makes of the frozen ones: BatchNorm folded in, packed, for the forward pass and for gradients; in
+  /// one layout. Batches of other sizes may ask oneDNN for another; Packings::kKept are kept at most.
   std::uint64_t prepared = 0;
   /// Gradients of what is learned, and AdamW's two moments.
   std::uint64_t learning = 0;

@@ -6,12 +6,17 @@
 #include <cassert>
 #include <utility>
 
+#include "engine/prepared_base.h"
+
 namespace lorikeet {
 
-MixedBatch::MixedBatch(const std::vector<const Network*>& networks, at::ScalarType precision) {
+MixedBatch::MixedBatch(const std::vector<const Network*>& networks, at::ScalarType precision,
+                       std::shared_ptr<PreparedBase> prepared) {
+  if (prepared == nullptr) prepared = std::make_shared<PreparedBase>();
   const std::vector<Plan> plans = plans_with_common_prefix(networks);
   for (std::size_t i = 0; i < networks.size(); ++i)
-    executors_.push_back(make_fused_executor(*networks[i], {.precision = precision, .plan = plans[i]}));
+    executors_.push_back(
+        make_fused_executor(*networks[i], {.precision = precision, .plan = plans[i], .prepared = prepared}));
 }
 
 std::vector<at::Tensor> MixedBatch::predict(const at::Tensor& images, const std::vector<std::size_t>& which) {

@@ -15,8 +15,10 @@ namespace lorikeet {
 
 class MixedBatch {
  public:
-  /// Networks over one base's weights; they must outlive this. REQUIRES: at least one.
-  MixedBatch(const std::vector<const Network*>& networks, at::ScalarType precision);
+  /// Networks over one base's weights; they must outlive this. They share `prepared`, or one of their
+  /// own. REQUIRES: at least one.
+  MixedBatch(const std::vector<const Network*>& networks, at::ScalarType precision,
+             std::shared_ptr<PreparedBase> prepared = nullptr);
 
   /// images (N, 3, H, W), normalised; `which` says for each row whose it is. → N rows of logits, each (classes of its
   /// network,).

@@ -58,7 +58,8 @@ Network::Network(const Adaptation& adaptation, const NamedTensors& base_weights,
         tensor = fresh(id, parameter);
       } else {
         tensor = *base_weights.find(parameter.name);
-        if (is_retrained(id)) tensor = tensor.clone();
+        // Statistics of retrained modules are loaded with them.
+        if (is_learned || retrained_.count(id) > 0) tensor = tensor.clone();
       }
       tensor.set_requires_grad(is_learned);
     });

@@ -10,17 +10,14 @@ namespace lorikeet {
 
 StepExecutor::StepExecutor(const Network& network, const ExecutorOptions& options, at::MemoryFormat layout,
                            std::vector<FusedStep> (*steps_of)(const Network&, const Plan&))
-    : network_(network), plan_(options.plan ? *options.plan : make_plan(network)), precision_(options.precision),
-      layout_(layout), observe_(options.observe), steps_(steps_of(network, plan_)),
-      frozen_(network.graph().nodes().size()),
+    : network_(network), prepared_(options.prepared != nullptr ? options.prepared : std::make_shared<PreparedBase>()),
+      plan_(options.plan ? *options.plan : make_plan(network)), precision_(options.precision), layout_(layout),
+      observe_(options.observe), steps_(steps_of(network, plan_)), frozen_(network.graph().nodes().size()),
       prefix_readers_(count_readers(steps_, network.graph(), plan_, /*prefix=*/true)),
       suffix_readers_(count_readers(steps_, network.graph(), plan_, /*prefix=*/false)) {
   for (const FusedStep& step : steps_) {
     if (step.frozen_conv || network.is_retrained(step.first)) continue;
-    frozen_[step.first] = cast(step.first);
-    for (auto& [name, tensor] : frozen_[step.first]) {
-      if (tensor.dim() == 4) tensor = tensor.contiguous(layout_);
-    }
+    frozen_[step.first] = prepared_->tensors(network, step.first, precision_, layout_);
   }
 }
 
@@ -59,7 +56,7 @@ void StepExecutor::run(Values& values, bool prefix, bool training) {
 at::Tensor StepExecutor::run_node(NodeId id, const Values& values, bool training) const {
   const Node& node = network_.graph().node(id);
   const NodeTensors learned = network_.is_retrained(id) ? cast(id) : NodeTensors();
-  const NodeTensors& own = network_.is_retrained(id) ? learned : frozen_[id];
+  const NodeTensors& own = network_.is_retrained(id) ? learned : *frozen_[id];
   if (const LayerAdapter* adapter = network_.adapter(id))
     return adapter->forward(node.op, own, values[node.inputs[0]], training);
   std::vector<at::Tensor> inputs;

@@ -6,6 +6,7 @@
 
 #include "engine/executor.h"
 #include "engine/fusion.h"
+#include "engine/prepared_base.h"
 
 namespace lorikeet {
 
@@ -30,18 +31,22 @@ class StepExecutor : public Executor {
   const Network& network() const { return network_; }
   const std::vector<FusedStep>& steps() const { return steps_; }
   at::ScalarType precision() const { return precision_; }
+  PreparedBase& prepared() const { return *prepared_; }
+  const std::shared_ptr<PreparedBase>& shared_prepared() const { return prepared_; }
 
  private:
   void run(Values& values, bool prefix, bool training);
   NodeTensors cast(NodeId id) const;
 
   const Network& network_;
+  std::shared_ptr<PreparedBase> prepared_;
   Plan plan_;
   at::ScalarType precision_;
   at::MemoryFormat layout_;
   std::function<void(NodeId, const at::Tensor&)> observe_;
   std::vector<FusedStep> steps_;
-  std::vector<NodeTensors> frozen_;  // one a node: those of frozen nodes that run alone, in `precision_` and `layout_`
+  // One a node: those of frozen nodes that run alone, in `precision_` and `layout_`; null for the others.
+  std::vector<std::shared_ptr<const NodeTensors>> frozen_;
   std::vector<int> prefix_readers_;  // count_readers()
   std::vector<int> suffix_readers_;
 };

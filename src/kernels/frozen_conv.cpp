@@ -3,6 +3,7 @@
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
+#include <functional>
 #include <utility>
 
 namespace lorikeet {
@@ -30,6 +31,11 @@ at::Tensor subsample(const at::Tensor& x, Pair stride) {
 
 bool strided(const Conv2d& conv) { return conv.stride[0] != 1 || conv.stride[1] != 1; }
 
+// The pixels that a strided 1×1 sees.
+at::Tensor strided_input(const Conv2d& conv, const at::Tensor& x) {
+  return strided(conv) ? subsample(x, conv.stride) : x;
+}
+
 // The convolution as one matrix (H'·W'·out, H·W·in) over whole images.
 at::Tensor dense_matrix(const Conv2d& conv, const at::Tensor& weight, const Padding& pad, Pair in, Pair out) {
   at::Tensor matrix = at::zeros({out[0], out[1], conv.out, in[0], in[1], conv.in}, weight.options());
@@ -47,44 +53,6 @@ at::Tensor dense_matrix(const Conv2d& conv, const at::Tensor& weight, const Padd
   }
   return matrix.view({out[0] * out[1] * conv.out, in[0] * in[1] * conv.in});
 }
-
-}  // namespace
-
-// rows (M, in) · weightᵀ, weight (out, in), which stays: where that is faster, by oneDNN as a 1×1 convolution of one
-// image of M pixels, its weights packed once.
-class FrozenProduct {
- public:
-  FrozenProduct() = default;
-  FrozenProduct(const at::Tensor& weight, std::int64_t rows) {
-    if (can_pack(weight.options())) {
-      packed_ = PackedConv(weight.unsqueeze(2).unsqueeze(3), {{1, 1}, {0, 0}, {1, 1}, 1}, {1, weight.size(1), rows, 1});
-    } else {
-      matrix_ = weight.t();
-    }
-  }
-
-  explicit operator bool() const { return packed_ || matrix_.defined(); }
-
-  at::Tensor operator()(const at::Tensor& rows) const {
-    return packed_ ? pixels_of(packed_(image_of(rows))) : at::mm(rows, matrix_);
-  }
-  /// residual in `after`: (M, out), or undefined.
-  at::Tensor operator()(const at::Tensor& rows, Epilogue after) const {
-    if (after.residual.defined()) after.residual = image_of(after.residual);
-    if (packed_) return pixels_of(packed_(image_of(rows), after));
-    const at::Tensor y = at::mm(rows, matrix_);
-    apply_epilogue_(image_of(y), after, /*masked=*/false);
-    return y;
-  }
-
- private:
-  static at::Tensor image_of(const at::Tensor& rows) { return images_of(rows, 1, {rows.size(0), 1}); }
-
-  at::Tensor matrix_;
-  PackedConv packed_;
-};
-
-namespace {
 
 // What turns a gradient into the input's by an ordinary convolution of stride 1: taps flipped, inputs and outputs
 // exchanged.
@@ -113,152 +81,37 @@ ConvGeometry geometry_after_padding(const Conv2d& conv, const Padding& pad) {
   return {conv.stride, pad.symmetric() ? Pair{pad.top, pad.left} : Pair{0, 0}, conv.dilation, conv.groups};
 }
 
-// Everything for one shape of input.
-class FrozenConv::Prepared {
- public:
-  Prepared(const FrozenConv& owner, const at::Tensor& x)
-      : owner_(owner), conv_(owner.conv_), shape_(x.sizes().vec()), in_{x.size(2), x.size(3)},
-        pad_(padding_of(conv_, in_[0], in_[1])), out_(output_sizes(conv_, pad_, in_[0], in_[1])),
-        strategy_(strategy_for(conv_, owner.weight_.options().dtype(owner.precision_), in_[0], in_[1])) {
-    switch (strategy_) {
-      case ConvStrategy::kPointwiseGemm:
-        forward_product_ = FrozenProduct(matrix(), x.size(0) * out_[0] * out_[1]);
-        break;
-      case ConvStrategy::kDenseGemm:
-        forward_product_ = FrozenProduct(dense(), x.size(0));
-        break;
-      case ConvStrategy::kPacked:
-        forward_ = PackedConv(weight(), geometry(), padded(x).sizes());
-        break;
-      case ConvStrategy::kPlain:
-        plain_weight_ = plain_weight();
-        break;
-    }
-  }
+namespace {
 
-  bool fits(const at::Tensor& x) const { return x.sizes() == shape_; }
+// What is packed of the weights.
+enum Form : int { kWeight, kFlipped, kMatrix, kTransposedMatrix, kDense, kTransposedDense, kPlainWeight };
 
-  at::Tensor forward(const at::Tensor& x) const {
-    switch (strategy_) {
-      case ConvStrategy::kPointwiseGemm:
-        return images_of(forward_product_(pixels_of(strided_input(x))), x.size(0), out_);
-      case ConvStrategy::kDenseGemm:
-        return rows_to_images(forward_product_(rows_of(x)), conv_.out, out_);
-      case ConvStrategy::kPacked:
-        return forward_(padded(x));
-      case ConvStrategy::kPlain:
-        break;
-    }
-    const ConvGeometry g = geometry();
-    return at::conv2d(padded(x), plain_weight_, {}, g.stride, g.padding, g.dilation, g.groups)
-        .contiguous(at::MemoryFormat::ChannelsLast);
-  }
+const ConvGeometry kPointwise{{1, 1}, {0, 0}, {1, 1}, 1};
 
-  at::Tensor forward(const at::Tensor& x, Epilogue after) const {
-    if (strategy_ == ConvStrategy::kPacked) return forward_(padded(x), after);
-    if (strategy_ == ConvStrategy::kPointwiseGemm) {
-      if (after.residual.defined()) after.residual = pixels_of(after.residual);
-      return images_of(forward_product_(pixels_of(strided_input(x)), after), x.size(0), out_);
-    }
-    const at::Tensor y = forward(x);
-    apply_epilogue_(y, after, /*masked=*/false);
-    return y;
-  }
+// rows (M, C) as one image of M pixels, without a copy.
+at::Tensor image_of(const at::Tensor& rows) { return images_of(rows, 1, {rows.size(0), 1}); }
 
-  at::Tensor input_gradient(const at::Tensor& grad) {
-    switch (strategy_) {
-      case ConvStrategy::kPointwiseGemm: {
-        const at::Tensor pixels = pixels_of(grad);
-        if (!backward_product_) backward_product_ = FrozenProduct(matrix().t(), pixels.size(0));
-        const at::Tensor small = images_of(backward_product_(pixels), grad.size(0), out_);
-        if (!strided(conv_)) return small;
-        at::Tensor full = at::empty({grad.size(0), conv_.in, in_[0], in_[1]},
-                                    grad.options().memory_format(at::MemoryFormat::ChannelsLast))
-                              .zero_();
-        subsample(full, conv_.stride).copy_(small);
-        return full;
-      }
-      case ConvStrategy::kDenseGemm:
-        if (!backward_product_) backward_product_ = FrozenProduct(dense().t(), grad.size(0));
-        return rows_to_images(backward_product_(rows_of(grad)), conv_.in, in_);
-      case ConvStrategy::kPacked:
-      case ConvStrategy::kPlain:
-        break;
-    }
-    return cropped(strategy_ == ConvStrategy::kPacked && flips() ? packed_backward(grad) : plain_backward(grad));
-  }
+}  // namespace
 
- private:
-  // Made for the moment: what is kept is what comes of it.
-  at::Tensor weight() const { return scaled_weight(owner_.weight_, owner_.scale_).to(owner_.precision_); }
-  at::Tensor plain_weight() const { return weight().contiguous(at::MemoryFormat::ChannelsLast); }
-  at::Tensor matrix() const { return weight().view({conv_.out, conv_.in}); }
-  at::Tensor dense() const {
-    return dense_matrix(conv_, owner_.weight_, pad_, in_, out_)
-        .mul_(owner_.scale_.repeat({out_[0] * out_[1]}).unsqueeze(1))
-        .to(owner_.precision_);
-  }
+// How an image of one size runs.
+struct FrozenConv::Size {
+  Pair in;
+  Padding pad;
+  Pair out;
+  ConvStrategy strategy;
+  ConvGeometry geometry;  // after pad_asymmetric()
+};
 
-  ConvGeometry geometry() const { return geometry_after_padding(conv_, pad_); }
-  at::Tensor padded(const at::Tensor& x) const { return pad_asymmetric(x, pad_); }
-
-  // The pixels that a strided 1×1 sees.
-  at::Tensor strided_input(const at::Tensor& x) const { return strided(conv_) ? subsample(x, conv_.stride) : x; }
-
-  at::Tensor cropped(const at::Tensor& grad) const {
-    if (pad_.symmetric()) return grad;
-    return grad.slice(2, pad_.top, pad_.top + in_[0])
-        .slice(3, pad_.left, pad_.left + in_[1])
-        .contiguous(at::MemoryFormat::ChannelsLast);
-  }
-
-  // What a full convolution with the flipped weights needs on each side.
-  Pair backward_padding() const {
-    const ConvGeometry g = geometry();
-    return {conv_.dilation[0] * (conv_.kernel[0] - 1) - g.padding[0],
-            conv_.dilation[1] * (conv_.kernel[1] - 1) - g.padding[1]};
-  }
-  bool flips() const { return !strided(conv_) && backward_padding()[0] >= 0 && backward_padding()[1] >= 0; }
-
-  at::Tensor packed_backward(const at::Tensor& grad) {
-    if (!backward_) {
-      backward_ = PackedConv(flipped_transposed(conv_, weight()),
-                             {{1, 1}, backward_padding(), conv_.dilation, conv_.groups}, grad.sizes());
-    }
-    return backward_(grad);
-  }
-
-  at::Tensor plain_backward(const at::Tensor& grad) {
-    if (!plain_weight_.defined()) plain_weight_ = plain_weight();
-    const ConvGeometry g = geometry();
-    const Pair size = pad_.symmetric() ? in_ : Pair{in_[0] + pad_.top + pad_.bottom, in_[1] + pad_.left + pad_.right};
-    // Only the shape of the input matters.
-    const at::Tensor input = at::empty({grad.size(0), conv_.in, size[0], size[1]},
-                                       grad.options().memory_format(at::MemoryFormat::ChannelsLast));
-    return std::get<0>(at::convolution_backward(
-                           grad, input, plain_weight_, at::OptionalIntArrayRef(), g.stride, g.padding, g.dilation,
-                           /*transposed=*/false, at::IntArrayRef{0, 0}, g.groups, {true, false, false}))
-        .contiguous(at::MemoryFormat::ChannelsLast);
-  }
-
-  const FrozenConv& owner_;
-  const Conv2d& conv_;
-  std::vector<std::int64_t> shape_;  // of the input
-  Pair in_;
-  Padding pad_;
-  Pair out_;
-  ConvStrategy strategy_;
-  // The backward ones are made when a gradient first asks for them.
-  FrozenProduct forward_product_;  // kPointwiseGemm: (out, in); kDenseGemm: (H'·W'·out, H·W·in)
-  FrozenProduct backward_product_;
-  PackedConv forward_;  // kPacked
-  PackedConv backward_;
-  at::Tensor plain_weight_;  // kPlain, and the gradient of stride over 1
+// A weight of a form, (out, in / groups, kh, kw), or a matrix as (out, in, 1, 1); made where it has to be packed.
+struct FrozenConv::Source {
+  int form;
+  std::int64_t part;  // of a matrix over whole images: their size
+  std::vector<std::int64_t> shape;
+  std::function<at::Tensor()> make;
 };
 
 FrozenConv::FrozenConv(const Conv2d& conv, at::Tensor weight, at::Tensor scale, at::ScalarType precision)
     : conv_(conv), weight_(std::move(weight)), scale_(std::move(scale)), precision_(precision) {}
-FrozenConv::~FrozenConv() = default;
 
 ConvStrategy FrozenConv::strategy_for(const Conv2d& conv, const at::TensorOptions& weight, std::int64_t height,
                                       std::int64_t width) {
@@ -272,16 +125,151 @@ ConvStrategy FrozenConv::strategy_for(const Conv2d& conv, const at::TensorOption
   return can_pack(weight) ? ConvStrategy::kPacked : ConvStrategy::kPlain;
 }
 
-FrozenConv::Prepared& FrozenConv::prepared_for(const at::Tensor& x) {
-  if (prepared_ && prepared_->fits(x)) return *prepared_;
-  prepared_.reset();  // before the next: both would be in memory at once
-  prepared_ = std::make_unique<Prepared>(*this, x);
-  return *prepared_;
+FrozenConv::Size FrozenConv::size_for(Pair in) const {
+  const Padding pad = padding_of(conv_, in[0], in[1]);
+  return {in, pad, output_sizes(conv_, pad, in[0], in[1]), strategy_for(conv_, options(), in[0], in[1]),
+          geometry_after_padding(conv_, pad)};
 }
 
-at::Tensor FrozenConv::forward(const at::Tensor& x) { return prepared_for(x).forward(x); }
-at::Tensor FrozenConv::forward(const at::Tensor& x, const Epilogue& after) { return prepared_for(x).forward(x, after); }
+at::TensorOptions FrozenConv::options() const { return weight_.options().dtype(precision_); }
 
-at::Tensor FrozenConv::input_gradient(const at::Tensor& grad) { return prepared_->input_gradient(grad); }
+// Made for the moment: what is kept is what is packed of it.
+at::Tensor FrozenConv::weight() const { return scaled_weight(weight_, scale_).to(precision_); }
+
+at::Tensor FrozenConv::plain_weight() const {
+  return packings_.get_plain(kPlainWeight, /*part=*/0,
+                             [&] { return weight().contiguous(at::MemoryFormat::ChannelsLast); });
+}
+
+FrozenConv::Source FrozenConv::matrix(const Size& size, bool transposed) const {
+  std::int64_t part = 0;
+  std::int64_t rows = conv_.out;
+  std::int64_t columns = conv_.in;
+  std::function<at::Tensor()> make = [this, rows, columns] { return weight().view({rows, columns}); };
+  const bool is_dense = size.strategy == ConvStrategy::kDenseGemm;
+  if (is_dense) {
+    part = size.in[0] << 32 | size.in[1];
+    rows *= size.out[0] * size.out[1];
+    columns *= size.in[0] * size.in[1];
+    make = [this, size] {
+      return dense_matrix(conv_, weight_, size.pad, size.in, size.out)
+          .mul_(scale_.repeat({size.out[0] * size.out[1]}).unsqueeze(1))
+          .to(precision_);
+    };
+  }
+  if (!transposed) return {is_dense ? kDense : kMatrix, part, {rows, columns, 1, 1}, std::move(make)};
+  return {is_dense ? kTransposedDense : kTransposedMatrix, part, {columns, rows, 1, 1}, [make = std::move(make)] {
+            return make().t();
+          }};
+}
+
+at::Tensor FrozenConv::packed(const Source& source, const ConvGeometry& geometry, at::IntArrayRef input) const {
+  return packings_.get({source.form, source.part, layout_shape(source.shape, precision_, geometry, input),
+                        [&] { return pack_weight(source.make().view(source.shape), geometry, input); }});
+}
+
+// rows (M, in) · matrixᵀ: by oneDNN as a 1×1 convolution of one image of M pixels where that can be, which is faster.
+at::Tensor FrozenConv::product(const at::Tensor& rows, const Source& matrix, const Epilogue* after) const {
+  if (!can_pack(options())) {
+    const at::Tensor y = at::mm(rows, packings_.get_plain(matrix.form, matrix.part, matrix.make).t());
+    if (after != nullptr) apply_epilogue_(image_of(y), *after, /*masked=*/false);
+    return y;
+  }
+  const at::Tensor image = image_of(rows);
+  const at::Tensor weight = packed(matrix, kPointwise, image.sizes());
+  return pixels_of(after == nullptr ? packed_conv(image, weight, kPointwise)
+                                    : packed_conv(image, weight, kPointwise, *after));
+}
+
+at::Tensor FrozenConv::forward(const at::Tensor& x) const {
+  const Size size = size_for({x.size(2), x.size(3)});
+  switch (size.strategy) {
+    case ConvStrategy::kPointwiseGemm:
+      return images_of(product(pixels_of(strided_input(conv_, x)), matrix(size), nullptr), x.size(0), size.out);
+    case ConvStrategy::kDenseGemm:
+      return rows_to_images(product(rows_of(x), matrix(size), nullptr), conv_.out, size.out);
+    case ConvStrategy::kPacked: {
+      const at::Tensor padded = pad_asymmetric(x, size.pad);
+      return packed_conv(padded, packed(source(), size.geometry, padded.sizes()), size.geometry);
+    }
+    case ConvStrategy::kPlain:
+      break;
+  }
+  const ConvGeometry& g = size.geometry;
+  return at::conv2d(pad_asymmetric(x, size.pad), plain_weight(), {}, g.stride, g.padding, g.dilation, g.groups)
+      .contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+at::Tensor FrozenConv::forward(const at::Tensor& x, const Epilogue& after) const {
+  const Size size = size_for({x.size(2), x.size(3)});
+  if (size.strategy == ConvStrategy::kPacked) {
+    const at::Tensor padded = pad_asymmetric(x, size.pad);
+    return packed_conv(padded, packed(source(), size.geometry, padded.sizes()), size.geometry, after);
+  }
+  if (size.strategy == ConvStrategy::kPointwiseGemm) {
+    Epilogue by_pixel = after;
+    if (after.residual.defined()) by_pixel.residual = image_of(pixels_of(after.residual));
+    return images_of(product(pixels_of(strided_input(conv_, x)), matrix(size), &by_pixel), x.size(0), size.out);
+  }
+  const at::Tensor y = forward(x);
+  apply_epilogue_(y, after, /*masked=*/false);
+  return y;
+}
+
+at::Tensor FrozenConv::input_gradient(const at::Tensor& grad, Pair in) const {
+  const Size size = size_for(in);
+  switch (size.strategy) {
+    case ConvStrategy::kPointwiseGemm: {
+      const at::Tensor pixels = product(pixels_of(grad), matrix(size, /*transposed=*/true), nullptr);
+      const at::Tensor small = images_of(pixels, grad.size(0), size.out);
+      if (!strided(conv_)) return small;
+      at::Tensor full = at::empty({grad.size(0), conv_.in, in[0], in[1]},
+                                  grad.options().memory_format(at::MemoryFormat::ChannelsLast))
+                            .zero_();
+      subsample(full, conv_.stride).copy_(small);
+      return full;
+    }
+    case ConvStrategy::kDenseGemm:
+      return rows_to_images(product(rows_of(grad), matrix(size, /*transposed=*/true), nullptr), conv_.in, in);
+    case ConvStrategy::kPacked:
+    case ConvStrategy::kPlain:
+      break;
+  }
+  // A gradient of stride 1 is a full convolution with the flipped weights, padded by what is left of the kernel.
+  const Pair around{conv_.dilation[0] * (conv_.kernel[0] - 1) - size.geometry.padding[0],
+                    conv_.dilation[1] * (conv_.kernel[1] - 1) - size.geometry.padding[1]};
+  const bool flips = size.strategy == ConvStrategy::kPacked && !strided(conv_) && around[0] >= 0 && around[1] >= 0;
+  const at::Tensor out = flips ? flipped_gradient(grad, around) : plain_gradient(grad, size);
+  if (size.pad.symmetric()) return out;
+  return out.slice(2, size.pad.top, size.pad.top + in[0])
+      .slice(3, size.pad.left, size.pad.left + in[1])
+      .contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+at::Tensor FrozenConv::flipped_gradient(const at::Tensor& grad, Pair around) const {
+  const ConvGeometry geometry{{1, 1}, around, conv_.dilation, conv_.groups};
+  const Source flipped{kFlipped, 0, {conv_.in, conv_.out / conv_.groups, conv_.kernel[0], conv_.kernel[1]}, [this] {
+                         return flipped_transposed(conv_, weight());
+                       }};
+  return packed_conv(grad, packed(flipped, geometry, grad.sizes()), geometry);
+}
+
+at::Tensor FrozenConv::plain_gradient(const at::Tensor& grad, const Size& size) const {
+  const ConvGeometry& g = size.geometry;
+  const Padding& pad = size.pad;
+  const Pair in =
+      pad.symmetric() ? size.in : Pair{size.in[0] + pad.top + pad.bottom, size.in[1] + pad.left + pad.right};
+  // Only the shape of the input matters.
+  const at::Tensor input =
+      at::empty({grad.size(0), conv_.in, in[0], in[1]}, grad.options().memory_format(at::MemoryFormat::ChannelsLast));
+  return std::get<0>(at::convolution_backward(
+                         grad, input, plain_weight(), at::OptionalIntArrayRef(), g.stride, g.padding, g.dilation,
+                         /*transposed=*/false, at::IntArrayRef{0, 0}, g.groups, {true, false, false}))
+      .contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+FrozenConv::Source FrozenConv::source() const {
+  return {kWeight, 0, weight_.sizes().vec(), [this] { return weight(); }};
+}
 
 }  // namespace lorikeet

@@ -1,16 +1,16 @@
-// A convolution whose weights do not change: forward, and the gradient to its input. What can be known from the weights
-// and the image's size is prepared once: the kernel that suits them, its packed weights, and those of the gradient. Not
-// for several threads at once.
+// A convolution whose weights do not change: forward, and the gradient to its input. It runs by the kernel that suits
+// the image's size, on weights that are packed once and kept, those of the gradient too. For any number of threads.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
-#include <memory>
+#include <cstdint>
 
 #include "graph/graph.h"
 #include "graph/shapes.h"
 #include "kernels/epilogue.h"
 #include "kernels/onednn.h"
+#include "kernels/packings.h"
 
 namespace lorikeet {
 
@@ -23,7 +23,7 @@ at::Tensor scaled_weight(const at::Tensor& weight, const at::Tensor& scale);
 /// Pads with `value` where the sides differ, into a channels-last copy; otherwise gives x itself: oneDNN pads alike
 /// sides.
 at::Tensor pad_asymmetric(const at::Tensor& x, const Padding& pad, double value = 0);
-/// The convolution that is left to do behind pad_asymmetric().
+/// The convolution that is left to do after pad_asymmetric().
 ConvGeometry geometry_after_padding(const Conv2d& conv, const Padding& pad);
 
 /// How a frozen convolution runs, the simplest last.
@@ -37,33 +37,46 @@ enum class ConvStrategy {
 class FrozenConv {
  public:
   /// weight (out, in / groups, kh, kw), to be multiplied by scale (out,), both float32; runs in `precision`. Shares the
-  /// weight's memory and keeps no copy beside what it has prepared.
+  /// weight's memory and keeps no copy beside what it has packed.
   FrozenConv(const Conv2d& conv, at::Tensor weight, at::Tensor scale, at::ScalarType precision);
-  ~FrozenConv();
   FrozenConv(const FrozenConv&) = delete;
   FrozenConv& operator=(const FrozenConv&) = delete;
 
-  /// x (N, in, H, W), channels-last → (N, out, H', W'), channels-last; a new tensor. Without bias.
-  at::Tensor forward(const at::Tensor& x);
+  /// x (N, in, H, W), channels-last → (N, out, H', W'), channels-last; a new tensor. Without bias. The result depends
+  /// on x and the number of threads alone, whatever other shapes ran before.
+  at::Tensor forward(const at::Tensor& x) const;
   /// The same with what follows it.
-  at::Tensor forward(const at::Tensor& x, const Epilogue& after);
-  /// The gradient to an input of the last forward()'s shape. grad (N, out, H', W') → (N, in, H, W), both channels-last.
-  at::Tensor input_gradient(const at::Tensor& grad);
+  at::Tensor forward(const at::Tensor& x, const Epilogue& after) const;
+  /// The gradient to an input of `size` = (H, W). grad (N, out, H', W') → (N, in, H, W), both channels-last.
+  at::Tensor input_gradient(const at::Tensor& grad, Pair size) const;
+
+  /// Bytes of the packed weights that are kept.
+  std::uint64_t bytes() const { return packings_.bytes(); }
 
   /// How images of this size run.
   static ConvStrategy strategy_for(const Conv2d& conv, const at::TensorOptions& weight, std::int64_t height,
                                    std::int64_t width);
 
  private:
-  class Prepared;
+  struct Size;
+  struct Source;
 
-  Prepared& prepared_for(const at::Tensor& x);
+  at::TensorOptions options() const;
+  Size size_for(Pair in) const;
+  at::Tensor weight() const;
+  at::Tensor plain_weight() const;
+  Source source() const;
+  Source matrix(const Size& size, bool transposed = false) const;
+  at::Tensor packed(const Source& source, const ConvGeometry& geometry, at::IntArrayRef input) const;
+  at::Tensor product(const at::Tensor& rows, const Source& matrix, const Epilogue* after) const;
+  at::Tensor flipped_gradient(const at::Tensor& grad, Pair around) const;
+  at::Tensor plain_gradient(const at::Tensor& grad, const Size& size) const;
 
   Conv2d conv_;
   at::Tensor weight_;
   at::Tensor scale_;
   at::ScalarType precision_;
-  std::unique_ptr<Prepared> prepared_;  // for the last shape
+  Packings packings_;
 };
 
 }  // namespace lorikeet

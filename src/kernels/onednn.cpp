@@ -38,20 +38,20 @@ bool can_pack(const at::TensorOptions& weight) {
   return type == at::kFloat || (type == at::kBFloat16 && at::cpu::is_avx512_vnni_supported());
 }
 
-PackedConv::PackedConv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input)
-    : geometry_(geometry) {
-  weight_ = call(
+at::Tensor pack_weight(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input) {
+  return call(
       "mkldnn::_reorder_convolution_weight", "",
       {weight, list(geometry.padding), list(geometry.stride), list(geometry.dilation), geometry.groups, input.vec()});
 }
 
-at::Tensor PackedConv::operator()(const at::Tensor& x) const {
+at::Tensor packed_conv(const at::Tensor& x, const at::Tensor& packed, const ConvGeometry& geometry) {
   return call("mkldnn::_convolution_pointwise", "",
-              {x, weight_, c10::IValue(), list(geometry_.padding), list(geometry_.stride), list(geometry_.dilation),
-               geometry_.groups, "none", c10::List<std::optional<at::Scalar>>(), c10::IValue()});
+              {x, packed, c10::IValue(), list(geometry.padding), list(geometry.stride), list(geometry.dilation),
+               geometry.groups, "none", c10::List<std::optional<at::Scalar>>(), c10::IValue()});
 }
 
-at::Tensor PackedConv::operator()(const at::Tensor& x, const Epilogue& after) const {
+at::Tensor packed_conv(const at::Tensor& x, const at::Tensor& packed, const ConvGeometry& geometry,
+                       const Epilogue& after) {
   const bool is_relu = after.clamp.low == 0 && after.clamp.high == std::numeric_limits<float>::infinity();
   const at::Tensor bias = after.bias.to(x.scalar_type());
   c10::List<std::optional<at::Scalar>> bounds;
@@ -59,18 +59,39 @@ at::Tensor PackedConv::operator()(const at::Tensor& x, const Epilogue& after) co
     const char* const activation = !after.clamp.active() ? "none" : is_relu ? "relu" : "hardtanh";
     if (after.clamp.active() && !is_relu) bounds = {at::Scalar(after.clamp.low), at::Scalar(after.clamp.high)};
     return call("mkldnn::_convolution_pointwise", "",
-                {x, weight_, bias, list(geometry_.padding), list(geometry_.stride), list(geometry_.dilation),
-                 geometry_.groups, activation, bounds, c10::IValue()});
+                {x, packed, bias, list(geometry.padding), list(geometry.stride), list(geometry.dilation),
+                 geometry.groups, activation, bounds, c10::IValue()});
   }
-  if (after.clamp.active() && !is_relu) {  // oneDNN through ATen knows no other activation behind a sum
-    const at::Tensor y = (*this)(x);
+  if (after.clamp.active() && !is_relu) {  // oneDNN through ATen knows no other activation after a sum
+    const at::Tensor y = packed_conv(x, packed, geometry);
     apply_epilogue_(y, after, /*masked=*/false);
     return y;
   }
   return call(
       "mkldnn::_convolution_pointwise", "binary",
-      {x, after.residual, weight_, bias, list(geometry_.padding), list(geometry_.stride), list(geometry_.dilation),
-       geometry_.groups, "add", at::Scalar(1), is_relu ? c10::IValue("relu") : c10::IValue(), bounds, c10::IValue()});
+      {x, after.residual, packed, bias, list(geometry.padding), list(geometry.stride), list(geometry.dilation),
+       geometry.groups, "add", at::Scalar(1), is_relu ? c10::IValue("relu") : c10::IValue(), bounds, c10::IValue()});
+}
+
+std::vector<std::int64_t> layout_shape(at::IntArrayRef weight, at::ScalarType type, const ConvGeometry& geometry,
+                                       at::IntArrayRef input) {
+  std::vector<std::int64_t> out{static_cast<std::int64_t>(type), geometry.groups};
+  for (const Pair& pair : {geometry.stride, geometry.padding, geometry.dilation})
+    out.insert(out.end(), pair.begin(), pair.end());
+  for (const at::IntArrayRef sizes : {weight, input}) out.insert(out.end(), sizes.begin(), sizes.end());
+  return out;
+}
+
+std::string packed_layout(const at::Tensor& packed) {
+  const at::Tensor bytes = call("mkldnn::_get_mkldnn_serialized_md", "", {packed}).contiguous();
+  return {static_cast<const char*>(bytes.const_data_ptr()), bytes.nbytes()};
+}
+
+std::uint64_t packed_bytes(const at::Tensor& packed) {
+  const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("mkldnn::_nbytes", "");
+  torch::jit::Stack stack{packed};
+  op.callBoxed(stack);
+  return static_cast<std::uint64_t>(stack.at(0).toInt());
 }
 
 bool has_int8() { return at::cpu::is_avx512_vnni_supported(); }
@@ -80,49 +101,49 @@ at::Tensor int8_rounding_error(const at::Tensor& weight) {
   return weight - at::round(weight / scales) * scales;
 }
 
-Int8Conv::Int8Conv(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input, const Quantization& x)
-    : geometry_(geometry), x_(x) {
-  scales_ = int8_scales(weight);
-  zeros_ = at::zeros({weight.size(0)}, at::kInt);
+Int8Conv::Int8Conv(const at::Tensor& weight, const Quantization& x)
+    : x_(x), scales_(int8_scales(weight)), zeros_(at::zeros({weight.size(0)}, at::kInt)) {}
+
+at::Tensor Int8Conv::pack(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input) const {
   const at::Tensor stored = at::round(weight / by_channel(scales_)).to(at::kChar);
-  weight_ = call("onednn::qconv_prepack", "",
-                 {stored, scales_, x.scale, x.zero, list(geometry.stride), list(geometry.padding),
-                  list(geometry.dilation), geometry.groups, input.vec()});
+  return call("onednn::qconv_prepack", "",
+              {stored, scales_, x_.scale, x_.zero, list(geometry.stride), list(geometry.padding),
+               list(geometry.dilation), geometry.groups, input.vec()});
 }
 
-at::Tensor Int8Conv::operator()(const at::Tensor& x, const at::Tensor& bias, const Sum& residual, bool relu,
-                                const Quantization& y) const {
+at::Tensor Int8Conv::operator()(const at::Tensor& x, const at::Tensor& packed, const ConvGeometry& geometry,
+                                const Output& y) const {
   const c10::List<std::optional<at::Scalar>> no_bounds;
   const auto type = static_cast<std::int64_t>(at::kByte);
-  if (!residual.stored.defined()) {
+  if (!y.residual.stored.defined()) {
     return call("onednn::qconv2d_pointwise", "",
-                {x, x_.scale, x_.zero, weight_, scales_, zeros_, bias, list(geometry_.stride), list(geometry_.padding),
-                 list(geometry_.dilation), geometry_.groups, y.scale, y.zero, type, relu ? "relu" : "none", no_bounds,
-                 c10::IValue()});
+                {x, x_.scale, x_.zero, packed, scales_, zeros_, y.bias, list(geometry.stride), list(geometry.padding),
+                 list(geometry.dilation), geometry.groups, y.quantization.scale, y.quantization.zero, type,
+                 y.relu ? "relu" : "none", no_bounds, c10::IValue()});
   }
   // It adds in place.
-  const at::Tensor sum = residual.stored.clone(at::MemoryFormat::ChannelsLast);
+  const at::Tensor sum = y.residual.stored.clone(at::MemoryFormat::ChannelsLast);
   return call("onednn::qconv2d_pointwise", "binary",
               {x,
                x_.scale,
                x_.zero,
-               weight_,
+               packed,
                scales_,
                zeros_,
                sum,
-               bias,
-               list(geometry_.stride),
-               list(geometry_.padding),
-               list(geometry_.dilation),
-               geometry_.groups,
-               y.scale,
-               y.zero,
+               y.bias,
+               list(geometry.stride),
+               list(geometry.padding),
+               list(geometry.dilation),
+               geometry.groups,
+               y.quantization.scale,
+               y.quantization.zero,
                type,
-               residual.quantization.scale,
-               residual.quantization.zero,
+               y.residual.quantization.scale,
+               y.residual.quantization.zero,
                "sum",
                at::Scalar(1.0),
-               relu ? "relu" : "none",
+               y.relu ? "relu" : "none",
                no_bounds,
                c10::IValue()});
 }

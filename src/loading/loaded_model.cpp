@@ -63,7 +63,7 @@ LoadedModel use_base_model(BaseModel base) {
   Network network(base.graph, base.weights);
   return {std::move(network),  base.preprocessing, class_names(output_features(base.graph)),
           Precision::kFloat32, std::nullopt,       base.entry->name,
-          base.weights_name,   base.sha256};
+          base.weights_name,   base.sha256,        base.prepared};
 }
 
 Adaptation adapt_as(AdapterFolder& folder, const Graph& base, const fs::path& path) {
@@ -96,8 +96,8 @@ LoadedModel adapt_base(const BaseModel& base, AdapterFolder folder, const fs::pa
       fail(path.string(), ": got ", classes.size(), " class names for ", outputs, " outputs, expected as many.");
     }
   }
-  return {std::move(network), preprocessing,    std::move(classes), precision,
-          std::move(folder),  base.entry->name, base.weights_name,  base.sha256};
+  return {std::move(network), preprocessing,     std::move(classes), precision,    std::move(folder),
+          base.entry->name,   base.weights_name, base.sha256,        base.prepared};
 }
 
 }  // namespace

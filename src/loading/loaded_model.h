@@ -3,11 +3,13 @@
 
 #include <filesystem>
 #include <future>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "adapters/adapter_folder.h"
 #include "engine/network.h"
+#include "engine/prepared_base.h"
 #include "fetch/download.h"
 #include "models/models.h"
 
@@ -22,6 +24,8 @@ struct BaseModel {
   /// fingerprint() of the weights, which a thread of its own takes while the caller goes on; they must not be changed.
   std::shared_future<std::string> sha256;
   Preprocessing preprocessing;
+  /// What the engine makes of the weights; every executor over them shares it.
+  std::shared_ptr<PreparedBase> prepared = std::make_shared<PreparedBase>();
 };
 
 struct ModelChoice {
@@ -48,6 +52,7 @@ struct LoadedModel {
   std::string weights_name;
   /// As BaseModel's.
   std::shared_future<std::string> base_sha256;
+  std::shared_ptr<PreparedBase> prepared;
 };
 
 /// The base alone.

@@ -152,7 +152,8 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
   const DiscardOnFailure discard{run};
   const ExecutorOptions executor_options{.precision = activation_type(recipe.machine.precision),
                                          .plan = plan_training(network, recipe, preprocessing, data.train->size(),
-                                                               data.validation ? data.validation->size() : 0)};
+                                                               data.validation ? data.validation->size() : 0),
+                                         .prepared = base.prepared};
   auto executor = is_int8 ? make_int8_executor(network, executor_options,
                                                calibrate(network, *executor_options.plan, data.train, preprocessing))
                           : make_executor(recipe.machine.engine, network, executor_options);
@@ -225,6 +226,7 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
     // By what will run the adapter: a loaded one must come to exactly this accuracy.
     if (merged) {
       executor = make_int8_executor(*merged, {}, folder.metadata->activation_ranges);
+      base.prepared->release_unused();  // the merged weights are another base
     } else if (recipe.machine.engine != EngineKind::kFused) {
       executor = make_fused_executor(network, executor_options);
     }

@@ -35,10 +35,13 @@ TEST_CASE("an int8 convolution is the real one to within its rounding") {
               .to(at::kByte)
               .contiguous(at::MemoryFormat::ChannelsLast);
         };
-        const Int8Conv conv(weight, {{1, 1}, {1, 1}, {1, 1}, groups}, x.sizes(), q_x);
+        const ConvGeometry geometry{{1, 1}, {1, 1}, {1, 1}, groups};
+        const Int8Conv conv(weight, q_x);
+        const at::Tensor packed = conv.pack(weight, geometry, x.sizes());
         const at::Tensor before = store(residual, q_residual);
         const at::Tensor kept = before.clone();
-        const at::Tensor y = conv(store(x, q_x), bias, {sums ? before : at::Tensor(), q_residual}, relu, q_y);
+        const at::Tensor y =
+            conv(store(x, q_x), packed, geometry, {bias, {sums ? before : at::Tensor(), q_residual}, relu, q_y});
         CHECK(at::equal(before, kept));
         CHECK((y.scalar_type() == at::kByte));
         CHECK(relative((y.to(at::kFloat) - static_cast<double>(q_y.zero)) * q_y.scale, expected) < 0.03);

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <limits>
+#include <thread>
 
 #include "graph/small_graphs.h"
 
@@ -117,7 +118,7 @@ TEST_CASE("a frozen convolution and its gradient are ATen's, however it runs") {
       const at::Tensor y = conv.forward(x.detach());
       CHECK(relative(y, expected.detach()) < 1e-5);
       CHECK(y.is_contiguous(at::MemoryFormat::ChannelsLast));
-      const at::Tensor own = conv.input_gradient(grad);
+      const at::Tensor own = conv.input_gradient(grad, {c.height, c.width});
       CHECK(relative(own, x.grad()) < 1e-5);
       CHECK(own.is_contiguous(at::MemoryFormat::ChannelsLast));
 
@@ -135,7 +136,7 @@ TEST_CASE("a frozen convolution and its gradient are ATen's, however it runs") {
   }
 }
 
-TEST_CASE("another image size is prepared anew") {
+TEST_CASE("every image size runs on one object") {
   const Conv2d conv{.in = 4, .out = 4, .kernel = {3, 3}, .padding = {1, 1}};
   const at::Tensor weight = noise({4, 4, 3, 3}, 1);
   FrozenConv frozen(conv, weight, at::ones({4}), at::kFloat);
@@ -143,5 +144,79 @@ TEST_CASE("another image size is prepared anew") {
     CAPTURE(side);
     const at::Tensor x = noise({2, 4, side, side}, 2).contiguous(at::MemoryFormat::ChannelsLast);
     CHECK(relative(frozen.forward(x), conv2d(conv, x, weight, {}, 1)) < 1e-5);
+  }
+}
+
+namespace {
+
+// Convolutions as wide as real ones: oneDNN packs them in layouts that depend on the number of images.
+const Case kWide[]{
+    {"1×1", {.in = 256, .out = 64}, 7, 7, ConvStrategy::kPointwiseGemm},
+    {"1×1 on one pixel", {.in = 512, .out = 512}, 1, 1, ConvStrategy::kPointwiseGemm},
+    {"1×1 of stride 2", {.in = 64, .out = 128, .stride = {2, 2}}, 7, 7, ConvStrategy::kPointwiseGemm},
+    {"3×3", {.in = 64, .out = 64, .kernel = {3, 3}, .padding = {1, 1}}, 7, 7, ConvStrategy::kPacked},
+    {"3×3 of stride 2",
+     {.in = 64, .out = 64, .kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}},
+     7,
+     7,
+     ConvStrategy::kPacked},
+    {"3×3 on one pixel", {.in = 512, .out = 512, .kernel = {3, 3}, .padding = {1, 1}}, 1, 1, ConvStrategy::kDenseGemm},
+};
+
+// All that a convolution computes for some images.
+struct Results {
+  at::Tensor plain, finished, gradient;
+
+  bool operator==(const Results& other) const {
+    return at::equal(plain, other.plain) && at::equal(finished, other.finished) && at::equal(gradient, other.gradient);
+  }
+};
+
+Results run(const FrozenConv& conv, const Case& c, std::int64_t images) {
+  const at::Tensor x = noise({images, c.conv.in, c.height, c.width}, 2).contiguous(at::MemoryFormat::ChannelsLast);
+  const at::Tensor y = conv.forward(x);
+  const Epilogue relu{noise({c.conv.out}, 5), y, {0, std::numeric_limits<float>::infinity()}};
+  return {y, conv.forward(x, relu), conv.input_gradient(y, {c.height, c.width})};
+}
+
+}  // namespace
+
+TEST_CASE("what a convolution gives depends on the batch alone, not on what was packed before") {
+  for (const Case& c : kWide) {
+    CAPTURE(c.what);
+    const at::Tensor weight = noise({c.conv.out, c.conv.in, c.conv.kernel[0], c.conv.kernel[1]}, 1);
+    CHECK(FrozenConv::strategy_for(c.conv, weight.options(), c.height, c.width) == c.way);
+    const at::Tensor scale = at::ones({c.conv.out});
+    const FrozenConv shared(c.conv, weight, scale, at::kFloat);
+    std::uint64_t most = 0;
+    for (const std::int64_t images : {100, 50, 1, 100, 3, 16, 64, 7, 1, 50, 100}) {
+      CAPTURE(images);
+      const FrozenConv fresh(c.conv, weight, scale, at::kFloat);
+      CHECK(run(shared, c, images) == run(fresh, c, images));
+      most = std::max(most, fresh.bytes());
+      CHECK(shared.bytes() <= Packings::kKept * most);
+    }
+  }
+}
+
+TEST_CASE("threads that share a convolution get what one gets alone") {
+  for (const Case& c : kWide) {
+    CAPTURE(c.what);
+    const at::Tensor weight = noise({c.conv.out, c.conv.in, c.conv.kernel[0], c.conv.kernel[1]}, 1);
+    const std::int64_t images[]{32, 5};
+    const FrozenConv alone(c.conv, weight, at::ones({c.conv.out}), at::kFloat);
+    const std::vector<Results> expected{run(alone, c, images[0]), run(alone, c, images[1])};
+    const FrozenConv shared(c.conv, weight, at::ones({c.conv.out}), at::kFloat);
+    bool same[4]{};
+    std::vector<std::thread> threads;
+    for (std::size_t i = 0; i < 4; ++i) {
+      threads.emplace_back([&, i] {
+        const std::size_t which = i % 2;
+        same[i] = run(shared, c, images[which]) == expected[which] &&
+                  run(shared, c, images[1 - which]) == expected[1 - which];
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (const bool each : same) CHECK(each);
   }
 }

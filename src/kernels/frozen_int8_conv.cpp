@@ -1,0 +1,29 @@
+#include "kernels/frozen_int8_conv.h"
+
+#include <ATen/Functions.h>
+
+#include <utility>
+
+#include "kernels/frozen_conv.h"
+#include "ops/conv.h"
+
+namespace lorikeet {
+
+FrozenInt8Conv::FrozenInt8Conv(const Conv2d& conv, at::Tensor weight, at::Tensor scale, const Quantization& x)
+    : conv_(conv), weight_(std::move(weight)), scale_(std::move(scale)), x_(x), int8_(this->weight(), x) {}
+
+// Made for the moment: what is kept is what is packed of it.
+at::Tensor FrozenInt8Conv::weight() const { return scaled_weight(weight_, scale_); }
+
+at::Tensor FrozenInt8Conv::operator()(const at::Tensor& x, const Int8Conv::Output& y) const {
+  const Padding pad = padding_of(conv_, x.size(2), x.size(3));
+  const ConvGeometry geometry = geometry_after_padding(conv_, pad);
+  const at::Tensor padded = pad_asymmetric(x, pad, static_cast<double>(x_.zero));
+  std::vector<std::int64_t> shape = layout_shape(weight_.sizes(), at::kChar, geometry, padded.sizes());
+  shape.push_back(x_.zero);
+  const at::Tensor packed = packings_.get(
+      {/*form=*/0, /*part=*/0, std::move(shape), [&] { return int8_.pack(weight(), geometry, padded.sizes()); }});
+  return int8_(padded, packed, geometry, y);
+}
+
+}  // namespace lorikeet

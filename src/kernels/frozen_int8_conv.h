@@ -1,0 +1,42 @@
+// A frozen convolution in int8: uint8 activations, weights rounded with one scale a channel and packed once. For any
+// number of threads.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "graph/graph.h"
+#include "kernels/onednn.h"
+#include "kernels/packings.h"
+
+namespace lorikeet {
+
+class FrozenInt8Conv {
+ public:
+  /// weight (out, in / groups, kh, kw), to be multiplied by scale (out,), both float32; for inputs of this
+  /// quantization.
+  FrozenInt8Conv(const Conv2d& conv, at::Tensor weight, at::Tensor scale, const Quantization& x);
+  FrozenInt8Conv(const FrozenInt8Conv&) = delete;
+  FrozenInt8Conv& operator=(const FrozenInt8Conv&) = delete;
+
+  /// x (N, in, H, W) uint8, channels-last → uint8 of the output's quantization, as Int8Conv gives it.
+  at::Tensor operator()(const at::Tensor& x, const Int8Conv::Output& y) const;
+
+  /// What rounding takes from the weight; of its shape.
+  at::Tensor rounding_error() const { return int8_rounding_error(weight()); }
+  /// Bytes of the packed weights that are kept.
+  std::uint64_t bytes() const { return packings_.bytes(); }
+
+ private:
+  at::Tensor weight() const;
+
+  Conv2d conv_;
+  at::Tensor weight_;
+  at::Tensor scale_;
+  Quantization x_;
+  Int8Conv int8_;
+  Packings packings_;
+};
+
+}  // namespace lorikeet
