@@ -42,18 +42,20 @@ Moments moments_of(const Node& node, const NodeTensors& tensors, const std::vect
   const auto input = [&](std::size_t i) -> const Moments& { return values[node.inputs[i]]; };
   if (const auto clamp = clamp_of(node.op))
     return input(0).mean.defined() ? clamped(input(0), clamp->high) : Moments{};  // all begin at 0
-  return std::visit(Overload{
-                        [&](const BatchNorm2d&) {
-                          return Moments{tensors.bias().to(at::kDouble), at::square(tensors.weight().to(at::kDouble))};
-                        },
-                        [&](const Add&) {
-                          if (!input(0).mean.defined() || !input(1).mean.defined()) return Moments{};
-                          return Moments{input(0).mean + input(1).mean, input(0).variance + input(1).variance};
-                        },
-                        [&](const MaxPool2d&) { return input(0); },  // somewhat less than it is
-                        [&](const OneOf<Input, Conv2d, Relu, Relu6, GlobalAvgPool, Linear> auto&) { return Moments{}; },
-                    },
-                    node.op);
+  return std::visit(
+      Overload{
+          [&](const BatchNorm2d&) {
+            return Moments{tensors.bias().to(at::kDouble), at::square(tensors.weight().to(at::kDouble))};
+          },
+          [&](const Add&) {
+            if (!input(0).mean.defined() || !input(1).mean.defined()) return Moments{};
+            return Moments{input(0).mean + input(1).mean, input(0).variance + input(1).variance};
+          },
+          [&](const MaxPool2d&) { return input(0); },  // somewhat less than it is
+          [&](const OneOf<Input, Conv2d, LayerNorm, Relu, Relu6, Gelu, GlobalAvgPool, Linear, Attention, PixelsToTokens,
+                          PrependTokens, PositionEmbedding, TakeToken> auto&) { return Moments{}; },
+      },
+      node.op);
 }
 
 // Of an axis' output positions, the share at which each tap of the kernel lies inside the image: (taps,).

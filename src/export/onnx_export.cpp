@@ -2,7 +2,11 @@
 
 #include <ATen/Functions.h>
 
+#include <cmath>
+#include <numbers>
+
 #include "adapters/adapter_folder.h"
+#include "base/error.h"
 #include "base/json.h"
 #include "export/onnx_preprocess.h"
 #include "graph/shapes.h"
@@ -16,6 +20,7 @@ Ints ints(const Pair& pair) { return {pair[0], pair[1]}; }
 // ONNX names the padding of all sides: top, left, bottom, right.
 Ints pads(const Pair& padding) { return {padding[0], padding[1], padding[0], padding[1]}; }
 
+// The operators of one node, which write into the model and give the name of the node's value.
 class Exporter {
  public:
   Exporter(const Graph& graph, const NamedTensors& merged, OnnxModel& model)
@@ -24,68 +29,166 @@ class Exporter {
   // The value named `input` goes into the network; gives the name of the output.
   std::string run(const std::string& input) {
     values_.resize(graph_.nodes().size());
-    for (NodeId id = 0; id < values_.size(); ++id) values_[id] = add_node(id, input);
-    return values_.back();
+    for (NodeId id = 0; id < values_.size(); ++id) {
+      const Node& node = graph_.node(id);
+      name_ = node.name;
+      inputs_.clear();
+      for (const NodeId from : node.inputs) inputs_.push_back(values_[from].name);
+      for (const auto& parameter : graph_.parameters(id)) {
+        model_.initialisers.add(parameter.name, *merged_.find(parameter.name));
+        inputs_.push_back(parameter.name);
+        if (parameter.name == node.name) name_ += ".output";  // names of values and tensors are one space
+      }
+      rank_ = node.inputs.empty() ? 4 : values_[node.inputs[0]].rank;
+      if (node.inputs.empty()) inputs_ = {input};
+      values_[id].name = std::visit([this](const auto& op) { return add(op); }, node.op);
+      values_[id].rank = rank_;
+    }
+    return values_.back().name;
   }
 
  private:
-  std::string add_node(NodeId id, const std::string& input) {
-    const Node& node = graph_.node(id);
-    std::vector<std::string> inputs;
-    for (const NodeId from : node.inputs) inputs.push_back(values_[from]);
-    for (const auto& parameter : graph_.parameters(id)) {
-      model_.initialisers.add(parameter.name, *merged_.find(parameter.name));
-      inputs.push_back(parameter.name);
-    }
-    const auto add = [&](const char* op, std::vector<OnnxAttribute> attributes = {}) {
-      model_.nodes.push_back({op, node.name, inputs, std::move(attributes)});
-      return node.name;
-    };
-    return std::visit(Overload{[&](const Input&) { return input; },
-                               [&](const Conv2d& conv) {
-                                 std::vector<OnnxAttribute> attributes{{"kernel_shape", ints(conv.kernel)},
-                                                                       {"strides", ints(conv.stride)},
-                                                                       {"dilations", ints(conv.dilation)},
-                                                                       {"group", conv.groups}};
-                                 attributes.push_back(conv.same_padding ? OnnxAttribute{"auto_pad", "SAME_UPPER"}
-                                                                        : OnnxAttribute{"pads", pads(conv.padding)});
-                                 return add("Conv", std::move(attributes));
-                               },
-                               [&](const BatchNorm2d& norm) {
-                                 return add("BatchNormalization", {{"epsilon", static_cast<float>(norm.eps)}});
-                               },
-                               [&](const Relu&) { return add("Relu"); },
-                               [&](const Relu6&) {
-                                 inputs.insert(inputs.end(), {bound("clip.least", 0), bound("clip.greatest", 6)});
-                                 return add("Clip");
-                               },
-                               [&](const Add&) { return add("Add"); },
-                               [&](const MaxPool2d& pool) {
-                                 return add("MaxPool", {{"kernel_shape", ints(pool.kernel)},
-                                                        {"strides", ints(pool.stride)},
-                                                        {"pads", pads(pool.padding)}});
-                               },
-                               [&](const GlobalAvgPool&) {
-                                 const std::string pooled = node.name + ".pooled";
-                                 model_.nodes.push_back({"GlobalAveragePool", pooled, inputs, {}});
-                                 inputs = {pooled};
-                                 return add("Flatten", {{"axis", std::int64_t{1}}});
-                               },
-                               [&](const Linear&) {
-                                 return add("Gemm", {{"transB", std::int64_t{1}}});
-                               }},
-                      node.op);
+  struct Value {
+    std::string name;
+    int rank = 0;  // with the batch dimension
+  };
+
+  // The node's last operator, under its name.
+  std::string last(const char* op, std::vector<std::string> inputs, std::vector<OnnxAttribute> attributes = {}) {
+    model_.nodes.push_back({op, name_, std::move(inputs), std::move(attributes)});
+    return name_;
+  }
+  // The node's one operator, on all that goes in.
+  std::string single(const char* op, std::vector<OnnxAttribute> attributes = {}) {
+    return last(op, inputs_, std::move(attributes));
+  }
+  // One before it.
+  std::string part(const char* name, const char* op, std::vector<std::string> inputs,
+                   std::vector<OnnxAttribute> attributes = {}) {
+    model_.nodes.push_back({op, name_ + "." + name, std::move(inputs), std::move(attributes)});
+    return model_.nodes.back().output;
   }
 
-  std::string bound(const char* name, float value) {
-    if (!model_.initialisers.contains(name)) model_.initialisers.add(name, at::scalar_tensor(value, at::kFloat));
+  std::string constant(const std::string& name, const at::Tensor& value) {
+    if (!model_.initialisers.contains(name)) model_.initialisers.add(name, value);
     return name;
+  }
+  std::string real(double value) { return constant(cat("constant.", value), at::scalar_tensor(value, at::kFloat)); }
+  std::string index(std::int64_t value) {
+    return constant(cat("constant.index.", value), at::scalar_tensor(value, at::kLong));
+  }
+  std::string shape(const Ints& sizes) {
+    return constant(cat("constant.shape", at::IntArrayRef(sizes)), at::tensor(sizes, at::kLong));
+  }
+
+  std::string add(const Input&) { return inputs_[0]; }
+
+  std::string add(const Conv2d& conv) {
+    std::vector<OnnxAttribute> attributes{{"kernel_shape", ints(conv.kernel)},
+                                          {"strides", ints(conv.stride)},
+                                          {"dilations", ints(conv.dilation)},
+                                          {"group", conv.groups}};
+    attributes.push_back(conv.same_padding ? OnnxAttribute{"auto_pad", "SAME_UPPER"}
+                                           : OnnxAttribute{"pads", pads(conv.padding)});
+    return single("Conv", std::move(attributes));
+  }
+
+  std::string add(const BatchNorm2d& norm) {
+    return single("BatchNormalization", {{"epsilon", static_cast<float>(norm.eps)}});
+  }
+  std::string add(const LayerNorm& norm) {
+    return single("LayerNormalization", {{"axis", std::int64_t{-1}}, {"epsilon", static_cast<float>(norm.eps)}});
+  }
+
+  std::string add(const Relu&) { return single("Relu"); }
+  std::string add(const Relu6&) {
+    return last("Clip", {inputs_[0], constant("clip.least", at::scalar_tensor(0, at::kFloat)),
+                         constant("clip.greatest", at::scalar_tensor(6, at::kFloat))});
+  }
+  // Operator set 17 has none: x · (1 + erf(x / √2)) / 2, or with tanh(√(2 / π) · (x + 0.044715 · x³)) in place of erf.
+  std::string add(const Gelu& gelu) {
+    const std::string& x = inputs_[0];
+    std::string sigmoid;
+    if (gelu.form == GeluForm::kExact) {
+      sigmoid = part("erf", "Erf", {part("scaled", "Div", {x, real(std::numbers::sqrt2)})});
+    } else {
+      const std::string cube = part("cube", "Mul", {part("square", "Mul", {x, x}), x});
+      const std::string sum = part("sum", "Add", {x, part("cubic", "Mul", {cube, real(0.044715)})});
+      const double scale = std::numbers::sqrt2 * std::numbers::inv_sqrtpi;
+      sigmoid = part("tanh", "Tanh", {part("scaled", "Mul", {sum, real(scale)})});
+    }
+    const std::string twice = part("twice", "Mul", {x, part("gate", "Add", {sigmoid, real(1)})});
+    return last("Mul", {twice, real(0.5)});
+  }
+  std::string add(const Add&) { return single("Add"); }
+
+  std::string add(const MaxPool2d& pool) {
+    return single("MaxPool",
+                  {{"kernel_shape", ints(pool.kernel)}, {"strides", ints(pool.stride)}, {"pads", pads(pool.padding)}});
+  }
+  std::string add(const GlobalAvgPool&) {
+    rank_ = 2;
+    return last("Flatten", {part("pooled", "GlobalAveragePool", inputs_)}, {{"axis", std::int64_t{1}}});
+  }
+
+  // Gemm takes matrices only.
+  std::string add(const Linear& linear) {
+    if (rank_ == 2) return single("Gemm", {{"transB", std::int64_t{1}}});
+    const std::string transposed = part("transposed", "Transpose", {inputs_[1]}, {{"perm", Ints{1, 0}}});
+    if (!linear.bias) return last("MatMul", {inputs_[0], transposed});
+    return last("Add", {part("product", "MatMul", {inputs_[0], transposed}), inputs_[2]});
+  }
+
+  std::string add(const Attention& attention) {
+    const Ints heads_first{0, 2, 1, 3};
+    std::vector<std::string> qkv;  // each (N, heads, tokens, features / heads)
+    if (inputs_.size() == 1) {
+      const std::string split = part("split", "Reshape", {inputs_[0], shape({0, 0, 3, attention.heads, -1})});
+      const std::string heads = part("heads", "Transpose", {split}, {{"perm", Ints{2, 0, 3, 1, 4}}});
+      for (const auto& [name, place] : {std::pair("query", 0), std::pair("key", 1), std::pair("value", 2)})
+        qkv.push_back(part(name, "Gather", {heads, index(place)}, {{"axis", std::int64_t{0}}}));
+    } else {
+      const char* const names[3][2]{{"query_heads", "query"}, {"key_heads", "key"}, {"value_heads", "value"}};
+      for (std::size_t i = 0; i < 3; ++i) {
+        const std::string split = part(names[i][0], "Reshape", {inputs_[i], shape({0, 0, attention.heads, -1})});
+        qkv.push_back(part(names[i][1], "Transpose", {split}, {{"perm", heads_first}}));
+      }
+    }
+    const std::string keys = part("key_columns", "Transpose", {qkv[1]}, {{"perm", Ints{0, 1, 3, 2}}});
+    const double root = std::sqrt(static_cast<double>(attention.features / attention.heads));
+    const std::string scores = part("scores", "Div", {part("products", "MatMul", {qkv[0], keys}), real(root)});
+    const std::string weights = part("weights", "Softmax", {scores}, {{"axis", std::int64_t{-1}}});
+    const std::string mixed = part("mixed", "MatMul", {weights, qkv[2]});
+    return last("Reshape",
+                {part("tokens", "Transpose", {mixed}, {{"perm", heads_first}}), shape({0, 0, attention.features})});
+  }
+
+  std::string add(const PixelsToTokens&) {
+    rank_ = 3;
+    return last("Transpose", {part("flat", "Reshape", {inputs_[0], shape({0, 0, -1})})}, {{"perm", Ints{0, 2, 1}}});
+  }
+  std::string add(const PrependTokens& prepend) {
+    const std::string batch =
+        part("batch", "Shape", {inputs_[0]}, {{"start", std::int64_t{0}}, {"end", std::int64_t{1}}});
+    const std::string sizes =
+        part("sizes", "Concat", {batch, shape({prepend.count, prepend.features})}, {{"axis", std::int64_t{0}}});
+    return last("Concat", {part("repeated", "Expand", {inputs_[1], sizes}), inputs_[0]}, {{"axis", std::int64_t{1}}});
+  }
+  std::string add(const PositionEmbedding&) { return single("Add"); }
+  std::string add(const TakeToken& take) {
+    rank_ = 2;
+    return last("Gather", {inputs_[0], index(take.index)}, {{"axis", std::int64_t{1}}});
   }
 
   const Graph& graph_;
   const NamedTensors& merged_;
   OnnxModel& model_;
-  std::vector<std::string> values_;
+  std::vector<Value> values_;  // one a node
+  // Of the node at hand: its name, the names of its inputs and then of its parameters, and its output's rank, which is
+  // the first input's unless add() changes it.
+  std::string name_;
+  std::vector<std::string> inputs_;
+  int rank_ = 0;
 };
 
 OnnxValue image_input(const OnnxExportOptions& options) {

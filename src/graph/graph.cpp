@@ -1,7 +1,9 @@
 #include "graph/graph.h"
 
+#include <algorithm>
 #include <cassert>
 #include <functional>
+#include <map>
 #include <numeric>
 #include <utility>
 
@@ -35,8 +37,8 @@ std::vector<Parameter> Graph::parameters(NodeId id) const {
   const Node& node = nodes_[id];
   std::vector<Parameter> out;
   for (auto& parameter : parameters_of(node.op)) {
-    out.push_back({node.name + "." + parameter.name, id, std::move(parameter.shape), parameter.buffer,
-                   std::move(parameter.name)});
+    out.push_back({parameter.name.empty() ? node.name : node.name + "." + parameter.name, id,
+                   std::move(parameter.shape), parameter.buffer, std::move(parameter.name)});
   }
   return out;
 }
@@ -46,6 +48,19 @@ std::vector<Parameter> Graph::parameters() const {
   for (NodeId id = 0; id < nodes_.size(); ++id) {
     for (auto& parameter : parameters(id)) out.push_back(std::move(parameter));
   }
+  // PyTorch lists a module's own tensors before those of the modules inside it: for each tensor the modules around it,
+  // by when they first appear, from 1, and then 0 for the tensor itself.
+  std::map<std::string, std::size_t> appearance;
+  std::vector<std::pair<std::vector<std::size_t>, Parameter>> placed;
+  for (auto& parameter : out) {
+    std::vector<std::size_t> place;
+    for (std::size_t dot = parameter.name.find('.'); dot != std::string::npos; dot = parameter.name.find('.', dot + 1))
+      place.push_back(appearance.emplace(parameter.name.substr(0, dot), appearance.size() + 1).first->second);
+    place.push_back(0);
+    placed.emplace_back(std::move(place), std::move(parameter));
+  }
+  std::stable_sort(placed.begin(), placed.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = std::move(placed[i].second);
   return out;
 }
 

@@ -50,7 +50,8 @@ class Graph {
 
   /// The tensors of one node, in PyTorch's order.
   std::vector<Parameter> parameters(NodeId id) const;
-  /// The tensors of all nodes, in the order of torchvision's or timm's state dict.
+  /// The tensors of all nodes, in the order of torchvision's or timm's state dict: a module's own tensors before those
+  /// of the modules inside it, modules in the order of the nodes.
   std::vector<Parameter> parameters() const;
 
  private:

@@ -29,6 +29,20 @@ struct Relu6 : Elementwise {
   static at::Tensor forward(const NodeTensors& tensors, at::TensorList x);
 };
 
+/// With the normal distribution's integral, or with the approximation by tanh (Hendrycks and Gimpel, 2016,
+/// arXiv:1606.08415).
+enum class GeluForm { kExact, kTanh };
+
+struct Gelu : Elementwise {
+  explicit Gelu(GeluForm which = GeluForm::kExact) : form(which) {}
+
+  GeluForm form;
+
+  static constexpr const char* kName = "GELU";
+  std::string arguments() const;
+  at::Tensor forward(const NodeTensors& tensors, at::TensorList x) const;
+};
+
 /// The sum of two inputs of one shape.
 struct Add : Elementwise {
   static constexpr const char* kName = "Add";

@@ -27,7 +27,7 @@ std::int64_t Linear::macs(const OpShapes& shapes) const {
 }
 
 std::uint64_t Linear::kept_bytes(const OpShapes& shapes, const GradientOptions& gradient) const {
-  return element_count(shapes.inputs[0]) * gradient.element_size;
+  return gradient.learned ? element_count(shapes.inputs[0]) * gradient.element_size : 0;  // the weight's gradient alone
 }
 
 at::Tensor Linear::forward(const NodeTensors& tensors, at::TensorList x) const {

@@ -1,5 +1,6 @@
 #include "ops/op.h"
 
+#include <algorithm>
 #include <functional>
 #include <numeric>
 
@@ -26,6 +27,12 @@ std::vector<OpParameter> parameters_of(const Op& op) {
 }
 
 bool has_parameters(const Op& op) { return !parameters_of(op).empty(); }
+
+bool is_module(const Op& op) {
+  const auto parameters = parameters_of(op);
+  return std::none_of(parameters.begin(), parameters.end(),
+                      [](const auto& parameter) { return parameter.name.empty(); });
+}
 
 OpKind kind_of(const Op& op) {
   return std::visit([](const auto& one) { return one.kKind; }, op);

@@ -8,6 +8,7 @@
 
 #include <variant>
 
+#include "ops/attention.h"
 #include "ops/conv.h"
 #include "ops/elementwise.h"
 #include "ops/input.h"
@@ -15,6 +16,7 @@
 #include "ops/norm.h"
 #include "ops/operation.h"
 #include "ops/pooling.h"
+#include "ops/tokens.h"
 
 namespace lorikeet {
 
@@ -22,7 +24,8 @@ namespace lorikeet {
 template <Operation... Ops>
 using Operations = std::variant<Ops...>;
 
-using Op = Operations<Input, Conv2d, BatchNorm2d, Relu, Relu6, Add, MaxPool2d, GlobalAvgPool, Linear>;
+using Op = Operations<Input, Conv2d, BatchNorm2d, LayerNorm, Relu, Relu6, Gelu, Add, MaxPool2d, GlobalAvgPool, Linear,
+                      Attention, PixelsToTokens, PrependTokens, PositionEmbedding, TakeToken>;
 
 /// PyTorch's class name: "Conv2d".
 std::string op_name(const Op& op);
@@ -34,6 +37,8 @@ bool takes(const Op& op, std::size_t inputs);
 /// In PyTorch's order.
 std::vector<OpParameter> parameters_of(const Op& op);
 bool has_parameters(const Op& op);
+/// Whether the node's name is that of a module, as adapters name them, and not of a tensor.
+bool is_module(const Op& op);
 OpKind kind_of(const Op& op);
 /// Whether its parameters stay float32 where activations are bfloat16.
 bool has_float32_parameters(const Op& op);

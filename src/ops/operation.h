@@ -24,7 +24,8 @@ using Shape = std::vector<std::int64_t>;
 
 /// A tensor that an operation needs.
 struct OpParameter {
-  /// Within the node: "weight" of the node "conv1" is "conv1.weight".
+  /// Within the node: "weight" of the node "conv1" is "conv1.weight". Empty where the node is no module but stands for
+  /// the tensor itself: "cls_token".
   std::string name;
   Shape shape;
   /// A statistic rather than something that is learned (PyTorch's buffers).

@@ -70,6 +70,16 @@ TEST_CASE("with preprocessing and SoftMax the names still hang together") {
   }
 }
 
+TEST_CASE("a transformer's names hang together too, and its tensors keep theirs") {
+  const Network network(small_vit(), random_weights(small_vit(), 1));
+  const OnnxModel model = to_onnx(network.graph(), network.merged(), OnnxExportOptions{.softmax = true});
+  check_names(model);
+  CHECK(count(model, "LayerNormalization") == 5);
+  CHECK(count(model, "Gemm") == 1);
+  CHECK(count(model, "MatMul") == 2 * (4 + 2));
+  for (const auto& [name, tensor] : network.merged()) CHECK(at::equal(*model.initialisers.find(name), tensor));
+}
+
 TEST_CASE("a crop that does not fit and a size that is too small are wrong calls") {
   CHECK(refusal<UsageError>([] { exported({.preprocessing = Preprocessing{.resize = 16, .crop = 20}}); }) ==
         has("expected one that fits inside"));

@@ -15,6 +15,23 @@ TEST_CASE("a graph's tensors come node by node") {
   CHECK(Parameter{"scalar", 0, {}}.count() == 1);
 }
 
+TEST_CASE("a module's own tensors come before those of the modules inside it, as in PyTorch") {
+  std::vector<std::string> names;
+  for (const auto& parameter : small_vit({.depth = 1}).parameters()) {
+    CHECK(parameter.name.ends_with(parameter.key));
+    names.push_back(parameter.name);
+  }
+  CHECK(names.size() == 20);
+  names.resize(5);
+  CHECK(names == std::vector<std::string>{"cls_token", "pos_embed", "patch_embed.proj.weight", "patch_embed.proj.bias",
+                                          "blocks.0.norm1.weight"});
+  Graph graph;
+  const NodeId x = graph.add("stage.0.conv", Conv2d{.in = 3, .out = 2}, {graph.add("input", Input{}, {})});
+  graph.add("stage.0", PositionEmbedding{4, 2}, {graph.add("tokens", PixelsToTokens{}, {x})});
+  CHECK(graph.parameters()[0].name == "stage.0");
+  CHECK(graph.parameters()[1].name == "stage.0.conv.weight");
+}
+
 TEST_CASE("nodes are found by their whole name") {
   const Graph graph = small_resnet();
   for (NodeId id = 0; id < graph.nodes().size(); ++id) CHECK(graph.find(graph.node(id).name) == id);

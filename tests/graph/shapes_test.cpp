@@ -72,3 +72,18 @@ TEST_CASE("multiply-adds are counted as by hand") {
   const auto chain = count_macs(conv_chain({"a", "b"}), 3, 5);  // fc: 2 → 3
   CHECK((chain == std::vector<std::int64_t>{0, 60, 60, 0, 6}));
 }
+
+TEST_CASE("shapes and costs follow tokens through a transformer") {
+  const Graph graph = small_vit();
+  const auto shapes = infer_shapes(graph, 8, 8);
+  CHECK((shapes[*graph.find("patch_embed.tokens")] == Shape{4, 12}));
+  CHECK((shapes[*graph.find("blocks.1.attn.qkv")] == Shape{5, 36}));
+  CHECK((shapes[*graph.find("blocks.1.attn")] == Shape{5, 12}));
+  CHECK((shapes[graph.output()] == Shape{5}));
+  const auto costs = count_macs(graph, 8, 8);
+  CHECK(costs[*graph.find("blocks.0.mlp.fc1")] == 5 * 12 * 48);
+  CHECK(costs[*graph.find("blocks.0.attn")] == 2 * 5 * 5 * 12);
+  CHECK(costs[graph.output()] == 12 * 5);
+  CHECK_THROWS_WITH_AS(infer_shapes(graph, 12, 8), doctest::Contains("got 7 tokens at pos_embed, expected 5."),
+                       UsageError);
+}

@@ -47,6 +47,44 @@ inline Graph small_resnet() {
   return graph;
 }
 
+struct SmallVit {
+  std::int64_t features = 12;
+  std::int64_t heads = 3;
+  std::int64_t depth = 2;
+  std::int64_t image = 8;
+  std::int64_t patch = 4;
+};
+
+/// timm's VisionTransformer in miniature: patch_embed, cls_token, pos_embed, blocks.0 …, norm, head.
+inline Graph small_vit(const SmallVit& vit = {}) {
+  Graph graph;
+  const std::int64_t features = vit.features, side = vit.image / vit.patch;
+  const Pair patch{vit.patch, vit.patch};
+  NodeId x = graph.add("input", Input{3}, {});
+  x = graph.add("patch_embed.proj", Conv2d{.in = 3, .out = features, .kernel = patch, .stride = patch, .bias = true},
+                {x});
+  x = graph.add("patch_embed.tokens", PixelsToTokens{}, {x});
+  x = graph.add("cls_token", PrependTokens{1, features}, {x});
+  x = graph.add("pos_embed", PositionEmbedding{side * side + 1, features}, {x});
+  for (std::int64_t i = 0; i < vit.depth; ++i) {
+    const std::string block = "blocks." + std::to_string(i) + ".";
+    NodeId y = graph.add(block + "norm1", LayerNorm{features, 1e-6}, {x});
+    y = graph.add(block + "attn.qkv", Linear{features, 3 * features}, {y});
+    y = graph.add(block + "attn", Attention{features, vit.heads}, {y});
+    y = graph.add(block + "attn.proj", Linear{features, features}, {y});
+    x = graph.add(block + "add1", Add{}, {x, y});
+    y = graph.add(block + "norm2", LayerNorm{features, 1e-6}, {x});
+    y = graph.add(block + "mlp.fc1", Linear{features, 4 * features}, {y});
+    y = graph.add(block + "mlp.act", Gelu{}, {y});
+    y = graph.add(block + "mlp.fc2", Linear{4 * features, features}, {y});
+    x = graph.add(block + "add2", Add{}, {x, y});
+  }
+  x = graph.add("norm", LayerNorm{features, 1e-6}, {x});
+  x = graph.add("class", TakeToken{}, {x});
+  graph.add("head", Linear{features, 5}, {x});
+  return graph;
+}
+
 /// 1×1 convolutions of these names one after the other, then the Linear `fc`.
 inline Graph conv_chain(const std::vector<std::string>& names) {
   Graph graph;

@@ -31,8 +31,19 @@ TEST_CASE("every operation has the tensors of its PyTorch module, in PyTorch's o
   CHECK(tensors_of(BatchNorm2d{4}) == "weight[4] bias[4] running_mean[4]* running_var[4]*");
   CHECK(tensors_of(Linear{3, 7}) == "weight[7, 3] bias[7]");
   CHECK(tensors_of(Linear{3, 7, false}) == "weight[7, 3]");
-  for (const Op& op : {Op(Relu{}), Op(Relu6{}), Op(Add{}), Op(MaxPool2d{}), Op(GlobalAvgPool{})})
+  CHECK(tensors_of(LayerNorm{6}) == "weight[6] bias[6]");
+  for (const Op& op : {Op(Relu{}), Op(Relu6{}), Op(Gelu{}), Op(Add{}), Op(MaxPool2d{}), Op(GlobalAvgPool{}),
+                       Op(Attention{6, 2}), Op(PixelsToTokens{}), Op(TakeToken{})}) {
     CHECK(tensors_of(op).empty());
+  }
+}
+
+TEST_CASE("a learned tensor that belongs to no module has the node's own name") {
+  CHECK(tensors_of(PrependTokens{2, 6}) == "[1, 2, 6]");
+  CHECK(tensors_of(PositionEmbedding{5, 6}) == "[1, 5, 6]");
+  CHECK_FALSE(is_module(PrependTokens{2, 6}));
+  CHECK_FALSE(is_module(PositionEmbedding{5, 6}));
+  CHECK(is_module(LayerNorm{6}));
 }
 
 TEST_CASE("operations are described as PyTorch prints them, defaults left out") {
@@ -45,6 +56,13 @@ TEST_CASE("operations are described as PyTorch prints them, defaults left out") 
   CHECK(describe(BatchNorm2d{64}) == "BatchNorm2d(64, eps=1e-05)");
   CHECK(describe(Linear{2048, 10}) == "Linear(in_features=2048, out_features=10)");
   CHECK(describe(Linear{2048, 10, false}) == "Linear(in_features=2048, out_features=10, bias=False)");
+  CHECK(describe(LayerNorm{64, 1e-6}) == "LayerNorm((64,), eps=1e-06)");
+  CHECK(describe(Gelu{}) == "GELU(approximate='none')");
+  CHECK(describe(Gelu(GeluForm::kTanh)) == "GELU(approximate='tanh')");
+  CHECK(describe(Attention{192, 3}) == "Attention(192, heads=3)");
+  CHECK(describe(PrependTokens{1, 192}) == "PrependTokens(1, 192)");
+  CHECK(describe(PositionEmbedding{197, 192}) == "PositionEmbedding(197, 192)");
+  CHECK(describe(TakeToken{}) == "TakeToken(0)");
   CHECK(describe(Relu6{}) == "ReLU6");
   CHECK(op_name(MaxPool2d{}) == "MaxPool2d");
 }
@@ -84,6 +102,9 @@ TEST_CASE("an operation takes a fixed number of inputs") {
   CHECK_FALSE(takes(Linear{2, 3}, 2));
   CHECK(takes(Add{}, 2));
   CHECK_FALSE(takes(Add{}, 1));
+  CHECK(takes(Attention{6, 2}, 1));
+  CHECK_FALSE(takes(Attention{6, 2}, 2));
+  CHECK(takes(Attention{6, 2}, 3));
 }
 
 TEST_CASE("a linear layer maps the last axis, and its cost counts the others") {

@@ -1,0 +1,79 @@
+// From images to tokens and back to one vector an image: what stands around the blocks of a vision transformer.
+//
+// The learned tensors here belong to no module of their own in PyTorch (`cls_token`, `pos_embed` are attributes of the
+// model), so the node's name is the parameter's whole name.
+#pragma once
+
+#include "ops/operation.h"
+
+namespace lorikeet {
+
+/// Each pixel becomes a token, row by row: (N, C, H, W) → (N, H · W, C), contiguous.
+struct PixelsToTokens {
+  static constexpr const char* kName = "PixelsToTokens";
+  static constexpr OpKind kKind = OpKind::kOther;
+  static constexpr bool kFloat32Parameters = false;
+  static bool takes(std::size_t inputs) { return inputs == 1; }
+  static std::string arguments() { return ""; }
+  static std::vector<OpParameter> parameters() { return {}; }
+  static Shape output_shape(c10::ArrayRef<Shape> inputs, const std::string&) {
+    return {inputs[0][1] * inputs[0][2], inputs[0][0]};
+  }
+  static std::int64_t macs(const OpShapes&) { return 0; }
+  static std::uint64_t kept_bytes(const OpShapes&, const GradientOptions&) { return 0; }
+  static at::Tensor forward(const NodeTensors& tensors, at::TensorList x);
+};
+
+/// Puts the same learned tokens (class token, registers) before those of each image:
+/// (N, tokens, features) → (N, count + tokens, features). The parameter: (1, count, features).
+struct PrependTokens {
+  std::int64_t count = 1;
+  std::int64_t features = 0;
+
+  static constexpr const char* kName = "PrependTokens";
+  static constexpr OpKind kKind = OpKind::kOther;
+  static constexpr bool kFloat32Parameters = false;
+  static bool takes(std::size_t inputs) { return inputs == 1; }
+  std::string arguments() const;
+  std::vector<OpParameter> parameters() const { return {{"", {1, count, features}}}; }
+  Shape output_shape(c10::ArrayRef<Shape> inputs, const std::string&) const { return {count + inputs[0][0], features}; }
+  static std::int64_t macs(const OpShapes&) { return 0; }
+  static std::uint64_t kept_bytes(const OpShapes&, const GradientOptions&) { return 0; }
+  at::Tensor forward(const NodeTensors& tensors, at::TensorList x) const;
+};
+
+/// Adds a learned vector to each token: (N, tokens, features) → the same. The parameter: (1, tokens, features).
+struct PositionEmbedding {
+  std::int64_t tokens = 0;
+  std::int64_t features = 0;
+
+  static constexpr const char* kName = "PositionEmbedding";
+  static constexpr OpKind kKind = OpKind::kOther;
+  static constexpr bool kFloat32Parameters = false;
+  static bool takes(std::size_t inputs) { return inputs == 1; }
+  std::string arguments() const;
+  std::vector<OpParameter> parameters() const { return {{"", {1, tokens, features}}}; }
+  /// Throws UsageError where an image gives another number of tokens.
+  Shape output_shape(c10::ArrayRef<Shape> inputs, const std::string& where) const;
+  static std::int64_t macs(const OpShapes&) { return 0; }
+  static std::uint64_t kept_bytes(const OpShapes&, const GradientOptions&) { return 0; }
+  static at::Tensor forward(const NodeTensors& own, at::TensorList x);
+};
+
+/// One of the tokens: (N, tokens, features) → (N, features).
+struct TakeToken {
+  std::int64_t index = 0;
+
+  static constexpr const char* kName = "TakeToken";
+  static constexpr OpKind kKind = OpKind::kOther;
+  static constexpr bool kFloat32Parameters = false;
+  static bool takes(std::size_t inputs) { return inputs == 1; }
+  std::string arguments() const;
+  static std::vector<OpParameter> parameters() { return {}; }
+  static Shape output_shape(c10::ArrayRef<Shape> inputs, const std::string&) { return {inputs[0][1]}; }
+  static std::int64_t macs(const OpShapes&) { return 0; }
+  static std::uint64_t kept_bytes(const OpShapes&, const GradientOptions&) { return 0; }
+  at::Tensor forward(const NodeTensors& tensors, at::TensorList x) const;
+};
+
+}  // namespace lorikeet
