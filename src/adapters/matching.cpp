@@ -84,7 +84,7 @@ void check_entries(const Graph& graph, const AdapterConfig& config, const char* 
   std::vector<std::string> idle = entries;
   std::erase_if(idle, [&](const std::string& entry) {
     return std::any_of(nodes.begin(), nodes.end(),
-                       [&](const Node& node) { return has_parameters(node.op) && hits(node.name, entry); });
+                       [&](const Node& node) { return has_parameters(node.op) && hits(node, entry); });
   });
   if (idle.empty() || (!every && idle.size() < entries.size())) return;
   fail_usage(field, ": got '", printable(idle.front()), "', which matches no module.",
@@ -93,18 +93,21 @@ void check_entries(const Graph& graph, const AdapterConfig& config, const char* 
 
 void check_lists(const Graph& graph, const AdapterConfig& config, bool every) {
   if (const auto* list = std::get_if<std::vector<std::string>>(&config.target_modules)) {
-    check_entries(graph, config, "target_modules", *list, every,
-                  [](const std::string& name, const std::string& entry) { return is_name_or_suffix(name, entry); });
+    check_entries(graph, config, "target_modules", *list, every, [](const Node& node, const std::string& entry) {
+      return is_module(node.op) && is_name_or_suffix(node.name, entry);
+    });
   }
-  check_entries(graph, config, "modules_to_save", config.modules_to_save, every, is_saved);
+  check_entries(graph, config, "modules_to_save", config.modules_to_save, every,
+                [](const Node& node, const std::string& entry) { return is_saved(node.name, entry); });
 }
 
 void check_something_matches(const Graph& graph, const AdapterConfig& config) {
   if (const auto* pattern = std::get_if<std::string>(&config.target_modules);
       pattern != nullptr && *pattern != kAllLinear) {
     const Regex regex(*pattern, "target_modules");
-    check_entries(graph, config, "target_modules", {*pattern}, /*every=*/true,
-                  [&](const std::string& name, const std::string&) { return regex.full_match(name); });
+    check_entries(
+        graph, config, "target_modules", {*pattern}, /*every=*/true,
+        [&](const Node& node, const std::string&) { return is_module(node.op) && regex.full_match(node.name); });
   }
   check_lists(graph, config, /*every=*/false);
 }
@@ -161,7 +164,8 @@ Matches match_modules(const Graph& graph, const AdapterConfig& config) {
     const bool saved = std::any_of(config.modules_to_save.begin(), config.modules_to_save.end(),
                                    [&](const std::string& entry) { return is_saved(node.name, entry); });
     if (saved) out.retrained.push_back(id);
-    if (saved || matches(config.exclude_modules, node.name, "exclude_modules") || !is_target(config, graph, id))
+    if (saved || !is_module(node.op) || matches(config.exclude_modules, node.name, "exclude_modules") ||
+        !is_target(config, graph, id))
       continue;
     if (!method.adapts(node.op)) {
       fail_usage("target_modules: got a pattern that matches ", node.name, ", a ", op_name(node.op), ", expected only ",

@@ -14,7 +14,7 @@ namespace lorikeet {
 namespace {
 
 constexpr const char* kWeighted = "Conv2d and Linear";
-constexpr const char* kNormalising = "BatchNorm2d";
+constexpr const char* kNormalising = "BatchNorm2d and LayerNorm";
 
 bool is_weighted(const Op& op) { return kind_of(op) == OpKind::kWeighted; }
 bool is_normalising(const Op& op) { return kind_of(op) == OpKind::kNormalising; }

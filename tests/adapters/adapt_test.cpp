@@ -129,7 +129,8 @@ TEST_CASE("norm tuning learns weight and bias, and keeps the statistics beside t
   CHECK(learned(adaptation) == "layer1.2.bn3.ln_tuning_layers.weight(8,) layer1.2.bn3.ln_tuning_layers.bias(8,)");
   CHECK(adapter_parameters(adaptation).size() == 4);
   spec.config.target_modules = std::string("layer1.2.conv3");
-  refused_target(spec, "matches layer1.2.conv3, a Conv2d, expected only BatchNorm2d, where norm tuning can go");
+  refused_target(spec,
+                 "matches layer1.2.conv3, a Conv2d, expected only BatchNorm2d and LayerNorm, where norm tuning can go");
 }
 
 TEST_CASE("an adapter that is larger than its layer is named, with both counts") {

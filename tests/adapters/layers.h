@@ -18,11 +18,14 @@ namespace lorikeet {
 struct Layer {
   std::string kind;
   Op op;
+  /// Whether its input is (N, tokens, features).
+  bool on_tokens = false;
 };
 
 inline std::vector<Layer> weighted_layers() {
   return {
       {"Linear", Linear{6, 5}},
+      {"Linear on tokens", Linear{6, 5}, true},
       {"Conv2d 1×1", Conv2d{.in = 4, .out = 6}},
       {"Conv2d 3×3", Conv2d{.in = 4, .out = 6, .kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}, .bias = true}},
       {"dilated", Conv2d{.in = 4, .out = 6, .kernel = {3, 3}, .padding = {2, 2}, .dilation = {2, 2}}},
@@ -42,10 +45,19 @@ inline at::Tensor noise(at::IntArrayRef shape, std::uint64_t seed) {
 }
 
 inline at::Tensor input_for(const Op& op) {
+  if (const auto* norm = std::get_if<LayerNorm>(&op)) return noise({2, 3, norm->features}, 9);
   return std::holds_alternative<Linear>(op) ? noise({3, 6}, 9) : noise({2, 4, 7, 8}, 9);
 }
 
+inline at::Tensor input_for(const Layer& layer) { return layer.on_tokens ? noise({2, 3, 6}, 9) : input_for(layer.op); }
+
+inline std::vector<Layer> normalising_layers() {
+  return {{"BatchNorm2d", BatchNorm2d{4}}, {"LayerNorm", LayerNorm{6}}};
+}
+
 inline NodeTensors tensors_for(const Op& op) {
+  if (const auto* norm = std::get_if<LayerNorm>(&op))
+    return {{"weight", noise({norm->features}, 8)}, {"bias", noise({norm->features}, 7)}};
   if (const auto* norm = std::get_if<BatchNorm2d>(&op)) {
     const auto positive = [&](std::uint64_t seed) { return at::abs(noise({norm->features}, seed)) + 0.5; };
     return {{"weight", positive(8)},

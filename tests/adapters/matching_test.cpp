@@ -176,3 +176,22 @@ TEST_CASE("what LoRA cannot adapt, and what is no expression, is refused") {
   narrowed.exclude_modules = std::string(".*bn.");
   CHECK(match_modules(small_resnet(), narrowed).targets.size() == 3);
 }
+
+TEST_CASE("patterns name modules; a learned tensor that is none can be retrained by its name or its container's") {
+  const Graph graph = small_vit();
+  AdapterConfig config;
+  config.target_modules = std::string(R"(.*(embed|token|qkv).*|pos_embed)");
+  const auto names = [&] {
+    std::vector<std::string> out;
+    for (const auto& target : match_modules(graph, config).targets) out.push_back(graph.node(target.node).name);
+    return out;
+  };
+  CHECK(names() == std::vector<std::string>{"patch_embed.proj", "blocks.0.attn.qkv", "blocks.1.attn.qkv"});
+  config.target_modules = std::string("pos_embed");
+  CHECK_THROWS_WITH_AS(match_modules(graph, config), doctest::Contains("matches no module"), UsageError);
+  config.target_modules = std::string("all-linear");
+  CHECK(names().size() == 8);
+  config.modules_to_save = {"cls_token", "blocks.1"};
+  CHECK(match_modules(graph, config).retrained.size() == 7);
+  CHECK(names().size() == 4);
+}

@@ -69,8 +69,8 @@ struct Adapted {
   at::Tensor plain() const { return apply(node.op, base, x); }
 };
 
-Adapted adapted(const AdapterConfig& config, const Op& op, std::uint64_t seed = 1, double scaling = 0.75) {
-  Adapted out{{"layer.x", op, {0}}, tensors_for(op), input_for(op), config, {1, config.r, scaling}, nullptr};
+Adapted adapted(const AdapterConfig& config, const Layer& on, std::uint64_t seed = 1, double scaling = 0.75) {
+  Adapted out{{"layer.x", on.op, {0}}, tensors_for(on.op), input_for(on), config, {1, config.r, scaling}, nullptr};
   at::Generator generator = seeded(seed);
   NodeTensors single = out.base;  // starts are float32, as base weights are
   for (auto& [name, tensor] : single) tensor = tensor.to(at::kFloat);
@@ -92,12 +92,12 @@ void train(Adapted& layer, std::uint64_t seed = 3) {
 template <typename Check>
 void on_every_layer(const Check& check) {
   std::vector<Layer> layers = weighted_layers();
-  layers.push_back({"BatchNorm2d", BatchNorm2d{4}});
+  for (const Layer& layer : normalising_layers()) layers.push_back(layer);
   for (const auto& [name, config] : variants()) {
-    for (const auto& [kind, op] : layers) {
+    for (const Layer& layer : layers) {
       CAPTURE(name);
-      CAPTURE(kind);
-      if (method_of(config).adapts(op)) check(config, op);
+      CAPTURE(layer.kind);
+      if (method_of(config).adapts(layer.op)) check(config, layer);
     }
   }
 }
@@ -114,15 +114,15 @@ TEST_CASE("each method stands in the table once and is found by its configuratio
 }
 
 TEST_CASE("an adapter at its start changes nothing") {
-  on_every_layer([](const AdapterConfig& config, const Op& op) {
-    const Adapted layer = adapted(config, op);
+  on_every_layer([](const AdapterConfig& config, const Layer& on) {
+    const Adapted layer = adapted(config, on);
     CHECK(relative(layer.forward(), layer.plain()) < 1e-6);  // the start was float32
   });
 }
 
 TEST_CASE("the tensors are those that were announced") {
-  on_every_layer([](const AdapterConfig& config, const Op& op) {
-    const Adapted layer = adapted(config, op);
+  on_every_layer([](const AdapterConfig& config, const Layer& on) {
+    const Adapted layer = adapted(config, on);
     std::vector<std::string> announced, found;
     for (const auto& tensor : method_of(config).tensors(layer.node, layer.target, config)) {
       announced.push_back(tensor.suffix + shape_text(tensor.shape) + (tensor.learned ? "" : " kept"));
@@ -136,21 +136,21 @@ TEST_CASE("the tensors are those that were announced") {
 }
 
 TEST_CASE("training changes what the layer computes, and merged equals unmerged") {
-  on_every_layer([](const AdapterConfig& config, const Op& op) {
-    Adapted layer = adapted(config, op);
+  on_every_layer([](const AdapterConfig& config, const Layer& on) {
+    Adapted layer = adapted(config, on);
     if (config.lora_bias && !layer.base.bias().defined()) return;  // nothing to add it to
     const at::Tensor before = layer.forward();
     train(layer);
     CHECK_FALSE(at::allclose(layer.forward(), before, 1e-3, 1e-3));
     const NodeTensors merged = layer.adapter->merged(layer.node, layer.base);
     CHECK(merged.weight().sizes() == layer.base.weight().sizes());
-    CHECK(close(apply(op, merged, layer.x), layer.forward()));
+    CHECK(close(apply(on.op, merged, layer.x), layer.forward()));
   });
 }
 
 TEST_CASE("gradients are those of finite differences") {
-  on_every_layer([](const AdapterConfig& config, const Op& op) {
-    Adapted layer = adapted(config, op);
+  on_every_layer([](const AdapterConfig& config, const Layer& on) {
+    Adapted layer = adapted(config, on);
     train(layer);
     const at::Tensor direction = noise(layer.forward().sizes(), 5);
     const auto loss = [&] { return (at::sin(layer.forward()) * direction).sum(); };
@@ -164,22 +164,22 @@ TEST_CASE("gradients are those of finite differences") {
       if (config.use_dora && part.suffix != "lora_magnitude_vector")
         continue;  // DoRA keeps the norm out of the gradient on purpose
       // What LoRA keeps at zero outside its group has no gradient, though the tensor has the place.
-      if (config.peft_type == PeftType::kLora && groups_of(op) > 1 && part.suffix == "lora_A.weight") continue;
+      if (config.peft_type == PeftType::kLora && groups_of(on.op) > 1 && part.suffix == "lora_A.weight") continue;
       CHECK(has_right_gradient(*part.tensor, part.tensor->grad(), loss));
     }
   });
 }
 
 TEST_CASE("what is saved makes the same layer again") {
-  on_every_layer([](const AdapterConfig& config, const Op& op) {
-    Adapted layer = adapted(config, op);
+  on_every_layer([](const AdapterConfig& config, const Layer& on) {
+    Adapted layer = adapted(config, on);
     train(layer);
     AdapterConfig saved_config = config;
     if (config.init_lora_weights == LoraStart::kPissa || config.init_lora_weights == LoraStart::kOlora) {
       saved_config.init_lora_weights = LoraStart::kDefault;
       saved_config.r *= 2;
     }
-    Adapted other = adapted(saved_config, op, /*seed=*/9, layer.target.scaling);
+    Adapted other = adapted(saved_config, on, /*seed=*/9, layer.target.scaling);
     const auto saved = layer.adapter->saved();
     const auto parts = other.adapter->parts();
     CHECK(saved.size() == parts.size());
@@ -196,12 +196,12 @@ TEST_CASE("what is saved makes the same layer again") {
 }
 
 TEST_CASE("float32 adapters work on bfloat16 activations") {
-  on_every_layer([](const AdapterConfig& config, const Op& op) {
-    Adapted layer = adapted(config, op);
+  on_every_layer([](const AdapterConfig& config, const Layer& on) {
+    Adapted layer = adapted(config, on);
     train(layer);
     const at::Tensor exact = layer.forward();
     for (const auto& part : layer.adapter->parts()) *part.tensor = part.tensor->to(at::kFloat);
-    if (std::holds_alternative<BatchNorm2d>(op)) return;  // its tensors stay float32, its input too in this table
+    if (std::holds_alternative<BatchNorm2d>(on.op)) return;  // its tensors stay float32, its input too in this table
     for (auto& [name, tensor] : layer.base) tensor = tensor.to(at::kBFloat16);
     layer.x = layer.x.to(at::kBFloat16);
     const at::Tensor rough = layer.forward();

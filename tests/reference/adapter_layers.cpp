@@ -36,6 +36,7 @@ AdapterConfig config_of(const Method& method, bool alternative) {
 
 Json layer_json(const Op& op) {
   if (const auto* norm = std::get_if<BatchNorm2d>(&op)) return {{"kind", "BatchNorm2d"}, {"features", norm->features}};
+  if (const auto* norm = std::get_if<LayerNorm>(&op)) return {{"kind", "LayerNorm"}, {"features", norm->features}};
   if (const auto* linear = std::get_if<Linear>(&op))
     return {{"kind", "Linear"}, {"in", linear->in}, {"out", linear->out}};
   const auto& conv = std::get<Conv2d>(op);
@@ -49,7 +50,7 @@ void write_layer(const std::filesystem::path& file, const Method& method, const 
   const Node node{"layer", layer.op, {0}};
   NodeTensors base = tensors_for(layer.op);
   for (auto& [name, tensor] : base) tensor = tensor.to(at::kFloat);
-  const at::Tensor x = input_for(layer.op).to(at::kFloat);
+  const at::Tensor x = input_for(layer).to(at::kFloat);
   at::Generator generator = seeded(1);
   const AdapterTarget target{1, config.r, config.lora_alpha / static_cast<double>(config.r)};
   const auto adapter = method.start(node, base, target, config, generator);
@@ -91,7 +92,7 @@ int main(int argc, char** argv) {
   std::erase_if(layers, [](const Layer& layer) {
     return layer.kind == "uneven padding";
   });  // TensorFlow's; PyTorch has no such layer
-  layers.push_back({"BatchNorm2d", BatchNorm2d{4}});
+  for (const Layer& layer : normalising_layers()) layers.push_back(layer);
   int count = 0;
   for (const Method& method : methods()) {
     for (const bool alternative : {false, true}) {
