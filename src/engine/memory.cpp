@@ -91,7 +91,8 @@ class Walk {
     if (adapter != nullptr) {
       out += values_[node.inputs[0]] * element_;  // A's input, and B's; of another method what it multiplies
       const auto layer = adapter->low_rank();
-      const Bytes features = static_cast<Bytes>(shapes_[step.first][0]);
+      const Shape& shape = shapes_[step.first];
+      const auto features = static_cast<Bytes>(std::holds_alternative<Linear>(node.op) ? shape.back() : shape[0]);
       out += layer ? values_[step.first] / features * static_cast<Bytes>(layer->lora_A.size(0)) * element_
                    : values_[step.first] * element_;
     }

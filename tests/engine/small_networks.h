@@ -29,8 +29,8 @@ inline AdapterSpec full_spec() {
 }
 
 /// As if it had been trained: no tensor is at its start, lora_B least of all.
-inline Network trained_network(const AdapterSpec& spec, std::uint64_t seed = 1) {
-  Network network(adapt(small_resnet(), spec), random_weights(small_resnet(), 1), seed);
+inline Network trained_network(const AdapterSpec& spec, std::uint64_t seed = 1, const Graph& base = small_resnet()) {
+  Network network(adapt(base, spec), random_weights(base, 1), seed);
   at::Generator generator = seeded(seed);
   const at::NoGradGuard no_grad;
   for (auto& [name, tensor] : network.trainable()) tensor.add_(at::empty(tensor.sizes()).normal_(0, 0.3, generator));
