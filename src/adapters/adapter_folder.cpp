@@ -285,7 +285,20 @@ void infer_output_classes(AdapterFolder& folder, const Graph& base) {
   if (weight->size(0) != std::get<Linear>(output.op).out) folder.spec.output_classes = weight->size(0);
 }
 
+void check_adapter_destination(const fs::path& path) {
+  std::error_code error;
+  if (!fs::exists(path, error)) return;
+  if (!fs::is_directory(path, error))
+    fail(path.string(), ": got a file, expected an adapter's folder, or a name that is free.");
+  if (!is_adapter_folder(path) && fs::directory_iterator(path, error) != fs::directory_iterator()) {
+    fail(path.string(),
+         ": got a folder that holds other things than an adapter, expected an adapter's, an empty one, or a name that "
+         "is free.");
+  }
+}
+
 void write_adapter_folder(const fs::path& path, const AdapterFolder& folder) {
+  check_adapter_destination(path);
   NamedTensors model;
   NamedTensors head;
   model.metadata["format"] = "pt";

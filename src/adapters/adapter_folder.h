@@ -61,7 +61,12 @@ void check_adapter_tensors(const NamedTensors& tensors, const Adaptation& adapta
 /// base, the output was replaced.
 void infer_output_classes(AdapterFolder& folder, const Graph& base);
 
-/// Puts the folder in place whole, replacing one that was there.
+/// Throws Error where `path` is a file, or a folder that holds other things than an adapter: writing an adapter there
+/// would delete them. Commands call it before they begin to work.
+void check_adapter_destination(const std::filesystem::path& path);
+
+/// Puts the complete folder in place, replacing an adapter that was there. Throws Error as check_adapter_destination
+/// does.
 void write_adapter_folder(const std::filesystem::path& path, const AdapterFolder& folder);
 
 /// Preprocessing as lorikeet.json says it.

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <random>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -20,6 +21,12 @@
 namespace fs = std::filesystem;
 
 namespace lorikeet {
+
+fs::path parent_of(const fs::path& path) {
+  const fs::path parent = path.parent_path();
+  return parent.empty() ? fs::path(".") : parent;
+}
+
 namespace {
 
 [[noreturn]] void fail_write(const fs::path& path, int error) {
@@ -39,12 +46,39 @@ void make_folders(const fs::path& folder) {
   if (error) fail(folder.string(), ": cannot be created: ", error.message(), ".");
 }
 
-}  // namespace
-
-fs::path parent_of(const fs::path& path) {
-  const fs::path parent = path.parent_path();
-  return parent.empty() ? fs::path(".") : parent;
+// "runs/a/" → "runs/a": a shell completes a folder's name with the slash, after which there is no file name.
+fs::path without_trailing_slash(const fs::path& path) {
+  return path.has_filename() || !path.has_relative_path() ? path : path.parent_path();
 }
+
+// The folder itself where `path` is a link to it, or "." or "..".
+fs::path actual_folder(const fs::path& path) {
+  const fs::path plain = without_trailing_slash(path);
+  std::error_code error;
+  const fs::path canonical = fs::canonical(plain, error);
+  return error ? plain : canonical;
+}
+
+// A free name beside `path`, hidden, for which `make(name)` returned a value of at least 0; sets `result` to that
+// value. Throws Error where it fails for another reason than that the name is taken.
+template <typename Make>
+fs::path make_beside(const fs::path& path, int& result, Make make) {
+  constexpr int kAttempts = 100;
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789";
+  constexpr std::size_t kLongestName = 200;  // file systems take 255 bytes
+  std::random_device random;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    std::string name = "." + path.filename().string().substr(0, kLongestName) + ".";
+    for (int i = 0; i < 6; ++i) name += kLetters[random() % kLetters.size()];
+    const fs::path candidate = parent_of(path) / name;
+    result = make(candidate.c_str());
+    if (result >= 0) return candidate;
+    if (errno != EEXIST) break;
+  }
+  fail_write(path, errno);
+}
+
+}  // namespace
 
 fs::path path_inside(const fs::path& folder, const std::string& name) {
   const fs::path path = folder / name;
@@ -108,13 +142,9 @@ std::string read_file(const fs::path& path, std::uint64_t limit) {
 
 AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
   make_folders(parent_of(path_));
-  std::string name = (parent_of(path_) / ("." + path_.filename().string() + ".XXXXXX")).string();
-  descriptor_ = ::mkostemp(name.data(), O_CLOEXEC);
-  if (descriptor_ < 0) fail_write(path_, errno);
-  temporary_ = name;
-  const mode_t mask = ::umask(0);
-  ::umask(mask);
-  ::fchmod(descriptor_, 0666 & ~mask);
+  // mkostemp would make it private, and its mode could only be widened by reading the process's umask, which sets it.
+  temporary_ = make_beside(path_, descriptor_,
+                           [](const char* name) { return ::open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666); });
 }
 
 AtomicFile::~AtomicFile() {
@@ -161,11 +191,15 @@ void write_file(const fs::path& path, std::string_view content) {
   file.commit();
 }
 
-void replace_folder(const fs::path& folder, const std::function<void(const fs::path&)>& fill) {
+void replace_folder(const fs::path& path, const std::function<void(const fs::path&)>& fill) {
+  const fs::path folder = actual_folder(path);
+  if (!folder.has_filename()) fail(printable(path.string()), ": got no name of a folder, expected one to write to.");
+  std::error_code ignored;
+  if (fs::exists(folder, ignored) && !fs::is_directory(folder, ignored))
+    fail(folder.string(), ": got a file, expected a folder, or a name that is free.");
   make_folders(parent_of(folder));
-  std::string name = (parent_of(folder) / ("." + folder.filename().string() + ".XXXXXX")).string();
-  if (::mkdtemp(name.data()) == nullptr) fail_write(folder, errno);
-  const fs::path temporary = name;
+  int made = 0;
+  const fs::path temporary = make_beside(folder, made, [](const char* name) { return ::mkdir(name, 0777); });
   struct Cleaner {
     fs::path path;
     ~Cleaner() {
@@ -174,20 +208,17 @@ void replace_folder(const fs::path& folder, const std::function<void(const fs::p
     }
   } cleaner{temporary};  // after the swap this removes what was there before
 
-  fs::permissions(temporary, fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec |
-                                 fs::perms::others_read | fs::perms::others_exec);
   fill(temporary);
   sync_folder(temporary);
   if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, folder.c_str(), RENAME_EXCHANGE) != 0) {
     // Nothing to swap with, or a file system that cannot swap: an old folder steps aside first.
-    const fs::path aside = name + ".old";
+    const fs::path aside = temporary.string() + ".old";
     const bool had_old = ::rename(folder.c_str(), aside.c_str()) == 0;
     if (::rename(temporary.c_str(), folder.c_str()) != 0) {
       const int error = errno;
       if (had_old) static_cast<void>(::rename(aside.c_str(), folder.c_str()));
       fail_write(folder, error);
     }
-    std::error_code ignored;
     if (had_old) fs::remove_all(aside, ignored);
   }
   sync_folder(parent_of(folder));

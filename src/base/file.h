@@ -38,7 +38,8 @@ class InputFile {
   std::uint64_t size_ = 0;
 };
 
-/// A new file under a temporary name beside `path`; `commit` puts it in place, destruction without it removes it.
+/// A new file under a temporary name beside `path`; `commit` puts it in place, destruction without it removes it. Its
+/// permissions are those of any new file (0666 less the umask).
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);
@@ -84,8 +85,9 @@ void sync_folder(const std::filesystem::path& folder);
 /// Writes `content` to `path`, whole or not at all.
 void write_file(const std::filesystem::path& path, std::string_view content);
 
-/// Calls `fill` with a new empty folder, then puts it in the place of `folder`, replacing one that was there.
-/// At every moment `folder` is absent, the old one or the new one, whole.
+/// Calls `fill` with a new empty folder, then puts it in the place of `folder`, replacing one that was there. `folder`
+/// may end with a slash, and may be a link to the folder that is meant.
+/// At every moment `folder` is absent, the old one or the new one, complete.
 void replace_folder(const std::filesystem::path& folder, const std::function<void(const std::filesystem::path&)>& fill);
 
 /// $LORIKEET_HOME, else $XDG_CACHE_HOME/lorikeet, else ~/.cache/lorikeet: where weights and data are kept.

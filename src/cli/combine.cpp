@@ -45,6 +45,7 @@ WeightedAdapter read_part(const std::string& text) {
 }
 
 int combine_command(const CombineOptions& options) {
+  check_adapter_destination(options.out);
   std::vector<WeightedAdapter> parts;
   for (const auto& adapter : options.adapters) parts.push_back(read_part(adapter));
   std::string model = options.model;

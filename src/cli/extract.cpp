@@ -42,6 +42,7 @@ Graph graph_of_tuned(const Graph& base, const ModelEntry& model, const std::stri
 }
 
 int extract_command(const ExtractCommandOptions& options) {
+  check_adapter_destination(options.out);
   const BaseModel base = load_base_model({options.model, options.weights}, download_bar());
   const Graph tuned_graph = graph_of_tuned(base.graph, *base.entry, options.tuned);
   const NamedTensors tuned = load_base_weights(options.tuned, *base.entry, tuned_graph);

@@ -9,6 +9,7 @@
 #include "graph/small_graphs.h"
 #include "io/safetensors.h"
 #include "lorikeet/error.h"
+#include "refusal.h"
 #include "temporary_folder.h"
 
 using namespace lorikeet;
@@ -291,6 +292,27 @@ TEST_CASE("a file larger than any adapter is refused before it is read") {
   std::filesystem::resize_file(written.adapter() / "adapter_model.safetensors",
                                (4ULL << 30) + 1);  // takes no place on the disk
   written.refused("adapter_model.safetensors: got 4.00 GiB, expected at most 4.00 GiB");
+}
+
+TEST_CASE("an adapter replaces an adapter or an empty folder, and nothing else") {
+  const TemporaryFolder folder;
+  const auto path = folder.path / "adapter/";  // as a shell completes it
+  for (int time = 0; time < 2; ++time) {
+    CHECK_NOTHROW(check_adapter_destination(path));
+    write_adapter_folder(path, sample());
+    CHECK(is_adapter_folder(folder.path / "adapter"));
+  }
+  std::filesystem::create_directory(folder.path / "empty");
+  write_adapter_folder(folder.path / "empty", sample());
+  write_file(folder.path / "work/thesis.txt", "1");
+  write_file(folder.path / "model.pth", "1");
+  for (const auto& [name, because] : {std::pair("work", "got a folder that holds other things than an adapter"),
+                                      std::pair("model.pth", "got a file, expected an adapter's folder")}) {
+    CHECK(refusal([&] { check_adapter_destination(folder.path / name); }) == has(because));
+    CHECK(refusal([&] { write_adapter_folder(folder.path / name, sample()); }) == has(because));
+  }
+  CHECK(read_file(folder.path / "work/thesis.txt", 10) == "1");
+  CHECK(read_file(folder.path / "model.pth", 10) == "1");
 }
 
 TEST_CASE("int8 comes with the ranges of its activations") {

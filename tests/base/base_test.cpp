@@ -1,4 +1,5 @@
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <fstream>
@@ -11,6 +12,7 @@
 #include "base/sha256.h"
 #include "base/text.h"
 #include "lorikeet/error.h"
+#include "refusal.h"
 #include "temporary_folder.h"
 
 using namespace lorikeet;
@@ -60,6 +62,44 @@ TEST_CASE("a folder is replaced whole, and kept where filling the new one fails"
   CHECK_FALSE(std::filesystem::exists(target / "a"));
   CHECK(std::filesystem::exists(target / "b"));
   CHECK(std::distance(std::filesystem::directory_iterator(folder.path), {}) == 1);
+}
+
+TEST_CASE("a folder is named with a slash at its end, by a link, or with a name of the greatest length") {
+  const TemporaryFolder folder;
+  const auto fill = [](const char* name) {
+    return [=](const std::filesystem::path& in) { write_file(in / name, "1"); };
+  };
+  for (const char* name : {"a", "b"}) {  // new, then replaced
+    replace_folder(folder.path / "slash/", fill(name));
+    CHECK(std::filesystem::exists(folder.path / "slash" / name));
+    CHECK(std::distance(std::filesystem::directory_iterator(folder.path), {}) == 1);
+  }
+  std::filesystem::create_directory_symlink("slash", folder.path / "link");
+  replace_folder(folder.path / "link", fill("c"));
+  CHECK(std::filesystem::is_symlink(folder.path / "link"));
+  CHECK(std::filesystem::exists(folder.path / "slash" / "c"));
+  const std::string longest(255, 'x');
+  replace_folder(folder.path / longest, fill("a"));
+  CHECK(std::filesystem::exists(folder.path / longest / "a"));
+  write_file(folder.path / "file", "1");
+  CHECK(refusal([&] { replace_folder(folder.path / "file", fill("a")); }) ==
+        has("/file: got a file, expected a folder"));
+  CHECK(read_file(folder.path / "file", 10) == "1");
+  CHECK(refusal([&] { replace_folder("/", fill("a")); }) == has("/: got no name of a folder"));
+}
+
+TEST_CASE("permissions are those that the umask leaves, of files and of folders") {
+  const TemporaryFolder folder;
+  const mode_t before = ::umask(027);
+  write_file(folder.path / "file", "1");
+  replace_folder(folder.path / "folder", [](const auto& in) { write_file(in / "file", "1"); });
+  ::umask(before);
+  const auto mode = [&](const char* name) {
+    return static_cast<unsigned>(std::filesystem::status(folder.path / name).permissions());
+  };
+  CHECK(mode("file") == 0640);
+  CHECK(mode("folder") == 0750);
+  CHECK(mode("folder/file") == 0640);
 }
 
 TEST_CASE("bytes in memory are read like a file") {
