@@ -23,6 +23,13 @@ at::Tensor weight_norms(const LoraLayer& lora, const Node& node, const at::Tenso
   return norms_of(dense);
 }
 
+// m / ‖W + ΔW‖. A filter of zeros (pruned weights) has no direction: its scale is 0 and it stays zero, where PEFT
+// divides by zero. No gradient reaches it.
+at::Tensor scale_of(const at::Tensor& magnitude, const at::Tensor& norms) {
+  const at::Tensor is_zero = norms == 0;
+  return (magnitude / norms.masked_fill(is_zero, 1)).masked_fill(is_zero, 0);
+}
+
 class Dora final : public LayerAdapter {
  public:
   Dora(LoraLayer lora, Node node, const at::Tensor& weight) : lora_(std::move(lora)), node_(std::move(node)) {
@@ -35,7 +42,7 @@ class Dora final : public LayerAdapter {
 
   at::Tensor forward(const Op& op, const NodeTensors& base, const at::Tensor& x, bool training) const override {
     const at::Tensor scale =
-        (magnitude_ / weight_norms(lora_, node_, base.weight()).reshape(per_output())).to(x.scalar_type());
+        scale_of(magnitude_, weight_norms(lora_, node_, base.weight()).reshape(per_output())).to(x.scalar_type());
     NodeTensors without_bias = base;
     without_bias.set("bias", at::Tensor());
     if (training && lora_.dropout > 0) {
@@ -51,7 +58,7 @@ class Dora final : public LayerAdapter {
   NodeTensors merged(const Node& node, const NodeTensors& base) const override {
     NodeTensors out = base;
     const at::Tensor sum = base.weight() + lora_delta_weight(lora_, node);
-    const at::Tensor scale = magnitude_.flatten() / norms_of(sum);
+    const at::Tensor scale = scale_of(magnitude_.flatten(), norms_of(sum));
     std::vector<std::int64_t> rows(static_cast<std::size_t>(sum.dim()), 1);
     rows[0] = -1;
     out.set("weight", sum * scale.view(rows));

@@ -209,3 +209,35 @@ TEST_CASE("float32 adapters work on bfloat16 activations") {
     CHECK(relative(rough.to(at::kDouble), exact) < 0.05);
   });
 }
+
+TEST_CASE("DoRA on filters of zeros, as pruning leaves them: finite, and they stay zero") {
+  AdapterConfig config;
+  config.r = 2;
+  config.use_dora = true;
+  for (const auto& [kind, op] : weighted_layers()) {
+    CAPTURE(kind);
+    Adapted layer{{"layer.x", op, {0}}, tensors_for(op), input_for(op), config, {1, config.r, 0.75}, nullptr};
+    layer.base.weight().slice(0, 0, 2).zero_();
+    NodeTensors single = layer.base;
+    single.set("weight", single.weight().to(at::kFloat));
+    at::Generator generator = seeded(1);
+    layer.adapter = method_of(config).start(layer.node, single, layer.target, config, generator);
+    for (const auto& part : layer.adapter->parts()) {
+      *part.tensor = part.tensor->to(at::kDouble);
+      part.tensor->requires_grad_(true);
+    }
+    CHECK(at::allclose(layer.forward(), layer.plain(), 1e-6, 1e-6));  // its start, the magnitude in float32
+    for (const bool training : {false, true}) {
+      layer.adapter->forward(op, layer.base, layer.x, training).square().sum().backward();
+      for (const auto& part : layer.adapter->parts()) {
+        CAPTURE(part.suffix);
+        CHECK(part.tensor->grad().isfinite().all().item<bool>());
+        if (part.suffix != "lora_A.weight") CHECK(part.tensor->grad().flatten().slice(0, 0, 1).item<double>() == 0);
+      }
+    }
+    const at::NoGradGuard no_grad;
+    const NodeTensors merged = layer.adapter->merged(layer.node, layer.base);
+    CHECK(at::allclose(merged.weight(), layer.base.weight(), 1e-6, 1e-6));
+    CHECK(merged.weight().slice(0, 0, 2).abs().sum().item<double>() == 0);
+  }
+}
