@@ -38,34 +38,11 @@ bool contains(const std::vector<NodeId>& nodes, NodeId id) {
   return std::find(nodes.begin(), nodes.end(), id) != nodes.end();
 }
 
-bool has_bias(const Graph& graph, NodeId id) {
-  const auto parameters = graph.parameters(id);
-  return std::any_of(parameters.begin(), parameters.end(),
-                     [](const Parameter& p) { return p.name.ends_with(".bias"); });
-}
-
-std::vector<NodeId> trained_biases(const Graph& graph, TrainedBias bias, const Matches& matches) {
-  std::vector<NodeId> out;
-  if (bias == TrainedBias::kNone) return out;
-  for (NodeId id = 0; id < graph.nodes().size(); ++id) {
-    const bool is_target = std::any_of(matches.targets.begin(), matches.targets.end(),
-                                       [&](const AdapterTarget& target) { return target.node == id; });
-    if (has_bias(graph, id) && !contains(matches.retrained, id) && (bias == TrainedBias::kAll || is_target))
-      out.push_back(id);
-  }
-  if (out.empty())
-    fail_usage("bias: got ", bias == TrainedBias::kAll ? "all" : "lora_only", ", but ",
-               bias == TrainedBias::kAll ? "nothing" : "no layer with LoRA",
-               " has a bias that is not retrained anyway.");
-  return out;
-}
-
 }  // namespace
 
 Adaptation adapt(const Graph& base, const AdapterSpec& spec) {
   const Matches matches = match_modules(base, spec.config);
-  Adaptation out{base, spec.config, matches.targets, trained_biases(base, spec.config.bias, matches), matches.retrained,
-                 {},   std::nullopt};
+  Adaptation out{base, spec.config, matches.targets, matches.biases, matches.retrained, {}, std::nullopt};
   if (spec.output_classes) {
     check_width(*spec.output_classes, "classes");
     const NodeId output = base.output();

@@ -17,6 +17,7 @@ namespace {
 struct Part {
   LoraLayer layer;
   double weight;
+  std::string adapter;
 };
 
 void check_plain(const WeightedAdapter& adapter) {
@@ -33,6 +34,16 @@ void check_same_base(const WeightedAdapter& first, const WeightedAdapter& other)
   if (a && b && a->base_sha256 != b->base_sha256) {
     fail(other.name, ": got an adapter of ", b->base_weights, " (", b->base_sha256.substr(0, 16),
          "…), expected one of ", a->base_weights, " (", a->base_sha256.substr(0, 16), "…), as ", first.name, " is.");
+  }
+}
+
+void check_not_retrained(const std::string& layer, const std::vector<std::string>& modules_to_save,
+                         const std::string& adapter) {
+  for (const auto& entry : modules_to_save) {
+    if (is_saved(layer, entry)) {
+      fail(adapter, ": got LoRA on ", layer,
+           ", which another adapter retrains, expected one of the two. Retrained modules and LoRA do not add up.");
+    }
   }
 }
 
@@ -111,7 +122,7 @@ Combined combine(const std::vector<WeightedAdapter>& adapters, const Graph& base
       }
       layer.scaling = target.scaling;
       layer.crosses_groups = crosses_groups(layer.lora_A, base.node(target.node).op, target.rank);
-      parts[target.node].push_back({std::move(layer), adapter.weight});
+      parts[target.node].push_back({std::move(layer), adapter.weight, adapter.name});
     }
     if (!out.folder.metadata) out.folder.metadata = folder.metadata;
     take_over({adapter.name, adapter.weight, std::move(folder)}, lora_keys, out.folder);
@@ -120,6 +131,7 @@ Combined combine(const std::vector<WeightedAdapter>& adapters, const Graph& base
   for (NodeId id = 0; id < parts.size(); ++id) {
     if (parts[id].empty()) continue;
     const Node& node = base.node(id);
+    check_not_retrained(node.name, out.folder.spec.config.modules_to_save, parts[id].front().adapter);
     Factors factors = combined(parts[id], node, how, rank);
     out.layers.push_back({node.name, factors.rank(), factors.error});
     layers.push_back({node.name, std::move(factors)});

@@ -8,13 +8,6 @@
 namespace lorikeet {
 namespace {
 
-// PEFT's rule: a string is matched in full, a list entry is the end of the name, dot or no dot.
-bool is_feedforward(const std::string& name, const AdapterConfig& config) {
-  const auto* list = std::get_if<std::vector<std::string>>(&config.feedforward_modules);
-  if (list == nullptr) return matches(config.feedforward_modules, name, "feedforward_modules");
-  return std::any_of(list->begin(), list->end(), [&](const std::string& entry) { return name.ends_with(entry); });
-}
-
 class Ia3 final : public LayerAdapter {
  public:
   Ia3(at::Tensor start, bool scales_input) : l_(std::move(start)), scales_input_(scales_input) {}
@@ -56,6 +49,12 @@ class Ia3 final : public LayerAdapter {
 };
 
 }  // namespace
+
+bool is_feedforward(const std::string& name, const AdapterConfig& config) {
+  const auto* list = std::get_if<std::vector<std::string>>(&config.feedforward_modules);
+  if (list == nullptr) return matches(config.feedforward_modules, name, "feedforward_modules");
+  return std::any_of(list->begin(), list->end(), [&](const std::string& entry) { return name.ends_with(entry); });
+}
 
 std::vector<AdapterTensor> ia3_tensors(const Node& node, const AdapterTarget&, const AdapterConfig& config) {
   const bool scales_input = is_feedforward(node.name, config);

@@ -14,6 +14,10 @@
 
 namespace lorikeet {
 
+/// Whether the input is scaled. PEFT's rule for feedforward_modules: a string is matched in full, a list entry is the
+/// end of the name, dot or no dot.
+bool is_feedforward(const std::string& name, const AdapterConfig& config);
+
 std::vector<AdapterTensor> ia3_tensors(const Node& node, const AdapterTarget& target, const AdapterConfig& config);
 std::unique_ptr<LayerAdapter> make_ia3(const Node& node, const NodeTensors& base, const AdapterTarget& target,
                                        const AdapterConfig& config, at::Generator& generator);

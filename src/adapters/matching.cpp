@@ -4,22 +4,13 @@
 #include <cmath>
 
 #include "adapters/methods.h"
+#include "adapters/pattern_table.h"
 #include "base/error.h"
 #include "base/regex.h"
 #include "base/text.h"
 
 namespace lorikeet {
 namespace {
-
-constexpr const char* kAllLinear = "all-linear";
-
-bool ends_with(std::string_view name, std::string_view suffix) {
-  return name.size() >= suffix.size() && name.substr(name.size() - suffix.size()) == suffix;
-}
-
-bool is_name_or_suffix(std::string_view name, const std::string& entry) {
-  return name == entry || ends_with(name, "." + entry);
-}
 
 // The module itself and all that contain it: "layer1.0.conv1", "layer1.0", "layer1".
 std::vector<std::string> self_and_containers(const std::string& name) {
@@ -30,10 +21,52 @@ std::vector<std::string> self_and_containers(const std::string& name) {
   return out;
 }
 
-// PEFT wraps every module whose name ends with the entry (utils/other._set_trainable), dot or no dot.
+// For a message: the network's Linear layers, the output marked.
+std::string linear_names(const Graph& graph) {
+  constexpr std::size_t kMost = 5;
+  std::vector<std::string> names;
+  for (NodeId id = 0; id < graph.nodes().size() && names.size() < kMost; ++id) {
+    if (!std::holds_alternative<Linear>(graph.node(id).op)) continue;
+    names.push_back(graph.node(id).name + (id == graph.output() ? " (the output)" : ""));
+  }
+  return names.empty() ? "none" : join(names, ", ");
+}
+
+std::vector<NodeId> trained_biases(const Graph& graph, TrainedBias bias, const Matches& matches) {
+  std::vector<NodeId> out;
+  if (bias == TrainedBias::kNone) return out;
+  for (NodeId id = 0; id < graph.nodes().size(); ++id) {
+    const auto parameters = graph.parameters(id);
+    const bool has_bias = std::any_of(parameters.begin(), parameters.end(),
+                                      [](const Parameter& parameter) { return parameter.name.ends_with(".bias"); });
+    const bool is_target = std::any_of(matches.targets.begin(), matches.targets.end(),
+                                       [&](const AdapterTarget& target) { return target.node == id; });
+    const bool is_retrained =
+        std::find(matches.retrained.begin(), matches.retrained.end(), id) != matches.retrained.end();
+    if (has_bias && !is_retrained && (bias == TrainedBias::kAll || is_target)) out.push_back(id);
+  }
+  return out;
+}
+
+bool is_target(const AdapterConfig& config, const Node& node) {
+  if (is_all_linear(config.target_modules)) return std::holds_alternative<Linear>(node.op);
+  if (!matches(config.target_modules, node.name)) return false;
+  // As in PEFT, layers_to_transform narrows lists only, and in them what matches by suffix, not what is named in full.
+  if (std::holds_alternative<std::string>(config.target_modules)) return true;
+  const auto& list = std::get<std::vector<std::string>>(config.target_modules);
+  return std::find(list.begin(), list.end(), node.name) != list.end() || passes_layer_filter(config, node.name);
+}
+
+}  // namespace
+
+bool is_name_or_suffix(std::string_view name, const std::string& entry) {
+  return name == entry || name.ends_with("." + entry);
+}
+
+// As PEFT wraps modules (utils/other._set_trainable).
 bool is_saved(const std::string& name, const std::string& entry) {
   const auto names = self_and_containers(name);
-  return std::any_of(names.begin(), names.end(), [&](const std::string& n) { return ends_with(n, entry); });
+  return std::any_of(names.begin(), names.end(), [&](const std::string& n) { return n.ends_with(entry); });
 }
 
 bool passes_layer_filter(const AdapterConfig& config, const std::string& name) {
@@ -51,68 +84,13 @@ bool passes_layer_filter(const AdapterConfig& config, const std::string& name) {
          config.layers_to_transform.end();
 }
 
-bool is_target(const AdapterConfig& config, const Graph& graph, NodeId id) {
-  const Node& node = graph.node(id);
-  const auto* text = std::get_if<std::string>(&config.target_modules);
-  if (text != nullptr && *text == kAllLinear) return std::holds_alternative<Linear>(node.op) && id != graph.output();
-  if (!matches(config.target_modules, node.name)) return false;
-  // As in PEFT, layers_to_transform narrows lists only, and in them what matches by suffix, not what is named in full.
-  if (text != nullptr) return true;
-  const auto& list = std::get<std::vector<std::string>>(config.target_modules);
-  return std::find(list.begin(), list.end(), node.name) != list.end() || passes_layer_filter(config, node.name);
+bool is_all_linear(const ModulePattern& pattern) {
+  const auto* text = std::get_if<std::string>(&pattern);
+  if (text == nullptr) return false;
+  std::string lower = *text;
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
+  return lower == "all-linear";
 }
-
-// The value of the first pattern that matches the end of the name (peft.utils.get_pattern_key).
-double pattern_value(const PatternTable& table, const std::string& name, double otherwise, const char* field) {
-  for (const auto& [pattern, value] : table) {
-    if (Regex("(.*\\.)?(" + pattern + ")$", field).match(name)) return value;
-  }
-  return otherwise;
-}
-
-std::string near_miss_hint(const Graph& graph, std::string_view pattern, bool (*is_eligible)(const Op&)) {
-  const auto near = near_misses(graph, pattern, is_eligible);
-  if (near.empty()) return " List the names with 'lorikeet inspect'.";
-  return cat(" Near misses: ", join(near, ", "), ".");
-}
-
-// Throws where all entries of a list, or with `every` one of them, match nothing.
-template <typename Hits>
-void check_entries(const Graph& graph, const AdapterConfig& config, const char* field,
-                   const std::vector<std::string>& entries, bool every, const Hits& hits) {
-  const auto& nodes = graph.nodes();
-  std::vector<std::string> idle = entries;
-  std::erase_if(idle, [&](const std::string& entry) {
-    return std::any_of(nodes.begin(), nodes.end(),
-                       [&](const Node& node) { return has_parameters(node.op) && hits(node, entry); });
-  });
-  if (idle.empty() || (!every && idle.size() < entries.size())) return;
-  fail_usage(field, ": got '", printable(idle.front()), "', which matches no module.",
-             near_miss_hint(graph, idle.front(), method_of(config).adapts));
-}
-
-void check_lists(const Graph& graph, const AdapterConfig& config, bool every) {
-  if (const auto* list = std::get_if<std::vector<std::string>>(&config.target_modules)) {
-    check_entries(graph, config, "target_modules", *list, every, [](const Node& node, const std::string& entry) {
-      return is_module(node.op) && is_name_or_suffix(node.name, entry);
-    });
-  }
-  check_entries(graph, config, "modules_to_save", config.modules_to_save, every,
-                [](const Node& node, const std::string& entry) { return is_saved(node.name, entry); });
-}
-
-void check_something_matches(const Graph& graph, const AdapterConfig& config) {
-  if (const auto* pattern = std::get_if<std::string>(&config.target_modules);
-      pattern != nullptr && *pattern != kAllLinear) {
-    const Regex regex(*pattern, "target_modules");
-    check_entries(
-        graph, config, "target_modules", {*pattern}, /*every=*/true,
-        [&](const Node& node, const std::string&) { return is_module(node.op) && regex.full_match(node.name); });
-  }
-  check_lists(graph, config, /*every=*/false);
-}
-
-}  // namespace
 
 bool matches(const ModulePattern& pattern, std::string_view name, const char* field) {
   if (const auto* text = std::get_if<std::string>(&pattern)) return Regex(*text, field).full_match(name);
@@ -123,40 +101,10 @@ bool matches(const ModulePattern& pattern, std::string_view name, const char* fi
   return false;
 }
 
-std::vector<std::string> near_misses(const Graph& graph, std::string_view pattern, bool (*is_eligible)(const Op&),
-                                     std::size_t count) {
-  std::vector<std::string> begins;  // what the pattern matches but for the end, e.g. '.*\.2\.conv' and layer1.2.conv3
-  std::vector<std::string> names;
-  std::optional<Regex> regex;
-  try {
-    regex.emplace(pattern, "pattern");
-  } catch (const UsageError&) {  // a plain name that is no pattern has near misses too
-  }
-  for (const Node& node : graph.nodes()) {
-    if (!is_eligible(node.op)) continue;
-    names.push_back(node.name);
-    if (regex && begins.size() < count && regex->match(node.name)) begins.push_back(node.name);
-  }
-  if (!begins.empty()) return begins;
-  auto near = nearest(pattern, names, count);
-  if (!near.empty()) return near;
-  // Last resort: the same last part.
-  const std::string_view last = pattern.substr(pattern.find_last_of(".\\") + 1);
-  for (const auto& name : names) {
-    if (near.size() < count && !last.empty() &&
-        edit_distance(std::string_view(name).substr(name.rfind('.') + 1), last) <= 2)
-      near.push_back(name);
-  }
-  return near;
-}
-
-void check_every_entry_matches(const Graph& graph, const AdapterConfig& config) {
-  check_lists(graph, config, /*every=*/true);
-}
-
 Matches match_modules(const Graph& graph, const AdapterConfig& config) {
   check_something_matches(graph, config);
   const Method& method = method_of(config);
+  const CompiledPatterns ranks(config.rank_pattern, "rank_pattern"), alphas(config.alpha_pattern, "alpha_pattern");
   Matches out;
   for (NodeId id = 0; id < graph.nodes().size(); ++id) {
     const Node& node = graph.node(id);
@@ -165,23 +113,27 @@ Matches match_modules(const Graph& graph, const AdapterConfig& config) {
                                    [&](const std::string& entry) { return is_saved(node.name, entry); });
     if (saved) out.retrained.push_back(id);
     if (saved || !is_module(node.op) || matches(config.exclude_modules, node.name, "exclude_modules") ||
-        !is_target(config, graph, id))
+        !is_target(config, node))
       continue;
     if (!method.adapts(node.op)) {
       fail_usage("target_modules: got a pattern that matches ", node.name, ", a ", op_name(node.op), ", expected only ",
                  method.layers, ", where ", method.name, " can go. Narrow it, or use exclude_modules.");
     }
-    const auto rank = static_cast<std::int64_t>(
-        pattern_value(config.rank_pattern, node.name, static_cast<double>(config.r), "rank_pattern"));
-    const double alpha = pattern_value(config.alpha_pattern, node.name, config.lora_alpha, "alpha_pattern");
+    const auto rank = static_cast<std::int64_t>(ranks.value(node.name, static_cast<double>(config.r)));
+    const double alpha = alphas.value(node.name, config.lora_alpha);
     const double scale = config.use_rslora ? std::sqrt(static_cast<double>(rank)) : static_cast<double>(rank);
     out.targets.push_back({id, rank, alpha / scale});
+  }
+  if (is_all_linear(config.target_modules) && out.targets.empty()) {
+    fail_usage("target_modules: got all-linear, but each Linear, which on this network means ", linear_names(graph),
+               ", is in exclude_modules or modules_to_save, expected at least one module to adapt.");
   }
   if (config.has_targets() && out.targets.empty()) {
     fail_usage(
         "target_modules: got a pattern whose matches are all in exclude_modules, modules_to_save or outside "
         "layers_to_transform, expected at least one module to adapt.");
   }
+  out.biases = trained_biases(graph, config.bias, out);
   return out;
 }
 

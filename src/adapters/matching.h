@@ -23,20 +23,36 @@ struct Matches {
   std::vector<AdapterTarget> targets;
   /// Nodes with parameters that lie in modules_to_save.
   std::vector<NodeId> retrained;
+  /// Nodes whose own bias is learned (`bias`), in graph order.
+  std::vector<NodeId> biases;
 };
 
-/// Throws UsageError where a pattern or a whole list matches nothing (near misses are named), or where it matches a
-/// module that the method cannot adapt.
+/// Throws UsageError where target_modules or all of modules_to_save matches nothing (near misses are named), or where a
+/// target is a module that the method cannot adapt. `all-linear` is every Linear, the output too, as PEFT has it for
+/// models that are not of transformers.
 Matches match_modules(const Graph& graph, const AdapterConfig& config);
 
-/// Throws UsageError where a single entry of a list matches nothing. PEFT lets that pass where another matches, and so
-/// do adapters that are loaded: with task_type SEQ_CLS PEFT itself saves "classifier" and "score", of which a model has
-/// one. In what somebody asks for it is a slip.
+/// Throws UsageError where a part of what somebody asks for has no effect: an entry of a list or a pattern that matches
+/// nothing, a pattern that others precede for all that it matches, a number of no layer, a bias that no layer has. PEFT
+/// lets that pass, with a warning at most, and so do adapters that are loaded: with task_type SEQ_CLS PEFT itself saves
+/// "classifier" and "score", of which a model has one.
 void check_every_entry_matches(const Graph& graph, const AdapterConfig& config);
 
 /// Whether PEFT's rule counts `name` in: a string is matched in full, a list entry is the name or a dotted suffix.
 /// `field` is where the pattern stands, for messages.
 bool matches(const ModulePattern& pattern, std::string_view name, const char* field = "target_modules");
+
+/// Whether `name` is `entry` or ends with "." + entry: a list of target_modules or exclude_modules.
+bool is_name_or_suffix(std::string_view name, const std::string& entry);
+/// Whether the module, or one that contains it, ends with an entry of modules_to_save, dot or no dot.
+bool is_saved(const std::string& name, const std::string& entry);
+/// Whether layers_to_transform and layers_pattern let `name` pass.
+bool passes_layer_filter(const AdapterConfig& config, const std::string& name);
+/// "all-linear" in any case.
+bool is_all_linear(const ModulePattern& pattern);
+
+/// Throws UsageError where all of target_modules or of modules_to_save matches nothing.
+void check_something_matches(const Graph& graph, const AdapterConfig& config);
 
 /// The names of modules that `pattern` almost matches, the nearest first, among those whose operation is eligible.
 std::vector<std::string> near_misses(const Graph& graph, std::string_view pattern, bool (*is_eligible)(const Op&),

@@ -10,6 +10,7 @@
 
 #include "adapters/lora.h"
 #include "adapters/methods.h"
+#include "adapters/pattern_table.h"
 
 namespace lorikeet {
 namespace {
@@ -125,6 +126,9 @@ void Network::load_adapter_tensors(const NamedTensors& tensors) {
 SavedAdapter Network::saved_adapter() const {
   const at::NoGradGuard no_grad;
   SavedAdapter out{saved_lora_config(config_), adapter_tensors()};
+  std::vector<std::string> adapted;
+  for (const auto& [id, adapter] : adapters_) adapted.push_back(graph_.node(id).name);
+  make_order_free(out.config, adapted);
   for (const auto& [id, adapter] : adapters_) {
     for (auto& [suffix, tensor] : adapter->saved())
       out.tensors.set(graph_.node(id).name + "." + suffix, std::move(tensor));

@@ -103,7 +103,14 @@ TEST_CASE("impossible adapters are refused") {
   refused(small_resnet(), spec, "got 0 classes");
   spec = spec_for("", {"fc"});
   spec.config.bias = TrainedBias::kLoraOnly;
-  refused(small_resnet(), spec, "bias: got lora_only, but no layer with LoRA has a bias");
+  spec.config.target_modules = std::string(R"(layer1\.2\.conv3)");
+  CHECK_NOTHROW(adapt(small_resnet(), spec));  // PEFT saves such an adapter; only whoever asks for it is told
+  CHECK_THROWS_WITH_AS(check_every_entry_matches(small_resnet(), spec.config),
+                       doctest::Contains("bias: got lora_only, but no layer with LoRA has a bias"), UsageError);
+  spec.config.target_modules = std::string(R"(layer1\.2\.conv3|fc)");  // one with, one without
+  spec.config.modules_to_save = {};
+  CHECK_NOTHROW(check_every_entry_matches(small_resnet(), spec.config));
+  CHECK(adapt(small_resnet(), spec).biases.size() == 1);
 }
 
 TEST_CASE(

@@ -4,9 +4,12 @@
 #include <ATen/TensorOperators.h>
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "adapters/lora.h"
 #include "graph/small_graphs.h"
 #include "lorikeet/error.h"
+#include "refusal.h"
 
 using namespace lorikeet;
 
@@ -84,6 +87,24 @@ TEST_CASE("the sum is exact for every layer, whichever of the adapters reach it"
   }
 }
 
+TEST_CASE("ranks do not depend on the order of the patterns, which PEFT sorts") {
+  const AdapterFolder a = folder_with(R"(conv1|layer1\.0\.conv1)", 2, 2, 1);
+  const AdapterFolder b = folder_with(R"(layer1\.0\.conv1)", 1, 2, 2);
+  for (const Combination how : {Combination::kCat, Combination::kLinear}) {
+    Combined sum = combined({{"a", 1, a}, {"b", 1, b}}, how);
+    const at::Tensor expected = delta(a, "layer1.0.conv1") + delta(b, "layer1.0.conv1");
+    AdapterConfig& config = sum.folder.spec.config;
+    CHECK(config.rank_pattern.size() == 2);
+    for (int order = 0; order < 2; ++order) {
+      std::reverse(config.rank_pattern.begin(), config.rank_pattern.end());
+      std::reverse(config.alpha_pattern.begin(), config.alpha_pattern.end());
+      check_adapter_tensors(sum.folder.tensors, adapt(grouped_resnet(), sum.folder.spec), "sum");
+      CHECK(relative(delta(sum.folder, "layer1.0.conv1"), expected) < 1e-6);
+      CHECK(relative(delta(sum.folder, "conv1"), delta(a, "conv1")) < 1e-6);
+    }
+  }
+}
+
 TEST_CASE("linear finds the smallest rank that is exact") {
   const AdapterFolder a = folder_with("layer1.2.conv2", 2, 2, 1);
   const Combined doubled = combined({{"a", 0.25, a}, {"a", 0.75, a}}, Combination::kLinear);
@@ -112,6 +133,20 @@ TEST_CASE("retrained modules are taken over where they are the same, and refused
   const AdapterFolder other = folder_with("layer1.2.conv2", 2, 2, 3, {"fc"});
   CHECK_THROWS_WITH_AS(combined({{"a", 1, a}, {"other", 1, other}}, Combination::kLinear),
                        doctest::Contains("other: got another 'fc.weight'"), Error);
+}
+
+TEST_CASE("a module that one adapter retrains and another adapts is refused") {
+  const AdapterFolder retrained = folder_with("layer1.2.conv2", 2, 2, 1, {"fc"});
+  const AdapterFolder adapted = folder_with("fc", 2, 2, 2);
+  CHECK(refusal([&] {
+          combined({{"a", 1, retrained}, {"b", 1, adapted}}, Combination::kLinear);
+        }) == has("b: got LoRA on fc, which another adapter retrains"));
+  // modules_to_save counts for every name that ends like it.
+  const AdapterFolder ending = folder_with("layer1.2.conv2", 2, 2, 1, {"conv1"});
+  const AdapterFolder inner = folder_with(R"(layer1\.0\.conv1)", 2, 2, 2);
+  CHECK(refusal([&] {
+          combined({{"a", 1, inner}, {"b", 1, ending}}, Combination::kCat);
+        }) == has("a: got LoRA on layer1.0.conv1, which another adapter retrains"));
 }
 
 TEST_CASE("what does not add up is refused") {

@@ -121,11 +121,26 @@ TEST_CASE("layers_to_transform narrows a list by the number in the name") {
   CHECK(matched(small_resnet(), resnet) == "layer1.2.conv2");
 }
 
-TEST_CASE("all-linear is every Linear but the output") {
+TEST_CASE("all-linear is every Linear, the output too, as PEFT has it") {
   Graph graph = conv_chain({"a"});
   graph.add("head", Linear{3, 4}, {graph.output()});
-  CHECK(matched(graph, targeting(std::string("all-linear"))) == "fc");
-  refused(small_resnet(), targeting(std::string("all-linear")), "expected at least one module");
+  CHECK(matched(graph, targeting(std::string("all-linear"))) == "fc head");
+  AdapterConfig config = targeting(std::string("All-Linear"));
+  config.exclude_modules = List{"head"};
+  CHECK(matched(graph, config) == "fc");
+  config.exclude_modules = {};
+  config.modules_to_save = {"head"};
+  CHECK(matched(graph, config) == "fc | head");
+  config.modules_to_save = {"fc", "head"};
+  refused(graph, config, "got all-linear, but each Linear, which on this network means fc, head (the output), is in");
+  refused(
+      small_resnet(),
+      [] {
+        AdapterConfig saved = targeting(std::string("all-linear"));
+        saved.modules_to_save = {"fc"};
+        return saved;
+      }(),
+      "fc (the output)");
 }
 
 TEST_CASE("a pattern that matches nothing is refused, with near misses") {
@@ -160,6 +175,96 @@ TEST_CASE("of a list, one entry may match nothing, unless somebody asks for it")
   check_every_entry_matches(graph, config);
   config.modules_to_save = {"fc", "score"};
   refused_entry(config, "modules_to_save: got 'score', which matches no module.");
+  config.modules_to_save = {"classifier",
+                            "score"};  // as PEFT has it with task_type SEQ_CLS, whatever the output's name
+  refused_entry(config, "modules_to_save: got 'classifier', which matches no module.");
+}
+
+TEST_CASE("other libraries' names of the output are told its own") {
+  AdapterConfig config = targeting(List{"conv1"});
+  for (const char* name : {"classifier", "head", "score"}) {
+    config.modules_to_save = {name};
+    refused(small_resnet(), config, "which matches no module. The output of this network is 'fc'.");
+  }
+  Graph graph = conv_chain({"conv1"});
+  graph.replace(graph.output(), Linear{2, 3});
+  graph.add("classifier", Linear{3, 4}, {graph.output()});
+  config.modules_to_save = {"last_linear"};
+  refused(graph, config, "The output of this network is 'classifier'.");
+}
+
+TEST_CASE("what is asked for and has no effect is refused") {
+  const auto refused_request = [](void (*change)(AdapterConfig&), const char* because) {
+    AdapterConfig config = targeting(List{"conv1", "conv3"});
+    CHECK_NOTHROW(check_every_entry_matches(small_resnet(), config));
+    change(config);
+    CAPTURE(because);
+    CHECK(refusal<UsageError>([&] { check_every_entry_matches(small_resnet(), config); }) == has(because));
+  };
+  // Patterns.
+  refused_request(
+      [](AdapterConfig& c) {
+        c.rank_pattern = {{"layer9.*", 2}};
+      },
+      "rank_pattern: got 'layer9.*', which matches no module to its end.");
+  refused_request(
+      [](AdapterConfig& c) {
+        c.alpha_pattern = {{"^layer1", 2}};
+      },
+      "alpha_pattern: got '^layer1', which matches no module to its end. Near misses: layer1.0.conv1");
+  refused_request(
+      [](AdapterConfig& c) {
+        c.rank_pattern = {{"conv1", 2}, {"conv2", 3}};
+      },
+      "rank_pattern: got 'conv2', which matches no module that target_modules selects.");
+  refused_request(
+      [](AdapterConfig& c) {
+        c.rank_pattern = {{"conv1", 2}, {"layer1.*", 3}, {"1.conv1", 4}};
+      },
+      "rank_pattern: got '1.conv1' after patterns that match all of its modules");
+  // exclude_modules.
+  refused_request(
+      [](AdapterConfig& c) {
+        c.exclude_modules = List{"conv3", "layer9"};
+      },
+      "exclude_modules: got 'layer9', which matches no module.");
+  refused_request([](AdapterConfig& c) { c.exclude_modules = List{"layer1"}; },
+                  "exclude_modules: got 'layer1', which matches no module. Near misses: layer1.0.conv1");
+  refused_request([](AdapterConfig& c) { c.exclude_modules = std::string(R"(layer9\..*)"); },
+                  "exclude_modules: got 'layer9\\..*', which matches no module.");
+  // Layers.
+  refused_request([](AdapterConfig& c) { c.layers_pattern = {"layer1"}; },
+                  "layers_pattern: got it without layers_to_transform");
+  refused_request(
+      [](AdapterConfig& c) {
+        c.layers_pattern = {"layer1"}, c.layers_to_transform = {1, 7};
+      },
+      "layers_to_transform: got 7, a number of no layer");
+  refused_request(
+      [](AdapterConfig& c) {
+        c.layers_pattern = {"layer1", "blocks"}, c.layers_to_transform = {1};
+      },
+      "layers_pattern: got 'blocks', which precedes the number of no layer");
+  refused_request([](AdapterConfig& c) { c.target_modules = std::string(".*conv1"), c.layers_to_transform = {1}; },
+                  "layers_to_transform: got it with an expression in target_modules");
+  // Options of other methods.
+  refused_request(
+      [](AdapterConfig& c) {
+        c.peft_type = PeftType::kIa3, c.rank_pattern = {{"conv1", 2}};
+      },
+      "rank_pattern or alpha_pattern: got it with peft_type IA3");
+  refused_request([](AdapterConfig& c) { c.feedforward_modules = List{"conv1"}; },
+                  "feedforward_modules: got it with peft_type LORA");
+  refused_request([](AdapterConfig& c) { c.decompose_both = true; },
+                  "decompose_both or decompose_factor: got it with peft_type LORA");
+  refused_request([](AdapterConfig& c) { c.use_effective_conv2d = true; }, "use_effective_conv2d: got it with");
+  refused_request([](AdapterConfig& c) { c.peft_type = PeftType::kIa3, c.feedforward_modules = std::string("conv9"); },
+                  "feedforward_modules: got a pattern that matches no module that target_modules selects.");
+  // Loaded, they pass.
+  AdapterConfig config = targeting(List{"conv1", "conv3"});
+  config.rank_pattern = {{"layer9.*", 2}};
+  config.exclude_modules = List{"layer9"};
+  CHECK(match_modules(small_resnet(), config).targets.size() == 7);
 }
 
 TEST_CASE("what LoRA cannot adapt, and what is no expression, is refused") {

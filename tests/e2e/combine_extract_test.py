@@ -37,6 +37,28 @@ class CombineExtract(CommandTest):
                 self.assert_same(self.logits(self.folder / how), expected)
                 self.assertIn("combined", self.lorikeet("inspect", self.folder / how, "--json"))
 
+    def test_folders_may_end_with_a_slash(self):
+        """As a shell completes them; a second time they replace what the first wrote."""
+        out = self.folder / "slash"
+        for _ in range(2):
+            self.lorikeet("combine", f"{self.one}/", "--out", f"{out}/")
+            self.assert_same(self.logits(f"{out}/"), self.logits(self.one))
+        self.lorikeet("data", "sample", "mnist", "--count", 1, "--out", f"{self.folder}/pictures/")
+        self.assertEqual(len(list((self.folder / "pictures").iterdir())), 1)
+        self.assertEqual([path.name for path in self.folder.iterdir() if path.name.startswith(".")], [])
+
+    def test_other_folders_are_kept(self):
+        work = self.folder / "work"
+        work.mkdir()
+        (work / "thesis.txt").write_text("x")
+        tuned = EFFICIENTNET
+        for arguments in (
+            ["combine", self.one, "--out", work],
+            ["extract", "--model", "efficientnet_lite0", "--from", tuned, "--out", work],
+        ):
+            self.assert_all_refused(1, [(arguments, ["work: got a folder that holds other things than an adapter"])])
+        self.assertEqual((work / "thesis.txt").read_text(), "x")
+
     def test_half_the_weight_is_another_adapter(self):
         self.lorikeet("combine", f"{self.one}=0.5", "--out", self.folder / "half")
         half, whole = self.logits(self.folder / "half"), self.logits(self.one)

@@ -32,6 +32,9 @@ CONFIGS = {
         r=4, target_modules=["layer4.1.conv2"], modules_to_save=["fc"], bias="all", use_rslora=True
     ),
     "the biases beside it": peft.LoraConfig(**LORA, bias="lora_only"),
+    "no biases beside it": peft.LoraConfig(r=4, target_modules=["layer4.1.conv1", "layer4.1.conv2"], bias="lora_only"),
+    "names of sequence classifiers": peft.LoraConfig(r=4, target_modules=["layer4.1.conv1"], task_type="SEQ_CLS"),
+    "all-linear": peft.LoraConfig(r=4, target_modules="all-linear"),
     "BitFit": peft.LoraConfig(target_modules="dummy-target-modules", bias="all"),
     "a bias in B": peft.LoraConfig(**LORA, lora_bias=True),
     "DoRA": peft.LoraConfig(**LORA, use_dora=True),
@@ -60,6 +63,8 @@ DEPTHWISE = {
 # What a recipe says for the same: ours, then opened by PEFT.
 RECIPES = {
     "LoRA": [],
+    "all-linear": ["target_modules=all-linear"],
+    "ranks whose order counts": [r"rank_pattern={'layer4\.1\.conv2': 2, 'conv[12]': 3}", "alpha_pattern={fc: 3}"],
     "orthogonal": ["init_lora_weights=orthogonal"],
     "PiSSA": ["init_lora_weights=pissa"],
     "OLoRA": ["init_lora_weights=olora"],

@@ -124,6 +124,31 @@ class Interchange(FolderTest, unittest.TestCase):
             "efficientnet_lite0",
         )
 
+    @needs_shared
+    def test_combined_outlives_pefts_saving(self):
+        """PEFT sorts rank_pattern when it saves, and the first pattern that matches the end of a name counts."""
+        weights = shared_weights(tempfile.gettempdir() + "/lorikeet-weights") / "resnet18.pth"
+        base = ("--model", "resnet18", "--weights", weights)
+        with tempfile.TemporaryDirectory() as folder:
+            for name, targets, rank in ("a", r"conv1|layer1\.0\.conv1", 4), ("b", r"layer1\.0\.conv1", 2):
+                torch.manual_seed(rank)
+                config = peft.LoraConfig(r=rank, lora_alpha=rank, target_modules=targets)
+                model = peft.get_peft_model(torchvision_model("resnet18", weights), config)
+                for parameter in model.parameters():
+                    if parameter.requires_grad:
+                        torch.nn.init.normal_(parameter, std=0.05)
+                model.save_pretrained(f"{folder}/{name}")
+            for how in "linear", "cat":
+                combined, again = f"{folder}/{how}", f"{folder}/{how}-again"
+                lorikeet("combine", f"{folder}/a", f"{folder}/b", "--how", how, "--model", "resnet18", "--out", combined)
+                model = opened_by_peft(torchvision_model("resnet18", weights), Path(combined))
+                model.save_pretrained(again)
+                for adapter in combined, again:
+                    self.compare(model, MEAN, STD, folder, adapter, *base)
+                self.compare(
+                    opened_by_peft(torchvision_model("resnet18", weights), Path(again)), MEAN, STD, folder, combined, *base
+                )
+
     def pefts_opens_here(self, base, mean, std, targets, saved, *arguments):
         torch.manual_seed(0)
         config = peft.LoraConfig(

@@ -1,0 +1,214 @@
+// What of an adapter's configuration has no effect on a network.
+#include <algorithm>
+
+#include "adapters/ia3.h"
+#include "adapters/matching.h"
+#include "adapters/methods.h"
+#include "adapters/pattern_table.h"
+#include "base/error.h"
+#include "base/regex.h"
+#include "base/text.h"
+
+namespace lorikeet {
+namespace {
+
+// Other libraries' names of the output layer.
+bool is_output_name(const std::string& name) {
+  static const std::vector<std::string> kNames{"fc",     "classifier", "head",   "heads",       "score",
+                                               "logits", "head.fc",    "output", "last_linear", "classification_head"};
+  return std::find(kNames.begin(), kNames.end(), name) != kNames.end();
+}
+
+std::string near_miss_hint(const Graph& graph, const std::string& pattern, bool (*is_eligible)(const Op&)) {
+  if (is_output_name(pattern)) return cat(" The output of this network is '", graph.node(graph.output()).name, "'.");
+  const auto near = near_misses(graph, pattern, is_eligible);
+  if (near.empty()) return " List the names with 'lorikeet inspect'.";
+  return cat(" Near misses: ", join(near, ", "), ".");
+}
+
+// Throws where all entries of a list, or with `every` one of them, match nothing.
+template <typename Hits>
+void check_entries(const Graph& graph, const AdapterConfig& config, const char* field,
+                   const std::vector<std::string>& entries, bool every, const Hits& hits) {
+  const auto& nodes = graph.nodes();
+  std::vector<std::string> idle = entries;
+  std::erase_if(idle, [&](const std::string& entry) {
+    return std::any_of(nodes.begin(), nodes.end(),
+                       [&](const Node& node) { return has_parameters(node.op) && hits(node, entry); });
+  });
+  if (idle.empty() || (!every && idle.size() < entries.size())) return;
+  fail_usage(field, ": got '", printable(idle.front()), "', which matches no module.",
+             near_miss_hint(graph, idle.front(), method_of(config).adapts));
+}
+
+// With task_type SEQ_CLS PEFT adds both names to modules_to_save, of whatever network.
+bool has_names_of_sequence_classifiers(const std::vector<std::string>& modules_to_save) {
+  return std::find(modules_to_save.begin(), modules_to_save.end(), "classifier") != modules_to_save.end() &&
+         std::find(modules_to_save.begin(), modules_to_save.end(), "score") != modules_to_save.end();
+}
+
+void check_lists(const Graph& graph, const AdapterConfig& config, bool every) {
+  if (const auto* list = std::get_if<std::vector<std::string>>(&config.target_modules)) {
+    check_entries(graph, config, "target_modules", *list, every, [](const Node& node, const std::string& entry) {
+      return is_module(node.op) && is_name_or_suffix(node.name, entry);
+    });
+  }
+  if (every || !has_names_of_sequence_classifiers(config.modules_to_save))
+    check_entries(graph, config, "modules_to_save", config.modules_to_save, every,
+                  [](const Node& node, const std::string& entry) { return is_saved(node.name, entry); });
+}
+
+void check_excluded(const Graph& graph, const AdapterConfig& config) {
+  if (const auto* pattern = std::get_if<std::string>(&config.exclude_modules)) {
+    const Regex regex(*pattern, "exclude_modules");
+    check_entries(
+        graph, config, "exclude_modules", {*pattern}, /*every=*/true,
+        [&](const Node& node, const std::string&) { return is_module(node.op) && regex.full_match(node.name); });
+  } else if (const auto* list = std::get_if<std::vector<std::string>>(&config.exclude_modules)) {
+    check_entries(graph, config, "exclude_modules", *list, /*every=*/true,
+                  [](const Node& node, const std::string& entry) {
+                    return is_module(node.op) && is_name_or_suffix(node.name, entry);
+                  });
+  }
+}
+
+// Each pattern must be the first that matches some target.
+void check_patterns(const Graph& graph, const AdapterConfig& config, const PatternTable& table,
+                    const std::vector<std::string>& targets, const char* field) {
+  const CompiledPatterns patterns(table, field);
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    const auto is_first = [&](const std::string& name) { return patterns.first_match(name) == i; };
+    if (std::any_of(targets.begin(), targets.end(), is_first)) continue;
+    const std::string& pattern = table[i].first;
+    const auto is_matched = [&](const std::string& name) { return patterns.matches(i, name); };
+    if (std::any_of(targets.begin(), targets.end(), is_matched)) {
+      fail_usage(field, ": got '", printable(pattern),
+                 "' after patterns that match all of its modules, expected the narrower pattern first.");
+    }
+    const auto& nodes = graph.nodes();
+    const bool is_name = std::any_of(
+        nodes.begin(), nodes.end(), [&](const Node& node) { return has_parameters(node.op) && is_matched(node.name); });
+    if (is_name)
+      fail_usage(field, ": got '", printable(pattern), "', which matches no module that target_modules selects.");
+    fail_usage(field, ": got '", printable(pattern), "', which matches no module to its end.",
+               near_miss_hint(graph, pattern, method_of(config).adapts));
+  }
+}
+
+void check_layers(const AdapterConfig& config, const std::vector<std::string>& targets) {
+  if (!config.layers_pattern.empty() && config.layers_to_transform.empty())
+    fail_usage("layers_pattern: got it without layers_to_transform, expected both, as in PEFT.");
+  if (config.layers_to_transform.empty()) return;
+  if (std::holds_alternative<std::string>(config.target_modules)) {
+    fail_usage(
+        "layers_to_transform: got it with an expression in target_modules, expected a list of names there, as in "
+        "PEFT.");
+  }
+  const auto selects = [&](const AdapterConfig& part) {
+    return std::any_of(targets.begin(), targets.end(),
+                       [&](const std::string& name) { return passes_layer_filter(part, name); });
+  };
+  for (const std::int64_t layer : config.layers_to_transform) {
+    AdapterConfig part = config;
+    part.layers_to_transform = {layer};
+    if (!selects(part))
+      fail_usage("layers_to_transform: got ", layer, ", a number of no layer that target_modules selects.");
+  }
+  for (const auto& pattern : config.layers_pattern) {
+    AdapterConfig part = config;
+    part.layers_pattern = {pattern};
+    if (!selects(part))
+      fail_usage("layers_pattern: got '", printable(pattern),
+                 "', which precedes the number of no layer that target_modules selects.");
+  }
+}
+
+// Options of other methods, which PEFT's configuration of this one does not have.
+void check_options_of_method(const AdapterConfig& config) {
+  const AdapterConfig defaults;
+  const bool is_lokr = config.peft_type == PeftType::kLokr;
+  const bool has_patterns = !config.rank_pattern.empty() || !config.alpha_pattern.empty();
+  const bool has_layers = !config.layers_to_transform.empty() || !config.layers_pattern.empty();
+  const std::pair<bool, const char*> kUnused[]{
+      {!has_rank(config.peft_type) && has_patterns, "rank_pattern or alpha_pattern"},
+      {!has_rank(config.peft_type) && has_layers, "layers_to_transform or layers_pattern"},
+      {!is_lokr && config.peft_type != PeftType::kLoha && config.use_effective_conv2d, "use_effective_conv2d"},
+      {!is_lokr && (config.decompose_both || config.decompose_factor != defaults.decompose_factor),
+       "decompose_both or decompose_factor"},
+      {config.peft_type != PeftType::kIa3 && config.feedforward_modules != defaults.feedforward_modules,
+       "feedforward_modules"}};
+  for (const auto& [is_unused, option] : kUnused) {
+    if (is_unused)
+      fail_usage(option, ": got it with peft_type ", name_of(config.peft_type), ", which does not have it.");
+  }
+}
+
+void check_feedforward(const AdapterConfig& config, const std::vector<std::string>& targets) {
+  if (std::holds_alternative<std::monostate>(config.feedforward_modules)) return;
+  if (std::any_of(targets.begin(), targets.end(),
+                  [&](const std::string& name) { return is_feedforward(name, config); })) {
+    return;
+  }
+  fail_usage("feedforward_modules: got a pattern that matches no module that target_modules selects.");
+}
+
+}  // namespace
+
+void check_something_matches(const Graph& graph, const AdapterConfig& config) {
+  if (const auto* pattern = std::get_if<std::string>(&config.target_modules);
+      pattern != nullptr && !is_all_linear(config.target_modules)) {
+    const Regex regex(*pattern, "target_modules");
+    check_entries(
+        graph, config, "target_modules", {*pattern}, /*every=*/true,
+        [&](const Node& node, const std::string&) { return is_module(node.op) && regex.full_match(node.name); });
+  }
+  check_lists(graph, config, /*every=*/false);
+}
+
+std::vector<std::string> near_misses(const Graph& graph, std::string_view pattern, bool (*is_eligible)(const Op&),
+                                     std::size_t count) {
+  std::vector<std::string> begins;  // what the pattern matches but for the end, e.g. '.*\.2\.conv' and layer1.2.conv3
+  std::vector<std::string> names;
+  std::optional<Regex> regex;
+  try {
+    regex.emplace(pattern, "pattern");
+  } catch (const UsageError&) {  // a plain name that is no pattern has near misses too
+  }
+  for (const Node& node : graph.nodes()) {
+    if (!is_eligible(node.op)) continue;
+    names.push_back(node.name);
+    if (regex && begins.size() < count && regex->match(node.name)) begins.push_back(node.name);
+  }
+  if (!begins.empty()) return begins;
+  auto near = nearest(pattern, names, count);
+  if (!near.empty()) return near;
+  // Last resort: the same last part, where it is a word.
+  const std::string_view last = pattern.substr(pattern.find_last_of(".\\") + 1);
+  constexpr std::size_t kShortestWord = 3;
+  if (last.size() < kShortestWord) return near;
+  for (const auto& name : names) {
+    if (near.size() < count && edit_distance(std::string_view(name).substr(name.rfind('.') + 1), last) <= 2)
+      near.push_back(name);
+  }
+  return near;
+}
+
+void check_every_entry_matches(const Graph& graph, const AdapterConfig& config) {
+  check_options_of_method(config);
+  check_lists(graph, config, /*every=*/true);
+  check_excluded(graph, config);
+  const Matches found = match_modules(graph, config);
+  std::vector<std::string> targets;
+  for (const auto& target : found.targets) targets.push_back(graph.node(target.node).name);
+  check_layers(config, targets);
+  check_patterns(graph, config, config.rank_pattern, targets, "rank_pattern");
+  check_patterns(graph, config, config.alpha_pattern, targets, "alpha_pattern");
+  check_feedforward(config, targets);
+  if (config.bias != TrainedBias::kNone && found.biases.empty()) {
+    const bool is_all = config.bias == TrainedBias::kAll;
+    fail_usage("bias: got ", is_all ? "all" : "lora_only", ", but ", is_all ? "nothing" : "no layer with LoRA",
+               " has a bias that is not retrained anyway.");
+  }
+}
+
+}  // namespace lorikeet
