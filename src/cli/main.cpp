@@ -1,4 +1,5 @@
 // The command: reads the arguments, runs one command, turns what it throws into one line and an exit code.
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -15,6 +16,8 @@
 #include "cli/progress_bar.h"
 #include "kernels/buffer_pool.h"
 #include "lorikeet/version.h"
+#include "train/recipe.h"
+#include "train/recipe_key.h"
 
 namespace lorikeet::cli {
 namespace {
@@ -50,6 +53,36 @@ std::string wrong_command(const CLI::App& app, int argc, char** argv) {
   return "";
 }
 
+// The command that the arguments name: the innermost one.
+const CLI::App& named_command(const CLI::App& app) {
+  const auto found = app.get_subcommands();
+  return found.empty() ? app : named_command(*found.front());
+}
+
+// Names an option that the command does not have, where what is meant can be told: a key of a recipe, which is written
+// without dashes, or a misspelt option.
+std::string wrong_option(const CLI::App& app, int argc, char** argv) {
+  const CLI::App& command = named_command(app);
+  std::vector<std::string> names;
+  for (const CLI::Option* option : command.get_options()) {
+    for (const auto& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  const bool takes_keys = command.get_name() == "train" || command.get_name() == "compare";
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    const std::string name = argument.substr(0, argument.find('='));
+    if (!name.starts_with("--") || name == "--" || std::find(names.begin(), names.end(), name) != names.end()) continue;
+    const std::string where = cat("'", printable(name), "': got an unknown option.");
+    if (const std::string key = takes_keys ? meant_key(name.substr(2), recipe_keys()) : ""; !key.empty()) {
+      const bool is_apart = name == argument && i + 1 < argc && argv[i + 1][0] != '-';
+      const std::string value = name != argument ? argument.substr(name.size() + 1) : is_apart ? argv[i + 1] : "VALUE";
+      return cat(where, " Keys of a recipe are given without dashes: ", printable(key + "=" + value), ".");
+    }
+    if (const auto near = nearest(name, names); !near.empty()) return cat(where, " Did you mean '", near.front(), "'?");
+  }
+  return "";
+}
+
 int run(int argc, char** argv) {
   CLI::App app{kAbout, "lorikeet"};
   app.set_version_flag("--version", std::string("lorikeet ") + version() + "\nlibtorch " + libtorch_version());
@@ -67,6 +100,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     if (const std::string wrong = wrong_command(app, argc, argv); !wrong.empty()) return report(kUsage, wrong);
+    if (const std::string wrong = wrong_option(app, argc, argv); !wrong.empty()) return report(kUsage, wrong);
     return report(
         kUsage, std::string(error.what()) + ". 'lorikeet --help' and 'lorikeet COMMAND --help' say what is expected.");
   } catch (const UsageError& error) {

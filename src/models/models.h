@@ -47,7 +47,7 @@ struct ModelEntry {
 const std::vector<ModelEntry>& models();
 
 /// The entry of a model or of one of its weights ("resnet50", "resnet50.v1").
-/// Throws UsageError, with the nearest name, where there is none.
+/// Throws UsageError, with the names there are, where there is none.
 const ModelEntry& find_model(const std::string& name);
 const WeightsEntry& find_weights(const std::string& name);
 /// Whether `find_model` would find it.

@@ -12,6 +12,7 @@
 #include "kernels/machine.h"
 #include "train/ranges.h"
 #include "train/recipe_field.h"
+#include "train/recipe_key.h"
 
 namespace fs = std::filesystem;
 
@@ -25,14 +26,12 @@ void set(Recipe& recipe, const std::string& key, const YAML::Node& value) {
     recipe.run = fields::text(key, value);
     return;
   }
-  std::vector<std::string> keys{"run"};
   for (const auto& field : fields::all()) {
     if (field.key == key) return field.read(recipe, value);
-    keys.push_back(field.key);
   }
-  const auto near = nearest(key, keys);
+  const std::string meant = meant_key(key, recipe_keys());
   fail_usage(printable(key), ": got an unknown key.",
-             near.empty() ? " 'lorikeet train --help' lists them." : cat(" Did you mean '", near.front(), "'?"));
+             meant.empty() ? " 'lorikeet train --help' lists them." : cat(" Did you mean '", meant, "'?"));
 }
 
 }  // namespace
@@ -122,6 +121,12 @@ std::string recipe_yaml(const Recipe& recipe) {
   }
   out << YAML::EndMap;
   return std::string(out.c_str()) + "\n";
+}
+
+std::vector<std::string> recipe_keys() {
+  std::vector<std::string> out{"run"};
+  for (const auto& field : fields::all()) out.push_back(field.key);
+  return out;
 }
 
 std::string recipe_help() {

@@ -61,6 +61,9 @@ Recipe resolved(Recipe recipe);
 /// The complete recipe as YAML, without the run's folder: the same for runs that do the same.
 std::string recipe_yaml(const Recipe& recipe);
 
+/// Every key that a recipe or an override may have.
+std::vector<std::string> recipe_keys();
+
 /// "key — meaning" for every key, for `lorikeet train --help`.
 std::string recipe_help();
 

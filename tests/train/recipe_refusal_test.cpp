@@ -54,6 +54,13 @@ TEST_CASE("unknown keys are refused with the nearest, and what comes twice") {
   CHECK(refused(kLeast + "reference: {titel: x}\n") ==
         has("reference: got the unknown key 'titel'. Did you mean 'title'?"));
   CHECK(refused_override("epoch=3") == "epoch: got an unknown key. Did you mean 'epochs'?");
+  for (const auto& [name, key] :
+       {std::pair("lr", "learning_rate"), std::pair("rank", "r"), std::pair("lora_r", "r"),
+        std::pair("alpha", "lora_alpha"), std::pair("dropout", "lora_dropout"), std::pair("batch", "batch_size"),
+        std::pair("batch-size", "batch_size"), std::pair("Batch_Size", "batch_size"), std::pair("wd", "weight_decay"),
+        std::pair("lora_target_modules", "target_modules"), std::pair("output_dir", "run")}) {
+    CHECK(refused_override(cat(name, "=1")) == cat(name, ": got an unknown key. Did you mean '", key, "'?"));
+  }
   for (const char* override : {"epochs", "=3", ""})
     CHECK(refused_override(override) == has("got no key=value, expected e.g. epochs=3."));
   CHECK(refused_override("head=[1") == has("head=[1: got a value that is no YAML: "));
