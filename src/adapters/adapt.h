@@ -1,5 +1,5 @@
 // Decides what an adapter does to a network, as a pass over the graph: which nodes get an adapter, which are retrained
-// whole, of which only the bias is learned, what the output becomes, what is put behind it.
+// in full, of which only the bias is learned, what the output becomes, what follows it.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace lorikeet {
 
 enum class Activation { kNone, kRelu };
 
-/// Linear layers behind the network's own output: nodes head.0, head.1 … The article's is {512, 256}, 10 classes.
+/// Linear layers after the network's own output: nodes head.0, head.1 … The article's is {512, 256}, 10 classes.
 struct Head {
   std::vector<std::int64_t> hidden;
   std::int64_t classes = 0;

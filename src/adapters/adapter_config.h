@@ -61,7 +61,7 @@ struct AdapterConfig {
   double lora_dropout = 0;
   bool use_rslora = false;
   bool use_dora = false;
-  /// B has a bias of its own.
+  /// lora_B has a bias.
   bool lora_bias = false;
   TrainedBias bias = TrainedBias::kNone;
   LoraStart init_lora_weights = LoraStart::kDefault;

@@ -2,7 +2,7 @@
 //
 //   adapter_config.json         PEFT's configuration
 //   adapter_model.safetensors   `base_model.model.NAME.lora_A.weight` …, and modules_to_save as plain tensors
-//   head.safetensors            the layers behind the network (`head.0.weight` …), where there are any
+//   head.safetensors            the layers after the network (`head.0.weight` …), where there are any
 //   README.md                   the model card, for people
 //   lorikeet.json               base model and its SHA-256, classes, preprocessing, head; written by Lorikeet only
 //

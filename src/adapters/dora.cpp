@@ -46,7 +46,7 @@ class Dora final : public LayerAdapter {
     NodeTensors without_bias = base;
     without_bias.set("bias", at::Tensor());
     if (training && lora_.dropout > 0) {
-      // As PEFT does it: what the magnitude changes sees the dropped input, the layer itself the whole one.
+      // As PEFT does it: what the magnitude changes gets the input after dropout, the layer itself the input before.
       const at::Tensor dropped = at::dropout(x, lora_.dropout, true);
       return apply(op, base, x) + (scale - 1) * apply(op, without_bias, dropped) +
              scale * lora_forward(lora_, op, dropped, /*training=*/false);
@@ -58,10 +58,7 @@ class Dora final : public LayerAdapter {
   NodeTensors merged(const Node& node, const NodeTensors& base) const override {
     NodeTensors out = base;
     const at::Tensor sum = base.weight() + lora_delta_weight(lora_, node);
-    const at::Tensor scale = scale_of(magnitude_.flatten(), norms_of(sum));
-    std::vector<std::int64_t> rows(static_cast<std::size_t>(sum.dim()), 1);
-    rows[0] = -1;
-    out.set("weight", sum * scale.view(rows));
+    out.set("weight", scaled_outputs(sum, scale_of(magnitude_.flatten(), norms_of(sum))));
     return out;
   }
 

@@ -59,7 +59,7 @@ Extracted extract_lora(const Graph& graph, const NamedTensors& base, const Named
   }
   if (layers.empty() && kept.empty()) fail("tuned: got the base model itself, expected one that differs from it.");
   for (const NodeId id : kept) config.modules_to_save.push_back(graph.node(id).name);
-  // An entry of modules_to_save counts for every name that ends like it: what it says is what is kept.
+  // An entry of modules_to_save counts for every name that ends like it: all of them are saved.
   const std::vector<NodeId> retrained = match_modules(graph, config).retrained;
   for (const NodeId id : retrained) {
     const std::string& name = graph.node(id).name;

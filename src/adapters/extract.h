@@ -29,7 +29,7 @@ struct ExtractedLayer {
 struct Extracted {
   AdapterFolder folder;
   std::vector<ExtractedLayer> layers;
-  /// Modules that LoRA does not cover, kept whole.
+  /// Modules that LoRA does not cover, saved in full.
   std::vector<std::string> kept;
 };
 

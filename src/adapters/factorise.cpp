@@ -26,9 +26,9 @@ Factors factorise(const at::Tensor& delta, const Op& op, std::int64_t rank) {
     A = at::constant_pad_nd(A, {0, 0, 0, 1});
     B = at::constant_pad_nd(B, {0, 1});
   }
-  const double whole = S.norm().item<double>();
+  const double norm = S.norm().item<double>();
   Factors out{A.to(at::kFloat).contiguous(), B.to(at::kFloat).contiguous(),
-              whole == 0 ? 0 : S.slice(0, kept).norm().item<double>() / whole};
+              norm == 0 ? 0 : S.slice(0, kept).norm().item<double>() / norm};
   if (conv != nullptr) {
     out.lora_A = out.lora_A.reshape({-1, conv->in / conv->groups, conv->kernel[0], conv->kernel[1]});
     out.lora_B = out.lora_B.reshape({conv->out, -1, 1, 1});

@@ -26,9 +26,7 @@ class Ia3 final : public LayerAdapter {
       out.set("weight", base.weight() * per_input(node.op));
       return out;
     }
-    std::vector<std::int64_t> rows(static_cast<std::size_t>(base.weight().dim()), 1);
-    rows[0] = -1;
-    out.set("weight", base.weight() * l_.flatten().view(rows));
+    out.set("weight", scaled_outputs(base.weight(), l_));
     if (base.bias().defined()) out.set("bias", base.bias() * l_.flatten());
     return out;
   }

@@ -1,6 +1,7 @@
 #include "adapters/layer_adapter.h"
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Generator.h>
 
 #include <cmath>
@@ -12,6 +13,12 @@ std::vector<std::pair<std::string, at::Tensor>> LayerAdapter::saved() const {
   for (const Part& part : const_cast<LayerAdapter*>(this)->parts())
     out.emplace_back(part.suffix, part.tensor->detach());
   return out;
+}
+
+at::Tensor scaled_outputs(const at::Tensor& weight, const at::Tensor& scale) {
+  std::vector<std::int64_t> shape(static_cast<std::size_t>(weight.dim()), 1);
+  shape[0] = -1;
+  return weight * scale.reshape(shape);
 }
 
 at::Tensor kaiming_uniform(at::IntArrayRef shape, at::Generator& generator) {

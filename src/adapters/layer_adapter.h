@@ -55,6 +55,9 @@ struct AdapterTensor {
   bool learned = true;
 };
 
+/// Each output's weights times its factor: weight (out, …), scale of out elements, any shape.
+at::Tensor scaled_outputs(const at::Tensor& weight, const at::Tensor& scale);
+
 /// Kaiming-uniform with a = √5, as PEFT's methods start: U(−1/√fan_in, 1/√fan_in), fan_in being all dimensions but the
 /// first.
 at::Tensor kaiming_uniform(at::IntArrayRef shape, at::Generator& generator);

@@ -75,7 +75,7 @@ class Lora final : public LayerAdapter {
     out.set("weight", base.weight() + lora_delta_weight(layer_, node));
     if (layer_.lora_bias.defined()) {
       if (!base.bias().defined())
-        fail("merge: got lora_bias on ", node.name, ", which has no bias of its own, expected one to add it to.");
+        fail("merge: got lora_bias on ", node.name, ", which has no bias, expected a layer with a bias to add it to.");
       out.set("bias", base.bias() + layer_.lora_bias * layer_.scaling);
     }
     return out;
@@ -215,7 +215,7 @@ AdapterConfig saved_lora_config(const AdapterConfig& config) {
     for (auto& [pattern, rank] : out.rank_pattern) rank *= 2;
     for (auto& [pattern, alpha] : out.alpha_pattern) alpha *= alpha_factor;
   }
-  // PEFT starts a layer anew before it loads one, and knows most starts for Linear only.
+  // PEFT initialises a layer before it loads its tensors, and has most starts for Linear only.
   if (config.init_lora_weights != LoraStart::kGaussian) out.init_lora_weights = LoraStart::kDefault;
   return out;
 }

@@ -39,7 +39,7 @@ Matches match_modules(const Graph& graph, const AdapterConfig& config);
 void check_every_entry_matches(const Graph& graph, const AdapterConfig& config);
 
 /// Whether PEFT's rule counts `name` in: a string is matched in full, a list entry is the name or a dotted suffix.
-/// `field` is where the pattern stands, for messages.
+/// `field` is the name of the pattern, for messages.
 bool matches(const ModulePattern& pattern, std::string_view name, const char* field = "target_modules");
 
 /// Whether `name` is `entry` or ends with "." + entry: a list of target_modules or exclude_modules.

@@ -1,4 +1,4 @@
-// Files that are read within a limit, and written whole or not at all: to a temporary name, synced, then renamed.
+// Files that are read up to a limit, and written completely or not at all: to a temporary name, synced, then renamed.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace lorikeet {
 
-/// The whole file. Throws Error where it cannot be read or is larger than `limit` bytes.
+/// The content of the file. Throws Error where it cannot be read or is larger than `limit` bytes.
 std::string read_file(const std::filesystem::path& path, std::uint64_t limit);
 
 /// Random-access reads of one open file, or of bytes that are in memory. Thread-safe.
@@ -76,13 +76,13 @@ class PassingFile {
 /// elsewhere must not make us read other files of the machine. `folder` itself may be a link.
 std::filesystem::path path_inside(const std::filesystem::path& folder, const std::string& name);
 
-/// The folder that `path` lies in: "." for a mere name.
+/// The folder that `path` lies in: "." for a name without a folder.
 std::filesystem::path parent_of(const std::filesystem::path& path);
 
 /// Makes renames in `folder` last, where its file system can.
 void sync_folder(const std::filesystem::path& folder);
 
-/// Writes `content` to `path`, whole or not at all.
+/// Writes `content` to `path`, completely or not at all.
 void write_file(const std::filesystem::path& path, std::string_view content);
 
 /// Calls `fill` with a new empty folder, then puts it in the place of `folder`, replacing one that was there. `folder`

@@ -35,7 +35,7 @@ WeightedAdapter read_part(const std::string& text) {
     out.name = text.substr(0, equals);
     out.weight = std::strtod(text.c_str() + equals + 1, &end);
     if (end == text.c_str() + equals + 1 || *end != '\0' || !(std::abs(out.weight) <= 1e6)) {
-      fail_usage("'", printable(text), "': got no number behind '=', expected FOLDER=WEIGHT, e.g. runs/a=0.5.");
+      fail_usage("'", printable(text), "': got no number after '=', expected FOLDER=WEIGHT, e.g. runs/a=0.5.");
     }
   }
   const auto path = adapter_path(out.name);
@@ -77,11 +77,12 @@ int combine_command(const CombineOptions& options) {
 }  // namespace
 
 void add_combine(CLI::App& app, int& status) {
-  auto* command = app.add_subcommand("combine", "Several LoRA adapters of one base made into one, by weights");
+  auto* command =
+      app.add_subcommand("combine", "Combine several LoRA adapters of one base into one, as a weighted sum");
   auto options = std::make_shared<CombineOptions>();
   command
       ->add_option("adapters", options->adapters,
-                   "Adapters' or runs' folders, each with =WEIGHT behind it or with weight 1")
+                   "Adapters' or runs' folders, each optionally with =WEIGHT; the default weight is 1")
       ->required()
       ->type_name("FOLDER[=WEIGHT]");
   command->add_option("--out", options->out, "Folder of the new adapter")->required()->type_name("FOLDER");
@@ -95,9 +96,9 @@ void add_combine(CLI::App& app, int& status) {
   command->add_option("--model", options->model, "Name of the base model, where the adapters do not say it")
       ->type_name("NAME");
   command->footer(
-      "The error is how far the new adapter's change of a layer lies from the sum, of its size. Retrained modules and "
-      "heads do not\n"
-      "add up: they must be in one of the adapters only, or the same in all.");
+      "The error is the norm of what the new adapter lacks of a layer's sum, relative to the norm of that sum. "
+      "Retrained\n"
+      "modules and heads are not added: they must be in one of the adapters only, or the same in all.");
   command->callback([options, &status] { status = combine_command(*options); });
 }
 

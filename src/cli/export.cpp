@@ -56,7 +56,7 @@ void add_export(CLI::App& app, int& status) {
   command->add_flag("--softmax", options->softmax, "Give probabilities instead of logits");
   command
       ->add_option("--size", options->size,
-                   "Fix height and width of the input to so many pixels; by default both are free")
+                   "Fix the height and width of the input, in pixels; by default both are free")
       ->check(CLI::Range(1, 4096));
   command->footer(
       "Input 'images': float32 (N, 3, H, W), normalised, unless --preprocess is given; N is free. Output 'logits' or "

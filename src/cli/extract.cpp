@@ -71,7 +71,7 @@ int extract_command(const ExtractCommandOptions& options) {
                fixed(100 * layer.error, 3) + " %"});
   }
   std::printf("%s\n", table.markdown().c_str());
-  if (!extracted.kept.empty()) std::printf("kept whole: %s\n", printable(join(extracted.kept, ", "), 400).c_str());
+  if (!extracted.kept.empty()) std::printf("saved in full: %s\n", printable(join(extracted.kept, ", "), 400).c_str());
   std::printf("%s: %zu layers, largest error %s %%, %s\n", options.out.c_str(), extracted.layers.size(),
               fixed(100 * worst, 2).c_str(), human_bytes(adapter_file_bytes(options.out)).c_str());
   return 0;
@@ -81,7 +81,7 @@ int extract_command(const ExtractCommandOptions& options) {
 
 void add_extract(CLI::App& app, int& status) {
   auto* command =
-      app.add_subcommand("extract", "An adapter from the difference of two models: what full fine-tuning changed")
+      app.add_subcommand("extract", "Make an adapter from the difference of two models: what full fine-tuning changed")
           ->alias("unmerge");
   auto options = std::make_shared<ExtractCommandOptions>();
   command->add_option("--from", options->tuned, "File (.pth or .safetensors) with the tuned model's weights")
@@ -103,8 +103,8 @@ void add_extract(CLI::App& app, int& status) {
       ->type_name("NAME,…");
   command->add_option("--out", options->out, "Folder of the adapter")->required()->type_name("FOLDER");
   command->footer(
-      "The error is what the rank leaves out of a layer's change, of its size. Modules that changed where LoRA does "
-      "not go are kept whole.");
+      "The error is the norm of what the rank leaves out of a layer's change, relative to the norm of that change.\n"
+      "Modules that changed and get no LoRA are saved in full, as modules_to_save.");
   command->callback([options, &status] {
     if (!options->targets.empty()) options->extract.target_modules = options->targets;
     status = extract_command(*options);

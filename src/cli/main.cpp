@@ -35,7 +35,8 @@ int report(int status, std::string message) {
   return status;
 }
 
-// Names the word that should be a command and is none, where there is one; CLI11 only says that a command is missing.
+// The message for a word in the place of a command that is not one; CLI11 only says that a command is missing. Empty
+// where there is none.
 std::string wrong_command(const CLI::App& app, int argc, char** argv) {
   const CLI::App* parent = &app;
   for (int i = 1; i < argc; ++i) {
@@ -59,8 +60,8 @@ const CLI::App& named_command(const CLI::App& app) {
   return found.empty() ? app : named_command(*found.front());
 }
 
-// Names an option that the command does not have, where what is meant can be told: a key of a recipe, which is written
-// without dashes, or a misspelt option.
+// The message for an option that the command does not have, where it can say more than CLI11's: a key of a recipe,
+// which is written without dashes, or a misspelt option. Empty otherwise.
 std::string wrong_option(const CLI::App& app, int argc, char** argv) {
   const CLI::App& command = named_command(app);
   std::vector<std::string> names;

@@ -21,8 +21,9 @@ int merge_command(const MergeOptions& options) {
               human_bytes(merged.bytes).c_str(), model.name().c_str(),
               model.is_adapted() ? " with the adapter added in" : "");
   if (!merged.head.empty()) {
-    std::printf("%s: behind the network, in no plain %s: a strict load there wants a file without them\n",
-                join(merged.head, ", ").c_str(), model.name().c_str());
+    std::printf(
+        "%s: after the network; a plain %s does not have them, remove them from the file before a strict load\n",
+        join(merged.head, ", ").c_str(), model.name().c_str());
   }
   return 0;
 }
@@ -40,7 +41,7 @@ void add_merge(CLI::App& app, int& status) {
   command->footer(
       "The names are those of model.state_dict(), all of them, in float32: build the model with as many classes and "
       "load it strictly.\n"
-      "A head behind the network is no part of a plain model: its layers lie in the same file as head.0.weight, "
+      "A head after the network is not part of a plain model: its layers are in the same file as head.0.weight, "
       "head.0.bias …");
   command->callback([options, &status] { status = merge_command(*options); });
 }

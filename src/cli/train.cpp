@@ -26,7 +26,7 @@ int train_command(const TrainOptions& options) {
   if (recipe.run.empty()) recipe.run = free_run_folder(options.recipe);
   const TrainSummary summary = train_visibly(recipe, options.force);
   if (summary.interrupted) {
-    print_note(cat("lorikeet: interrupted after ", summary.loop.steps, " steps; the adapter as it is now lies in ",
+    print_note(cat("lorikeet: interrupted after ", summary.loop.steps, " steps; the adapter trained so far is in ",
                    summary.adapter.string(), ". Go on from it with start_from=", summary.adapter.string(), "."));
     return kInterrupted;
   }

@@ -55,8 +55,9 @@ std::string facts(const ModelCard& card) {
       << " |\n| base | " << plain(card.base_model) << ", weights " << plain(card.base_weights)
       << " |\n| base's SHA-256 | `" << card.base_sha256 << "` over names, shapes and values |\n| method | "
       << plain(card.method) << " |\n";
-  if (!card.modules_to_save.empty()) out << "| retrained whole | " << plain(join(card.modules_to_save, ", ")) << " |\n";
-  if (!card.head.empty()) out << "| head behind the network | " << card.head.size() << " Linear layers |\n";
+  if (!card.modules_to_save.empty())
+    out << "| retrained in full | " << plain(join(card.modules_to_save, ", ")) << " |\n";
+  if (!card.head.empty()) out << "| head after the network | " << card.head.size() << " Linear layers |\n";
   out << "| learned | " << with_commas(card.learned) << " numbers, " << human_bytes(card.bytes) << " |\n";
   if (!card.data.empty()) out << "| data | " << plain(card.data) << " |\n";
   if (card.accuracy) {

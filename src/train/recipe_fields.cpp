@@ -6,7 +6,7 @@ namespace lorikeet::fields {
 namespace {
 
 Field head_field() {
-  return {"head", "widths of the hidden Linear layers put behind the network; [] is one Linear alone; null none",
+  return {"head", "widths of the hidden Linear layers put after the network; [] is one Linear alone; null none",
           [](Recipe& r, const YAML::Node& n) {
             auto& head = r.adapter.head;
             head.reset();
@@ -137,17 +137,19 @@ const std::vector<Field>& all() {
                    LORIKEET_MEMBER(adapter.config.lora_alpha)),
       number_field("lora_dropout", "probability of dropping an input of LoRA", ranges::kDropout,
                    LORIKEET_MEMBER(adapter.config.lora_dropout)),
-      pattern_field(
-          "target_modules",
-          "where the adapter goes: a regular expression for the whole name, or a list of names; null: nowhere",
-          LORIKEET_MEMBER(adapter.config.target_modules)),
+      pattern_field("target_modules",
+                    "where the adapter goes: a regular expression for the full name, a list of names, or all-linear; "
+                    "null: nowhere",
+                    LORIKEET_MEMBER(adapter.config.target_modules)),
       pattern_field("exclude_modules", "where it does not go, written likewise",
                     LORIKEET_MEMBER(adapter.config.exclude_modules)),
-      words_field("modules_to_save", "modules that are retrained whole and saved in the adapter",
+      words_field("modules_to_save", "modules that are retrained in full and saved in the adapter",
                   LORIKEET_MEMBER(adapter.config.modules_to_save)),
-      table_field("rank_pattern", "other ranks by pattern, e.g. {'layer4.*': 8}",
+      table_field("rank_pattern",
+                  "other ranks by pattern for the end of a name, e.g. {'layer4.*': 8}; the first that matches counts",
                   LORIKEET_MEMBER(adapter.config.rank_pattern)),
-      table_field("alpha_pattern", "other lora_alpha by pattern", LORIKEET_MEMBER(adapter.config.alpha_pattern)),
+      table_field("alpha_pattern", "other lora_alpha by pattern, likewise",
+                  LORIKEET_MEMBER(adapter.config.alpha_pattern)),
       whole_numbers_field("layers_to_transform", "of a list of target_modules, only those in layers of these numbers",
                           LORIKEET_MEMBER(adapter.config.layers_to_transform)),
       words_field("layers_pattern", "what stands before a layer's number, e.g. layer4",

@@ -77,7 +77,7 @@ class CombineExtract(CommandTest):
             "--out",
             self.folder / "found",
         )
-        self.assertIn("kept whole: classifier\n", text)
+        self.assertIn("saved in full: classifier\n", text)
         self.assertIn("2 layers, largest error 0.00 %", text)
         options = ("--preprocess", "normalise")  # the run's own image size is not in the weights
         self.assert_same(self.logits(self.folder / "found", *options), self.logits(self.one, *options))
@@ -114,7 +114,7 @@ class CombineExtract(CommandTest):
         self.assert_all_refused(
             2,
             [
-                (["combine", f"{self.one}=much", "--out", out], ["no number behind '='"]),
+                (["combine", f"{self.one}=much", "--out", out], ["no number after '='"]),
                 (["combine", "--out", out], ["adapters"]),
                 (["combine", self.one, "--how", "ties", "--out", out], ["--how"]),
                 (["extract", "--from", EFFICIENTNET, "--out", out], ["--model"]),
