@@ -290,7 +290,10 @@ void check_adapter_destination(const fs::path& path) {
   if (!fs::exists(path, error)) return;
   if (!fs::is_directory(path, error))
     fail(path.string(), ": got a file, expected an adapter's folder, or a name that is free.");
-  if (!is_adapter_folder(path) && fs::directory_iterator(path, error) != fs::directory_iterator()) {
+  if (is_adapter_folder(path)) return;
+  const bool is_empty = fs::is_empty(path, error);
+  if (error) fail(path.string(), ": cannot be read: ", error.message(), ".");
+  if (!is_empty) {
     fail(path.string(),
          ": got a folder that holds other things than an adapter, expected an adapter's, an empty one, or a name that "
          "is free.");

@@ -8,8 +8,10 @@
 #include <numeric>
 #include <set>
 
+#include "base/error.h"
 #include "graph/shapes.h"
 #include "lorikeet/error.h"
+#include "refusal.h"
 
 using namespace lorikeet;
 
