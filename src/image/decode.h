@@ -1,7 +1,7 @@
-// JPEG (ITU-T T.81, by TurboJPEG) and PNG (by spng) to pixels equal to those of PIL's `Image.open(f).convert("RGB")`,
-// which is what torchvision's ImageFolder loads. As there, the EXIF orientation is ignored, an alpha channel or
-// transparent colour is dropped rather than blended, and 16-bit grey is cut at 255 where 16-bit colour keeps its high
-// byte.
+// Encoded images to pixels: JPEG (image/jpeg.h) and PNG (image/png.h). The pixels equal those of PIL's
+// `ImageOps.exif_transpose(Image.open(f)).convert("RGB")`, with one exception: 16-bit grey keeps its high byte, as
+// 16-bit colour does, where Pillow clips it at 255. torchvision's ImageFolder ignores the EXIF orientation; here a
+// photograph is upright, as every viewer shows it. An alpha channel or a transparent colour is dropped, not blended.
 //
 // An image of H rows is a uint8 tensor (3, H, W), R G B, interleaved in memory (strides 1, 3·W, 3): the layout that the
 // decoders write and that a channels-last network reads. All functions are thread-safe.
@@ -22,6 +22,9 @@ constexpr std::int64_t kMaxSide = 65'535;
 /// A progressive JPEG goes over all of its pixels in each scan, and needs but a few bytes for it: pixels times scans,
 /// at most. Cameras and encoders write about ten scans.
 constexpr std::int64_t kMaxScannedPixels = 16 * kMaxPixels;
+
+/// Throws Error, beginning with `where`, where a side is 0 or the image is over the limits.
+void check_image_size(std::int64_t width, std::int64_t height, const std::string& where);
 
 /// The format is recognised by content. `where` begins the message of an Error: truncated or corrupt data, something
 /// that is neither JPEG nor PNG, an image over the limits.

@@ -97,7 +97,8 @@ std::string python(const ModelCard& card) {
   if (card.crop > 0) out << "    torchvision.transforms.CenterCrop(" << card.crop << "),\n";
   out << "    torchvision.transforms.ToTensor(),\n    torchvision.transforms.Normalize(" << tuple(card.mean) << ", "
       << tuple(card.std) << "),\n])\n"
-      << "# logits = model(prepare(PIL.Image.open(\"image.png\").convert(\"RGB\"))[None])\n```\n";
+      << "# image = PIL.ImageOps.exif_transpose(PIL.Image.open(\"image.png\")).convert(\"RGB\")\n"
+      << "# logits = model(prepare(image)[None])\n```\n";
   return std::move(out).str();
 }
 

@@ -1,4 +1,4 @@
-// image/decode.h: a JPEG. TurboJPEG itself is neither instrumented nor sanitised; its calls of malloc and memcpy are
+// image/decode.h: a JPEG. libjpeg itself is neither instrumented nor sanitised; its calls of malloc and memcpy are
 // watched.
 #include "image.h"
 

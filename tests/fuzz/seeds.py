@@ -7,6 +7,7 @@ import json
 import re
 import struct
 import sys
+import zlib
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -245,10 +246,23 @@ def idx_seeds():
     yield gzip.compress(images, compresslevel=0, mtime=0)
 
 
+def exif(orientation, order):
+    """EXIF of one entry, in the byte order '<' or '>'."""
+    mark = {"<": b"II", ">": b"MM"}[order]
+    return mark + struct.pack(order + "HIHHHIHHI", 42, 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+
+
 def image_seeds(kind):
     for label in re.findall(r'\{"([^"]*)",', (TESTS / "image/samples.h").read_text()):
         if kind in label:
-            yield sample("image/samples.h", f'{{"{label}"')
+            content = sample("image/samples.h", f'{{"{label}"')
+            yield content
+    for orientation, order in (6, "<"), (3, ">"):
+        tiff = exif(orientation, order)
+        if kind == "JPEG":
+            yield content[:2] + b"\xff\xe1" + struct.pack(">H", len(tiff) + 8) + b"Exif\0\0" + tiff + content[2:]
+        else:
+            yield content[:33] + struct.pack(">I", len(tiff)) + b"eXIf" + tiff + struct.pack(">I", zlib.crc32(b"eXIf" + tiff)) + content[33:]
 
 
 SEEDS = {

@@ -1,5 +1,5 @@
 // Images of 9 x 7 pixels, file and pixels in hexadecimal: JPEG by Pillow 13, PNG by hand, the pixels (7, 9, 3) as
-// Pillow's convert("RGB") gives them.
+// Pillow's convert("RGB") gives them, but for 16-bit grey, which Pillow clips: the high byte.
 #pragma once
 
 #include <array>
@@ -89,10 +89,10 @@ inline constexpr std::array<Sample, 12> kSamples{{
      "6000fb00690036003d00b6000900f80000e00091007700c2008c007a0052007200c000000e000600b8005f00cd000700e8001f00"
      "6a00f7971bc6a863ba566d9f143a86136eefdf7000aea9581e0edb971d4793af05dd235afce7430084e387e4c3e7ca04e8bfffca"
      "26ac69a0eef4004ec201539379c0c3be3ccf7ea4d32302d8ddd30a3445d4a0a0bf0000000049454e44ae426082",
-     "0f0f0f606060fbfbfb6969693636363d3d3db6b6b6090909f8f8f8e0e0e0919191777777c2c2c28c8c8c7a7a7a525252727272c0"
-     "c0c00e0e0e060606b8b8b85f5f5fcdcdcd070707e8e8e81f1f1f6a6a6affffffffffffffffffffffffffffffffffffffffffffff"
-     "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"
-     "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"},
+     "00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"
+     "0000000000000000000000000000000000000000000000000000000000f7f7f71b1b1ba8a8a8bababa6d6d6d1414148686866e6e"
+     "6edfdfdfaeaeae5858580e0e0e979797474747afafafdddddd5a5a5ae7e7e7848484878787c3c3c3cacacae8e8e8ffffff262626"
+     "696969eeeeee4e4e4e010101939393c0c0c0bebebecfcfcfa4a4a4232323d8d8d8"},
     {"grey and alpha PNG",
      "89504e470d0a1a0a0000000d49484452000000090000000708040000007092afeb000000904944415478da0185007aff006bd8d0"
      "f803dda07ccbf38316b93b393132e8005c1b2d65584ff2dd92fc57234516f338713300fa2883f385e6e5c4be9394d46df2e05f69"

@@ -1,0 +1,73 @@
+#include "image/png.h"
+
+#include <ATen/Functions.h>
+#include <spng.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "base/error.h"
+#include "image/decode.h"
+#include "image/exif.h"
+
+namespace lorikeet {
+namespace {
+
+constexpr std::size_t kSignature = 8;                   // bytes
+constexpr std::size_t kChunkFrame = 12;                 // bytes of a chunk beside its content: length, type, checksum
+constexpr std::string_view kExifPrefix("Exif\0\0", 6);  // of JPEG; some write it here too
+
+// A PNG without its ancillary chunks (text, profiles, frames of an animation): none of them changes the pixels, so that
+// one that is malformed need not stop anybody. EXIF is the only one that is used.
+struct PngParts {
+  std::string critical;
+  std::string_view exif;
+};
+
+PngParts split_png(std::string_view bytes) {
+  PngParts out{std::string(bytes.substr(0, kSignature)), {}};
+  std::size_t at = kSignature;
+  while (bytes.size() - at >= kChunkFrame) {
+    std::size_t length = 0;
+    for (std::size_t i = 0; i < 4; ++i) length = length << 8 | static_cast<std::uint8_t>(bytes[at + i]);
+    if (length > bytes.size() - at - kChunkFrame) break;
+    const std::string_view chunk = bytes.substr(at, length + kChunkFrame), type = chunk.substr(4, 4);
+    const bool is_ancillary = (type[0] & 0x20) != 0;
+    if (!is_ancillary) out.critical += chunk;
+    if (type == "eXIf" && out.exif.empty()) out.exif = chunk.substr(8, length);
+    at += chunk.size();
+    if (type == "IEND") return out;
+  }
+  out.critical += bytes.substr(at);  // a chunk that is cut: libspng says so
+  return out;
+}
+
+}  // namespace
+
+at::Tensor decode_png(std::string_view bytes, const std::string& where) {
+  const std::unique_ptr<spng_ctx, void (*)(spng_ctx*)> context(spng_ctx_new(0), spng_ctx_free);
+  if (!context) fail(where, ": cannot be decoded: out of memory.");
+  const auto check = [&](int error) {
+    if (error != 0)
+      fail(where, ": got a PNG that is corrupt or truncated (", spng_strerror(error), "), expected a whole one.");
+  };
+  const PngParts parts = split_png(bytes);
+  check(spng_set_image_limits(context.get(), kMaxSide, kMaxSide));
+  check(spng_set_png_buffer(context.get(), parts.critical.data(), parts.critical.size()));
+  spng_ihdr header{};
+  check(spng_get_ihdr(context.get(), &header));
+  check_image_size(header.width, header.height, where);
+
+  at::Tensor pixels = at::empty({header.height, header.width, 3}, at::TensorOptions().dtype(at::kByte));
+  std::size_t expected = 0;
+  check(spng_decoded_image_size(context.get(), SPNG_FMT_RGB8, &expected));
+  if (expected != pixels.nbytes())
+    fail(where, ": got a PNG of ", expected, " bytes of pixels, expected ", pixels.nbytes(), ".");
+  check(spng_decode_image(context.get(), pixels.data_ptr(), pixels.nbytes(), SPNG_FMT_RGB8, 0));
+  check(spng_decode_chunks(context.get()));  // to the end of the file, which shows one that lost its tail
+  std::string_view exif = parts.exif;
+  if (exif.starts_with(kExifPrefix)) exif.remove_prefix(kExifPrefix.size());
+  return upright(pixels, exif_orientation(exif));
+}
+
+}  // namespace lorikeet
