@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -91,6 +92,8 @@ struct EvaluateOptions {
   std::int64_t limit = 0;
   EvaluateCallback progress = {};
   DownloadCallback download = {};
+  /// A line for people: what of a folder was ignored, which classes have no images.
+  std::function<void(const std::string&)> log = {};
 };
 
 struct Guess {

@@ -172,6 +172,7 @@ void Model::train(const std::string& data, const TrainOptions& options) {
   loaded.preprocessing = data_preprocessing(recipe.data, loaded.preprocessing);
   const Splits splits = open_dataset(data, loaded.classes, {});
   if (!splits.train) fail(data, ": got no train split, expected one to train on.");
+  check_images({splits.train, splits.validation});
   run_training(loaded.network, state_->run(), {splits.train, splits.validation, loaded.preprocessing}, recipe,
                {.progress = options.progress});
   if (loaded.adapter->metadata) {
@@ -184,14 +185,19 @@ Evaluated Model::evaluate(const std::string& data, const EvaluateOptions& option
   LoadedModel& loaded = state_->loaded;
   const Splits splits = open_dataset(data, loaded.classes, options.download);
   auto split = splits.test ? splits.test : splits.validation;
-  if (!split) fail(data, ": got neither a test nor a val split, expected one to evaluate on.");
+  if (!split) {
+    fail(data, ": got neither a test nor a val split, expected one to evaluate on.",
+         splits.notes.empty() ? "" : cat(" ", join(splits.notes, "; "), "."));
+  }
+  if (options.log) std::for_each(splits.notes.begin(), splits.notes.end(), options.log);
   if (split->classes() != loaded.classes) {
     fail_usage("data: got ", split->classes().size(), " classes in ", data, ", expected the model's ",
                loaded.classes.size(), ".");
   }
+  split = first(split, options.limit);
+  check_images({split});
   const Preprocessing preprocessing = chosen(loaded.preprocessing, options.preprocess);
-  const Evaluation found =
-      lorikeet::evaluate(state_->run(), first(split, options.limit), preprocessing, {.progress = options.progress});
+  const Evaluation found = lorikeet::evaluate(state_->run(), split, preprocessing, {.progress = options.progress});
   return {found.correct, found.total, found.loss, found.correct_by_class, found.total_by_class};
 }
 

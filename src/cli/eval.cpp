@@ -50,7 +50,8 @@ int eval_command(const EvalOptions& options) {
   const Evaluated found = model.evaluate(data, {.preprocess = options.model.chosen_preprocess(),
                                                 .limit = options.limit,
                                                 .progress = progress,
-                                                .download = download_bar()});
+                                                .download = download_bar(),
+                                                .log = print_note});
   if (options.json) {
     const Json out{{"model", options.model.name},      {"data", data},         {"accuracy", found.accuracy()},
                    {"correct", found.correct},         {"total", found.total}, {"loss", found.loss},
@@ -75,7 +76,7 @@ void add_eval(CLI::App& app, int& status) {
   command->add_option("--limit", options->limit, "Use only the first N images; 0: all")->check(CLI::NonNegativeNumber);
   command->add_flag("--json", options->json,
                     "Print one JSON document on standard output, with the figures of each class");
-  command->footer("A folder's test/ is used, or its val/ where it has no test/.");
+  command->footer("A folder's test/ is used, or its val/ where test/ is absent or has no labels.");
   command->callback([options, &status] { status = eval_command(*options); });
 }
 

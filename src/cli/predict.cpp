@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
@@ -18,16 +19,65 @@ struct PredictOptions {
   bool json = false;
 };
 
+// The logits of the images that can be read, and why the others cannot.
+struct Answers {
+  Logits logits;
+  std::vector<std::string> problems;  // one for each image; empty where there is a row of logits
+};
+
+void append(const Logits& rows, Logits& to) {
+  to.rows += rows.rows;
+  to.columns = rows.columns;
+  to.values.insert(to.values.end(), rows.values.begin(), rows.values.end());
+}
+
+Answers answer(Model& model, const PredictOptions& options) {
+  constexpr std::size_t kBatch = 64;
+  const auto preprocess = options.model.chosen_preprocess();
+  Answers out;
+  for (std::size_t begin = 0; begin < options.images.size(); begin += kBatch) {
+    const auto first = options.images.begin() + static_cast<std::ptrdiff_t>(begin);
+    const auto last =
+        options.images.begin() + static_cast<std::ptrdiff_t>(std::min(begin + kBatch, options.images.size()));
+    try {
+      append(model.logits({first, last}, preprocess), out.logits);
+      out.problems.resize(out.problems.size() + static_cast<std::size_t>(last - first));
+      continue;
+    } catch (const UsageError&) {
+      throw;
+    } catch (const Error&) {
+      // One of them: each by itself says which.
+    }
+    for (auto image = first; image != last; ++image) {
+      std::string problem;
+      try {
+        append(model.logits({*image}, preprocess), out.logits);
+      } catch (const UsageError&) {
+        throw;
+      } catch (const Error& error) {
+        problem = error.what();
+      }
+      out.problems.push_back(problem);
+    }
+  }
+  return out;
+}
+
 int predict_command(const PredictOptions& options) {
   Model model = load(options.model.name, options.model.load_options());
-  const Logits logits = model.logits({options.images.begin(), options.images.end()}, options.model.chosen_preprocess());
-  const auto guesses = model.guesses(logits, options.top);
-  if (!options.logits.empty()) save_logits(logits, options.logits);
+  const Answers answers = answer(model, options);
+  const auto guesses = model.guesses(answers.logits, options.top);
   Json out = Json::array();
-  for (std::size_t i = 0; i < guesses.size(); ++i) {
+  std::size_t row = 0;
+  for (std::size_t i = 0; i < options.images.size(); ++i) {
+    if (const std::string& problem = answers.problems[i]; !problem.empty()) {
+      print_note("lorikeet: " + problem);
+      out.push_back({{"image", options.images[i]}, {"error", problem}});
+      continue;
+    }
     Json list = Json::array();
     std::string text;
-    for (const auto& guess : guesses[i]) {
+    for (const auto& guess : guesses[row++]) {
       list.push_back({{"class", guess.name}, {"index", guess.index}, {"probability", guess.probability}});
       text += cat(text.empty() ? "  " : ", ", printable(guess.name), " ", fixed(guess.probability, 4));
     }
@@ -35,7 +85,15 @@ int predict_command(const PredictOptions& options) {
     if (!options.json) std::printf("%s%s\n", options.images[i].c_str(), text.c_str());
   }
   if (options.json) std::printf("%s\n", out.dump(2).c_str());
-  return 0;
+  const bool all = row == options.images.size();
+  if (!options.logits.empty()) {
+    if (all) {
+      save_logits(answers.logits, options.logits);
+    } else {
+      print_note("lorikeet: " + options.logits + ": not written, because its rows would not be those of the images.");
+    }
+  }
+  return all ? 0 : kFailed;
 }
 
 }  // namespace
@@ -53,7 +111,9 @@ void add_predict(CLI::App& app, int& status) {
                    "Write the logits too: one tensor (images, classes) in a safetensors file")
       ->type_name("OUT");
   command->add_flag("--json", options->json, "Print one JSON array on standard output");
-  command->footer("Probabilities are SoftMax's.");
+  command->footer(
+      "Probabilities are SoftMax's. Images that cannot be read are named on standard error, with exit code 1, and the "
+      "others are answered; --json has \"error\" for them instead of \"guesses\". Then --logits writes nothing.");
   command->callback([options, &status] { status = predict_command(*options); });
 }
 

@@ -1,8 +1,12 @@
 #include "data/dataset.h"
 
+#include <algorithm>
+#include <atomic>
 #include <functional>
+#include <future>
 #include <numeric>
 
+#include "base/error.h"
 #include "base/random.h"
 #include "image/transform.h"
 
@@ -23,6 +27,7 @@ class Mapped final : public Dataset {
   }
   const std::vector<std::string>& classes() const override { return dataset_->classes(); }
   std::string describe(std::int64_t index) const override { return dataset_->describe(index); }
+  std::string problem(std::int64_t index) const override { return dataset_->problem(index); }
 
  private:
   std::shared_ptr<const Dataset> dataset_;
@@ -37,6 +42,7 @@ class Subset final : public Dataset {
   Sample get(std::int64_t index) const override { return dataset_->get(at(index)); }
   const std::vector<std::string>& classes() const override { return dataset_->classes(); }
   std::string describe(std::int64_t index) const override { return dataset_->describe(at(index)); }
+  std::string problem(std::int64_t index) const override { return dataset_->problem(at(index)); }
 
  private:
   std::int64_t at(std::int64_t index) const { return indices_[static_cast<std::size_t>(index)]; }
@@ -45,7 +51,40 @@ class Subset final : public Dataset {
   std::vector<std::int64_t> indices_;
 };
 
+// All problems of a dataset, in order. On several threads: what takes time is waiting for the disk.
+std::vector<std::string> problems_of(const Dataset& dataset) {
+  constexpr std::int64_t kThreads = 4;
+  std::vector<std::string> found(static_cast<std::size_t>(dataset.size()));
+  std::atomic<std::int64_t> next = 0;
+  const auto work = [&] {
+    for (std::int64_t index = next++; index < dataset.size(); index = next++)
+      found[static_cast<std::size_t>(index)] = dataset.problem(index);
+  };
+  std::vector<std::future<void>> workers;
+  for (std::int64_t i = 0; i < std::min(kThreads, dataset.size()); ++i)
+    workers.push_back(std::async(std::launch::async, work));
+  for (auto& worker : workers) worker.get();
+  std::erase(found, "");
+  return found;
+}
+
 }  // namespace
+
+void check_images(const std::vector<std::shared_ptr<const Dataset>>& datasets) {
+  constexpr std::size_t kMostNamed = 100;
+  std::vector<std::string> problems;
+  for (const auto& dataset : datasets) {
+    if (!dataset) continue;
+    const auto found = problems_of(*dataset);
+    problems.insert(problems.end(), found.begin(), found.end());
+  }
+  if (problems.empty()) return;
+  if (problems.size() == 1) fail(problems.front());
+  std::string text;
+  for (std::size_t i = 0; i < std::min(problems.size(), kMostNamed); ++i) text += " " + problems[i];
+  if (problems.size() > kMostNamed) text += cat(" And ", problems.size() - kMostNamed, " more.");
+  fail("data: got ", problems.size(), " images that cannot be read, expected none. Replace or remove them:", text);
+}
 
 std::shared_ptr<const Dataset> prepared(std::shared_ptr<const Dataset> dataset, const Preprocessing& preprocessing) {
   return std::make_shared<Mapped>(std::move(dataset),

@@ -30,6 +30,9 @@ class Dataset {
   virtual const std::vector<std::string>& classes() const = 0;
   /// For messages: where image `index` comes from.
   virtual std::string describe(std::int64_t index) const = 0;
+  /// What is wrong with the file of image `index`, beginning with its path; empty where nothing is. Quick: most files
+  /// are not decoded, so that damage inside an image may go unnoticed. Thread-safe.
+  virtual std::string problem(std::int64_t /*index*/) const { return {}; }
 };
 
 /// Each image resized and cropped as `preprocessing` says; normalisation is left to the batch.
@@ -42,6 +45,9 @@ std::shared_ptr<const Dataset> augmented(std::shared_ptr<const Dataset> dataset,
 
 /// The images at `indices`, in that order.
 std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> dataset, std::vector<std::int64_t> indices);
+
+/// Throws Error that names all images which `problem` finds unreadable, of all `datasets` (null ones are passed over).
+void check_images(const std::vector<std::shared_ptr<const Dataset>>& datasets);
 
 /// The first `limit` images, in order; all for 0.
 std::shared_ptr<const Dataset> first(std::shared_ptr<const Dataset> dataset, std::int64_t limit);

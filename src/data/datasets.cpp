@@ -48,8 +48,11 @@ DatasetEntry fashion_mnist() {
                     {kMnistFiles[1], "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"},
                     {kMnistFiles[2], "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"},
                     {kMnistFiles[3], "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"}},
-          .mirrors = {"https://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
-                      "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion"},
+          // Keras' copy, the authors' own, and torchvision's address: a website of S3, which has no https. The files
+          // are checked by SHA-256 whatever brought them.
+          .mirrors = {"https://storage.googleapis.com/tensorflow/tf-keras-datasets",
+                      "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
+                      "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"},
           .package = "debian dataset-fashion-mnist",
           .package_folder = "usr/share/datasets/fashion-mnist/",
           .package_suffix = ".gz"};
@@ -132,17 +135,31 @@ std::vector<std::string> digits_for(const fs::path& folder) {
 }
 
 Splits open_image_folder(const fs::path& root, const std::vector<std::string>& known) {
-  std::vector<std::string> classes = known;
-  if (classes.empty() && has_split(root, "train")) classes = folder_classes(root, "train");
+  const std::vector<std::string> train{"train"}, validation{"val", "valid", "validation"}, test{"test"};
+  std::vector<std::string> classes = known, unused = folders_in(root);
   Splits out;
-  for (const auto& [split, to] :
-       {std::pair("train", &out.train), std::pair("val", &out.validation), std::pair("test", &out.test)}) {
-    if (has_split(root, split)) *to = read_image_folder(root, split, classes);
+  bool any = false;
+  for (const auto& [names, to] :
+       {std::pair(&train, &out.train), std::pair(&validation, &out.validation), std::pair(&test, &out.test)}) {
+    const auto name = find_split(root, *names);
+    if (!name) continue;
+    any = true;
+    std::erase(unused, *name);
+    FolderSplit found = read_image_folder(root, *name, classes);
+    if (classes.empty() && names == &train) classes = found.images->classes();
+    *to = std::move(found.images);
+    out.notes.insert(out.notes.end(), found.notes.begin(), found.notes.end());
   }
-  if (!out.train && !out.validation && !out.test) {
+  const std::string folders = join(unused, ", ");
+  if (!any) {
     fail(root.string(),
-         ": got neither train/, val/ nor test/ in it, nor MNIST's files, expected a folder <split>/<class>/*.jpg|png.");
+         ": got neither train/, val/ nor test/ in it, nor MNIST's files, expected a folder <split>/<class>/*.jpg|png.",
+         unused.empty() ? "" : cat(" It holds ", printable(folders), "."));
   }
+  if (!unused.empty())
+    out.notes.push_back(cat(root.string(), ": ignored ", printable(folders), ": splits are train, val and test"));
+  if (!out.train && !out.validation && !out.test)
+    fail(root.string(), ": got no images with labels, expected some. ", join(out.notes, "; "), ".");
   return out;
 }
 

@@ -52,10 +52,13 @@ struct Splits {
   /// Null where there is none.
   std::shared_ptr<const Dataset> validation;
   std::shared_ptr<const Dataset> test;
+  /// One sentence each, for people: what of a folder was ignored, which classes have no images.
+  std::vector<std::string> notes = {};
 };
 
 /// `data` is a name of the table, or a folder: of MNIST's four files, or of images. Splits that are absent are null.
-/// `classes`, where not empty, are those that a trained adapter knows.
+/// The validation split of a folder is called val/, valid/ or validation/. `classes`, where not empty, are those that a
+/// trained adapter knows.
 Splits open_dataset(const std::string& data, const std::vector<std::string>& classes, const DownloadCallback& progress);
 
 }  // namespace lorikeet

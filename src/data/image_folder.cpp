@@ -1,8 +1,13 @@
 #include "data/image_folder.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <set>
+#include <string_view>
+#include <utility>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -12,6 +17,8 @@ namespace fs = std::filesystem;
 
 namespace lorikeet {
 namespace {
+
+constexpr std::size_t kNamesInNote = 5;
 
 struct Item {
   fs::path path;
@@ -32,76 +39,297 @@ class ImageFolder final : public Dataset {
   std::string describe(std::int64_t index) const override {
     return items_[static_cast<std::size_t>(index)].path.string();
   }
+  std::string problem(std::int64_t index) const override {
+    return image_problem(items_[static_cast<std::size_t>(index)].path);
+  }
 
  private:
   std::vector<Item> items_;
   std::vector<std::string> classes_;
 };
 
+std::string lower_extension(const fs::path& path) {
+  std::string out = path.extension().string();
+  std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return std::tolower(c); });
+  return out;
+}
+
+template <std::size_t N>
+bool is_one_of(const std::string& text, const std::array<std::string_view, N>& list) {
+  return std::find(list.begin(), list.end(), text) != list.end();
+}
+
 bool is_image(const fs::path& path) {
-  std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
-  return extension == ".jpg" || extension == ".jpeg" || extension == ".png";
+  static constexpr std::array<std::string_view, 5> kRead{".jpg", ".jpeg", ".png", ".jpe", ".jfif"};
+  return is_one_of(lower_extension(path), kRead);
+}
+
+// Images that are not read, which is worth a note; of other files none is expected to count.
+bool is_other_image(const fs::path& path) {
+  static constexpr std::array<std::string_view, 12> kOthers{".webp", ".bmp",  ".gif", ".tif", ".tiff", ".heic",
+                                                            ".heif", ".avif", ".jxl", ".jp2", ".ppm",  ".pgm"};
+  return is_one_of(lower_extension(path), kOthers);
+}
+
+// A folder that nobody made for a class.
+bool is_system_folder(const std::string& name) {
+  static constexpr std::array<std::string_view, 7> kSystem{
+      "@eaDir", "@Recycle", "#recycle", "__MACOSX", "lost+found", "$RECYCLE.BIN", "System Volume Information"};
+  return name.starts_with('.') || is_one_of(name, kSystem);
+}
+
+std::vector<fs::directory_entry> sorted_entries(const fs::path& folder) {
+  std::vector<fs::directory_entry> out;
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) out.push_back(*it);
+  if (error) fail(folder.string(), ": cannot be read: ", error.message(), ".");
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.path().native() < b.path().native(); });
+  return out;
 }
 
 // Links that lead nowhere, or back to themselves, are neither.
-bool is_folder(const fs::path& path) {
+bool is_folder(const fs::directory_entry& entry) {
   std::error_code ignored;
-  return fs::is_directory(path, ignored);
+  return entry.is_directory(ignored);
 }
-bool is_file(const fs::path& path) {
+bool is_file(const fs::directory_entry& entry) {
   std::error_code ignored;
-  return fs::is_regular_file(path, ignored);
+  return entry.is_regular_file(ignored);
 }
 
-bool is_hidden(const fs::path& path) { return path.filename().string().rfind('.', 0) == 0; }
+// What lies in one class, or beside the classes of a split. Paths are relative to the split.
+struct Content {
+  std::vector<std::pair<std::string, std::string>> images;  // folder, name
+  std::vector<std::string> other_images;
+  std::vector<std::string> ignored_folders;
+  std::vector<std::string> other_files;
+};
 
-std::vector<fs::path> sorted_entries(const fs::path& folder) {
-  std::vector<fs::path> out;
-  std::error_code error;
-  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
-    out.push_back(it->path());
-  if (error) fail(folder.string(), ": cannot be read: ", error.message(), ".");
-  std::sort(out.begin(), out.end());
+void add_file(const fs::path& folder, const fs::directory_entry& entry, Content& out) {
+  const std::string name = entry.path().filename().string();
+  if (name.starts_with('.') || !is_file(entry)) return;
+  if (is_image(entry.path())) {
+    out.images.emplace_back(folder.string(), name);
+  } else {
+    (is_other_image(entry.path()) ? out.other_images : out.other_files).push_back((folder / name).string());
+  }
+}
+
+// Reads all of a class. Folders are remembered by device and inode: links to one that was read lead nowhere new.
+class ClassReader {
+ public:
+  ClassReader(const fs::path& split, const std::string& name) : split_(split), links_{name} {}
+
+  Content read() {
+    for (std::size_t i = 0; i < links_.size(); ++i) read_folder(fs::path(links_[i]));  // which may add more
+    std::sort(content_.images.begin(), content_.images.end());
+    return std::move(content_);
+  }
+
+ private:
+  void read_folder(const fs::path& folder) {
+    struct stat identity {};
+    if (stat((split_ / folder).c_str(), &identity) != 0) return;
+    if (!read_.emplace(identity.st_dev, identity.st_ino).second) return;
+    for (const auto& entry : sorted_entries(split_ / folder)) {
+      const fs::path path = folder / entry.path().filename();
+      if (!is_folder(entry)) {
+        add_file(folder, entry, content_);
+      } else if (is_system_folder(path.filename().string())) {
+        content_.ignored_folders.push_back(path.string());
+      } else if (std::error_code ignored; entry.is_symlink(ignored)) {
+        links_.push_back(path.string());  // later: a folder goes by its own path, if it has one in this class
+      } else {
+        read_folder(path);
+      }
+    }
+  }
+
+  const fs::path& split_;
+  std::vector<std::string> links_;
+  std::set<std::pair<dev_t, ino_t>> read_;
+  Content content_;
+};
+
+// "a, b, c and 4 more".
+std::string list_of(const std::vector<std::string>& names) {
+  std::string out;
+  for (std::size_t i = 0; i < std::min(names.size(), kNamesInNote); ++i)
+    out += cat(i == 0 ? "" : ", ", printable(names[i]));
+  if (names.size() > kNamesInNote) out += cat(" and ", names.size() - kNamesInNote, " more");
   return out;
 }
+
+std::string counted(std::size_t count, const char* singular, const char* plural) {
+  return cat(count, " ", count == 1 ? singular : plural);
+}
+
+// A folder of a split, whatever it holds, and the label of its class; -1 for one that training does not know.
+struct ClassFolder {
+  std::string name;
+  Content content;
+  std::int64_t label;
+};
+
+class SplitReader {
+ public:
+  SplitReader(const fs::path& root, const std::string& split, const std::vector<std::string>& classes)
+      : path_(root / split), split_(split), defines_classes_(classes.empty()), classes_(classes) {}
+
+  FolderSplit read() {
+    read_folders();
+    FolderSplit out;
+    std::vector<Item> items;
+    for (const ClassFolder& folder : folders_) {
+      for (const auto& [parent, name] : folder.content.images) items.push_back({path_ / parent / name, folder.label});
+    }
+    if (defines_classes_) {
+      check_every_class();
+    } else {
+      check_known();
+    }
+    add_notes(items);
+    if (!items.empty()) out.images = std::make_shared<ImageFolder>(std::move(items), classes_);
+    out.notes = std::move(notes_);
+    return out;
+  }
+
+ private:
+  void read_folders() {
+    for (const auto& entry : sorted_entries(path_)) {
+      const std::string name = entry.path().filename().string();
+      if (!is_folder(entry)) {
+        add_file({}, entry, outside_);
+      } else if (is_system_folder(name)) {
+        outside_.ignored_folders.push_back(name);
+      } else {
+        folders_.push_back({name, ClassReader(path_, name).read(), -1});
+      }
+    }
+    if (defines_classes_) {
+      for (const ClassFolder& folder : folders_) classes_.push_back(folder.name);
+    }
+    for (ClassFolder& folder : folders_) {
+      const auto position = std::find(classes_.begin(), classes_.end(), folder.name);
+      if (position != classes_.end()) folder.label = position - classes_.begin();
+    }
+  }
+
+  // Where this split defines the classes: a class without images would be an output that is never learned.
+  void check_every_class() const {
+    if (folders_.empty()) {
+      fail(path_.string(), ": got no folders",
+           outside_.images.empty()
+               ? ""
+               : cat(" beside ", counted(outside_.images.size(), "image", "images"), " without a class"),
+           ", expected one for each class, with its images. The layout is ", split_, "/<class>/*.jpg|png.");
+    }
+    std::vector<std::string> empty;
+    for (const ClassFolder& folder : folders_) {
+      if (!folder.content.images.empty()) continue;
+      std::vector<std::string> others = folder.content.other_images;
+      others.insert(others.end(), folder.content.other_files.begin(), folder.content.other_files.end());
+      empty.push_back(others.empty() ? folder.name
+                                     : cat(folder.name, " (but ", counted(others.size(), "other file", "other files"),
+                                           ", such as ", others.front(), ")"));
+    }
+    if (empty.size() == folders_.size()) {
+      fail(path_.string(),
+           ": got no images, expected *.jpg, *.jpeg or *.png in the folders of its classes: ", list_of(empty), ".");
+    }
+    if (!empty.empty()) {
+      fail(path_.string(), ": got no images of ", list_of(empty),
+           ", expected *.jpg, *.jpeg or *.png in the folder of each class. Add some, or remove the folder.");
+    }
+  }
+
+  // Where training knows the classes.
+  void check_known() const {
+    const bool any_known = std::any_of(folders_.begin(), folders_.end(), [](const auto& f) { return f.label >= 0; });
+    for (const ClassFolder& folder : folders_) {
+      if (folder.label >= 0 || folder.content.images.empty()) continue;
+      fail((path_ / folder.name).string(), ": got a class that training does not know, expected one of its ",
+           classes_.size(), " classes.", did_you_mean(folder.name, classes_),
+           any_known ? "" : cat(" Images without labels belong directly into ", split_, "/."));
+    }
+  }
+
+  void add_notes(const std::vector<Item>& items) {
+    const std::string where = path_.string() + ": ";
+    if (items.empty()) {
+      notes_.push_back(outside_.images.empty()
+                           ? cat(where, "ignored, because it has no images")
+                           : cat(where, "ignored, because it has no folders of classes, so that its ",
+                                 counted(outside_.images.size(), "image has no label", "images have no labels")));
+      return;
+    }
+    if (!outside_.images.empty()) {
+      notes_.push_back(cat(where, "ignored ", counted(outside_.images.size(), "image", "images"),
+                           " in no folder of a class, such as ", printable(outside_.images.front().second)));
+    }
+    std::vector<std::string> other_images = outside_.other_images, ignored_folders = outside_.ignored_folders, missing;
+    std::set<std::int64_t> present;
+    for (const ClassFolder& folder : folders_) {
+      const Content& content = folder.content;
+      other_images.insert(other_images.end(), content.other_images.begin(), content.other_images.end());
+      ignored_folders.insert(ignored_folders.end(), content.ignored_folders.begin(), content.ignored_folders.end());
+      if (folder.label < 0) ignored_folders.push_back(folder.name);
+      if (!content.images.empty()) present.insert(folder.label);
+    }
+    if (!other_images.empty()) {
+      notes_.push_back(cat(where, "ignored ", counted(other_images.size(), "image", "images"),
+                           " that are neither JPEG nor PNG: ", list_of(other_images)));
+    }
+    if (!ignored_folders.empty()) {
+      notes_.push_back(cat(where, "ignored ", counted(ignored_folders.size(), "folder", "folders"),
+                           " (hidden, empty or a system's): ", list_of(ignored_folders)));
+    }
+    for (std::size_t i = 0; i < classes_.size(); ++i) {
+      if (present.count(static_cast<std::int64_t>(i)) == 0) missing.push_back(classes_[i]);
+    }
+    if (!missing.empty()) {
+      notes_.push_back(cat(where, "no images of ", counted(missing.size(), "class", "classes"), " of ", classes_.size(),
+                           ": ", list_of(missing)));
+    }
+  }
+
+  fs::path path_;
+  std::string split_;
+  bool defines_classes_;
+  std::vector<std::string> classes_;
+  std::vector<ClassFolder> folders_;
+  Content outside_;  // of any class
+  std::vector<std::string> notes_;
+};
 
 }  // namespace
 
-bool has_split(const fs::path& root, const std::string& split) { return is_folder(root / split); }
+bool has_split(const fs::path& root, const std::string& split) {
+  std::error_code ignored;
+  return fs::is_directory(root / split, ignored);
+}
 
-std::vector<std::string> folder_classes(const fs::path& root, const std::string& split) {
-  std::vector<std::string> out;
-  for (const auto& entry : sorted_entries(root / split)) {
-    if (is_folder(entry) && !is_hidden(entry)) out.push_back(entry.filename().string());
+std::optional<std::string> find_split(const fs::path& root, const std::vector<std::string>& names) {
+  std::optional<std::string> out;
+  for (const std::string& name : names) {
+    if (!has_split(root, name)) continue;
+    if (out) fail(root.string(), ": got both ", *out, "/ and ", name, "/, expected one of them. Rename the other.");
+    out = name;
   }
-  if (out.empty()) {
-    fail((root / split).string(), ": got no folders, expected one for each class, with its images. The layout is ",
-         split, "/<class>/*.jpg|png.");
-  }
-  std::sort(out.begin(), out.end());
   return out;
 }
 
-std::shared_ptr<const Dataset> read_image_folder(const fs::path& root, const std::string& split,
-                                                 const std::vector<std::string>& classes) {
-  const std::vector<std::string> found = folder_classes(root, split);
-  const std::vector<std::string>& names = classes.empty() ? found : classes;
-  std::vector<Item> items;
-  for (const auto& name : found) {
-    const auto position = std::find(names.begin(), names.end(), name);
-    if (position == names.end()) {
-      fail((root / split / name).string(), ": got a class that training does not know, expected one of its ",
-           names.size(), " classes.", did_you_mean(name, names));
-    }
-    for (const auto& entry : sorted_entries(root / split / name)) {
-      if (is_file(entry) && !is_hidden(entry) && is_image(entry)) items.push_back({entry, position - names.begin()});
-    }
+std::vector<std::string> folders_in(const fs::path& folder) {
+  std::vector<std::string> out;
+  for (const auto& entry : sorted_entries(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (is_folder(entry) && !is_system_folder(name)) out.push_back(name);
   }
-  if (items.empty())
-    fail((root / split).string(), ": got no images, expected *.jpg, *.jpeg or *.png in the folders of its classes.");
-  return std::make_shared<ImageFolder>(std::move(items), names);
+  return out;
+}
+
+FolderSplit read_image_folder(const fs::path& root, const std::string& split, const std::vector<std::string>& classes) {
+  return SplitReader(root, split, classes).read();
 }
 
 }  // namespace lorikeet

@@ -1,6 +1,8 @@
 #include "image/decode.h"
 
 #include <array>
+#include <cstddef>
+#include <span>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -19,6 +21,8 @@ struct Magic {
 };
 constexpr std::string_view kJpeg = "\xff\xd8\xff";
 constexpr std::string_view kPng = "\x89PNG\r\n\x1a\n";
+constexpr std::string_view kJpegEnd = "\xff\xd9";
+constexpr std::string_view kPngEnd("\0\0\0\0IEND\xae\x42\x60\x82", 12);
 constexpr std::array<Magic, 14> kOthers{{{0, "GIF8", "a GIF"},
                                          {8, "WEBP", "a WebP"},
                                          {4, "ftypavif", "an AVIF"},
@@ -67,6 +71,25 @@ at::Tensor decode_image(std::string_view bytes, const std::string& where) {
 
 at::Tensor read_image(const std::filesystem::path& path) {
   return decode_image(read_file(path, kMaxFile), path.string());
+}
+
+std::string image_problem(const std::filesystem::path& path) {
+  constexpr std::size_t kEnds = 16;  // bytes
+  try {
+    const InputFile file(path);
+    if (file.size() >= 2 * kEnds && file.size() <= kMaxFile) {
+      std::array<char, kEnds> first, last;
+      file.read(0, std::as_writable_bytes(std::span(first)));
+      file.read(file.size() - kEnds, std::as_writable_bytes(std::span(last)));
+      const std::string_view begin(first.data(), kEnds), end(last.data(), kEnds);
+      if (begin.starts_with(kJpeg) && end.ends_with(kJpegEnd)) return {};
+      if (begin.starts_with(kPng) && end.ends_with(kPngEnd)) return {};
+    }
+    read_image(path);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return {};
 }
 
 }  // namespace lorikeet

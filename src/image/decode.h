@@ -33,4 +33,8 @@ at::Tensor decode_image(std::string_view bytes, const std::string& where);
 /// Reads and decodes a file of at most 256 MiB.
 at::Tensor read_image(const std::filesystem::path& path);
 
+/// Why read_image would refuse a file, where that can be seen from its two ends; empty otherwise. A file with an
+/// unusual end is read to be sure. Damage inside an image goes unnoticed.
+std::string image_problem(const std::filesystem::path& path);
+
 }  // namespace lorikeet

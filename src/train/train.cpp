@@ -134,6 +134,7 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
   const Preprocessing preprocessing = data_preprocessing(recipe.data, base.preprocessing);
   const Splits data = split_data(recipe, splits);
   check_classes(recipe, base.graph, *data.train);
+  check_images({data.train, data.validation, data.test});
   AdapterFolder folder;
   folder.spec = recipe.adapter.spec(static_cast<std::int64_t>(data.train->classes().size()));
   folder.spec.config.base_model_name_or_path = base.entry->name;
@@ -184,6 +185,7 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
                     " of memory")
               : ""));
 
+  for (const std::string& note : splits.notes) log(note);
   if (const auto oversized = oversized_adapters(adaptation); !oversized.empty()) {
     const Oversized& first = oversized.front();
     log(cat(oversized.size(), oversized.size() == 1 ? " layer has" : " layers have",

@@ -6,8 +6,14 @@
 
 #include <memory>
 
+#include "base/error.h"
+#include "base/file.h"
+#include "data/image_folder.h"
 #include "data/made_dataset.h"
+#include "image/encode.h"
 #include "image/transform.h"
+#include "refusal.h"
+#include "temporary_folder.h"
 
 using namespace lorikeet;
 
@@ -77,4 +83,30 @@ TEST_CASE("augmented images depend on seed, view and index alone") {
   // The same draws for each image would be seen in the ramps: image 4 is image 3, one brighter.
   CHECK_FALSE(at::equal(one + 1, image(1, 2, 4)));
   CHECK(at::equal(augmented(ten(), eval, {}, 0, 0)->get(4).image, prepared(ten(), eval)->get(4).image));
+}
+
+TEST_CASE("all unreadable images are named together") {
+  const TemporaryFolder folder;
+  const auto open = [&] { return read_image_folder(folder.path, "train", {}).images; };
+  std::filesystem::create_directories(folder.path / "train/a");
+  for (int i = 0; i < 20; ++i)
+    write_png(at::randint(256, {3, 9, 9}, at::kByte), folder.path / cat("train/a/", 10 + i, ".png"));
+  CHECK_NOTHROW(check_images({open(), nullptr}));
+  const std::string whole = read_file(folder.path / "train/a/10.png", 1 << 20);
+
+  write_file(folder.path / "train/a/13.png", "<html>403");
+  CHECK(refusal([&] { check_images({open()}); }) ==
+        (folder.path / "train/a/13.png").string() + ": got HTML or XML, expected a JPEG or a PNG.");
+  write_file(folder.path / "train/a/17.png", whole.substr(0, whole.size() / 2));
+  write_file(folder.path / "train/a/18.png", whole + "appended, but whole");
+  write_file(folder.path / "train/a/21.png", "");
+  for (const auto& dataset : {open(), subset(open(), {11, 7, 3, 0}), prepared(open(), {})}) {
+    const std::string message = refusal([&] { check_images({dataset}); });
+    CHECK(message.starts_with("data: got 3 images that cannot be read, expected none. Replace or remove them: "));
+    for (const char* name :
+         {"a/13.png: got HTML", "a/17.png: got a PNG that is corrupt or truncated", "a/21.png: got an empty"})
+      CHECK(message == has(name));
+    CHECK(message.find('\n') == std::string::npos);
+  }
+  CHECK_NOTHROW(check_images({first(open(), 3)}));  // only what is used
 }

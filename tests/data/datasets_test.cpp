@@ -78,8 +78,49 @@ TEST_CASE("a folder of images is opened with the splits that it has, all with th
   CHECK(splits.test == nullptr);
   CHECK(splits.validation->get(0).label == 1);
   CHECK(open(folder.path, {"z", "b", "a"}).train->get(0).label == 2);  // the order that an adapter knows
+  CHECK(splits.notes.size() == 1);
+  CHECK(splits.notes.front() == has("val: no images of 1 class of 2: a"));
   image("test/aa/1.png");
   CHECK(refusal([&] { open(folder.path); }) == has("test/aa: got a class that training does not know"));
+}
+
+TEST_CASE("the validation split may be called val, valid or validation, one of them") {
+  for (const std::string name : {"val", "valid", "validation"}) {
+    const TemporaryFolder folder;
+    for (const std::string& split : {std::string("train"), name}) {
+      fs::create_directories(folder.path / split / "a");
+      write_png(at::zeros({3, 2, 2}, at::kByte), folder.path / split / "a/1.png");
+    }
+    const Splits splits = open(folder.path);
+    CHECK(splits.validation->size() == 1);
+    CHECK(splits.notes.empty());
+    fs::create_directories(folder.path / (name == "val" ? "valid" : "val"));
+    CHECK(refusal([&] { open(folder.path); }) == has("got both val/ and " + (name == "val" ? "valid" : name) + "/"));
+  }
+}
+
+TEST_CASE("what lies beside the splits, and splits without labels, are said") {
+  const TemporaryFolder folder;
+  const auto image = [&](const std::string& name) {
+    fs::create_directories((folder.path / name).parent_path());
+    write_png(at::zeros({3, 2, 2}, at::kByte), folder.path / name);
+  };
+  image("test/1.png");
+  CHECK(refusal([&] { open(folder.path, {"a"}); }) == has("got no images with labels, expected some. "));
+  CHECK(refusal([&] { open(folder.path); }) == has("test: got no folders beside 1 image without a class"));
+  image("train/a/1.png");
+  image("dev/a/1.png");
+  image(".git/a/1.png");
+  image("@eaDir/a/1.png");
+  const Splits splits = open(folder.path);
+  CHECK(splits.train->size() == 1);
+  CHECK(splits.test == nullptr);
+  REQUIRE(splits.notes.size() == 2);
+  CHECK(splits.notes[0] == has("test: ignored, because it has no folders of classes"));
+  CHECK(splits.notes[1] == folder.path.string() + ": ignored dev: splits are train, val and test");
+  fs::rename(folder.path / "train", folder.path / "Train");
+  fs::rename(folder.path / "test", folder.path / "Test");
+  CHECK(refusal([&] { open(folder.path); }) == has(" It holds Test, Train, dev."));
 }
 
 TEST_CASE("what is no dataset is refused with what it should be") {

@@ -24,10 +24,37 @@ struct Photos {
     fs::create_directories((root / name).parent_path());
     write_png(at::full({3, 2, 4}, grey, at::kByte), root / name);
   }
+  void file(const std::string& name, const std::string& content = "text") const {
+    fs::create_directories((root / name).parent_path());
+    write_file(root / name, content);
+  }
+  FolderSplit read(const std::string& split, const std::vector<std::string>& classes = {}) const {
+    return read_image_folder(root, split, classes);
+  }
+  // The images, relative to the split.
+  std::vector<std::string> listed(const std::string& split) const {
+    const auto dataset = read(split).images;
+    std::vector<std::string> out;
+    for (std::int64_t i = 0; i < dataset->size(); ++i)
+      out.push_back(fs::path(dataset->describe(i)).lexically_relative(root / split).string());
+    return out;
+  }
+  // The notes, without the split's path.
+  std::vector<std::string> notes(const std::string& split, const std::vector<std::string>& classes = {}) const {
+    std::vector<std::string> out;
+    const std::string where = (root / split).string() + ": ";
+    for (const std::string& note : read(split, classes).notes) {
+      REQUIRE(note.starts_with(where));
+      out.push_back(note.substr(where.size()));
+    }
+    return out;
+  }
   std::string refused(const std::string& split, const std::vector<std::string>& classes = {}) const {
     return refusal([&] { read_image_folder(root, split, classes); });
   }
 };
+
+using Strings = std::vector<std::string>;
 
 }  // namespace
 
@@ -37,13 +64,15 @@ TEST_CASE("classes are folders in byte order, images files in byte order within 
   // ASCII.
   for (const char* name : {"é", "ant", "9", "10", "Zebra", "a b"})
     photos.image("train/" + std::string(name) + "/x.png");
-  CHECK(folder_classes(photos.root, "train") == std::vector<std::string>{"10", "9", "Zebra", "a b", "ant", "é"});
+  const std::vector<std::string> classes{"10", "9", "Zebra", "a b", "ant", "é"};
+  CHECK(folders_in(photos.root / "train") == classes);
 
   photos.image("train/10/b.png", 2);
   photos.image("train/10/B.png", 1);
-  const auto dataset = read_image_folder(photos.root, "train", {});
+  CHECK(photos.notes("train").empty());
+  const auto dataset = photos.read("train").images;
   CHECK(dataset->size() == 8);
-  CHECK(dataset->classes() == folder_classes(photos.root, "train"));
+  CHECK(dataset->classes() == classes);
   CHECK(dataset->describe(0) == (photos.root / "train/10/B.png").string());
   CHECK(dataset->get(0).image[0][0][0].item<int>() == 1);
   CHECK(dataset->get(1).image[0][0][0].item<int>() == 2);
@@ -61,7 +90,7 @@ TEST_CASE("only images count: hidden files, other files and folders are passed o
   fs::create_directories(photos.root / "train/a/folder.png");
   fs::create_symlink("itself.png", photos.root / "train/a/itself.png");
   fs::create_symlink("itself", photos.root / "train/itself");
-  const auto dataset = read_image_folder(photos.root, "train", {});
+  const auto dataset = photos.read("train").images;
   CHECK(dataset->classes() == std::vector<std::string>{"a", "b"});
   CHECK(dataset->size() == 5);
   CHECK(dataset->get(1).image.size(2) == 4);  // known by content: no extension is believed
@@ -72,7 +101,7 @@ TEST_CASE("another split has the classes of train") {
   const std::vector<std::string> classes{"cat", "dog", "owl"};
   photos.image("val/owl/1.png");
   photos.image("val/cat/1.png");
-  const auto dataset = read_image_folder(photos.root, "val", classes);
+  const auto dataset = photos.read("val", classes).images;
   CHECK(dataset->classes() == classes);
   CHECK(dataset->get(0).label == 0);
   CHECK(dataset->get(1).label == 2);
@@ -94,6 +123,91 @@ TEST_CASE("a split without images is refused, a broken image when it is read") {
   write_file(photos.root / "train/cat/notes.txt", "text");
   CHECK(photos.refused("train") == has("train: got no images, expected *.jpg, *.jpeg or *.png"));
   write_file(photos.root / "train/cat/broken.png", "text");
-  const auto dataset = read_image_folder(photos.root, "train", {});
+  photos.image("train/cat/whole.png");
+  const auto dataset = photos.read("train").images;
   CHECK(refusal([&] { dataset->get(0); }) == has("cat/broken.png: "));
+  CHECK(dataset->problem(0) == has("cat/broken.png: got something that begins with 'text', expected a JPEG or a PNG."));
+  CHECK(dataset->problem(1).empty());
+}
+
+TEST_CASE("sub-folders of a class belong to it, in the order of torchvision's ImageFolder") {
+  const Photos photos;
+  // As Python's sorted(os.walk(folder)): folders by their whole path, in which '-' comes before '/'; files within them.
+  for (const char* name : {"cat/z.png", "cat/winter/x/1.png", "cat/winter/2.png", "cat/winter-2/1.png", "cat/a/1.png",
+                           "cat/10.png", "dog/deep/er/1.png"})
+    photos.image("train/" + std::string(name));
+  CHECK(photos.listed("train") == Strings{"cat/10.png", "cat/z.png", "cat/a/1.png", "cat/winter/2.png",
+                                          "cat/winter-2/1.png", "cat/winter/x/1.png", "dog/deep/er/1.png"});
+  CHECK(photos.read("train").images->classes() == Strings{"cat", "dog"});
+  CHECK(photos.notes("train").empty());
+}
+
+TEST_CASE("links to folders are followed, and cannot loop") {
+  const Photos photos;
+  photos.image("train/cat/real/1.png");
+  photos.image("elsewhere/2.png");
+  fs::create_directory_symlink("..", photos.root / "train/cat/real/up");
+  fs::create_directory_symlink("real", photos.root / "train/cat/again");  // sorts before what it leads to
+  fs::create_directory_symlink(photos.root / "elsewhere", photos.root / "train/cat/link");
+  fs::create_directory_symlink(photos.root / "elsewhere", photos.root / "train/dog");
+  fs::create_directory_symlink("nowhere", photos.root / "train/cat/broken");
+  CHECK(photos.listed("train") == Strings{"cat/link/2.png", "cat/real/1.png", "dog/2.png"});
+}
+
+TEST_CASE("folders that no one made for a class are passed over, with a note") {
+  const Photos photos;
+  photos.image("train/cat/1.png");
+  for (const char* name : {"@eaDir", "__MACOSX", ".cache", "cat/@eaDir"})
+    photos.image("train/" + std::string(name) + "/thumb.png");
+  CHECK(photos.listed("train") == Strings{"cat/1.png"});
+  CHECK(photos.notes("train") ==
+        Strings{"ignored 4 folders (hidden, empty or a system's): .cache, @eaDir, __MACOSX, cat/@eaDir"});
+}
+
+TEST_CASE("a class without images is refused where the classes are defined, and named elsewhere") {
+  const Photos photos;
+  photos.image("train/cat/1.png");
+  photos.image("train/dog/1.png");
+  fs::create_directories(photos.root / "train/bird");
+  photos.file("train/fish/1.mp4");
+  photos.file("train/fish/deep/2.mp4");
+  CHECK(photos.refused("train") == has("train: got no images of bird, fish (but 2 other files, such as fish/1.mp4), "
+                                       "expected *.jpg, *.jpeg or *.png in the folder of each class."));
+  const Strings known{"bird", "cat", "dog", "fish"};
+  CHECK(photos.read("train", known).images->size() == 2);
+  CHECK(photos.notes("train", known) == Strings{"no images of 2 classes of 4: bird, fish"});
+  photos.image("test/cat/1.png");
+  fs::create_directories(photos.root / "test/unknown");
+  CHECK(photos.notes("test", known) == Strings{"ignored 1 folder (hidden, empty or a system's): unknown",
+                                               "no images of 3 classes of 4: bird, dog, fish"});
+}
+
+TEST_CASE("images without a class are said: those beside the classes, and a split that has no others") {
+  const Photos photos;
+  photos.image("train/cat/1.png");
+  photos.image("train/2.png");
+  photos.image("train/3.png");
+  CHECK(photos.notes("train") == Strings{"ignored 2 images in no folder of a class, such as 2.png"});
+  photos.image("test/1.png");
+  const Strings cat{"cat"};
+  CHECK(photos.read("test", cat).images == nullptr);
+  CHECK(photos.notes("test", cat) ==
+        Strings{"ignored, because it has no folders of classes, so that its 1 image has no label"});
+  CHECK(photos.refused("test") == has("test: got no folders beside 1 image without a class, expected one for each"));
+  fs::create_directories(photos.root / "val");
+  CHECK(photos.read("val", cat).images == nullptr);
+  CHECK(photos.notes("val", cat) == Strings{"ignored, because it has no images"});
+  photos.image("test/unknown/1.png");
+  CHECK(photos.refused("test", cat) == has("test/unknown: got a class that training does not know"));
+  CHECK(photos.refused("test", cat) == has("Images without labels belong directly into test/."));
+}
+
+TEST_CASE("images of a format that is not read are said") {
+  const Photos photos;
+  photos.image("train/cat/1.png");
+  photos.image("train/cat/2.jfif");
+  for (const char* name : {"cat/3.webp", "cat/4.BMP", "cat/notes.txt", "cat/Thumbs.db"})
+    photos.file("train/" + std::string(name));
+  CHECK(photos.listed("train") == Strings{"cat/1.png", "cat/2.jfif"});
+  CHECK(photos.notes("train") == Strings{"ignored 2 images that are neither JPEG nor PNG: cat/3.webp, cat/4.BMP"});
 }

@@ -1,10 +1,11 @@
 """Datasets and images that are damaged, absurd or missing: one line naming the file, exit code 1, nothing written."""
 import base64
 import gzip
+import json
 import struct
 import zlib
 
-from command import CommandTest, main, write_idx
+from command import CommandTest, main, run, write_idx
 
 IMAGES, LABELS = "-images-idx3-ubyte", "-labels-idx1-ubyte"
 PIXELS = bytes(range(256)) * 25  # more than eight images of 28 × 28
@@ -131,18 +132,59 @@ class BadImages(CommandTest):
         for name, content in {**good, **bad}.items():
             (self.folder / name).write_bytes(content)
         self.lorikeet("predict", "efficientnet_lite0", *(self.folder / name for name in good))
-        out = self.folder / "logits.safetensors"
         self.assert_all_refused(
             1,
             [
-                (
-                    ["predict", "efficientnet_lite0", self.folder / "grey.png", self.folder / name, "--logits", out],
-                    [self.folder / name, *words.get(name, [])],
-                )
+                (["predict", "efficientnet_lite0", self.folder / name], [self.folder / name, *words.get(name, [])])
                 for name in bad
             ],
         )
+
+    def test_predict_answers_the_good_ones(self):
+        images = {
+            "1.png": png(8, 8, bytes(72)),
+            "cut.png": png(8, 8, bytes(72))[:-20],
+            "2.jpg": JPEG,
+            "page.jpg": b"<html>403",
+            "3.png": png(9, 9, bytes(90)),
+        }
+        for name, content in images.items():
+            (self.folder / name).write_bytes(content)
+        images["absent.png"] = None
+        bad = ["cut.png", "page.jpg", "absent.png"]
+        out = self.folder / "logits.safetensors"
+        for options in [], ["--preprocess", "normalise"]:
+            arguments = ["predict", "efficientnet_lite0", *options, *images]
+            done = run(*arguments, cwd=self.folder)
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual([line.split(" ")[0] for line in done.stdout.splitlines()], ["1.png", "2.jpg", "3.png"])
+            self.assertEqual(
+                [line.split(":")[:2] for line in done.stderr.splitlines()], [["lorikeet", " " + b] for b in bad]
+            )
+            answers = json.loads(run(*arguments, "--json", cwd=self.folder).stdout)
+            self.assertEqual([a["image"] for a in answers], list(images))
+            self.assertEqual([a["image"] for a in answers if "error" in a], bad)
+            alone = self.json("predict", "efficientnet_lite0", *options, "3.png", cwd=self.folder)
+            self.assertEqual(answers[4], alone[0])
+        done = run("predict", "efficientnet_lite0", *images, "--logits", out, cwd=self.folder)
+        self.assertEqual((done.returncode, len(done.stdout.splitlines())), (1, 3))
+        self.assertIn("logits.safetensors: not written", done.stderr.splitlines()[-1])
         self.assertFalse(out.exists())
+
+    def test_training_names_all_unreadable_images_first(self):
+        data = self.folder / "data"
+        for split, count in (("train", 40), ("val", 4), ("test", 4)):
+            for i in range(count):
+                path = data / split / "ab"[i % 2] / f"{i}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(png(8, 8, bytes(72)))
+        bad = ["train/a/4.png", "train/b/33.png", "val/b/1.png", "test/a/2.png"]
+        for name, content in zip(bad, (b"<!doctype html>", b"", b"GIF89a", png(8, 8, bytes(72))[:-20])):
+            (data / name).write_bytes(content)
+        arguments = ["train", self.recipe(), f"data={data}", "image_size=32", f"run={self.folder / 'run'}"]
+        self.assert_refused(1, ["4 images", *(data / name for name in bad)], *arguments)
+        self.assertFalse((self.folder / "run").exists())
+        self.assert_refused(1, [data / "test/a/2.png", "truncated"], "eval", "efficientnet_lite0", f"data={data}")
 
     def test_folders(self):
         layouts = {
@@ -154,6 +196,9 @@ class BadImages(CommandTest):
                 ["train/cat/x.png", "train/dog/y.png", "test/cta/x.png"],
                 ["test/cta", "does not know", "Did you mean 'cat'?"],
             ),
+            "an empty class": (["train/a/x.png", "train/bird/x.mp4"], ["train", "no images of bird", "bird/x.mp4"]),
+            "two names": (["train/a/x.png", "val/a/x.png", "valid/a/x.png"], ["both val/ and valid/"]),
+            "classes at the top": (["cat/x.png", "dog/x.png"], ["<split>/<class>", "It holds cat, dog."]),
             "bad image": (["train/a/x.png", "train/b/bad.png"], ["train/b/bad.png", "expected a JPEG or a PNG"]),
         }
         cases = []

@@ -5,7 +5,7 @@ Classes from the folders' names, a val split, early stopping, random augmentatio
 import json
 import random
 
-from command import CommandTest, digit_of, main
+from command import CommandTest, digit_of, main, run
 
 NAMES = {"0": "a big zero", "1": "jedynka ąę", "7": "7|seven"}
 
@@ -71,6 +71,36 @@ class OwnImages(CommandTest):
         found = self.json("eval", self.run_folder, f"data={part}")
         self.assertEqual([c["class"] for c in found["classes"]], [NAMES["1"]])
         self.assertEqual(found["total"], sum(digit_of(image) == "1" for image in self.test_images))
+
+    def test_folders_as_people_have_them(self):
+        """Sub-folders, a system's folders, valid/, an unlabelled test/: the same training, and notes in the log."""
+        odd = self.folder / "odd"
+        for image in self.root.glob("train/*/*.png"):
+            to = odd / "train" / image.parent.name / ("deep/er" if digit_of(image) == "7" else "")
+            to.mkdir(parents=True, exist_ok=True)
+            (to / image.name).write_bytes(image.read_bytes())
+        for image in self.test_images:
+            for to in (odd / "valid" / image.parent.name / image.name, odd / "test" / image.name):
+                to.parent.mkdir(parents=True, exist_ok=True)
+                to.write_bytes(image.read_bytes())
+        for name in "@eaDir", "__MACOSX", ".cache":
+            (odd / "train" / name).mkdir()
+        settings = ["train_limit=0", "test_limit=0", "epochs=1", "batch_size=16"]
+        found = self.json("train", self.recipe(), f"data={odd}", f"run={self.folder / 'odd run'}", *settings)
+        plain = self.json("train", self.recipe(), f"data={self.root}", f"run={self.folder / 'plain run'}", *settings)
+        self.assertEqual(found["train_loss"], plain["train_loss"])
+        self.assertEqual(found["validation"]["accuracy"], plain["test"]["accuracy"])
+        log = (self.folder / "odd run/log.txt").read_text()
+        for words in ("3 folders", "@eaDir", "__MACOSX"), (
+            "test: ignored",
+            f"{len(self.test_images)} images have no labels",
+        ):
+            self.assertTrue([line for line in log.splitlines() if all(word in line for word in words)], log)
+        self.assertNotIn("eaDir", (self.folder / "odd run/adapter/lorikeet.json").read_text())
+        done = run("eval", self.folder / "odd run")
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("test: ignored", done.stderr)
+        self.assertIn(f"{len(self.test_images):,}", done.stdout)
 
     def test_random_views(self):
         """Random views: new ones in each epoch, or two cached views of each image; the run's recipe repeats both."""

@@ -262,7 +262,9 @@ def image_seeds(kind):
         if kind == "JPEG":
             yield content[:2] + b"\xff\xe1" + struct.pack(">H", len(tiff) + 8) + b"Exif\0\0" + tiff + content[2:]
         else:
-            yield content[:33] + struct.pack(">I", len(tiff)) + b"eXIf" + tiff + struct.pack(">I", zlib.crc32(b"eXIf" + tiff)) + content[33:]
+            yield content[:33] + struct.pack(">I", len(tiff)) + b"eXIf" + tiff + struct.pack(
+                ">I", zlib.crc32(b"eXIf" + tiff)
+            ) + content[33:]
 
 
 SEEDS = {

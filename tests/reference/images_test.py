@@ -24,7 +24,7 @@ def picture():
 def exif(orientation, big_endian):
     out = PIL.Image.Exif()
     out.endian = ">" if big_endian else "<"
-    out[0x010f] = "A camera"
+    out[0x010F] = "A camera"
     out[ORIENTATION] = orientation
     return out.tobytes()
 
@@ -41,7 +41,9 @@ class Images(unittest.TestCase):
 
     def decoded(self):
         """Name → pixels (H, W, 3), as `lorikeet data sample` writes them."""
-        written = reference.lorikeet("data", "sample", self.folder, "--count", 1000, "--out", self.folder / "out").splitlines()
+        written = reference.lorikeet(
+            "data", "sample", self.folder, "--count", 1000, "--out", self.folder / "out"
+        ).splitlines()
         names = sorted(path.name for path in (self.folder / "test/a").iterdir())
         self.assertEqual(len(written), len(names))
         return {name: numpy.asarray(PIL.Image.open(path)) for name, path in zip(names, written)}
@@ -49,7 +51,11 @@ class Images(unittest.TestCase):
     def test_orientations(self):
         for orientation in range(10):  # 0 and 9 do not exist
             for big_endian in False, True:
-                for kind, options in ("jpeg", {"quality": 90}), ("jpeg", {"quality": 90, "progressive": True}), ("png", {}):
+                for kind, options in (
+                    ("jpeg", {"quality": 90}),
+                    ("jpeg", {"quality": 90, "progressive": True}),
+                    ("png", {}),
+                ):
                     out = io.BytesIO()
                     picture().save(out, kind, exif=exif(orientation, big_endian), **options)
                     self.add(f"{orientation}-{big_endian}-{len(options)}.{kind}", out.getvalue())
