@@ -34,7 +34,7 @@ struct Augmentation {
 struct DataOptions {
   /// Name of a dataset, or a folder train|val|test/<class>/*.jpg|png.
   std::string name;
-  /// Side in pixels to which images are resized and cropped; 0: as the weights' own evaluation does.
+  /// Side in pixels to which images are resized and cropped, 16 to 4096; 0: as the weights' own evaluation does.
   int image_size = 0;
   Preprocess preprocess = Preprocess::kEval;
   Augmentation augmentation;

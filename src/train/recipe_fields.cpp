@@ -110,9 +110,10 @@ const std::vector<Field>& all() {
       text_field("data", "name of a dataset, or a folder train|val|test/<class>/*.jpg|png", LORIKEET_MEMBER(data.name)),
       text_field("start_from", "adapter folder whose tensors training begins with",
                  LORIKEET_MEMBER(adapter.start_from)),
-      whole_field("image_size",
-                  "side in pixels to which images are resized and cropped; 0: as the weights' own evaluation does",
-                  ranges::kImageSize, LORIKEET_MEMBER(data.image_size)),
+      whole_field(
+          "image_size",
+          "side in pixels to which images are resized and cropped, at least 16; 0: as the weights' own evaluation does",
+          ranges::kImageSize, LORIKEET_MEMBER(data.image_size)),
       choice_field("preprocess", "eval, or only normalise images that are already at size", {"eval", "normalise"},
                    LORIKEET_MEMBER(data.preprocess)),
       resized_crop_field(),

@@ -22,6 +22,10 @@ void require(const char* key, double value, const NumberRange& range) {
 void DataOptions::check() const {
   if (name.empty()) fail_usage("data: got nothing, expected the name of a dataset or a folder, e.g. data=mnist.");
   require("image_size", image_size, ranges::kImageSize);
+  if (image_size > 0 && image_size < ranges::kLeastImageSize) {
+    fail_usage("image_size: got ", image_size, ", expected at least ", ranges::kLeastImageSize,
+               ", or 0 for the size of the weights' own evaluation. Smaller images are enlarged to it.");
+  }
   if (image_size > 0 && preprocess == Preprocess::kNormalise) {
     fail_usage("image_size: got ", image_size, " together with preprocess=normalise, expected one of the two.");
   }

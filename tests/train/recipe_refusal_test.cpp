@@ -100,6 +100,7 @@ TEST_CASE("impossible values are refused, with what is possible") {
       {"betas: [0.9]", "betas: got a list, expected two numbers, e.g. [0.9, 0.999]."},
       {"betas: [0.9, 1]", "betas: got '1', expected a number from 0 to"},
       {"head: 512", "head: got '512', expected a list of at most 64 widths, e.g. [512, 256], or null."},
+      {"image_size: 1", "image_size: got 1, expected at least 16, or 0 for the size of the weights' own evaluation."},
       {"head: [0]", "head: got '0', expected a whole number from 1 to"},
       {"head: [" + repeated("1,", 2 * 65) + "]", "head: got a list, expected a list of at most 64 widths"},
       {"modules_to_save: {a: 1}", "modules_to_save: got a table, expected a list of names."},

@@ -33,6 +33,7 @@ TEST_CASE("default options need only data") {
 TEST_CASE("each option out of its range is refused by its key") {
   const std::vector<std::pair<std::function<void(TrainingOptions&)>, std::string>> cases{
       {[](auto& o) { o.data.image_size = -1; }, "image_size: got -1, expected a whole number from 0 to 4096."},
+      {[](auto& o) { o.data.image_size = 15; }, "image_size: got 15, expected at least 16, or 0 for the size of"},
       {[](auto& o) {
          o.data.augmentation.resized_crop = {0.5, 0.4};
        },
