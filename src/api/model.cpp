@@ -183,7 +183,7 @@ void Model::train(const std::string& data, const TrainOptions& options) {
 
 Evaluated Model::evaluate(const std::string& data, const EvaluateOptions& options) {
   LoadedModel& loaded = state_->loaded;
-  const Splits splits = open_dataset(data, loaded.classes, options.download);
+  const Splits splits = open_dataset(data, loaded.classes, options.download, DatasetUse::kEvaluation);
   auto split = splits.test ? splits.test : splits.validation;
   if (!split) {
     fail(data, ": got neither a test nor a val split, expected one to evaluate on.",

@@ -113,13 +113,16 @@ std::optional<fs::path> plain_or_gzipped(const fs::path& folder, const std::stri
   return std::nullopt;
 }
 
-Splits open_mnist_folder(const fs::path& folder, const std::vector<std::string>& classes) {
+Splits open_mnist_folder(const fs::path& folder, const std::vector<std::string>& classes, DatasetUse use) {
   const auto file = [&](std::size_t index) {
     const auto found = plain_or_gzipped(folder, kMnistFiles[index]);
     if (!found) fail(folder.string(), ": got no ", kMnistFiles[index], " (or .gz), expected MNIST's four files.");
     return *found;
   };
-  return {read_mnist(file(0), file(1), classes), nullptr, read_mnist(file(2), file(3), classes)};
+  Splits out;
+  if (use == DatasetUse::kTraining) out.train = read_mnist(file(0), file(1), classes);
+  out.test = read_mnist(file(2), file(3), classes);
+  return out;
 }
 
 std::vector<std::string> digits_for(const fs::path& folder) {
@@ -134,17 +137,19 @@ std::vector<std::string> digits_for(const fs::path& folder) {
   return names;
 }
 
-Splits open_image_folder(const fs::path& root, const std::vector<std::string>& known) {
+Splits open_image_folder(const fs::path& root, const std::vector<std::string>& known, DatasetUse use) {
+  const bool evaluation = use == DatasetUse::kEvaluation;
   const std::vector<std::string> train{"train"}, validation{"val", "valid", "validation"}, test{"test"};
   std::vector<std::string> classes = known, unused = folders_in(root);
   Splits out;
   bool any = false;
   for (const auto& [names, to] :
-       {std::pair(&train, &out.train), std::pair(&validation, &out.validation), std::pair(&test, &out.test)}) {
+       {std::pair(&train, &out.train), std::pair(&test, &out.test), std::pair(&validation, &out.validation)}) {
     const auto name = find_split(root, *names);
     if (!name) continue;
     any = true;
     std::erase(unused, *name);
+    if (evaluation && (names == &train || out.test)) continue;
     FolderSplit found = read_image_folder(root, *name, classes);
     if (classes.empty() && names == &train) classes = found.images->classes();
     *to = std::move(found.images);
@@ -156,9 +161,9 @@ Splits open_image_folder(const fs::path& root, const std::vector<std::string>& k
          ": got neither train/, val/ nor test/ in it, nor MNIST's files, expected a folder <split>/<class>/*.jpg|png.",
          unused.empty() ? "" : cat(" It holds ", printable(folders), "."));
   }
-  if (!unused.empty())
+  if (!unused.empty() && !evaluation)
     out.notes.push_back(cat(root.string(), ": ignored ", printable(folders), ": splits are train, val and test"));
-  if (!out.train && !out.validation && !out.test)
+  if (!evaluation && !out.train && !out.validation && !out.test)
     fail(root.string(), ": got no images with labels, expected some. ", join(out.notes, "; "), ".");
   return out;
 }
@@ -209,19 +214,19 @@ fs::path fetch_dataset(const DatasetEntry& entry, const DownloadCallback& progre
   return folder;
 }
 
-Splits open_dataset(const std::string& data, const std::vector<std::string>& classes,
-                    const DownloadCallback& progress) {
+Splits open_dataset(const std::string& data, const std::vector<std::string>& classes, const DownloadCallback& progress,
+                    DatasetUse use) {
   std::error_code ignored;
   if (!fs::is_directory(data, ignored)) {
     if (data.find('/') != std::string::npos)
       fail_usage("data: got '", printable(data), "', which is no folder, expected one, or a dataset's name.");
     const DatasetEntry& entry = find_dataset(data);
-    return open_mnist_folder(fetch_dataset(entry, progress), entry.classes);
+    return open_mnist_folder(fetch_dataset(entry, progress), entry.classes, use);
   }
   if (plain_or_gzipped(data, kMnistFiles[0]) || plain_or_gzipped(data, kMnistFiles[2])) {
-    return open_mnist_folder(data, classes.empty() ? digits_for(data) : classes);
+    return open_mnist_folder(data, classes.empty() ? digits_for(data) : classes, use);
   }
-  return open_image_folder(data, classes);
+  return open_image_folder(data, classes, use);
 }
 
 }  // namespace lorikeet

@@ -56,9 +56,18 @@ struct Splits {
   std::vector<std::string> notes = {};
 };
 
+enum class DatasetUse {
+  /// All splits.
+  kTraining,
+  /// The test split, or the validation split where that has no labelled images. Nothing else is read, so that nothing
+  /// else can be wrong.
+  kEvaluation
+};
+
 /// `data` is a name of the table, or a folder: of MNIST's four files, or of images. Splits that are absent are null.
 /// The validation split of a folder is called val/, valid/ or validation/. `classes`, where not empty, are those that a
 /// trained adapter knows.
-Splits open_dataset(const std::string& data, const std::vector<std::string>& classes, const DownloadCallback& progress);
+Splits open_dataset(const std::string& data, const std::vector<std::string>& classes, const DownloadCallback& progress,
+                    DatasetUse use = DatasetUse::kTraining);
 
 }  // namespace lorikeet

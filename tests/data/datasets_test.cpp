@@ -99,6 +99,34 @@ TEST_CASE("the validation split may be called val, valid or validation, one of t
   }
 }
 
+TEST_CASE("evaluation reads the test split alone, or the validation split where it has no labels") {
+  const TemporaryFolder folder;
+  const auto image = [&](const std::string& name) {
+    fs::create_directories((folder.path / name).parent_path());
+    write_png(at::zeros({3, 2, 2}, at::kByte), folder.path / name);
+  };
+  const auto evaluation = [&] { return open_dataset(folder.path.string(), {"a", "b"}, {}, DatasetUse::kEvaluation); };
+  image("train/unknown/1.png");
+  image("valid/a/1.png");
+  image("test/1.png");
+  Splits splits = evaluation();
+  CHECK(splits.train == nullptr);
+  CHECK(splits.test == nullptr);
+  CHECK(splits.validation->size() == 1);
+  CHECK(splits.notes.size() == 2);  // no labels in test/, no images of b
+  image("test/b/1.png");
+  image("valid/unknown/1.png");
+  splits = evaluation();
+  CHECK(splits.validation == nullptr);
+  CHECK(splits.test->get(0).label == 1);
+  fs::remove_all(folder.path / "test");
+  fs::remove_all(folder.path / "valid");
+  CHECK((!evaluation().test && !evaluation().validation));
+  put_idx(folder.path);
+  fs::remove(folder.path / idx_dataset()[0].name);
+  CHECK(open_dataset(folder.path.string(), {"0", "1", "2"}, {}, DatasetUse::kEvaluation).test->size() == 2);
+}
+
 TEST_CASE("what lies beside the splits, and splits without labels, are said") {
   const TemporaryFolder folder;
   const auto image = [&](const std::string& name) {
