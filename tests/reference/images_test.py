@@ -1,4 +1,4 @@
-"""Decoded pixels against Pillow: the eight EXIF orientations of JPEG and PNG in both byte orders, and 16-bit samples."""
+"""Decoded pixels against Pillow: EXIF orientations of JPEG and PNG in both byte orders, and 16-bit grey."""
 import io
 import struct
 import tempfile
