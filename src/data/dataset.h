@@ -38,8 +38,8 @@ class Dataset {
 /// Each image resized and cropped as `preprocessing` says; normalisation is left to the batch.
 std::shared_ptr<const Dataset> prepared(std::shared_ptr<const Dataset> dataset, const Preprocessing& preprocessing);
 
-/// Likewise, with chance in it: what image `index` becomes depends on `seed`, `view` and `index` alone, so that it does
-/// not matter which thread asks, or in what order.
+/// Likewise, with random augmentation. Image `index` depends only on `seed`, `view` and `index`, not on the thread or
+/// the order in which images are read.
 std::shared_ptr<const Dataset> augmented(std::shared_ptr<const Dataset> dataset, const Preprocessing& preprocessing,
                                          const Augmentation& augmentation, std::uint64_t seed, std::int64_t view);
 

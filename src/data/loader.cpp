@@ -19,7 +19,7 @@
 namespace lorikeet {
 namespace {
 
-// Plain copies: ATen's would start a team of threads of their own beside those that compute.
+// Plain copies: ATen's would start further OpenMP threads beside the compute threads.
 Batch read_batch(const Dataset& dataset, const std::vector<std::int64_t>& order, std::size_t begin, std::size_t end) {
   Batch batch;
   const auto count = static_cast<std::int64_t>(end - begin);

@@ -1,4 +1,4 @@
-// Batches of a dataset in a given order, read ahead on threads.
+// Batches of a dataset in a given order, prefetched by threads.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -22,7 +22,7 @@ struct Batch {
 
 struct LoaderOptions {
   std::int64_t batch_size = 64;
-  /// Threads that read and prepare images; 0: one for four that compute.
+  /// Threads that read and prepare images; 0: a quarter of the compute threads, at least one.
   int threads = 0;
   /// Batches kept ready.
   int prefetch = 4;
@@ -30,7 +30,7 @@ struct LoaderOptions {
 
 class Loader {
  public:
-  /// Batches of the images at `order`, the last one smaller where it does not come out even.
+  /// Batches of the images at `order`; the last one may be smaller.
   Loader(std::shared_ptr<const Dataset> dataset, std::vector<std::int64_t> order, const LoaderOptions& options);
   ~Loader();
   Loader(const Loader&) = delete;

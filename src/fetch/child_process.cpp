@@ -20,14 +20,14 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kMaxOutput = 1 << 16;
-constexpr int kLookEveryMs = 20;  // how late an exit may be noticed that does not close the pipe
-constexpr int kSignalled = 128;   // as shells count
+constexpr int kPollMs = 20;      // the delay with which an exit is noticed that does not close the pipe
+constexpr int kSignalled = 128;  // as shells count
 
 // The reading end of a pipe that a child writes to.
 class Pipe {
  public:
   Pipe() {
-    if (::pipe2(ends_.data(), O_CLOEXEC) != 0) fail("pipe: cannot be made: ", std::strerror(errno), ".");
+    if (::pipe2(ends_.data(), O_CLOEXEC) != 0) fail("pipe: cannot be created: ", std::strerror(errno), ".");
     ::fcntl(ends_[0], F_SETFL, O_NONBLOCK);
   }
   ~Pipe() {
@@ -46,7 +46,7 @@ class Pipe {
   /// Waits until there is something to read, or some milliseconds.
   void wait() const {
     pollfd entry{ended_ ? -1 : ends_[0], POLLIN, 0};
-    ::poll(&entry, 1, kLookEveryMs);
+    ::poll(&entry, 1, kPollMs);
   }
 
   /// Appends what is there, and keeps the end of `output`.
@@ -107,7 +107,7 @@ ChildResult run_child(const ChildProcess& child) {
   pipe.close_writer();
 
   const auto deadline = Clock::now() + child.timeout;
-  // Its exit counts, not the end of its output: what it started may live on and hold the pipe.
+  // Wait for the exit, not for the end of the output: a grandchild may keep the pipe open.
   std::optional<int> status;
   while (!(status = ended(pid))) {
     pipe.wait();

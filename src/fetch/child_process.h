@@ -1,4 +1,4 @@
-// A program of the machine, started without a shell: what it prints is kept, not shown, and its time is limited.
+// Runs a program without a shell, captures its output and limits its time.
 #pragma once
 
 #include <chrono>
@@ -12,7 +12,7 @@ struct ChildProcess {
   /// The program, looked up in PATH, and its arguments.
   std::vector<std::string> arguments;
   std::filesystem::path working_folder;
-  /// Then it is killed.
+  /// The program is killed after it.
   std::chrono::milliseconds timeout = std::chrono::minutes(10);
 };
 
@@ -22,12 +22,12 @@ struct ChildResult {
   bool timed_out = false;
   /// Its exit status; 128 + the number of the signal that ended it.
   int status = 0;
-  /// The end of what it printed, on standard output and standard error, at most 64 KiB.
+  /// The last 64 KiB of its standard output and standard error.
   std::string output;
 };
 
-/// Runs it to its end, with nothing on its standard input. Throws Error where it cannot be started for another reason
-/// than that it is missing. Thread-safe.
+/// Runs the program until it exits, with an empty standard input. Throws Error where it exists but cannot be started.
+/// Thread-safe.
 ChildResult run_child(const ChildProcess& child);
 
 }  // namespace lorikeet

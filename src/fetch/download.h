@@ -1,5 +1,4 @@
-// Files from the network, by libcurl: resumed where an earlier try stopped, checked, and put in place whole or not at
-// all.
+// Downloads by libcurl: resumed after an interrupted attempt, verified, and renamed into place only when complete.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +23,8 @@ struct Download {
   std::string hint = {};
 };
 
-/// Throws Error, with the reason for each address, where none gives the file. What arrived stays beside the destination
-/// as `NAME.part` and is resumed by the next try, unless its checksum is wrong.
+/// Throws Error, with the reason for each address, where none gives the file. What was received stays beside the
+/// destination as `NAME.part`; the next call resumes it, unless its checksum is wrong.
 void download(const Download& request);
 
 }  // namespace lorikeet

@@ -37,8 +37,8 @@ bool is_plain(std::string_view text, bool may_be_scoped) {
 
 struct Client {
   const char* registry;
-  const char* how_to_get_it;
-  const char* when_it_fails;
+  const char* install_hint;
+  const char* failure_hint;
   std::vector<std::string> arguments;
 };
 
@@ -66,7 +66,7 @@ Client client_for(PackageRegistry registry, const std::string& name, const std::
   __builtin_unreachable();
 }
 
-// The last line that says something; npm's last one only names a log.
+// The last line with a message; npm's last one only names a log file.
 std::string last_line(const std::string& output) {
   std::string_view rest = output;
   while (!rest.empty()) {
@@ -79,20 +79,20 @@ std::string last_line(const std::string& output) {
   return "nothing";
 }
 
-// A new folder that lives as long as the object.
-class Workplace {
+// A new folder, removed with the object.
+class TemporaryFolder {
  public:
-  explicit Workplace(const fs::path& parent) {
+  explicit TemporaryFolder(const fs::path& parent) {
     std::string name = (parent / ".package.XXXXXX").string();
     if (::mkdtemp(name.data()) == nullptr) fail(parent.string(), ": cannot be written: ", std::strerror(errno), ".");
     path_ = name;
   }
-  ~Workplace() {
+  ~TemporaryFolder() {
     std::error_code ignored;
     fs::remove_all(path_, ignored);
   }
-  Workplace(const Workplace&) = delete;
-  Workplace& operator=(const Workplace&) = delete;
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
 
   const fs::path& path() const { return path_; }
 
@@ -113,27 +113,27 @@ fs::path fetch_package(PackageRegistry registry, const std::string& name, const 
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) fail(folder.string(), ": cannot be created: ", error.message(), ".");
-  const Workplace workplace(fs::absolute(folder));
-  const Client client = client_for(registry, name, version, workplace.path().string());
+  const TemporaryFolder temporary(fs::absolute(folder));
+  const Client client = client_for(registry, name, version, temporary.path().string());
   const std::string& program = client.arguments.front();
   const std::string where = cat(client.registry, " package ", name);
 
-  const ChildResult result = run_child({.arguments = client.arguments, .working_folder = workplace.path()});
-  const std::string said = last_line(result.output);
+  const ChildResult result = run_child({.arguments = client.arguments, .working_folder = temporary.path()});
+  const std::string last = last_line(result.output);
   if (result.missing)
-    fail(where, ": got no ", program, " here, expected it to fetch the package. ", client.how_to_get_it);
+    fail(where, ": got no ", program, " here, expected it to fetch the package. ", client.install_hint);
   if (result.timed_out)
-    fail(where, ": ", program, " was stopped after 10 minutes; its last line: ", said, ". Check the network.");
+    fail(where, ": ", program, " was stopped after 10 minutes; its last line: ", last, ". Check the network.");
   if (result.status != 0) {
-    fail(where, ": ", program, " failed with status ", result.status, ": ", said, ". ", client.when_it_fails);
+    fail(where, ": ", program, " failed with status ", result.status, ": ", last, ". ", client.failure_hint);
   }
 
   std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(workplace.path())) {
+  for (const auto& entry : fs::directory_iterator(temporary.path())) {
     if (entry.symlink_status().type() == fs::file_type::regular) files.push_back(entry.path());
   }
   if (files.size() != 1) {
-    fail(where, ": got ", files.size(), " files from ", program, ", expected 1; its last line: ", said, ".");
+    fail(where, ": got ", files.size(), " files from ", program, ", expected 1; its last line: ", last, ".");
   }
   const fs::path destination = folder / files.front().filename();
   fs::rename(files.front(), destination, error);

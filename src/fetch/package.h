@@ -1,5 +1,5 @@
-// Files out of package registries, by the registries' own clients (pip, npm, apt-get): they know the machine's mirrors,
-// proxies and certificates, and check what they fetch. For machines that reach nothing but registries.
+// Downloads from package registries by their own clients (pip, npm, apt-get), which know the machine's mirrors, proxies
+// and certificates and verify what they download. For machines that can reach only registries.
 #pragma once
 
 #include <filesystem>

@@ -19,17 +19,17 @@ namespace fs = std::filesystem;
 namespace lorikeet {
 namespace {
 
-constexpr auto kPause = std::chrono::milliseconds(200);  // between two looks at another one's lock
+constexpr auto kPause = std::chrono::milliseconds(200);  // between two attempts to take the lock
 
 [[noreturn]] void fail_write(const fs::path& path, int error) {
   const char* hint = error == ENOSPC || error == EDQUOT || error == EFBIG
-                         ? " Free some space or choose another place; the next try goes on where this one stopped."
+                         ? " Free some space or choose another folder; the next attempt resumes this one."
                          : "";
   fail(path.string(), ": cannot be written: ", std::strerror(error), ".", hint);
 }
 
-// Whether `path` still leads to the open file: its writer may have renamed or removed it before we got the lock.
-bool leads_to(const fs::path& path, const struct stat& opened) {
+// Whether `path` still names the open file: its writer may have renamed or removed it before the lock was taken.
+bool names_file(const fs::path& path, const struct stat& opened) {
   struct stat named {};
   return ::lstat(path.c_str(), &named) == 0 && named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
 }
@@ -55,7 +55,7 @@ PartFile::PartFile(fs::path destination, const std::function<void(std::uint64_t)
       if (::fstat(descriptor_, &status) != 0) fail_write(path_, errno);
       if (!S_ISREG(status.st_mode)) fail(path_.string(), ": got something else, expected a regular file. Remove it.");
       size_ = static_cast<std::uint64_t>(status.st_size);
-      if (leads_to(path_, status)) return;
+      if (names_file(path_, status)) return;
       ::close(std::exchange(descriptor_, -1));
       waited_ = true;
     }
@@ -67,7 +67,7 @@ PartFile::PartFile(fs::path destination, const std::function<void(std::uint64_t)
 
 PartFile::~PartFile() {
   if (descriptor_ < 0) return;
-  if (size_ == 0) ::unlink(path_.c_str());  // before the lock is given back
+  if (size_ == 0) ::unlink(path_.c_str());  // before the lock is released
   ::close(descriptor_);
 }
 
@@ -96,7 +96,7 @@ void PartFile::clear() {
 void PartFile::commit() {
   if (::fsync(descriptor_) != 0) fail_write(path_, errno);
   if (::rename(path_.c_str(), destination_.c_str()) != 0) fail_write(destination_, errno);
-  const int closed = ::close(std::exchange(descriptor_, -1));  // gives the lock back: not before the rename
+  const int closed = ::close(std::exchange(descriptor_, -1));  // releases the lock: not before the rename
   if (closed != 0) fail_write(destination_, errno);
   sync_folder(parent_of(destination_));
 }

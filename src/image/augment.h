@@ -1,7 +1,7 @@
-// What chance does to a training image, as torchvision's transforms of these names do it: RandomResizedCrop (in place
-// of the resize and the centre crop), then RandomCrop with padding, then RandomHorizontalFlip. Given the same draws,
-// pixels equal torchvision's on PIL images. The draws are ours (base/random.h): the same seed gives the same images
-// everywhere. All functions are thread-safe.
+// Random augmentation of training images as torchvision's transforms of these names do it: RandomResizedCrop (instead
+// of the resize and the centre crop), then RandomCrop with padding, then RandomHorizontalFlip. For the same random
+// numbers the pixels equal torchvision's on PIL images. The numbers come from base/random.h: the same seed gives the
+// same images on every machine. All functions are thread-safe.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -24,7 +24,7 @@ Region draw_crop(std::int64_t height, std::int64_t width, const std::array<doubl
 /// image.
 at::Tensor resized_crop(const at::Tensor& image, const Region& region, int size, Interpolation interpolation);
 
-/// What `prepare` does, and chance: uint8 (3, H, W) to the same size as `prepare` gives. REQUIRES: a crop in
+/// `prepare` with augmentation: uint8 (3, H, W) to the same size as `prepare` gives. REQUIRES: a crop in
 /// `preprocessing` where augmentation.resized_crop is asked for.
 at::Tensor augment(const at::Tensor& image, const Preprocessing& preprocessing, const Augmentation& augmentation,
                    Random& random);
