@@ -78,6 +78,16 @@ fs::path make_beside(const fs::path& path, int& result, Make make) {
   fail_write(path, errno);
 }
 
+// Whether `target` is a blob of the cache of the Hugging Face Hub that `folder` is a snapshot of (or in one):
+// CACHE/snapshots/REVISION/…/FILE is a link to CACHE/blobs/HASH. Both are canonical.
+bool is_blob_of_snapshot(const fs::path& target, const fs::path& folder) {
+  for (fs::path part = folder; part.has_relative_path(); part = part.parent_path()) {
+    const fs::path snapshots = part.parent_path();
+    if (snapshots.filename() == "snapshots" && target.parent_path() == snapshots.parent_path() / "blobs") return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 fs::path path_inside(const fs::path& folder, const std::string& name) {
@@ -86,8 +96,10 @@ fs::path path_inside(const fs::path& folder, const std::string& name) {
   if (!fs::is_symlink(fs::symlink_status(path, error))) return path;
   const fs::path target = fs::canonical(path, error);
   if (error) fail(path.string(), ": got a link that leads nowhere (", error.message(), "), expected a file.");
-  const fs::path inside = target.lexically_relative(fs::canonical(folder, error));
-  if (error || inside.empty() || *inside.begin() == "..") {
+  const fs::path canonical = fs::canonical(folder, error);
+  const fs::path inside = target.lexically_relative(canonical);
+  const bool leaves = error || inside.empty() || *inside.begin() == "..";
+  if (leaves && (error || !is_blob_of_snapshot(target, canonical))) {
     fail(path.string(), ": got a link that leads out of its folder, to ", printable(target.string()),
          ", expected a file. Copy it into the folder.");
   }

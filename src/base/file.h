@@ -73,7 +73,8 @@ class PassingFile {
 };
 
 /// `folder` / `name`. Throws Error where that is a link that leads out of the folder, or nowhere: a folder from
-/// elsewhere must not make us read other files of the machine. `folder` itself may be a link.
+/// elsewhere must not make us read other files of the machine. `folder` itself may be a link, and a snapshot in the
+/// Hugging Face Hub's cache may link to the blobs of that cache.
 std::filesystem::path path_inside(const std::filesystem::path& folder, const std::string& name);
 
 /// The folder that `path` lies in: "." for a name without a folder.

@@ -88,6 +88,10 @@ Json parse_json(std::string_view text, const std::string& where, std::size_t max
   return builder.take();
 }
 
+std::string json_text(const Json& value, int indent) {
+  return value.dump(indent, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
+}
+
 std::string json_kind(const Json& value) {
   switch (value.type()) {
     case Json::value_t::null:

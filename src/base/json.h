@@ -17,6 +17,9 @@ constexpr std::size_t kMaxJsonValues = 1'000'000;
 /// values than kMaxJsonValues, anything after the document, and text that is not UTF-8.
 Json parse_json(std::string_view text, const std::string& where, std::size_t max_depth = 32);
 
+/// The document as text. Bytes that are not UTF-8, as file names may have them, become U+FFFD.
+std::string json_text(const Json& value, int indent = -1);
+
 /// What kind of value this is, for messages: "a string", "an object" …
 std::string json_kind(const Json& value);
 

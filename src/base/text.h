@@ -37,6 +37,12 @@ std::string clock(double seconds);
 /// surrogates are none).
 std::size_t utf8_character(std::string_view text);
 
+/// Whether `text` is well-formed UTF-8: no overlong forms, no surrogates.
+bool is_utf8(std::string_view text);
+
+/// `text` with U+FFFD for each byte that is not part of a well-formed character: for files that must be UTF-8.
+std::string to_utf8(std::string_view text);
+
 /// What an untrusted string may look like in a message: control characters and what is no UTF-8 escaped, cut at `limit`
 /// bytes.
 std::string printable(std::string_view text, std::size_t limit = 120);

@@ -126,7 +126,7 @@ int compare_command(const CompareOptions& options) {
     if (recipe.reference.accuracy) reference["accuracy"] = *recipe.reference.accuracy;
     out.push_back({{"run", recipe.run.string()}, {"reference", reference}, {"summary", summary}});
   }
-  std::printf("%s\n", out.dump(2).c_str());
+  std::printf("%s\n", json_text(out, 2).c_str());
   return 0;
 }
 

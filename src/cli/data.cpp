@@ -35,7 +35,7 @@ int list_datasets(bool json) {
                    {"path", dataset_path(entry).string()},
                    {"here", here}});
   }
-  std::printf("%s", json ? (out.dump(2) + "\n").c_str() : table.markdown().c_str());
+  std::printf("%s", json ? (json_text(out, 2) + "\n").c_str() : table.markdown().c_str());
   return 0;
 }
 

@@ -81,7 +81,7 @@ int doctor_command(bool json) {
     out.push_back({{"what", what}, {"found", found}, {"good", is_good}});
     if (!json) std::printf("%s %-10s %s\n", is_good ? "ok " : "BAD", what.c_str(), found.c_str());
   }
-  if (json) std::printf("%s\n", out.dump(2).c_str());
+  if (json) std::printf("%s\n", json_text(out, 2).c_str());
   return good ? 0 : kFailed;
 }
 

@@ -56,7 +56,7 @@ int eval_command(const EvalOptions& options) {
     const Json out{{"model", options.model.name},      {"data", data},         {"accuracy", found.accuracy()},
                    {"correct", found.correct},         {"total", found.total}, {"loss", found.loss},
                    {"classes", by_class(model, found)}};
-    std::printf("%s\n", out.dump(2).c_str());
+    std::printf("%s\n", json_text(out, 2).c_str());
   } else {
     std::printf("accuracy %s (%s of %s in %s), loss %s\n", fixed(found.accuracy(), 4).c_str(),
                 with_commas(found.correct).c_str(), with_commas(found.total).c_str(), data.c_str(),

@@ -33,7 +33,7 @@ int list_models(bool json) {
                      {"here", here}});
     }
   }
-  std::printf("%s", json ? (out.dump(2) + "\n").c_str() : table.markdown().c_str());
+  std::printf("%s", json ? (json_text(out, 2) + "\n").c_str() : table.markdown().c_str());
   return 0;
 }
 

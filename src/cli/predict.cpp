@@ -84,7 +84,7 @@ int predict_command(const PredictOptions& options) {
     out.push_back({{"image", options.images[i]}, {"guesses", list}});
     if (!options.json) std::printf("%s%s\n", options.images[i].c_str(), text.c_str());
   }
-  if (options.json) std::printf("%s\n", out.dump(2).c_str());
+  if (options.json) std::printf("%s\n", json_text(out, 2).c_str());
   const bool all = row == options.images.size();
   if (!options.logits.empty()) {
     if (all) {

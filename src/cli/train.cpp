@@ -31,7 +31,7 @@ int train_command(const TrainOptions& options) {
     return kInterrupted;
   }
   if (options.json) {
-    std::printf("%s\n", summary_json(summary, recipe).dump(2).c_str());
+    std::printf("%s\n", json_text(summary_json(summary, recipe), 2).c_str());
     return 0;
   }
   std::printf("%s\n%s parameters learned, adapter %s, %s of training (%s img/s)\n", summary.adapter.c_str(),

@@ -226,6 +226,10 @@ class SplitReader {
     }
     std::vector<std::string> empty;
     for (const ClassFolder& folder : folders_) {
+      if (!is_utf8(folder.name)) {
+        fail((path_ / "").string(), printable(folder.name),
+             ": got a class whose name is not UTF-8, expected UTF-8. Rename the folder, e.g. with convmv.");
+      }
       if (!folder.content.images.empty()) continue;
       std::vector<std::string> others = folder.content.other_images;
       others.insert(others.end(), folder.content.other_files.begin(), folder.content.other_files.end());

@@ -230,11 +230,11 @@ OnnxModel to_onnx(const LoadedModel& loaded, const OnnxExportOptions& options) {
   OnnxModel model = to_onnx(loaded.network.graph(), loaded.network.merged(), options);
   model.name = loaded.model_name;
   model.producer = "lorikeet";
-  model.metadata = {{"classes", Json(loaded.classes).dump()},
+  model.metadata = {{"classes", json_text(Json(loaded.classes))},
                     {"base_model", loaded.model_name},
                     {"base_weights", loaded.weights_name},
                     {"base_sha256", loaded.base_sha256.get()},
-                    {"preprocessing", preprocessing_json(loaded.preprocessing).dump()}};
+                    {"preprocessing", json_text(preprocessing_json(loaded.preprocessing))}};
   return model;
 }
 

@@ -2,6 +2,7 @@
 
 #include <ATen/Functions.h>
 
+#include <array>
 #include <cmath>
 
 #include "base/error.h"
@@ -27,6 +28,34 @@ void NamedTensors::set(std::string_view name, at::Tensor tensor) {
 const at::Tensor* NamedTensors::find(std::string_view name) const {
   const auto found = index_.find(name);
   return found == index_.end() ? nullptr : &entries_[found->second].second;
+}
+
+void NamedTensors::remove_wrapper_prefixes() {
+  constexpr std::array<std::string_view, 7> kPrefixes{"module.", "_orig_mod.", "_forward_module.", "model.",
+                                                      "net.",    "network.",   "backbone."};
+  constexpr std::string_view kCounter = "n_averaged";
+  const auto is_common = [&](std::string_view prefix) {
+    bool found = false;
+    for (const auto& [name, tensor] : entries_) {
+      if (name == kCounter) continue;
+      if (!name.starts_with(prefix)) return false;
+      found = true;
+    }
+    return found;
+  };
+  for (const auto* prefix = kPrefixes.begin(); prefix != kPrefixes.end();) {
+    if (!is_common(*prefix)) {
+      ++prefix;
+      continue;
+    }
+    NamedTensors shorter;
+    for (auto& [name, tensor] : entries_) {
+      if (name != kCounter) shorter.add(name.substr(prefix->size()), std::move(tensor));
+    }
+    entries_ = std::move(shorter.entries_);
+    index_ = std::move(shorter.index_);
+    prefix = kPrefixes.begin();
+  }
 }
 
 std::uint64_t NamedTensors::bytes() const {

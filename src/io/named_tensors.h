@@ -37,8 +37,15 @@ class NamedTensors {
   /// Bytes of all tensors together.
   std::uint64_t bytes() const;
 
+  /// Removes what wrappers put before every name: "module." of DataParallel and AveragedModel (whose counter
+  /// n_averaged goes too), "_orig_mod." of torch.compile, "model." of Lightning modules and others; also one after
+  /// another. Nothing where a name has another beginning.
+  void remove_wrapper_prefixes();
+
   /// Free text beside the tensors (safetensors' `__metadata__`).
   std::map<std::string, std::string> metadata;
+  /// What the reader chose or left out, one line each, for people.
+  std::vector<std::string> notes;
 
  private:
   std::vector<Entry> entries_;

@@ -240,20 +240,15 @@ class PickleMachine {
   }
 
   void make_global(const std::string& module, const std::string& name) {
-    std::string full = module + "." + name;
-    const auto& allowed = options_.allowed_globals;
-    if (std::find(allowed.begin(), allowed.end(), full) == allowed.end()) {
-      refuse("got the name '", printable(full),
-             "', expected tensors and plain values only. Nothing was run. A file of weights is "
-             "written by torch.save(model.state_dict(), …); one that needs more can carry a program and is not read.");
-    }
-    make(PickleKind::kGlobal).text = std::move(full);
+    make(PickleKind::kGlobal).text = module + "." + name;
   }
 
   void make_call() {
     const PickleIndex arguments = pop();
     const PickleIndex callable = pop();
-    if (out_[callable].kind != PickleKind::kGlobal || out_[arguments].kind != PickleKind::kTuple) {
+    const PickleKind kind = out_[callable].kind;
+    const bool can_be_called = kind == PickleKind::kGlobal || kind == PickleKind::kObject;  // such as a partial
+    if (!can_be_called || out_[arguments].kind != PickleKind::kTuple) {
       refuse("got a call of ", describe(out_, out_[callable]), " with ", describe(out_, out_[arguments]),
              ", expected a name and a tuple.");
     }
@@ -268,9 +263,11 @@ class PickleMachine {
 
   void extend(PickleKind kind, const std::vector<PickleIndex>& items) {
     PickleValue& target = out_.values[peek()];
-    const bool mapping = kind == PickleKind::kDict && target.kind == PickleKind::kObject;  // an OrderedDict
-    if (target.kind != kind && !mapping) refuse("got ", describe(out_, target), ", which takes no such items.");
+    const bool is_object = target.kind == PickleKind::kObject;
+    if (target.kind != kind && !is_object) refuse("got ", describe(out_, target), ", which takes no such items.");
     if (kind == PickleKind::kDict) require_pairs(items);
+    // Items of an OrderedDict are kept; a deque, or whatever else is a list or a set, is not looked into.
+    if (is_object && kind != PickleKind::kDict) return;
     // A target refers to a value as often as it likes at a byte or two each, so this too is bounded by the pickle's
     // size.
     target.items.insert(target.items.end(), items.begin(), items.end());
@@ -499,6 +496,12 @@ Pickle read_pickle(const InputFile& file, std::uint64_t begin, std::uint64_t end
   return PickleMachine(file, begin, end, options).run();
 }
 
+const std::string& callable_name(const Pickle& pickle, const PickleValue& object) {
+  const PickleValue* value = &object;
+  while (value->kind == PickleKind::kObject) value = &pickle[value->callable];  // made before it, so this ends
+  return value->text;
+}
+
 std::string describe(const Pickle& pickle, const PickleValue& value) {
   switch (value.kind) {
     case PickleKind::kNone:
@@ -525,20 +528,11 @@ std::string describe(const Pickle& pickle, const PickleValue& value) {
     case PickleKind::kGlobal:
       return cat("the name '", printable(value.text), "'");
     case PickleKind::kObject:
-      return cat("a call of '", printable(pickle[value.callable].text), "'");
+      return cat("a call of '", printable(callable_name(pickle, value)), "'");
     case PickleKind::kPersistentId:
       return "a bare storage";
   }
   return "an unknown value";
-}
-
-bool is_utf8(std::string_view text) {
-  while (!text.empty()) {
-    const std::size_t length = utf8_character(text);
-    if (length == 0) return false;
-    text.remove_prefix(length);
-  }
-  return true;
 }
 
 }  // namespace lorikeet

@@ -1,8 +1,9 @@
 // Python pickles read as data: a stack machine for the opcodes that torch.save emits (protocols 0 to 5), which builds a
 // tree of plain values and never imports, calls or constructs anything.
 //
-//   GLOBAL, STACK_GLOBAL  → the name alone, and only one that the caller allows; any other is refused by that name
-//   REDUCE, NEWOBJ        → a node (callable, arguments); BUILD adds its state; the caller says what it means
+//   GLOBAL, STACK_GLOBAL  → the name alone
+//   REDUCE, NEWOBJ        → a node (callable, arguments); BUILD adds its state; the caller knows what a few names mean
+//                           and skips the others
 //   BINPERSID             → a node that holds the id
 //
 // Values live in one flat vector and refer to each other by index, so that neither a deep tree nor a cyclic one can
@@ -10,7 +11,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,7 +46,7 @@ struct PickleValue {
   double real = 0;           // kFloat
   std::string text;
   std::vector<PickleIndex> items;   // of a list, tuple or set; key, value, key, value … of a dict or an object
-  PickleIndex callable = kAbsent;   // kObject: a kGlobal
+  PickleIndex callable = kAbsent;   // kObject: a kGlobal, or an object that is called in turn
   PickleIndex arguments = kAbsent;  // kObject: a kTuple
   PickleIndex state = kAbsent;      // kObject, where BUILD gave it one
 };
@@ -65,22 +65,21 @@ struct Pickle {
 };
 
 struct PickleOptions {
-  std::string where;                                  // begins every message
-  std::span<const std::string_view> allowed_globals;  // "module.name"
-  std::uint64_t max_bytes = 64ULL << 20;              // of the whole pickle
-  std::uint64_t max_text = 1ULL << 20;                // of one text
-  std::size_t max_values = 1'000'000;                 // in the tree, on the stack, in the memo, each
-  std::size_t max_marks = 1'000;                      // open at the same time
+  std::string where;                      // begins every message
+  std::uint64_t max_bytes = 64ULL << 20;  // of the pickle
+  std::uint64_t max_text = 1ULL << 20;    // of one text
+  std::size_t max_values = 1'000'000;     // in the tree, on the stack, in the memo, each
+  std::size_t max_marks = 1'000;          // open at the same time
 };
 
-/// The pickle that begins at byte `begin` of `file` and ends before `end`. Throws Error where it is broken, too large
-/// or names a global that is not allowed. REQUIRES: begin <= end <= file.size().
+/// The pickle that begins at byte `begin` of `file` and ends before `end`. Throws Error where it is broken or too
+/// large. REQUIRES: begin <= end <= file.size().
 Pickle read_pickle(const InputFile& file, std::uint64_t begin, std::uint64_t end, const PickleOptions& options);
 
 /// What `value` is, for messages: "an int", "the global 'torch.Size'", "a call of 'torch.Size'" …
 std::string describe(const Pickle& pickle, const PickleValue& value);
 
-/// Whether `text` is well-formed UTF-8: no overlong forms, no surrogates.
-bool is_utf8(std::string_view text);
+/// The name that a kObject calls: "argparse.Namespace".
+const std::string& callable_name(const Pickle& pickle, const PickleValue& object);
 
 }  // namespace lorikeet

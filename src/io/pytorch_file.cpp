@@ -46,7 +46,7 @@ NamedTensors read_zip(const InputFile& file) {
     }
   }
   if (tree == nullptr) fail(path, ": got a zip archive without data.pkl, expected a file that torch.save wrote.");
-  const Pickle pickle = read_pickle(file, tree->offset, tree->offset + tree->size, state_dict_options(path));
+  const Pickle pickle = read_pickle(file, tree->offset, tree->offset + tree->size, {.where = path});
   return read_state_dict(file, pickle, extents);
 }
 
@@ -56,7 +56,7 @@ constexpr std::int64_t kLegacyProtocol = 1001;
 
 NamedTensors read_legacy(const InputFile& file) {
   const std::string path = file.path().string();
-  const PickleOptions options = state_dict_options(path);
+  const PickleOptions options = {.where = path};
   std::uint64_t position = 0;
   const auto next = [&] {
     Pickle pickle = read_pickle(file, position, file.size(), options);
@@ -89,6 +89,7 @@ NamedTensors read_legacy(const InputFile& file) {
     PytorchStorage storage = parse_storage(pickle, value, path);
     storages.emplace(storage.key, std::move(storage));
   }
+  if (storages.empty()) return read_state_dict(file, pickle, {});  // throws, and says what is there instead of tensors
   Extents extents;
   for (const PickleIndex index : keys.top().items) {
     const std::string& key = keys[index].text;

@@ -17,9 +17,11 @@
 namespace lorikeet {
 
 /// The tensors of a state dict, contiguous, in the order of the file. The dict is the file's top level or, in a
-/// checkpoint, what it has under "state_dict", "model", "model_state" or "state_dict_ema" (the first that is there).
-/// The prefix "module." of DataParallel is removed where all names have it. Tensors that share a storage in the file
-/// may share memory here. Throws Error where the file is anything else, or names anything but tensors and plain values.
+/// checkpoint, what it has under a usual key: averaged weights ("state_dict_ema", "model_ema" …) before plain ones
+/// ("state_dict", "model", "model_state_dict", "net" …), or under another key where that is the only one. Wrappers'
+/// prefixes ("module.", "_orig_mod." …) are removed where all names have them. Tensors that share a storage in the file
+/// may share memory here. Objects of Python beside the tensors are skipped; `notes` says what was chosen and skipped.
+/// Throws Error where the file is anything else.
 NamedTensors read_pytorch_file(const std::filesystem::path& path);
 NamedTensors read_pytorch_file(const InputFile& file);
 

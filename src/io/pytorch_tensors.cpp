@@ -6,6 +6,7 @@
 #include <array>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -19,8 +20,17 @@ namespace lorikeet {
 namespace {
 
 constexpr std::uint64_t kMaxCopies = 4;  // in sizes of the file; see make_tensor
-constexpr std::array<std::string_view, 4> kWrappers{"state_dict", "model", "model_state", "state_dict_ema"};
-constexpr std::string_view kDataParallel = "module.";
+constexpr int kMaxWrappers = 3;          // nested in each other
+constexpr std::size_t kMaxNamed = 5;     // in a note
+
+// The keys under which checkpoints keep a state dict, the preferred first. Averaged weights are those that were
+// evaluated; timm prefers them too.
+constexpr std::array<std::string_view, 7> kAveraged{
+    "state_dict_ema",       "model_ema", "ema_state_dict", "ema_model", "model_ema_state_dict",
+    "ema_model_state_dict", "ema"};
+constexpr std::array<std::string_view, 11> kPlain{
+    "state_dict",         "model",   "model_state_dict", "model_state", "net", "net_state_dict", "network",
+    "network_state_dict", "weights", "params",           "module"};
 
 struct PytorchType {
   std::string_view storage;  // what torch.save calls a storage of it; empty where there is no such type
@@ -45,6 +55,8 @@ constexpr std::array<std::string_view, 2> kUntypedStorages{"torch.storage.Untype
 constexpr std::string_view kOrderedDict = "collections.OrderedDict";
 constexpr std::string_view kSize = "torch.Size";
 constexpr std::string_view kParameter = "torch._utils._rebuild_parameter";
+constexpr std::string_view kParameterWithState = "torch._utils._rebuild_parameter_with_state";
+constexpr std::string_view kWithAttributes = "torch._tensor._rebuild_from_type_v2";
 
 // The calls that stand for a tensor; their first four arguments are (storage, offset, shape, strides).
 struct Rebuild {
@@ -59,42 +71,38 @@ constexpr std::array<Rebuild, 3> kRebuilds{{{"torch._utils._rebuild_tensor", 4, 
                                             {"torch._utils._rebuild_tensor_v2", 6, 7, 6, kNowhere},
                                             {"torch._utils._rebuild_tensor_v3", 7, 8, 7, 6}}};
 
-std::vector<std::string_view> allowed_globals() {
-  std::vector<std::string_view> names{kOrderedDict, kSize, kParameter};
-  for (const auto& rebuild : kRebuilds) names.push_back(rebuild.name);
-  names.insert(names.end(), kUntypedStorages.begin(), kUntypedStorages.end());
-  for (const auto& dtype : kPytorchTypes) {
-    if (!dtype.storage.empty()) names.push_back(dtype.storage);
-    names.push_back(dtype.name);
-  }
-  return names;
-}
+// A call that rebuilds a tensor: the name and the arguments, taken out of what wraps them.
+struct TensorCall {
+  std::string_view name;
+  const std::vector<PickleIndex>* arguments = nullptr;
+};
 
 // Makes tensors of the values of one tree.
 class TensorReader {
  public:
   TensorReader(const InputFile& file, const Pickle& pickle, const Extents& extents)
-      : file_(file), pickle_(pickle), extents_(extents) {}
+      : file_(file), where_(file.path().string()), pickle_(pickle), extents_(extents) {}
 
   NamedTensors read() {
-    const auto entries = entries_of(find_state_dict());
-    const bool prefixed = !entries.empty() && std::all_of(entries.begin(), entries.end(), [&](const Entry& entry) {
-      return pickle_[entry.first].text.starts_with(kDataParallel);
-    });
     NamedTensors out;
+    std::vector<std::string> skipped;
+    const auto entries = entries_of(pickle_[find_state_dict(out.notes)]);
     for (const auto& [key, value] : entries) {
       const PickleValue& name = pickle_[key];
+      if (!is_tensor(pickle_[value])) {
+        skipped.push_back(cat("'", printable(name.text), "' (", describe(pickle_, pickle_[value]), ")"));
+        continue;
+      }
       if (name.kind != PickleKind::kText) {
-        fail(file_.path().string(), ": got ", describe(pickle_, name), " as a name, expected a text.");
+        fail(where_, ": got ", describe(pickle_, name), " as a name, expected a text.");
       }
-      at::Tensor tensor =
-          make_tensor(pickle_[value], cat(file_.path().string(), ": entry '", printable(name.text), "'"));
-      std::string plain = prefixed ? name.text.substr(kDataParallel.size()) : name.text;
-      if (out.contains(plain)) {
-        fail(file_.path().string(), ": got the name '", printable(plain), "' twice, expected each name once.");
+      if (out.contains(name.text)) {
+        fail(where_, ": got the name '", printable(name.text), "' twice, expected each name once.");
       }
-      out.add(std::move(plain), std::move(tensor));
+      out.add(name.text, make_tensor(pickle_[value], cat(where_, ": entry '", printable(name.text), "'")));
     }
+    note_skipped(skipped, out.notes);
+    out.remove_wrapper_prefixes();
     return out;
   }
 
@@ -112,8 +120,7 @@ class TensorReader {
       for (const PickleIndex pair : pickle_[pickle_[mapping.arguments].items[0]].items) {
         const auto& items = pickle_[pair].items;
         if (items.size() != 2) {
-          fail(file_.path().string(), ": got an OrderedDict of ", describe(pickle_, pickle_[pair]),
-               ", expected pairs.");
+          fail(where_, ": got an OrderedDict of ", describe(pickle_, pickle_[pair]), ", expected pairs.");
         }
         out.emplace_back(items[0], items[1]);
       }
@@ -123,20 +130,138 @@ class TensorReader {
     return out;
   }
 
-  const PickleValue& find_state_dict() const {
+  // What rebuilds a tensor with attributes (function, type, arguments, state) or a parameter (tensor, …) is looked
+  // through, once each.
+  TensorCall tensor_call(const PickleValue& value) const {
+    const PickleValue* call = &value;
+    for (const std::string_view wrapper : {kParameterWithState, kParameter}) {
+      if (!pickle_.is_call(*call, wrapper)) continue;
+      const auto& parameter = pickle_[call->arguments].items;
+      if (parameter.empty()) return {};
+      call = &pickle_[parameter[0]];
+      break;
+    }
+    if (call->kind != PickleKind::kObject) return {};
+    if (!pickle_.is_call(*call, kWithAttributes)) {
+      return {callable_name(pickle_, *call), &pickle_[call->arguments].items};
+    }
+    const auto& parts = pickle_[call->arguments].items;
+    if (parts.size() < 3 || pickle_[parts[0]].kind != PickleKind::kGlobal ||
+        pickle_[parts[2]].kind != PickleKind::kTuple) {
+      return {};
+    }
+    return {pickle_[parts[0]].text, &pickle_[parts[2]].items};
+  }
+
+  static const Rebuild* find_rebuild(std::string_view name) {
+    const auto* const found =
+        std::find_if(kRebuilds.begin(), kRebuilds.end(), [&](const Rebuild& r) { return r.name == name; });
+    return found == kRebuilds.end() ? nullptr : found;
+  }
+  bool is_tensor(const PickleValue& value) const { return find_rebuild(tensor_call(value).name) != nullptr; }
+
+  // A mapping that holds tensors by name, and how it was reached: "checkpoint.state_dict".
+  struct Candidate {
+    PickleIndex value;
+    std::string path;
+    std::size_t rank;  // the lower the better
+    std::size_t tensors;
+  };
+  static constexpr std::size_t kTopRank = kAveraged.size() + kPlain.size();
+  static constexpr std::size_t kUnknownRank = kTopRank + 1;
+
+  static std::size_t rank_of(std::string_view key) {
+    const auto* const averaged = std::find(kAveraged.begin(), kAveraged.end(), key);
+    if (averaged != kAveraged.end()) return static_cast<std::size_t>(averaged - kAveraged.begin());
+    const auto* const plain = std::find(kPlain.begin(), kPlain.end(), key);
+    if (plain != kPlain.end()) return kAveraged.size() + static_cast<std::size_t>(plain - kPlain.begin());
+    return kUnknownRank;
+  }
+
+  // Mappings by their text keys, each once, level by level; what is an optimiser's is not looked into.
+  std::vector<Candidate> find_candidates() const {
+    std::vector<Candidate> out;
+    std::vector<Candidate> level{{pickle_.root, "", kTopRank, 0}};
+    std::set<PickleIndex> visited{pickle_.root};
+    for (int depth = 0; depth <= kMaxWrappers && !level.empty(); ++depth) {
+      std::vector<Candidate> next;
+      for (Candidate& mapping : level) {
+        for (const auto& [key, value] : entries_of(pickle_[mapping.value])) {
+          const std::string& name = pickle_[key].text;
+          if (is_tensor(pickle_[value])) ++mapping.tensors;
+          if (pickle_[key].kind != PickleKind::kText || !is_mapping(pickle_[value])) continue;
+          if (name.find("optim") != std::string::npos || !visited.insert(value).second) continue;
+          const std::size_t rank = depth == 0 ? rank_of(name) : std::min(mapping.rank, rank_of(name));
+          next.push_back({value, mapping.path.empty() ? name : mapping.path + "." + name, rank, 0});
+        }
+        if (mapping.tensors > 0) out.push_back(std::move(mapping));
+      }
+      level = std::move(next);
+    }
+    std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.rank < b.rank; });
+    return out;
+  }
+
+  PickleIndex find_state_dict(std::vector<std::string>& notes) const {
     const PickleValue& top = pickle_.top();
     if (!is_mapping(top)) {
-      fail(file_.path().string(), ": got ", describe(pickle_, top),
-           " at the top, expected a dict of tensors. Save model.state_dict().");
+      fail(where_, ": got ", describe(pickle_, top),
+           " at the top, expected a dict of tensors. Nothing was run. Save model.state_dict().");
     }
-    const auto entries = entries_of(top);
-    for (const std::string_view wrapper : kWrappers) {
-      for (const auto& [key, value] : entries) {
-        const PickleValue& name = pickle_[key];
-        if (name.kind == PickleKind::kText && name.text == wrapper && is_mapping(pickle_[value])) return pickle_[value];
-      }
+    std::vector<Candidate> found = find_candidates();
+    if (found.empty()) fail_without_tensors();
+    const auto is_averaged = [](const Candidate& c) { return c.rank < kAveraged.size(); };
+    const auto plain = std::find_if_not(found.begin(), found.end(), is_averaged);
+    // Some averages leave out the buffers.
+    const bool has_all = plain == found.end() || plain->rank >= kTopRank || found.front().tensors >= plain->tensors;
+    const Candidate& taken = is_averaged(found.front()) && !has_all ? *plain : found.front();
+    std::vector<std::string> others;
+    for (const Candidate& candidate : found) {
+      if (candidate.value != taken.value && candidate.value != pickle_.root)
+        others.push_back(cat("'", printable(candidate.path), "'"));
     }
-    return top;
+    if (taken.rank == kUnknownRank && !others.empty()) {
+      fail(where_, ": got several state dicts, '", printable(taken.path), "', ", list_of(others),
+           ", expected one. Save the one that is meant alone.");
+    }
+    if (taken.value != pickle_.root && (!others.empty() || is_averaged(taken))) {
+      notes.push_back(cat(where_, ": took ", is_averaged(taken) ? "the averaged weights, '" : "'",
+                          printable(taken.path), "'", others.empty() ? "" : cat("; ", list_of(others), " not used")));
+    }
+    if (taken.value != pickle_.root) note_objects(notes);
+    return taken.value;
+  }
+
+  [[noreturn]] void fail_without_tensors() const {
+    std::string first;
+    for (const auto& [key, value] : entries_of(pickle_.top())) {
+      if (first.empty()) first = cat("; '", printable(pickle_[key].text), "': got ", describe(pickle_, pickle_[value]));
+    }
+    fail(where_, ": got no tensor in it, expected a state dict", first, ". Nothing was run. Save model.state_dict().");
+  }
+
+  static std::string list_of(std::vector<std::string> names) {
+    const std::size_t more = names.size() > kMaxNamed ? names.size() - kMaxNamed : 0;
+    names.resize(names.size() - more);
+    return join(names, ", ") + (more > 0 ? cat(" and ", more, " more") : "");
+  }
+
+  void note_skipped(const std::vector<std::string>& skipped, std::vector<std::string>& notes) const {
+    if (!skipped.empty()) {
+      notes.push_back(
+          cat(where_, ": skipped what is not a tensor: ", list_of(skipped), "; nothing in the file was run"));
+    }
+  }
+
+  // Objects of Python beside the state dict.
+  void note_objects(std::vector<std::string>& notes) const {
+    std::vector<std::string> skipped;
+    for (const auto& [key, value] : entries_of(pickle_.top())) {
+      const PickleValue& object = pickle_[value];
+      if (object.kind != PickleKind::kObject || is_mapping(object) || is_tensor(object)) continue;
+      skipped.push_back(cat("'", printable(pickle_[key].text), "' (", printable(callable_name(pickle_, object)), ")"));
+    }
+    note_skipped(skipped, notes);
   }
 
   std::vector<std::int64_t> sizes(const PickleValue& value, const std::string& where, const char* what) const {
@@ -160,19 +285,9 @@ class TensorReader {
   }
 
   at::Tensor make_tensor(const PickleValue& value, const std::string& where) {
-    const PickleValue* call = &value;
-    if (pickle_.is_call(value, kParameter)) {  // (tensor, requires_grad, hooks)
-      const auto& parameter = pickle_[value.arguments].items;
-      if (parameter.empty()) fail(where, ": got a parameter without a tensor.");
-      call = &pickle_[parameter[0]];
-    }
-    const auto rebuild = std::find_if(kRebuilds.begin(), kRebuilds.end(),
-                                      [&](const Rebuild& r) { return pickle_.is_call(*call, r.name); });
-    if (rebuild == kRebuilds.end()) {
-      fail(where, ": got ", describe(pickle_, *call),
-           ", expected a tensor. A state dict holds nothing else; save model.state_dict().");
-    }
-    const auto& arguments = pickle_[call->arguments].items;
+    const TensorCall call = tensor_call(value);
+    const Rebuild* const rebuild = find_rebuild(call.name);  // there: is_tensor() was asked
+    const auto& arguments = *call.arguments;
     if (arguments.size() < rebuild->fewest || arguments.size() > rebuild->most) {
       fail(where, ": got a tensor of ", arguments.size(), " arguments, expected ", rebuild->fewest, " to ",
            rebuild->most, ".");
@@ -295,6 +410,7 @@ class TensorReader {
   }
 
   const InputFile& file_;
+  std::string where_;
   const Pickle& pickle_;
   const Extents& extents_;
   std::map<std::string, at::Tensor> loaded_;  // bytes of the storages that were needed so far
@@ -303,14 +419,6 @@ class TensorReader {
 };
 
 }  // namespace
-
-PickleOptions state_dict_options(const std::string& where) {
-  static const std::vector<std::string_view> allowed = allowed_globals();
-  PickleOptions options;
-  options.where = where;
-  options.allowed_globals = allowed;
-  return options;
-}
 
 PytorchStorage parse_storage(const Pickle& pickle, const PickleValue& value, const std::string& where) {
   if (value.kind != PickleKind::kPersistentId) {

@@ -14,9 +14,6 @@
 
 namespace lorikeet {
 
-/// The names that a state dict needs: OrderedDict, the rebuilding of tensors, storages and dtypes. Nothing else.
-PickleOptions state_dict_options(const std::string& where);
-
 /// What a persistent id says of a storage.
 struct PytorchStorage {
   std::string key;

@@ -67,20 +67,25 @@ Record parse_record(const std::string& name, const Json& value, const std::strin
   const Json& shape = value["shape"];
   if (!shape.is_array() || shape.size() > kMaxTensorRank)
     fail(where, ": got a shape that is not a list of at most ", kMaxTensorRank, " sizes.");
-  std::optional<std::uint64_t> bytes = c10::elementSize(record.type);
+  std::uint64_t capacity = c10::elementSize(record.type);  // sizes of 0 count as 1: strides are made of the others
+  bool is_empty = false;
   for (const auto& size : shape) {
     const std::uint64_t n = unsigned_number(size, where, "a size");
-    bytes = n > INT64_MAX ? std::nullopt : checked_mul(*bytes, n);
-    if (!bytes) fail(where, ": got the shape ", printable(shape.dump()), ", expected one whose size fits 64 bits.");
+    const auto product = checked_mul(capacity, std::max<std::uint64_t>(n, 1));
+    if (!product || *product > INT64_MAX)
+      fail(where, ": got the shape ", printable(shape.dump()), ", expected one whose size fits 64 bits.");
+    capacity = *product;
+    is_empty = is_empty || n == 0;
     record.shape.push_back(static_cast<std::int64_t>(n));
   }
+  const std::uint64_t bytes = is_empty ? 0 : capacity;
 
   const Json& offsets = value["data_offsets"];
   if (!offsets.is_array() || offsets.size() != 2) fail(where, ": got data_offsets that are not [begin, end].");
   record.begin = unsigned_number(offsets[0], where, "an offset");
   record.end = unsigned_number(offsets[1], where, "an offset");
-  if (record.end < record.begin || record.end - record.begin != *bytes) {
-    fail(where, ": got data_offsets ", offsets.dump(), ", expected ", *bytes, " bytes for the shape ", shape.dump(),
+  if (record.end < record.begin || record.end - record.begin != bytes) {
+    fail(where, ": got data_offsets ", offsets.dump(), ", expected ", bytes, " bytes for the shape ", shape.dump(),
          ".");
   }
   return record;

@@ -85,8 +85,11 @@ std::string describe_content(const InputFile& file) {
 NamedTensors read_weights_file(const std::filesystem::path& path) {
   const InputFile file(path);
   switch (weights_format(file)) {
-    case WeightsFormat::kSafetensors:
-      return read_safetensors(file);
+    case WeightsFormat::kSafetensors: {
+      NamedTensors tensors = read_safetensors(file);
+      tensors.remove_wrapper_prefixes();
+      return tensors;
+    }
     case WeightsFormat::kZip:
     case WeightsFormat::kPickle:
       return read_pytorch_file(file);

@@ -23,7 +23,8 @@ WeightsFormat weights_format(const InputFile& file);
 /// What the first bytes say, for messages: "a gzip file", "an HTML page" …
 std::string describe_content(const InputFile& file);
 
-/// The tensors of a safetensors file (io/safetensors.h) or of a state dict of PyTorch (io/pytorch_file.h).
+/// The tensors of a safetensors file (io/safetensors.h) or of a state dict of PyTorch (io/pytorch_file.h), without a
+/// wrapper's prefix.
 NamedTensors read_weights_file(const std::filesystem::path& path);
 
 /// Throws UsageError unless `path` ends in ".safetensors" or ".pth".

@@ -63,7 +63,10 @@ fs::path fetch_weights(const WeightsEntry& entry, const DownloadCallback& progre
 }
 
 NamedTensors load_base_weights(const fs::path& path, const ModelEntry& model, const Graph& graph) {
-  const NamedTensors file = read_weights_file(path);
+  return fit_base_weights(read_weights_file(path), path, model, graph);
+}
+
+NamedTensors fit_base_weights(NamedTensors file, const fs::path& path, const ModelEntry& model, const Graph& graph) {
   NamedTensors translated;
   for (const auto& [name, tensor] : file) {
     if (is_ignored(name)) continue;

@@ -16,8 +16,11 @@ std::filesystem::path weights_path(const WeightsEntry& entry);
 /// The path of the weights, downloaded and checked by SHA-256 first where they are not there yet.
 std::filesystem::path fetch_weights(const WeightsEntry& entry, const DownloadCallback& progress);
 
-/// Reads .pth or .safetensors and checks it against the graph: translated names, none missing, none unknown, shapes,
-/// floating-point types, finite values. Gives float32 tensors in the graph's order.
+/// The tensors of a weights file that was read from `path`, checked against the graph: translated names, none missing,
+/// none unknown, shapes, floating-point types, finite values. Gives float32 tensors in the graph's order.
+NamedTensors fit_base_weights(NamedTensors file, const std::filesystem::path& path, const ModelEntry& model,
+                              const Graph& graph);
+/// The same of a file that has not been read.
 NamedTensors load_base_weights(const std::filesystem::path& path, const ModelEntry& model, const Graph& graph);
 
 /// SHA-256 over the names, shapes and float32 values of all parameters in the graph's order: the same for the same

@@ -79,9 +79,9 @@ void RunFolder::discard() {
 
 void RunFolder::write_recipe(std::string_view yaml) { write_file(path_ / kRecipe, yaml); }
 
-void RunFolder::write_summary(const Json& summary) { write_file(path_ / kSummary, summary.dump(2) + "\n"); }
+void RunFolder::write_summary(const Json& summary) { write_file(path_ / kSummary, json_text(summary, 2) + "\n"); }
 
-void RunFolder::add_metrics(const Json& metrics) { append(metrics_, kMetrics, metrics.dump()); }
+void RunFolder::add_metrics(const Json& metrics) { append(metrics_, kMetrics, json_text(metrics)); }
 
 void RunFolder::add_log(std::string_view line) { append(log_, kLog, std::string(line)); }
 

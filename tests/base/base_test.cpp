@@ -145,6 +145,51 @@ TEST_CASE("links that lead out of a folder are refused, others are followed") {
   CHECK(path_inside(folder.path / "link", "near") == folder.path / "link" / "near");
 }
 
+TEST_CASE("a snapshot in the Hub's cache may link to the blobs of that cache, and nowhere else") {
+  const TemporaryFolder folder;
+  const auto cache = folder.path / "models--somebody--something";
+  const auto snapshot = cache / "snapshots" / "0123abc";
+  write_file(cache / "blobs" / "hash", "1");
+  write_file(cache / "refs" / "main", "2");
+  write_file(folder.path / "other" / "blobs" / "hash", "3");
+  std::filesystem::create_directories(snapshot / "adapter");
+  const auto link = [&](const std::string& name, const std::filesystem::path& target) {
+    std::filesystem::create_symlink(target, snapshot / name);
+    return name;
+  };
+  const auto refused = [&](const std::string& name, const char* because) {
+    CHECK_THROWS_WITH_AS(path_inside(snapshot, name), doctest::Contains(because), Error);
+  };
+  CHECK(path_inside(snapshot, link("a", "../../blobs/hash")) == snapshot / "a");
+  link("adapter/a", "../../../blobs/hash");
+  CHECK(path_inside(snapshot / "adapter", "a") == snapshot / "adapter" / "a");
+  std::filesystem::create_directory_symlink(snapshot, folder.path / "link");  // the folder itself may be one
+  CHECK(path_inside(folder.path / "link", "a") == folder.path / "link" / "a");
+
+  refused(link("b", "../../blobs/absent"), "leads nowhere");
+  refused(link("c", "../../refs/main"), "leads out of its folder");
+  refused(link("d", "../../../other/blobs/hash"), "leads out of its folder");
+  refused(link("e", "/etc/passwd"), "leads out of its folder");
+  std::filesystem::create_symlink("/etc/passwd", cache / "blobs" / "passwd");
+  refused(link("f", "../../blobs/passwd"), "leads out of its folder, to /etc/passwd");
+  // A folder that is no snapshot has no blobs.
+  std::filesystem::create_directories(cache / "adapter");
+  std::filesystem::create_symlink("../blobs/hash", cache / "adapter" / "a");
+  CHECK_THROWS_WITH_AS(path_inside(cache / "adapter", "a"), doctest::Contains("leads out of its folder"), Error);
+}
+
+TEST_CASE("text that is not UTF-8 is told, and written as replacement characters") {
+  CHECK(is_utf8("żółć 🦜"));
+  CHECK(is_utf8(""));
+  for (const char* text : {"caf\xe9", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82"}) {
+    CHECK_FALSE(is_utf8(text));
+    CHECK(is_utf8(to_utf8(text)));
+  }
+  CHECK(to_utf8("caf\xe9 ż") == "caf\xef\xbf\xbd ż");
+  CHECK(json_text({{"path", "caf\xe9"}}) == "{\"path\":\"caf\xef\xbf\xbd\"}");
+  CHECK(json_text({{"n", 1}}, 2) == "{\n  \"n\": 1\n}");
+}
+
 TEST_CASE("JSON is strict") {
   CHECK(parse_json(R"({"b":1,"a":2})", "x").dump() == R"({"b":1,"a":2})");
   CHECK_THROWS_WITH_AS(parse_json(R"({"a":1,"a":2})", "x"), doctest::Contains("twice"), Error);

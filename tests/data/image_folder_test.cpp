@@ -96,6 +96,14 @@ TEST_CASE("only images count: hidden files, other files and folders are passed o
   CHECK(dataset->get(1).image.size(2) == 4);  // known by content: no extension is believed
 }
 
+TEST_CASE("a class whose name is not UTF-8 is refused, an image is not") {
+  const Photos photos;
+  photos.image("train/dog/caf\xe9.png");
+  CHECK(read_image_folder(photos.root, "train", {}).images->size() == 1);
+  photos.image("train/caf\xe9/a.png");
+  CHECK(photos.refused("train") == has("caf\\xe9: got a class whose name is not UTF-8"));
+}
+
 TEST_CASE("another split has the classes of train") {
   const Photos photos;
   const std::vector<std::string> classes{"cat", "dog", "owl"};

@@ -9,7 +9,7 @@ using namespace lorikeet;
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const InputFile file("fuzz", std::as_bytes(std::span(data, size)));
   accepted([&] {
-    const Pickle pickle = read_pickle(file, 0, size, state_dict_options("fuzz"));
+    const Pickle pickle = read_pickle(file, 0, size, {.where = "fuzz"});
     require(pickle.end <= size, "a pickle ends in its file");
     Extents extents;
     std::uint64_t position = pickle.end;

@@ -30,3 +30,28 @@ TEST_CASE("one element that is not finite is found at any position") {
     CHECK(!all_finite(at::full({5}, std::nanf("")).to(type)));
   }
 }
+
+TEST_CASE("what wrappers put before every name goes") {
+  const auto names_after = [](const std::vector<std::string>& names) {
+    NamedTensors tensors;
+    for (const auto& name : names) tensors.add(name, at::ones({1}));
+    tensors.remove_wrapper_prefixes();
+    std::vector<std::string> out;
+    for (const auto& [name, tensor] : tensors) {
+      out.push_back(name);
+      CHECK(tensors.find(name) == &tensor);
+    }
+    return out;
+  };
+  using Names = std::vector<std::string>;
+  for (const std::string prefix :
+       {"module.", "_orig_mod.", "_orig_mod.module.", "model._orig_mod.", "model.", "net."}) {
+    CAPTURE(prefix);
+    CHECK(names_after({prefix + "a.weight", prefix + "b"}) == Names{"a.weight", "b"});
+  }
+  CHECK(names_after({"n_averaged", "module.a", "module.b"}) == Names{"a", "b"});
+  for (const Names& names : {Names{"module.a", "b"}, Names{"modules.a", "modules.b"}, Names{"n_averaged"}, Names{},
+                             Names{"base_model.model.fc.weight"}}) {
+    CHECK(names_after(names) == names);
+  }
+}

@@ -75,6 +75,22 @@ TEST_CASE("a header may be as long as its file, and no longer than 100 MB") {
   CHECK(safetensors_refused(file_with("{}", 0).substr(0, 9), "got a header of 2 bytes in a file of 9"));
 }
 
+TEST_CASE("a shape with a zero in it is checked like any other") {
+  const auto with_shape = [](const std::string& shape) {
+    return file_with(R"({"t":{"dtype":"F32","shape":)" + shape + R"(,"data_offsets":[0,0]}})", 0);
+  };
+  for (const char* shape :
+       {"[0,4611686018427387904,4611686018427387904]", "[4611686018427387904,4611686018427387904,0]",
+        "[0,9223372036854775807,1]", "[0,9223372036854775808]", "[0,18446744073709551615]"}) {
+    CAPTURE(shape);
+    CHECK(safetensors_refused(with_shape(shape), "tensor 't': got the shape"));
+  }
+  for (const char* shape : {"[0]", "[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]", "[2,0,1099511627776]"}) {
+    CAPTURE(shape);
+    CHECK(message_of(with_shape(shape)) == "");
+  }
+}
+
 TEST_CASE("hostile safetensors files are refused, by name") {
   CHECK(safetensors_refused("abc", "truncated"));
   CHECK(safetensors_refused(std::string(8, '\xff'), "header"));
