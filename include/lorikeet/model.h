@@ -33,6 +33,8 @@ struct LoadOptions {
   DownloadCallback progress = {};
   /// Takes an adapter over other weights than those it was trained on, which is an error otherwise.
   bool force = false;
+  /// A line for people where an odd weights file was read: what was chosen or left out.
+  std::function<void(const std::string&)> log = {};
 };
 
 /// What is learned. The names and values are PEFT's, but for the last four.

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "io/pytorch_file.h"
 #include "io/safetensors.h"
 
 namespace fs = std::filesystem;
@@ -18,6 +19,7 @@ namespace {
 
 constexpr const char* kConfigFile = "adapter_config.json";
 constexpr const char* kModelFile = "adapter_model.safetensors";
+constexpr const char* kPickledModelFile = "adapter_model.bin";
 constexpr const char* kHeadFile = "head.safetensors";
 constexpr const char* kMetadataFile = "lorikeet.json";
 constexpr const char* kCardFile = "README.md";
@@ -148,6 +150,7 @@ void parse_metadata(const Json& json, const std::string& where, AdapterFolder& o
   metadata.base_model = base.text("model");
   metadata.base_weights = base.text("weights");
   metadata.base_sha256 = base.text("sha256");
+  if (base.has("weights_path")) metadata.weights_path = base.text("weights_path");
   if (metadata.base_sha256.size() != 64 ||
       metadata.base_sha256.find_first_not_of("0123456789abcdef") != std::string::npos) {
     fail(where, ": base: sha256: got '", printable(metadata.base_sha256), "', expected 64 hexadecimal digits.");
@@ -176,6 +179,7 @@ Json metadata_json(const AdapterFolder& folder) {
            {"output_classes", folder.spec.output_classes ? Json(*folder.spec.output_classes) : Json(nullptr)},
            {"head", nullptr},
            {"training", m.training}};
+  if (!m.weights_path.empty()) out["base"]["weights_path"] = m.weights_path;
   if (!m.activation_ranges.empty()) {
     for (const auto& [name, range] : m.activation_ranges) out["activation_ranges"][name] = {range.first, range.second};
   }
@@ -192,10 +196,17 @@ NamedTensors read_tensors(const fs::path& path) {
   const std::uintmax_t size = fs::file_size(path, ignored);
   if (!ignored && size > kMaxTensors)
     fail(path.string(), ": got ", human_bytes(size), ", expected at most ", human_bytes(kMaxTensors), ".");
-  return read_safetensors(path);
+  return path.filename() == kPickledModelFile ? read_pytorch_file(path) : read_safetensors(path);
 }
 
-std::string pretty(const Json& json) { return json.dump(2) + "\n"; }
+// PEFT's file: safetensors, or what its save_pretrained(safe_serialization=False) and its first versions write.
+fs::path model_file(const fs::path& folder) {
+  std::error_code ignored;
+  const bool is_pickled = !fs::exists(folder / kModelFile, ignored) && fs::exists(folder / kPickledModelFile, ignored);
+  return folder / (is_pickled ? kPickledModelFile : kModelFile);
+}
+
+std::string pretty(const Json& json) { return json_text(json, 2) + "\n"; }
 
 }  // namespace
 
@@ -216,7 +227,8 @@ bool is_adapter_folder(const fs::path& path) {
 AdapterFolder read_adapter_folder(const fs::path& path) {
   if (!is_adapter_folder(path))
     fail(path.string(), ": got no ", kConfigFile, " in it, expected the folder of an adapter.");
-  for (const char* file : {kConfigFile, kModelFile, kHeadFile, kMetadataFile}) path_inside(path, file);
+  for (const char* file : {kConfigFile, kModelFile, kPickledModelFile, kHeadFile, kMetadataFile})
+    path_inside(path, file);
   AdapterFolder out;
   const std::string config_name = (path / kConfigFile).string();
   out.spec.config = parse_adapter_config(parse_json(read_file(path / kConfigFile, kMaxJson), config_name), config_name);
@@ -225,11 +237,12 @@ AdapterFolder read_adapter_folder(const fs::path& path) {
     parse_metadata(parse_json(read_file(path / kMetadataFile, kMaxJson), name), name, out);
   }
 
-  const NamedTensors model = read_tensors(path / kModelFile);
+  const fs::path model_path = model_file(path);
+  const NamedTensors model = read_tensors(model_path);
   for (const auto& [name, tensor] : model) {
     if (!starts_with(name, kPrefix) || starts_with(std::string_view(name).substr(kPrefix.size()), kHeadPrefix)) {
-      fail((path / kModelFile).string(), ": got the tensor '", printable(name), "', expected names that begin with ",
-           kPrefix, " and go on with a module of the base model.");
+      fail(model_path.string(), ": got the tensor '", printable(name), "', expected names that begin with ", kPrefix,
+           " and go on with a module of the base model.");
     }
     if (is_redundant(name, model)) continue;
     out.tensors.add(name.substr(kPrefix.size()), tensor);
@@ -302,6 +315,10 @@ void check_adapter_destination(const fs::path& path) {
 
 void write_adapter_folder(const fs::path& path, const AdapterFolder& folder) {
   check_adapter_destination(path);
+  for (const auto& name : folder.metadata ? folder.metadata->classes : std::vector<std::string>{}) {
+    if (!is_utf8(name))
+      fail(path.string(), ": got the class name '", printable(name), "', which is not UTF-8, expected UTF-8.");
+  }
   NamedTensors model;
   NamedTensors head;
   model.metadata["format"] = "pt";

@@ -1,7 +1,8 @@
 // An adapter on disk: PEFT's folder, which PEFT opens as it is, and beside its two files what PEFT does not record.
 //
 //   adapter_config.json         PEFT's configuration
-//   adapter_model.safetensors   `base_model.model.NAME.lora_A.weight` …, and modules_to_save as plain tensors
+//   adapter_model.safetensors   `base_model.model.NAME.lora_A.weight` …, and modules_to_save as plain tensors;
+//                               read from adapter_model.bin, a state dict of torch.save, where it is not there
 //   head.safetensors            the layers after the network (`head.0.weight` …), where there are any
 //   README.md                   the model card, for people
 //   lorikeet.json               base model and its SHA-256, classes, preprocessing, head; written by Lorikeet only
@@ -35,6 +36,8 @@ struct AdapterMetadata {
   Json training = Json::object();
   /// For int8: those of the merged network.
   ActivationRanges activation_ranges = {};
+  /// Where the base's file was, absolute, for this machine only; empty for official weights.
+  std::string weights_path = {};
 };
 
 struct AdapterFolder {
@@ -66,7 +69,7 @@ void infer_output_classes(AdapterFolder& folder, const Graph& base);
 void check_adapter_destination(const std::filesystem::path& path);
 
 /// Puts the complete folder in place, replacing an adapter that was there. Throws Error as check_adapter_destination
-/// does.
+/// does, and where the name of a class is not UTF-8, before anything is written.
 void write_adapter_folder(const std::filesystem::path& path, const AdapterFolder& folder);
 
 /// Preprocessing as lorikeet.json says it.

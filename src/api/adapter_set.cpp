@@ -13,6 +13,7 @@
 #include "image/decode.h"
 #include "image/transform.h"
 #include "loading/loaded_model.h"
+#include "loading/resolve_name.h"
 
 namespace fs = std::filesystem;
 
@@ -51,10 +52,8 @@ struct AdapterSet::State {
 };
 
 AdapterSet::AdapterSet(const std::string& base, const LoadOptions& options) : state_(std::make_unique<State>()) {
-  std::error_code ignored;
-  const bool is_file = fs::is_regular_file(base, ignored);
-  state_->base = load_base_model(is_file ? ModelChoice{options.model, base} : ModelChoice{base, options.weights},
-                                 options.progress);
+  state_->base = load_base_model(base_choice(base, {options.model, options.weights}), options.progress);
+  if (options.log) std::for_each(state_->base.notes.begin(), state_->base.notes.end(), options.log);
 }
 AdapterSet::AdapterSet(AdapterSet&&) noexcept = default;
 AdapterSet& AdapterSet::operator=(AdapterSet&&) noexcept = default;
@@ -65,9 +64,7 @@ void AdapterSet::add(const std::string& name, const fs::path& folder) {
     if (entry->name == name)
       fail_usage("adapter: got '", printable(name), "' again, expected another name. Remove it first.");
   }
-  const auto path = adapter_path(folder);
-  if (!path) fail(folder.string(), ": got no adapter there, expected an adapter's or a run's folder.");
-  LoadedModel loaded = adapt_base(state_->base, *path);
+  LoadedModel loaded = adapt_base(state_->base, find_adapter(folder));
   state_->entries.push_back(std::make_unique<State::Entry>(
       State::Entry{name, std::move(loaded.network), std::move(loaded.classes), loaded.preprocessing}));
   state_->batch.reset();

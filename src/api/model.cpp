@@ -23,6 +23,7 @@
 #include "image/transform.h"
 #include "io/safetensors.h"
 #include "io/weights_file.h"
+#include "loading/inference.h"
 #include "loading/loaded_model.h"
 #include "lorikeet/version.h"
 #include "train/evaluate.h"
@@ -39,10 +40,6 @@ Preprocessing chosen(const Preprocessing& own, Preprocess preprocess) {
   Preprocessing out = own;
   if (preprocess == Preprocess::kNormalise) out.resize = out.crop = 0;
   return out;
-}
-
-ExecutorOptions executor_options(const LoadedModel& loaded) {
-  return {.precision = activation_type(loaded.precision), .prepared = loaded.prepared};
 }
 
 // By way of PEFT's own object, so that names are checked as those in a file are.
@@ -76,17 +73,10 @@ AdapterConfig adapter_config(const AdapterOptions& options, const std::string& b
 
 struct Model::State {
   LoadedModel loaded;
-  std::optional<Network> merged;       // for int8: what was adapted is part of the weights that are rounded
-  std::unique_ptr<Executor> executor;  // over loaded.network, or merged; made when it is first needed
+  std::unique_ptr<Executor> executor;  // made when it is first needed
 
   Executor& run() {
-    if (executor) return *executor;
-    if (loaded.precision == Precision::kInt8) {
-      merged.emplace(loaded.network.graph(), loaded.network.merged());
-      executor = make_int8_executor(*merged, {}, loaded.adapter->metadata->activation_ranges);
-    } else {
-      executor = make_fused_executor(loaded.network, executor_options(loaded));
-    }
+    if (!executor) executor = make_inference_executor(loaded);
     return *executor;
   }
 
@@ -94,7 +84,6 @@ struct Model::State {
   void leave_int8() {
     if (loaded.precision != Precision::kInt8) return;
     executor.reset();
-    merged.reset();
     loaded.precision = loaded.adapter->metadata->precision = Precision::kFloat32;
     loaded.adapter->metadata->activation_ranges.clear();
   }
@@ -106,8 +95,9 @@ Model& Model::operator=(Model&&) noexcept = default;
 Model::~Model() = default;
 
 Model load(const std::string& name, const LoadOptions& options) {
-  return Model(std::make_unique<Model::State>(Model::State{
-      load_model(name, {options.model, options.weights, options.force}, options.progress), std::nullopt, nullptr}));
+  LoadedModel loaded = load_model(name, {options.model, options.weights, options.force}, options.progress);
+  if (options.log) std::for_each(loaded.notes.begin(), loaded.notes.end(), options.log);
+  return Model(std::make_unique<Model::State>(Model::State{std::move(loaded), nullptr}));
 }
 
 const std::string& Model::name() const { return state_->loaded.model_name; }
@@ -132,6 +122,9 @@ std::string Model::trained_on() const {
 
 void Model::adapt(const AdapterOptions& options) {
   LoadedModel& loaded = state_->loaded;
+  for (const auto& name : options.classes) {
+    if (!is_utf8(name)) fail_usage("classes: got '", printable(name), "', which is not UTF-8, expected UTF-8.");
+  }
   if (loaded.adapter) fail_usage("adapt: got a model that is adapted already, expected a base model. Load it again.");
   const ModelEntry& entry = find_model(loaded.model_name);
   const auto classes = static_cast<std::int64_t>(options.classes.size());
@@ -153,6 +146,7 @@ void Model::adapt(const AdapterOptions& options) {
                                  AdapterMetadata{entry.name, loaded.weights_name, loaded.base_sha256.get(),
                                                  options.classes, loaded.preprocessing, loaded.precision},
                                  {}};
+  loaded.adapter->metadata->weights_path = recorded_path(loaded.weights_file);
   state_->executor.reset();
 }
 

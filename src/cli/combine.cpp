@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "export/adapter_card.h"
-#include "loading/loaded_model.h"
+#include "loading/resolve_name.h"
 #include "models/models.h"
 #include "report/table.h"
 
@@ -38,9 +38,7 @@ WeightedAdapter read_part(const std::string& text) {
       fail_usage("'", printable(text), "': got no number after '=', expected FOLDER=WEIGHT, e.g. runs/a=0.5.");
     }
   }
-  const auto path = adapter_path(out.name);
-  if (!path) fail(out.name, ": got no adapter there, expected an adapter's or a run's folder.");
-  out.folder = read_adapter_folder(*path);
+  out.folder = read_adapter_folder(find_adapter(out.name));
   return out;
 }
 

@@ -28,10 +28,10 @@ struct ExtractCommandOptions {
 };
 
 // The graph with as many outputs as the tuned file's last layer has rows.
-Graph graph_of_tuned(const Graph& base, const ModelEntry& model, const std::string& file) {
+Graph graph_of_tuned(const Graph& base, const ModelEntry& model, const NamedTensors& file) {
   Graph out = base;
   const Node& output = base.node(base.output());
-  for (const auto& [name, tensor] : read_weights_file(file)) {
+  for (const auto& [name, tensor] : file) {
     const std::string own = model.translate_name != nullptr ? model.translate_name(name) : name;
     if (own != output.name + ".weight" || tensor.dim() != 2) continue;
     Linear linear = std::get<Linear>(output.op);
@@ -44,8 +44,10 @@ Graph graph_of_tuned(const Graph& base, const ModelEntry& model, const std::stri
 int extract_command(const ExtractCommandOptions& options) {
   check_adapter_destination(options.out);
   const BaseModel base = load_base_model({options.model, options.weights}, download_bar());
-  const Graph tuned_graph = graph_of_tuned(base.graph, *base.entry, options.tuned);
-  const NamedTensors tuned = load_base_weights(options.tuned, *base.entry, tuned_graph);
+  NamedTensors file = read_weights_file(options.tuned);
+  for (const auto& notes : {base.notes, file.notes}) std::for_each(notes.begin(), notes.end(), print_note);
+  const Graph tuned_graph = graph_of_tuned(base.graph, *base.entry, file);
+  const NamedTensors tuned = fit_base_weights(std::move(file), options.tuned, *base.entry, tuned_graph);
   const std::int64_t outputs = output_features(tuned_graph);
   Extracted extracted = extract_lora(base.graph, base.weights, tuned, options.extract);
   std::vector<std::string> classes = options.classes;
@@ -62,6 +64,7 @@ int extract_command(const ExtractCommandOptions& options) {
   for (const auto& layer : extracted.layers) worst = std::max(worst, layer.error);
   folder.metadata =
       AdapterMetadata{base.entry->name, base.weights_name, base.sha256.get(), classes, base.preprocessing};
+  folder.metadata->weights_path = recorded_path(base.weights_file);
   folder.metadata->training = {{"extracted_with_rank", options.extract.rank}, {"largest_error", worst}};
   write_adapter_with_card(options.out, folder);
 

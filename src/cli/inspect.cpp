@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -10,11 +11,13 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/progress_bar.h"
 #include "engine/memory.h"
 #include "engine/tensor_type.h"
 #include "graph/shapes.h"
-#include "io/weights_file.h"
+#include "io/named_tensors.h"
 #include "loading/loaded_model.h"
+#include "loading/resolve_name.h"
 #include "models/weights.h"
 #include "report/table.h"
 
@@ -46,36 +49,32 @@ struct Subject {
 
 Subject open_subject(const ModelOptions& options) {
   Subject out;
-  if (const auto path = adapter_path(options.name)) {
-    out.adapter = read_adapter_folder(*path);
+  if (const ResolvedName resolved = resolve_name(options.name); resolved.kind == NameKind::kAdapter) {
+    const fs::path& path = resolved.path;
+    out.adapter = read_adapter_folder(path);
     std::string base = options.model;
     if (base.empty())
       base =
           out.adapter->metadata ? out.adapter->metadata->base_model : out.adapter->spec.config.base_model_name_or_path;
     if (!is_model_name(base))
-      fail_usage(path->string(), ": got an adapter that does not name its base (PEFT wrote it). Name it with --model.");
+      fail_usage(path.string(), ": got an adapter that does not name its base (PEFT wrote it). Name it with --model.");
     out.model = &find_model(base);
     out.graph = out.model->build();
     if (!options.weights.empty()) load_base_weights(options.weights, *out.model, out.graph);
-    out.adaptation = adapt_as(*out.adapter, out.graph, *path);
+    out.adaptation = adapt_as(*out.adapter, out.graph, path);
     out.graph = out.adaptation.graph;
     out.preprocessing = out.adapter->metadata ? out.adapter->metadata->preprocessing : out.model->preprocessing();
     return out;
   }
-  std::error_code ignored;
-  if (fs::is_directory(options.name, ignored)) {
-    fail(options.name, ": got a folder without adapter_config.json, expected an adapter or a run's folder.");
-  }
-  std::string name = options.name;
-  std::string weights = options.weights;
-  if (fs::is_regular_file(name, ignored)) {
-    weights = options.name;
-    name = options.model.empty() ? guess_model(read_weights_file(weights)) : options.model;
-    if (name.empty()) fail(weights, ": got tensors that fit no known model. Name it with --model.");
+  const ModelChoice choice = base_choice(options.name, {options.model, options.weights});
+  std::string name = choice.model;
+  if (!choice.weights.empty()) {
+    const BaseModel base = load_base_model(choice, {});
+    std::for_each(base.notes.begin(), base.notes.end(), print_note);
+    name = base.entry->name;
   }
   out.model = &find_model(name);
   out.graph = out.model->build();
-  if (!weights.empty()) load_base_weights(weights, *out.model, out.graph);
   out.adaptation.graph = out.graph;
   out.preprocessing = find_weights(name).preprocessing;
   return out;
@@ -208,7 +207,7 @@ int inspect_command(const InspectOptions& options) {
                        {"learning", memory.learning},      {"activations", memory.activations},
                        {"total", memory.total()}};
     }
-    std::printf("%s\n", out.dump(2).c_str());
+    std::printf("%s\n", json_text(out, 2).c_str());
     return 0;
   }
 

@@ -66,6 +66,9 @@ std::string adapter_card(const AdapterFolder& folder) {
   card.learned = count_trainable(adaptation);
   card.bytes = folder.tensors.bytes();
   card.data = text_of(metadata.training, "data");
+  if (std::filesystem::path(card.data).is_absolute()) {  // where it lies on this machine is nobody else's business
+    card.data = (std::filesystem::path(card.data) / "").parent_path().filename().string();
+  }
   put_accuracy(metadata.training, card);
   card.precision = name_of(metadata.precision);
   card.python_base = python_base(metadata, model);

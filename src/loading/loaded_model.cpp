@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "io/weights_file.h"
+#include "loading/resolve_name.h"
 #include "models/imagenet_classes.h"
 #include "models/weights.h"
 
@@ -31,13 +32,34 @@ void check_base(const AdapterFolder& folder, const BaseModel& base, const fs::pa
 
 }  // namespace
 
+ModelChoice base_choice(const std::string& name, const ModelChoice& choice) {
+  ModelChoice out = choice;
+  switch (const ResolvedName resolved = resolve_name(name); resolved.kind) {
+    case NameKind::kModel:
+      out.model = name;
+      break;
+    case NameKind::kWeightsFile:
+      out.weights = resolved.path;
+      break;
+    case NameKind::kAdapter:
+      fail_usage(printable(name), ": got an adapter, expected a model's name or a weights file.");
+  }
+  return out;
+}
+
+std::string recorded_path(const fs::path& weights_file) {
+  return is_utf8(weights_file.string()) ? weights_file.string() : "";  // JSON holds no other
+}
+
 BaseModel load_base_model(const ModelChoice& choice, const DownloadCallback& progress) {
   BaseModel base;
   std::string name = choice.model;
+  NamedTensors file;
+  if (!choice.weights.empty()) file = read_weights_file(choice.weights);
   if (name.empty()) {
     if (choice.weights.empty())
       fail_usage("model: got none, expected the name of one. 'lorikeet models list' shows them.");
-    name = guess_model(read_weights_file(choice.weights));
+    name = guess_model(file);
     if (name.empty()) fail(choice.weights.string(), ": got tensors that fit no known model. Name it with --model.");
   }
   base.entry = &find_model(name);
@@ -48,10 +70,13 @@ BaseModel load_base_model(const ModelChoice& choice, const DownloadCallback& pro
   if (path.empty()) {
     path = fetch_weights(official, progress);
     base.weights_name = official.name;
+    file = read_weights_file(path);
   } else {
-    base.weights_name = path.filename().string();
+    base.weights_name = to_utf8(path.filename().string());
+    base.weights_file = fs::absolute(path).lexically_normal();
   }
-  base.weights = load_base_weights(path, *base.entry, base.graph);
+  base.notes = file.notes;
+  base.weights = fit_base_weights(std::move(file), path, *base.entry, base.graph);
   base.sha256 = std::async(std::launch::async, [weights = base.weights]() mutable {
     const NamedTensors own = std::move(weights);  // lets go of them at the end: the future keeps what the lambda holds
     return fingerprint(own);
@@ -63,7 +88,8 @@ LoadedModel use_base_model(BaseModel base) {
   Network network(base.graph, base.weights);
   return {std::move(network),  base.preprocessing, class_names(output_features(base.graph)),
           Precision::kFloat32, std::nullopt,       base.entry->name,
-          base.weights_name,   base.sha256,        base.prepared};
+          base.weights_name,   base.weights_file,  base.sha256,
+          base.prepared,       base.notes};
 }
 
 Adaptation adapt_as(AdapterFolder& folder, const Graph& base, const fs::path& path) {
@@ -79,6 +105,17 @@ Adaptation adapt_as(AdapterFolder& folder, const Graph& base, const fs::path& pa
 
 namespace {
 
+// The file that the adapter was trained on, where it still is; whether it is the same is checked once it is read.
+fs::path recorded_weights(const AdapterMetadata& metadata, const fs::path& adapter) {
+  std::error_code ignored;
+  if (!metadata.weights_path.empty() && fs::is_regular_file(metadata.weights_path, ignored))
+    return metadata.weights_path;
+  fail(adapter.string(), ": got no base weights; the adapter was trained on the file '",
+       printable(metadata.base_weights), "'",
+       metadata.weights_path.empty() ? "" : cat(", which is not at ", printable(metadata.weights_path), " any more"),
+       ". Name it with --weights.");
+}
+
 LoadedModel adapt_base(const BaseModel& base, AdapterFolder folder, const fs::path& path, bool force) {
   if (!force) check_base(folder, base, path);
   const Adaptation adaptation = adapt_as(folder, base.graph, path);
@@ -92,12 +129,13 @@ LoadedModel adapt_base(const BaseModel& base, AdapterFolder folder, const fs::pa
     preprocessing = folder.metadata->preprocessing;
     precision = folder.metadata->precision;
     if (!folder.metadata->classes.empty()) classes = folder.metadata->classes;
+    if (!force) folder.metadata->weights_path = recorded_path(base.weights_file);
     if (static_cast<std::int64_t>(classes.size()) != outputs) {
       fail(path.string(), ": got ", classes.size(), " class names for ", outputs, " outputs, expected as many.");
     }
   }
-  return {std::move(network), preprocessing,     std::move(classes), precision,    std::move(folder),
-          base.entry->name,   base.weights_name, base.sha256,        base.prepared};
+  return {std::move(network), preprocessing,     std::move(classes), precision,     std::move(folder), base.entry->name,
+          base.weights_name,  base.weights_file, base.sha256,        base.prepared, base.notes};
 }
 
 }  // namespace
@@ -115,19 +153,16 @@ LoadedModel load_adapter(const fs::path& path, const ModelChoice& choice, const 
   AdapterFolder folder = read_adapter_folder(path);
   ModelChoice wanted = choice;
   if (folder.metadata) {
+    const bool is_official = folder.metadata->weights_path.empty() && is_model_name(folder.metadata->base_weights);
     if (wanted.model.empty()) {
       // The official weights' name, which also says the version, where it is one.
-      wanted.model =
-          is_model_name(folder.metadata->base_weights) ? folder.metadata->base_weights : folder.metadata->base_model;
+      wanted.model = is_official ? folder.metadata->base_weights : folder.metadata->base_model;
     }
     if (find_model(wanted.model).name != find_model(folder.metadata->base_model).name) {
       fail(path.string(), ": got model '", wanted.model, "', expected '", folder.metadata->base_model,
            "', which the adapter was trained on.");
     }
-    if (wanted.weights.empty() && !is_model_name(folder.metadata->base_weights)) {
-      fail(path.string(), ": got no base weights; the adapter was trained on the file '",
-           printable(folder.metadata->base_weights), "'. Name it with --weights.");
-    }
+    if (wanted.weights.empty() && !is_official) wanted.weights = recorded_weights(*folder.metadata, path);
   } else if (wanted.model.empty()) {
     const std::string& base_name = folder.spec.config.base_model_name_or_path;
     if (is_model_name(base_name)) wanted.model = base_name;
@@ -140,22 +175,10 @@ LoadedModel load_adapter(const fs::path& path, const ModelChoice& choice, const 
   return adapt_base(load_base_model(wanted, progress), std::move(folder), path, choice.force);
 }
 
-std::optional<fs::path> adapter_path(const fs::path& name) {
-  if (is_adapter_folder(name)) return name;
-  if (is_adapter_folder(name / "adapter")) return name / "adapter";
-  return std::nullopt;
-}
-
 LoadedModel load_model(const std::string& name, const ModelChoice& choice, const DownloadCallback& progress) {
-  if (const auto adapter = adapter_path(name)) return load_adapter(*adapter, choice, progress);
-  std::error_code ignored;
-  if (fs::is_directory(name, ignored)) {
-    fail(name, ": got a folder without adapter_config.json, expected an adapter or a run's folder.");
-  }
-  if (fs::is_regular_file(name, ignored)) return use_base_model(load_base_model({choice.model, name}, progress));
-  if (name.find('/') != std::string::npos)
-    fail(name, ": got nothing there, expected an adapter's folder, a run's folder, or a weights file.");
-  return use_base_model(load_base_model({name, choice.weights}, progress));
+  const ResolvedName resolved = resolve_name(name);
+  if (resolved.kind == NameKind::kAdapter) return load_adapter(resolved.path, choice, progress);
+  return use_base_model(load_base_model(base_choice(name, choice), progress));
 }
 
 }  // namespace lorikeet

@@ -19,7 +19,9 @@
 #include "engine/tensor_type.h"
 #include "export/adapter_card.h"
 #include "image/transform.h"
+#include "loading/inference.h"
 #include "loading/loaded_model.h"
+#include "loading/resolve_name.h"
 #include "train/caching.h"
 #include "train/run_folder.h"
 
@@ -81,10 +83,9 @@ Splits split_data(const Recipe& recipe, const Splits& splits) {
 }
 
 void start_from(const fs::path& path, const Adaptation& adaptation, Network& network) {
-  const auto folder = adapter_path(path);
-  if (!folder) fail_usage("start_from: got '", path.string(), "', expected the folder of an adapter.");
-  const AdapterFolder start = read_adapter_folder(*folder);
-  check_adapter_tensors(start.tensors, adaptation, folder->string());
+  const fs::path folder = find_adapter(path);
+  const AdapterFolder start = read_adapter_folder(folder);
+  check_adapter_tensors(start.tensors, adaptation, folder.string());
   network.load_adapter_tensors(start.tensors);
 }
 
@@ -186,6 +187,7 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
               : ""));
 
   for (const std::string& note : splits.notes) log(note);
+  for (const auto& note : base.notes) log(note);
   if (const auto oversized = oversized_adapters(adaptation); !oversized.empty()) {
     const Oversized& first = oversized.front();
     log(cat(oversized.size(), oversized.size() == 1 ? " layer has" : " layers have",
@@ -196,6 +198,7 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
   folder.metadata = AdapterMetadata{base.entry->name,   base.weights_name,
                                     /*base_sha256=*/"", data.train->classes(),
                                     preprocessing,      is_int8 ? Precision::kFloat32 : recipe.machine.precision};
+  folder.metadata->weights_path = recorded_path(base.weights_file);
   // Checkpoints have it too, so that what is left of a run that was killed knows its data.
   Json& training = folder.metadata->training;
   training = {{"data", recipe.data.name},
@@ -217,20 +220,19 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
                            .checkpoint = save});
   out.interrupted = out.loop.interrupted;
 
-  std::optional<Network> merged;
   if (is_int8 && !out.interrupted) {
-    merged.emplace(network.graph(), network.merged());
+    const Network merged(network.graph(), network.merged());
     folder.metadata->precision = recipe.machine.precision;
-    folder.metadata->activation_ranges = calibrate(*merged, make_plan(*merged), data.train, preprocessing);
+    folder.metadata->activation_ranges = calibrate(merged, make_plan(merged), data.train, preprocessing);
   }
   const auto& judged = data.test ? data.test : data.validation;
   if (judged && !out.interrupted) {
     // By what will run the adapter: a loaded one must come to exactly this accuracy.
-    if (merged) {
-      executor = make_int8_executor(*merged, {}, folder.metadata->activation_ranges);
-      base.prepared->release_unused();  // the merged weights are another base
-    } else if (recipe.machine.engine != EngineKind::kFused) {
-      executor = make_fused_executor(network, executor_options);
+    if (is_int8 || recipe.machine.engine != EngineKind::kFused) {
+      executor = make_inference_executor(network, {.precision = folder.metadata->precision,
+                                                   .activation_ranges = &folder.metadata->activation_ranges,
+                                                   .prepared = base.prepared});
+      base.prepared->release_unused();  // int8's merged weights are another base
     }
     out.test = evaluate(
         *executor, judged, preprocessing,

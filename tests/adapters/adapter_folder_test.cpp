@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "graph/small_graphs.h"
+#include "io/pytorch_file.h"
 #include "io/safetensors.h"
 #include "lorikeet/error.h"
 #include "refusal.h"
@@ -255,6 +256,53 @@ TEST_CASE("what a configuration asks for is refused before a tensor of it exists
   const AdapterFolder read = read_adapter_folder(written.adapter());
   CHECK_THROWS_WITH_AS(check_adapter_tensors(read.tensors, adapt(small_resnet(), read.spec), "x"),
                        doctest::Contains("expected (65536, "), Error);
+}
+
+TEST_CASE("an adapter of torch.save is read where there is no safetensors file") {
+  const Written written;
+  const auto model = written.adapter() / "adapter_model.safetensors";
+  const NamedTensors tensors = read_safetensors(model);
+  write_pytorch_file(written.adapter() / "adapter_model.bin", tensors);
+  NamedTensors other = tensors;
+  for (const auto& [name, tensor] : tensors) other.set(name, tensor + 1);
+  write_pytorch_file(written.adapter() / "adapter_model.bin", other);
+  const AdapterFolder before = sample();
+  const auto is_as_written = [&](double more) {
+    const AdapterFolder read = read_adapter_folder(written.adapter());
+    CHECK(read.tensors.size() == before.tensors.size());
+    for (const auto& [name, tensor] : before.tensors) {
+      if (name.starts_with("head.")) continue;
+      CAPTURE(name);
+      REQUIRE(read.tensors.contains(name));
+      CHECK(at::equal(*read.tensors.find(name), tensor + more));
+    }
+  };
+  is_as_written(0);  // safetensors first, as PEFT
+  std::filesystem::remove(model);
+  is_as_written(1);
+
+  std::filesystem::remove(written.adapter() / "adapter_model.bin");
+  std::filesystem::create_symlink("/etc/passwd", written.adapter() / "adapter_model.bin");
+  written.refused("leads out of its folder");
+  std::filesystem::remove(written.adapter() / "adapter_model.bin");
+  written.refused("adapter_model.safetensors: cannot be opened");
+  written.write("adapter_model.bin", "not a pickle");
+  written.refused("adapter_model.bin: got");
+}
+
+TEST_CASE("where the base's file was is kept beside its name, and a class must be UTF-8") {
+  const TemporaryFolder folder;
+  AdapterFolder adapter = sample();
+  write_adapter_folder(folder.path / "a", adapter);
+  CHECK(read_adapter_folder(folder.path / "a").metadata->weights_path.empty());
+  CHECK(read_file(folder.path / "a" / "lorikeet.json", 1 << 20).find("weights_path") == std::string::npos);
+  adapter.metadata->weights_path = "/somewhere/w.pth";
+  write_adapter_folder(folder.path / "a", adapter);
+  CHECK(read_adapter_folder(folder.path / "a").metadata->weights_path == "/somewhere/w.pth");
+  adapter.metadata->classes[0] = "caf\xe9";
+  CHECK_THROWS_WITH_AS(write_adapter_folder(folder.path / "b", adapter),
+                       doctest::Contains("'caf\\xe9', which is not UTF-8"), Error);
+  CHECK_FALSE(std::filesystem::exists(folder.path / "b"));
 }
 
 TEST_CASE("a tensor that is there twice is refused, by name") {

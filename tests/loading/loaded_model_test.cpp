@@ -1,0 +1,87 @@
+#include "loading/loaded_model.h"
+
+#include <ATen/Functions.h>
+#include <ATen/core/grad_mode.h>
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <string>
+
+#include "loading/base_file.h"
+#include "refusal.h"
+#include "temporary_folder.h"
+
+using namespace lorikeet;
+namespace fs = std::filesystem;
+
+namespace {
+
+// Bytes that this process has read so far.
+std::uint64_t bytes_read() {
+  std::ifstream io("/proc/self/io");
+  std::string key;
+  std::uint64_t value = 0;
+  io >> key >> value;
+  REQUIRE(key == "rchar:");
+  return value;
+}
+
+}  // namespace
+
+TEST_CASE("a weights file is read once, also where it must say which model it is of") {
+  const TemporaryFolder folder;
+  const fs::path file = folder.path / "w.safetensors";
+  write_base(file, 1);
+  const auto size = static_cast<double>(fs::file_size(file));
+  for (const char* name : {"", kModel}) {
+    CAPTURE(name);
+    const std::uint64_t before = bytes_read();
+    const BaseModel base = load_base_model({name, file}, {});
+    CHECK(static_cast<double>(bytes_read() - before) < 1.2 * size);
+    CHECK(base.entry->name == kModel);
+    CHECK(base.weights_name == "w.safetensors");
+    CHECK(base.weights_file == fs::absolute(file));
+    CHECK(base.notes.empty());
+  }
+}
+
+TEST_CASE("an adapter of a weights file opens without naming it while the file is the same") {
+  const TemporaryFolder folder;
+  const fs::path file = folder.path / "w.safetensors";
+  const std::string adapter = (folder.path / "adapter").string();
+  write_base(file, 1);
+  write_adapter(adapter, file);
+  const LoadedModel loaded = load_model(adapter, {}, {});
+  CHECK(loaded.model_name == kModel);
+  CHECK(loaded.weights_file == fs::absolute(file));
+
+  fs::rename(file, folder.path / "moved.safetensors");
+  const std::string gone = refusal([&] { load_model(adapter, {}, {}); });
+  CHECK(gone == has("got no base weights; the adapter was trained on the file 'w.safetensors'"));
+  CHECK(gone == has("is not at " + fs::absolute(file).string() + " any more. Name it with --weights."));
+  // Named, it opens, and is known at its new place.
+  const LoadedModel moved = load_model(adapter, {.weights = folder.path / "moved.safetensors"}, {});
+  CHECK(moved.adapter->metadata->weights_path == (folder.path / "moved.safetensors").string());
+
+  fs::create_directory(file);
+  CHECK(refusal([&] { load_model(adapter, {}, {}); }) == has("got no base weights"));
+  fs::remove(file);
+  write_base(file, 2);
+  CHECK(refusal([&] { load_model(adapter, {}, {}); }) == has("got base weights 'w.safetensors' with SHA-256"));
+  CHECK(load_model(adapter, {.force = true}, {}).weights_file == fs::absolute(file));
+  put(file, "something else");
+  CHECK(refusal([&] { load_model(adapter, {}, {}); }) == has("w.safetensors: got a file of an unknown kind"));
+}
+
+TEST_CASE("an adapter that does not record the path asks for the file") {
+  const TemporaryFolder folder;
+  const fs::path file = folder.path / "w.safetensors";
+  write_base(file, 1);
+  write_adapter(folder.path / "a", file);
+  AdapterFolder adapter = read_adapter_folder(folder.path / "a");
+  adapter.metadata->weights_path.clear();
+  write_adapter_folder(folder.path / "a", adapter);
+  CHECK(refusal([&] { load_model((folder.path / "a").string(), {}, {}); }) ==
+        has("the adapter was trained on the file 'w.safetensors'. Name it with --weights."));
+  CHECK(recorded_path("/w/caf\xe9.pth").empty());
+}

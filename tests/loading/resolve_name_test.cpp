@@ -1,0 +1,53 @@
+#include "loading/resolve_name.h"
+
+#include <doctest/doctest.h>
+
+#include "loading/loaded_model.h"
+#include "refusal.h"
+#include "temporary_folder.h"
+
+using namespace lorikeet;
+namespace fs = std::filesystem;
+
+TEST_CASE("a name is what there is under it: an adapter, a run, a file, or else a model") {
+  const TemporaryFolder folder;
+  const auto at = [&](const char* name) { return (folder.path / name).string(); };
+  fs::create_directories(folder.path / "run/adapter");
+  fs::create_directories(folder.path / "empty");
+  put(folder.path / "run/adapter/adapter_config.json", "{}");
+  put(folder.path / "w.pth", "x");
+
+  for (const char* name : {"run", "run/", "run/adapter", "run/adapter/"}) {
+    CAPTURE(name);
+    const ResolvedName found = resolve_name(at(name));
+    CHECK((found.kind == NameKind::kAdapter));
+    CHECK(fs::equivalent(found.path, folder.path / "run/adapter"));
+    CHECK(fs::equivalent(find_adapter(at(name)), folder.path / "run/adapter"));
+  }
+  CHECK((resolve_name(at("w.pth")).kind == NameKind::kWeightsFile));
+  CHECK(resolve_name(at("w.pth")).path == at("w.pth"));
+  CHECK((resolve_name("resnet50.v1").kind == NameKind::kModel));
+  CHECK((resolve_name("no-such-model").kind == NameKind::kModel));  // find_model() says what there is
+
+  CHECK(refusal([&] { resolve_name(at("empty")); }) == has("got a folder without adapter_config.json"));
+  CHECK(refusal([&] { resolve_name(at("absent")); }) == has("got nothing there"));
+  for (const char* name : {"empty", "absent", "w.pth"}) {
+    CAPTURE(name);
+    CHECK_FALSE(adapter_path(at(name)).has_value());
+    CHECK(refusal([&] { find_adapter(at(name)); }) ==
+          has(std::string(name) + ": got no adapter there, expected an adapter's or a run's folder."));
+  }
+}
+
+TEST_CASE("a base is a model or a weights file") {
+  const TemporaryFolder folder;
+  const std::string file = (folder.path / "w.pth").string();
+  put(file, "x");
+  CHECK(base_choice("resnet50", {.weights = "v.pth"}).model == "resnet50");
+  CHECK(base_choice("resnet50", {.weights = "v.pth"}).weights == "v.pth");
+  CHECK(base_choice(file, {.model = "resnet18"}).model == "resnet18");
+  CHECK(base_choice(file, {}).weights == file);
+  fs::create_directories(folder.path / "adapter");
+  put(folder.path / "adapter/adapter_config.json", "{}");
+  CHECK(refusal<UsageError>([&] { base_choice((folder.path / "adapter").string(), {}); }) == has("got an adapter"));
+}
