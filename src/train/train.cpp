@@ -83,9 +83,10 @@ Splits split_data(const Recipe& recipe, const Splits& splits) {
 }
 
 void start_from(const fs::path& path, const Adaptation& adaptation, Network& network) {
-  const fs::path folder = find_adapter(path);
-  const AdapterFolder start = read_adapter_folder(folder);
-  check_adapter_tensors(start.tensors, adaptation, folder.string());
+  const auto folder = adapter_path(path);
+  if (!folder) fail_usage("start_from: got '", path.string(), "', expected the folder of an adapter.");
+  const AdapterFolder start = read_adapter_folder(*folder);
+  check_adapter_tensors(start.tensors, adaptation, folder->string());
   network.load_adapter_tensors(start.tensors);
 }
 

@@ -295,8 +295,8 @@ TEST_CASE("patterns name modules; a learned tensor that is none can be retrained
   config.target_modules = std::string("pos_embed");
   CHECK_THROWS_WITH_AS(match_modules(graph, config), doctest::Contains("matches no module"), UsageError);
   config.target_modules = std::string("all-linear");
-  CHECK(names().size() == 8);
+  CHECK(names().size() == 9);
   config.modules_to_save = {"cls_token", "blocks.1"};
   CHECK(match_modules(graph, config).retrained.size() == 7);
-  CHECK(names().size() == 4);
+  CHECK(names().size() == 5);
 }

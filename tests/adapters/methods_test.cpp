@@ -214,8 +214,9 @@ TEST_CASE("DoRA on filters of zeros, as pruning leaves them: finite, and they st
   AdapterConfig config;
   config.r = 2;
   config.use_dora = true;
-  for (const auto& [kind, op] : weighted_layers()) {
+  for (const auto& [kind, op, on_tokens] : weighted_layers()) {
     CAPTURE(kind);
+    CAPTURE(on_tokens);
     Adapted layer{{"layer.x", op, {0}}, tensors_for(op), input_for(op), config, {1, config.r, 0.75}, nullptr};
     layer.base.weight().slice(0, 0, 2).zero_();
     NodeTensors single = layer.base;
