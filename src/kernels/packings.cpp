@@ -86,6 +86,10 @@ at::Tensor Packings::get(const Request& request) const {
     layout = table.add(shape, packed);
     if (const at::Tensor* const found = find(request.form, request.part, *layout)) return *found;
   }
+  const bool is_first = std::none_of(kept_.begin(), kept_.end(), [&](const Kept& kept) {
+    return kept.form == request.form && kept.part == request.part;
+  });
+  if (!is_first && asked_.insert({request.form, request.part, *layout}).second) return packed;
   return keep({request.form, request.part, *layout, packed});
 }
 

@@ -6,9 +6,11 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <set>
 #include <vector>
 
 namespace lorikeet {
@@ -26,8 +28,9 @@ class Packings {
     std::vector<std::int64_t> shape;
     std::function<at::Tensor()> pack;
   };
-  /// The weight in the layout that the shape asks for. Packed under a lock where no other layer has asked for the shape
-  /// yet, or the layout is not kept.
+  /// The weight in the layout that the shape asks for. Packed under a lock if no other layer has asked for the shape
+  /// yet, or the layout is not kept. A second layout is kept from the second time on that it is asked for: a short last
+  /// batch comes once, and what it needs fits into memory that is used already.
   at::Tensor get(const Request& request) const;
 
   /// The same for a tensor that is not packed, and has one layout: `make` makes it.
@@ -50,6 +53,7 @@ class Packings {
 
   mutable std::mutex mutex_;
   mutable std::vector<Kept> kept_;
+  mutable std::set<std::array<std::int64_t, 3>> asked_;  // form, part and layout that were packed, but not kept
   mutable std::uint64_t uses_ = 0;
 };
 
