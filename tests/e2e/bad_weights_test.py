@@ -1,4 +1,5 @@
 """Weights files that are damaged, lie, do not fit or try to execute: one line, exit code 1, nothing run."""
+import argparse
 import gzip
 import io
 import json
@@ -14,7 +15,7 @@ import types
 import zipfile
 from unittest import mock
 
-from command import EFFICIENTNET, CommandTest, main, run_all, write_safetensors
+from command import EFFICIENTNET, CommandTest, main, run, run_all, write_safetensors
 
 LEGACY_HEAD = b"".join(
     pickle.dumps(o, 2)
@@ -32,8 +33,8 @@ class Call:
         return self.parts
 
 
-def torch_zip(path, tensors):
-    """The zip that torch.save writes for {name: shape} of zeros."""
+def torch_zip(path, tensors, wrap=lambda tree: tree):
+    """The zip that torch.save writes for `wrap` of {name: shape} of zeros."""
     torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
     torch.FloatStorage = type("FloatStorage", (), {"__module__": "torch"})
     utils._rebuild_tensor_v2 = lambda *_: None
@@ -52,7 +53,7 @@ def torch_zip(path, tensors):
         strides = tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
         tree[name] = Call(utils._rebuild_tensor_v2, Storage(str(key), math.prod(shape)), 0, shape, strides, False, {})
     with mock.patch.dict(sys.modules, {"torch": torch, "torch._utils": utils}):
-        Pickler(stream, 2).dump(tree)
+        Pickler(stream, 2).dump(wrap(tree))
     members = {
         "data.pkl": stream.getvalue(),
         "byteorder": b"little",
@@ -197,6 +198,24 @@ class BadWeights(CommandTest):
                 ("list.pkl", pickle.dumps([1, 2]), ["a list"]),
             ]
         )
+
+    def test_checkpoints_with_more_than_weights(self):
+        mark = self.folder / "executed"
+        path = self.folder / "checkpoint.pth"
+        args = argparse.Namespace(arch="efficientnet_lite0", lr=0.1)
+        torch_zip(path, self.tensors, lambda tree: {"epoch": 3, "net": tree, "args": args})
+        done = run(*self.use(path))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("skipped what is not a tensor: 'args' (argparse.Namespace)", done.stderr)
+        call = Call(os.system, f"touch {mark}")
+        torch_zip(path, self.tensors, lambda tree: {"state_dict": tree, "state_dict_ema": tree, "run": call})
+        done = run(*self.use(path))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("system); nothing in the file was run", done.stderr)
+        self.assertFalse(mark.exists())
+        prefixed = {f"_orig_mod.module.{name}": shape for name, shape in self.tensors.items()}
+        torch_zip(path, prefixed)
+        self.assertEqual(run(*self.use(path)).stderr, "")
 
     # ---- .pth, as zip and as the older format, which EfficientNet-Lite0's own file has
 
