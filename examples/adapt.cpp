@@ -25,20 +25,23 @@ std::vector<std::string> folder_names(const fs::path& folder) {
 int adapt(const fs::path& photos, const fs::path& folder, const std::string& method) {
   lorikeet::Model model = lorikeet::load("efficientnet_lite0");
   model.adapt({.peft_type = method,
-               .target_modules = {R"(blocks\.[56]\..*\.conv_pwl?)"},
-               .r = 4,
+               .target_modules = R"(blocks\.[56]\..*\.conv_pwl?)",
                .modules_to_save = {"classifier"},
+               .r = 4,
                .replace_output = true,
                .classes = folder_names(photos / "train")});
   std::printf("%lld parameters to learn\n", static_cast<long long>(model.trainable_parameters()));
-  model.train(photos.string(), {.epochs = 3, .batch_size = 16, .learning_rate = 3e-3, .image_size = 64});
+  const lorikeet::TrainReport report = model.train({.data = {.name = photos.string(), .image_size = 64},
+                                                    .optimizer = {.learning_rate = 3e-3},
+                                                    .loop = {.epochs = 3, .batch_size = 16}});
+  std::printf("%.0f images per second, loss %.4f\n", report.images_per_second(), report.loss);
   model.save(folder);
 
   lorikeet::Model loaded = lorikeet::load(folder.string());
   std::printf("accuracy %.4f\n", loaded.evaluate(photos.string()).accuracy());
   const fs::path image = fs::directory_iterator(*fs::directory_iterator(photos / "test"))->path();
-  const lorikeet::Guess guess = loaded.predict({image}).front().front();
-  std::printf("%s: %s (%.2f)\n", image.c_str(), guess.name.c_str(), guess.probability);
+  const lorikeet::Prediction found = loaded.predict({image}).front().front();
+  std::printf("%s: %s (%.2f)\n", image.c_str(), found.label.c_str(), found.probability);
   return 0;
 }
 

@@ -20,10 +20,10 @@ int ask(int count, char** arguments) {
     if (std::find(names.begin(), names.end(), folder) == names.end()) adapters.add(folder, folder);
     requests.push_back({arguments[i + 1], folder});
   }
-  const auto guesses = adapters.predict(requests);  // one batch, whichever adapters its rows use
+  const auto predictions = adapters.predict(requests);  // one batch, whichever adapters its rows use
   for (std::size_t i = 0; i < requests.size(); ++i) {
-    const lorikeet::Guess& guess = guesses[i].front();
-    std::printf("%s: %s (%.4f)\n", requests[i].image.c_str(), guess.name.c_str(), guess.probability);
+    const lorikeet::Prediction& found = predictions[i].front();
+    std::printf("%s: %s (%.4f)\n", arguments[2 * i + 2], found.label.c_str(), found.probability);
   }
   return 0;
 }

@@ -1,4 +1,5 @@
-// What long work says of itself while it runs.
+// Callbacks of long operations. They are called on the thread that called the operation. An exception that one throws
+// ends the operation and leaves the library unchanged.
 #pragma once
 
 #include <cstdint>
@@ -9,12 +10,13 @@ namespace lorikeet {
 
 struct DownloadProgress {
   std::string file;
+  /// In bytes.
   std::uint64_t done = 0;
   /// 0 where the server does not say.
   std::uint64_t total = 0;
 };
 
-/// Called a few times a second; may throw to abort, which keeps what has arrived for the next try.
+/// Called a few times a second. What has arrived when it throws is kept for the next attempt.
 using DownloadCallback = std::function<void(const DownloadProgress&)>;
 
 struct TrainProgress {
@@ -27,13 +29,16 @@ struct TrainProgress {
   double images_per_second = 0;  // lately
   double loss = 0;               // mean over this epoch
   double accuracy = 0;           // likewise
-  double seconds_left = 0;       // of training in all; 0 where it cannot be said yet
+  double seconds_left = 0;       // of the training; 0 where it is not known yet
 };
 
-/// Called after every batch. False asks training to stop: it saves what there is and returns.
+/// Called after every batch. False asks training to stop: it keeps what there is and returns.
 using TrainCallback = std::function<bool(const TrainProgress&)>;
 
-/// Called after every batch with images done and in all. False stops: what was counted so far is returned.
+/// Called after every batch with the number of images done and in total. False stops: the result so far is returned.
 using EvaluateCallback = std::function<bool(std::int64_t, std::int64_t)>;
+
+/// Called with a line for people.
+using LogCallback = std::function<void(const std::string&)>;
 
 }  // namespace lorikeet

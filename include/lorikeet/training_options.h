@@ -33,11 +33,11 @@ struct Augmentation {
 
 struct DataOptions {
   /// Name of a dataset, or a folder train|val|test/<class>/*.jpg|png.
-  std::string name;
+  std::string name = {};
   /// Side in pixels to which images are resized and cropped, 16 to 4096; 0: as the weights' own evaluation does.
   int image_size = 0;
   Preprocess preprocess = Preprocess::kEval;
-  Augmentation augmentation;
+  Augmentation augmentation = {};
   /// How many different random views of each training image there are, one an epoch in turn; their prefix outputs are
   /// cached. 0: a new view each epoch, nothing cached.
   std::int64_t cache_views = 0;
@@ -106,10 +106,10 @@ struct MachineOptions {
 };
 
 struct TrainingOptions {
-  DataOptions data;
-  OptimizerOptions optimizer;
-  LoopOptions loop;
-  MachineOptions machine;
+  DataOptions data = {};
+  OptimizerOptions optimizer = {};
+  LoopOptions loop = {};
+  MachineOptions machine = {};
 
   /// Each of the four.
   LORIKEET_EXPORT void check() const;

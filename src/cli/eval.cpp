@@ -30,7 +30,7 @@ std::string chosen_data(const EvalOptions& options, const Model& model) {
   return data;
 }
 
-Json by_class(const Model& model, const Evaluated& found) {
+Json by_class(const Model& model, const EvaluationResult& found) {
   Json out = Json::array();
   for (std::size_t i = 0; i < found.total_by_class.size(); ++i) {
     if (found.total_by_class[i] == 0) continue;
@@ -47,11 +47,11 @@ int eval_command(const EvalOptions& options) {
     show_evaluation(done, total);
     return true;
   };
-  const Evaluated found = model.evaluate(data, {.preprocess = options.model.chosen_preprocess(),
-                                                .limit = options.limit,
-                                                .progress = progress,
-                                                .download = download_bar(),
-                                                .log = print_note});
+  const EvaluationResult found = model.evaluate(data, {.preprocess = options.model.chosen_preprocess(),
+                                                       .limit = options.limit,
+                                                       .progress = progress,
+                                                       .download = download_bar(),
+                                                       .log = print_note});
   if (options.json) {
     const Json out{{"model", options.model.name},      {"data", data},         {"accuracy", found.accuracy()},
                    {"correct", found.correct},         {"total", found.total}, {"loss", found.loss},

@@ -5,10 +5,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <string>
 #include <vector>
 
+#include "api/boundary.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/commands.h"
@@ -111,12 +111,12 @@ int run(int argc, char** argv) {
                   error.what());  // Ctrl-C ends a child, as pip, too, which then fails
   } catch (const Interrupted& at) {
     return report(kInterrupted, at.message);
-  } catch (const std::filesystem::filesystem_error& error) {
-    return report(kFailed, cat(error.path1().string(), ": cannot be used: ", error.code().message(), "."));
-  } catch (const std::bad_alloc&) {
-    return report(kFailed, "memory: got none left, expected more. Use a smaller batch_size, or cache_gib=0.");
-  } catch (const std::exception& error) {  // libtorch's too; its stack trace follows in further lines
-    return report(kFailed, std::string("internal error, please report it: ") + error.what());
+  } catch (...) {
+    try {
+      rethrow_as_error("command");
+    } catch (const Error& error) {
+      return report(kFailed, error.what());
+    }
   }
 }
 

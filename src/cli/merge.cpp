@@ -16,7 +16,7 @@ struct MergeOptions {
 int merge_command(const MergeOptions& options) {
   check_weights_name(options.out);  // before the weights are fetched
   const Model model = load(options.model.name, options.model.load_options());
-  const Merged merged = model.merge(options.out);
+  const MergeResult merged = model.merge(options.out);
   std::printf("%s: %s tensors, %s, the state dict of %s%s\n", options.out.c_str(), with_commas(merged.tensors).c_str(),
               human_bytes(merged.bytes).c_str(), model.name().c_str(),
               model.is_adapted() ? " with the adapter added in" : "");

@@ -19,7 +19,7 @@ void ModelOptions::add_to(CLI::App& command, const std::string& what, bool with_
 }
 
 LoadOptions ModelOptions::load_options() const {
-  return {.model = model, .weights = weights, .progress = download_bar(), .force = force, .log = print_note};
+  return {.model = model, .weights = weights, .force = force, .download = download_bar(), .log = print_note};
 }
 
 }  // namespace lorikeet::cli

@@ -66,7 +66,7 @@ Answers answer(Model& model, const PredictOptions& options) {
 int predict_command(const PredictOptions& options) {
   Model model = load(options.model.name, options.model.load_options());
   const Answers answers = answer(model, options);
-  const auto guesses = model.guesses(answers.logits, options.top);
+  const auto predictions = model.predictions(answers.logits, std::min(options.top, model.classes().size()));
   Json out = Json::array();
   std::size_t row = 0;
   for (std::size_t i = 0; i < options.images.size(); ++i) {
@@ -77,9 +77,10 @@ int predict_command(const PredictOptions& options) {
     }
     Json list = Json::array();
     std::string text;
-    for (const auto& guess : guesses[row++]) {
-      list.push_back({{"class", guess.name}, {"index", guess.index}, {"probability", guess.probability}});
-      text += cat(text.empty() ? "  " : ", ", printable(guess.name), " ", fixed(guess.probability, 4));
+    for (const auto& prediction : predictions[row++]) {
+      list.push_back(
+          {{"class", prediction.label}, {"index", prediction.index}, {"probability", prediction.probability}});
+      text += cat(text.empty() ? "  " : ", ", printable(prediction.label), " ", fixed(prediction.probability, 4));
     }
     out.push_back({{"image", options.images[i]}, {"guesses", list}});
     if (!options.json) std::printf("%s%s\n", options.images[i].c_str(), text.c_str());

@@ -20,4 +20,10 @@ inline at::ScalarType activation_type(Precision precision) {
 /// Bytes of one such element.
 inline std::uint64_t activation_bytes(Precision precision) { return c10::elementSize(activation_type(precision)); }
 
+/// Throws UsageError where the device cannot be used: this libtorch or this machine has no CUDA.
+void check_device(Device device);
+
+/// `precision`, or what Precision::kAuto means on this machine.
+Precision resolved_precision(Precision precision, Device device);
+
 }  // namespace lorikeet

@@ -18,11 +18,11 @@ constexpr std::int64_t kEvaluationBatch = 100;
 
 }  // namespace
 
-Evaluation evaluate(Executor& executor, const std::shared_ptr<const Dataset>& dataset,
-                    const Preprocessing& preprocessing, const EvaluationOptions& options) {
+EvaluationResult evaluate(Executor& executor, const std::shared_ptr<const Dataset>& dataset,
+                          const Preprocessing& preprocessing, const EvaluationOptions& options) {
   const at::NoGradGuard no_grad;
   const auto start = std::chrono::steady_clock::now();
-  Evaluation out;
+  EvaluationResult out;
   out.correct_by_class.resize(dataset->classes().size());
   out.total_by_class.resize(dataset->classes().size());
   const std::vector<std::int64_t> order = epoch_order(dataset->size(), /*shuffle=*/false, 0, 0);

@@ -119,7 +119,7 @@ class TrainingLoop {
     out_.cached_prefix = train_cache_ != nullptr;
   }
 
-  LoopResult run() {
+  TrainReport run() {
     start_ = last_checkpoint_ = Clock::now();
     for (std::int64_t epoch = 1; epoch <= recipe_.loop.epochs && out_.steps < total_steps_ && !out_.interrupted;
          ++epoch) {
@@ -215,13 +215,13 @@ class TrainingLoop {
                            fixed(out_.accuracy, 4));
     bool go_on = true;
     if (data_.validation) {
-      const Evaluation found = evaluate(executor_, data_.validation, data_.preprocessing,
-                                        {.device = tensor_device(recipe_.machine.device),
-                                         .cache = validation_cache_.get(),
-                                         .progress = [&](std::int64_t done, std::int64_t total) {
-                                           out_.interrupted = !report("validate", epoch, done, total);
-                                           return !out_.interrupted;
-                                         }});
+      const EvaluationResult found = evaluate(executor_, data_.validation, data_.preprocessing,
+                                              {.device = tensor_device(recipe_.machine.device),
+                                               .cache = validation_cache_.get(),
+                                               .progress = [&](std::int64_t done, std::int64_t total) {
+                                                 out_.interrupted = !report("validate", epoch, done, total);
+                                                 return !out_.interrupted;
+                                               }});
       if (out_.interrupted) return false;
       line["validation_loss"] = found.loss;
       line["validation_accuracy"] = found.accuracy();
@@ -237,7 +237,7 @@ class TrainingLoop {
     return go_on;
   }
 
-  bool keep_best(const Evaluation& found) {
+  bool keep_best(const EvaluationResult& found) {
     if (recipe_.loop.early_stop == 0) {
       out_.validation = found;
       return true;
@@ -280,13 +280,13 @@ class TrainingLoop {
   double epoch_wait_ = 0;
   Clock::time_point start_;
   Clock::time_point last_checkpoint_;
-  LoopResult out_;
+  TrainReport out_;
 };
 
 }  // namespace
 
-LoopResult run_training(Network& network, Executor& executor, const LoopData& data, const Recipe& recipe,
-                        const LoopHooks& hooks) {
+TrainReport run_training(Network& network, Executor& executor, const LoopData& data, const Recipe& recipe,
+                         const LoopHooks& hooks) {
   return TrainingLoop(network, executor, data, recipe, hooks).run();
 }
 

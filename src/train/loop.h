@@ -12,6 +12,7 @@
 #include "engine/executor.h"
 #include "engine/network.h"
 #include "lorikeet/progress.h"
+#include "lorikeet/train.h"
 #include "train/evaluate.h"
 #include "train/recipe.h"
 
@@ -33,27 +34,8 @@ struct LoopData {
   Preprocessing preprocessing;
 };
 
-struct LoopResult {
-  bool interrupted = false;
-  std::int64_t steps = 0;
-  std::int64_t epochs = 0;
-  std::int64_t images = 0;
-  /// Steps and validation.
-  double seconds = 0;
-  /// Of these, waiting for images.
-  double data_wait_seconds = 0;
-  /// Mean over the last epoch.
-  double loss = 0;
-  double accuracy = 0;
-  /// Of the epoch that was kept; total 0 without validation.
-  Evaluation validation;
-  bool cached_prefix = false;
-
-  double images_per_second() const { return seconds > 0 ? static_cast<double>(images) / seconds : 0; }
-};
-
 /// Trains `network` through `executor`, which runs it. Throws Error where the loss is not finite.
-LoopResult run_training(Network& network, Executor& executor, const LoopData& data, const Recipe& recipe,
-                        const LoopHooks& hooks);
+TrainReport run_training(Network& network, Executor& executor, const LoopData& data, const Recipe& recipe,
+                         const LoopHooks& hooks);
 
 }  // namespace lorikeet

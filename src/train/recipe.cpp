@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
-#include "kernels/machine.h"
+#include "engine/tensor_type.h"
 #include "train/ranges.h"
 #include "train/recipe_field.h"
 #include "train/recipe_key.h"
@@ -63,10 +63,7 @@ void Recipe::check() const {
 
 Recipe resolved(Recipe recipe) {
   MachineOptions& machine = recipe.machine;
-  if (machine.precision == Precision::kAuto) {
-    const bool is_native = machine.device == Device::kCuda || examine_machine().bfloat16;
-    machine.precision = is_native ? Precision::kBFloat16 : Precision::kFloat32;
-  }
+  machine.precision = resolved_precision(machine.precision, machine.device);
   OptimizerOptions& optimizer = recipe.optimizer;
   if (optimizer.schedule == ScheduleKind::kOneCycle && optimizer.warmup == 0) {
     optimizer.warmup = 0.3;  // OneCycleLR's pct_start

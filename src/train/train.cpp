@@ -1,42 +1,32 @@
 #include "train/train.h"
 
-#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <exception>
-#include <numeric>
 
 #include "adapters/adapter_folder.h"
 #include "adapters/matching.h"
 #include "base/error.h"
-#include "base/random.h"
 #include "base/text.h"
 #include "data/datasets.h"
-#include "data/loader.h"
-#include "engine/int8.h"
 #include "engine/memory.h"
 #include "engine/tensor_type.h"
+#include "engine/threads.h"
 #include "export/adapter_card.h"
-#include "image/transform.h"
 #include "loading/inference.h"
 #include "loading/loaded_model.h"
 #include "loading/resolve_name.h"
 #include "train/caching.h"
+#include "train/calibration.h"
 #include "train/run_folder.h"
+#include "train/start_from.h"
+#include "train/training_data.h"
 
 namespace fs = std::filesystem;
 
 namespace lorikeet {
 namespace {
-
-void check_device(Device device) {
-  if (device == Device::kCuda && !at::hasCUDA()) {
-    fail_usage(
-        "device: got cuda, expected cpu: this libtorch or this machine has no usable CUDA device. 'lorikeet doctor' "
-        "says more.");
-  }
-}
 
 // The network's own outputs must be the classes, where nothing else provides them.
 void check_classes(const Recipe& recipe, const Graph& base, const Dataset& data) {
@@ -46,60 +36,6 @@ void check_classes(const Recipe& recipe, const Graph& base, const Dataset& data)
   fail_usage("data: got ", classes, " classes in ", recipe.data.name, ", expected ", outputs, ", the outputs of ",
              recipe.model, ". Set replace_output: true with modules_to_save: [", base.node(base.output()).name,
              "], or a head.");
-}
-
-std::vector<std::int64_t> slice(const std::vector<std::int64_t>& from, std::int64_t begin, std::int64_t end) {
-  return {from.begin() + begin, from.begin() + end};
-}
-
-// What the recipe uses of the data: limits, images held out.
-Splits split_data(const Recipe& recipe, const Splits& splits) {
-  if (!splits.train) fail(recipe.data.name, ": got no train split, expected one to train on.");
-  Splits out = splits;
-  if (recipe.data.validation > 0) {
-    if (splits.validation)
-      fail_usage("validation: got ", recipe.data.validation, ", expected 0: ", recipe.data.name,
-                 " has a val split of its own.");
-    if (recipe.data.validation >= splits.train->size()) {
-      fail_usage("validation: got ", recipe.data.validation, ", expected fewer than the ", splits.train->size(),
-                 " training images.");
-    }
-  }
-  if (recipe.loop.early_stop > 0 && recipe.data.validation == 0 && !splits.validation) {
-    fail_usage("early_stop: got ", recipe.loop.early_stop,
-               " without validation images, expected a val split or validation: N.");
-  }
-  if (recipe.data.validation > 0 || recipe.data.train_limit > 0) {
-    std::vector<std::int64_t> order(static_cast<std::size_t>(splits.train->size()));
-    std::iota(order.begin(), order.end(), 0);
-    if (recipe.loop.shuffle) Random(recipe.loop.seed).shuffle(order);
-    const std::int64_t rest = splits.train->size() - recipe.data.validation;
-    const std::int64_t used = recipe.data.train_limit > 0 ? std::min(recipe.data.train_limit, rest) : rest;
-    out.train = subset(splits.train, slice(order, 0, used));
-    if (recipe.data.validation > 0) out.validation = subset(splits.train, slice(order, rest, splits.train->size()));
-  }
-  if (out.test) out.test = first(out.test, recipe.data.test_limit);
-  return out;
-}
-
-void start_from(const fs::path& path, const Adaptation& adaptation, Network& network) {
-  const auto folder = adapter_path(path);
-  if (!folder) fail_usage("start_from: got '", path.string(), "', expected the folder of an adapter.");
-  const AdapterFolder start = read_adapter_folder(*folder);
-  check_adapter_tensors(start.tensors, adaptation, folder->string());
-  network.load_adapter_tensors(start.tensors);
-}
-
-// What int8 takes its scales from: the network's activations for some training images.
-ActivationRanges calibrate(const Network& network, const Plan& plan, const std::shared_ptr<const Dataset>& data,
-                           const Preprocessing& preprocessing) {
-  constexpr std::int64_t kImages = 64;
-  constexpr std::int64_t kBatch = 32;
-  RangeMeter meter(network, plan);
-  Loader loader(prepared(data, preprocessing), epoch_order(std::min(kImages, data->size()), /*shuffle=*/false, 0, 0),
-                {.batch_size = kBatch});
-  for (Batch batch; loader.next(batch);) meter.add(normalise(batch.images, preprocessing));
-  return meter.ranges();
 }
 
 // A run that fails before its first adapter, say by a damaged image, leaves nothing behind.
@@ -117,7 +53,7 @@ std::uint64_t folder_bytes(const fs::path& path) {
   return total;
 }
 
-Json evaluation_json(const Evaluation& found) {
+Json evaluation_json(const EvaluationResult& found) {
   return {{"accuracy", found.accuracy()},
           {"correct", found.correct},
           {"total", found.total},
@@ -148,7 +84,7 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
   const bool is_int8 = recipe.machine.precision == Precision::kInt8;
   if (is_int8) network.merged();  // throws where the adapter cannot be: int8 wants it at the end of training
 
-  if (recipe.machine.threads > 0) at::set_num_threads(static_cast<int>(recipe.machine.threads));
+  const ThreadCount threads(recipe.machine.threads);
   network.to(tensor_device(recipe.machine.device));
 
   RunFolder run(recipe.run, replace);
@@ -265,7 +201,7 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
 }
 
 Json summary_json(const TrainSummary& summary, const Recipe& recipe) {
-  const LoopResult& loop = summary.loop;
+  const TrainReport& loop = summary.loop;
   Json out{{"status", summary.interrupted ? "interrupted" : "finished"},
            {"model", recipe.model},
            {"data", recipe.data.name},

@@ -20,13 +20,6 @@
 
 namespace lorikeet {
 
-struct TrainCallbacks {
-  TrainCallback progress;
-  /// A line for people.
-  std::function<void(const std::string&)> log;
-  DownloadCallback download;
-};
-
 struct TrainSummary {
   bool interrupted = false;
   std::int64_t trainable_parameters = 0;
@@ -34,10 +27,10 @@ struct TrainSummary {
   std::uint64_t adapter_bytes = 0;         // adapter_model.safetensors, what PEFT would write
   std::uint64_t adapter_folder_bytes = 0;  // with head and configuration
   std::uint64_t whole_model_bytes = 0;     // what saving the whole adapted model in float32 would take
-  LoopResult loop;
+  TrainReport loop;
   /// The final evaluation: of the test split where there is one, else of validation; total 0 where there is neither, or
   /// where training was interrupted.
-  Evaluation test;
+  EvaluationResult test;
   std::filesystem::path adapter;
 };
 

@@ -48,7 +48,7 @@ TEST_CASE("an evaluation counts by class, and averages the loss over images") {
     REQUIRE(correct[label] < total[label]);
   }
 
-  const Evaluation found = evaluate(*model.executor, dataset, kAsTheyAre, {});
+  const EvaluationResult found = evaluate(*model.executor, dataset, kAsTheyAre, {});
   CHECK(found.total == kImages);
   CHECK(found.total_by_class == total);
   CHECK(found.total_by_class[3] == 0);
@@ -58,7 +58,7 @@ TEST_CASE("an evaluation counts by class, and averages the loss over images") {
   CHECK(found.loss == doctest::Approx(loss / kImages).epsilon(1e-5));
   CHECK(found.seconds > 0);
   CHECK(at::GradMode::is_enabled());
-  CHECK(Evaluation{}.accuracy() == 0);
+  CHECK(EvaluationResult{}.accuracy() == 0);
 }
 
 TEST_CASE("a second evaluation comes from the cache, with the same figures") {
@@ -66,10 +66,10 @@ TEST_CASE("a second evaluation comes from the cache, with the same figures") {
   const auto dataset = images();
   PrefixCache cache(kImages);
   const auto run = [&] { return evaluate(*model.executor, dataset, kAsTheyAre, {.cache = &cache, .progress = {}}); };
-  const Evaluation first = run();
+  const EvaluationResult first = run();
   CHECK(cache.complete());
   CHECK(dataset->reads == kImages);
-  const Evaluation second = run();
+  const EvaluationResult second = run();
   CHECK(dataset->reads == kImages);
   CHECK(second.total_by_class == first.total_by_class);
   CHECK(second.correct_by_class == first.correct_by_class);
@@ -92,10 +92,10 @@ TEST_CASE("an evaluation tells how far it is, and stops when asked to") {
                        }});
     };
     if (cached) run(10);
-    const Evaluation part = run(2);
+    const EvaluationResult part = run(2);
     CHECK((done == std::vector<std::int64_t>{100, 200}));
     CHECK(part.total == 200);
-    const Evaluation whole = run(10);
+    const EvaluationResult whole = run(10);
     CHECK((done == std::vector<std::int64_t>{100, 200, 230}));
     CHECK(part.loss == doctest::Approx(whole.loss).epsilon(0.2));  // a mean over what was counted
   }

@@ -20,7 +20,7 @@ namespace {
 // One training run with all that it says.
 struct Run {
   SmallModel model;
-  LoopResult result;
+  TrainReport result;
   std::vector<Json> steps;
   std::vector<Json> epochs;
   std::vector<std::string> log;

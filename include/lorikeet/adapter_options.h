@@ -1,0 +1,94 @@
+// What a new adapter is, and what is learned besides it. Names, values and defaults are PEFT 0.21's for the fields that
+// PEFT has (docs/adapters.md).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace lorikeet {
+
+/// Which modules a field means, as PEFT reads it: a text is a regular expression that matches the complete dotted name,
+/// a list holds complete names and endings of names ("conv3" also means "layer1.0.conv3").
+///
+///   .target_modules = R"(layer4\..*\.conv[123])"
+///   .target_modules = {"conv1", "conv2"}
+class ModuleSelector {
+ public:
+  using Names = std::vector<std::string>;
+
+  /// No module.
+  ModuleSelector() = default;
+  ModuleSelector(const char* regex) : value_(std::string(regex)) {}
+  ModuleSelector(std::string regex) : value_(std::move(regex)) {}
+  ModuleSelector(std::initializer_list<std::string> names) : value_(Names(names)) {}
+  ModuleSelector(Names names) : value_(std::move(names)) {}
+
+  const std::variant<std::monostate, std::string, Names>& value() const { return value_; }
+
+ private:
+  std::variant<std::monostate, std::string, Names> value_;
+};
+
+/// Regular expressions for the end of a module's name, each with a value; the first that matches counts.
+using PatternValues = std::vector<std::pair<std::string, double>>;
+
+struct AdapterOptions {
+  /// The method: "LORA", "LOHA", "LOKR", "IA3" or "LN_TUNING".
+  std::string peft_type = "LORA";
+  ModuleSelector target_modules = {};
+  ModuleSelector exclude_modules = {};
+  /// Modules that are trained in full.
+  std::vector<std::string> modules_to_save = {};
+
+  // LORA, LOHA, LOKR.
+  /// The rank, 1 to 65,536.
+  std::int64_t r = 8;
+  double lora_alpha = 8;
+  PatternValues rank_pattern = {};
+  PatternValues alpha_pattern = {};
+  std::vector<std::int64_t> layers_to_transform = {};
+  std::vector<std::string> layers_pattern = {};
+
+  // LORA.
+  double lora_dropout = 0;
+  bool use_dora = false;
+  bool use_rslora = false;
+  bool lora_bias = false;
+  /// "default", "gaussian", "pissa", "olora" or "orthogonal".
+  std::string init_lora_weights = "default";
+  /// Biases of the base that are learned too: "none", "all" or "lora_only". "all" without targets is BitFit.
+  std::string bias = "none";
+
+  // LOHA, LOKR.
+  bool use_effective_conv2d = false;
+
+  // LOKR.
+  bool decompose_both = false;
+  std::int64_t decompose_factor = -1;
+
+  // IA3.
+  /// Of the targets, those whose input is scaled instead of their output.
+  ModuleSelector feedforward_modules = {};
+
+  // What PEFT does not have.
+  /// The network's last Linear gets one output for each class, and new weights; name it in modules_to_save.
+  bool replace_output = false;
+  /// Widths of the hidden Linear layers of a head after the network; empty: one Linear alone; absent: no head.
+  std::optional<std::vector<std::int64_t>> head = std::nullopt;
+  /// ReLU between the layers of the head.
+  bool head_relu = false;
+  /// Names of the classes in the order of the outputs: as many as there are outputs, none empty, none twice.
+  std::vector<std::string> classes = {};
+  /// An adapter's or a run's folder, of the same shape, whose values the new adapter starts with; empty: random ones.
+  std::filesystem::path start_from = {};
+  /// Of the random start.
+  std::uint64_t seed = 0;
+};
+
+}  // namespace lorikeet

@@ -1,0 +1,110 @@
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "adapters/adapter_folder.h"
+#include "adapters/matching.h"
+#include "api/boundary.h"
+#include "api/model_state.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "engine/tensor_type.h"
+#include "loading/resolve_name.h"
+#include "train/recipe.h"
+#include "train/start_from.h"
+
+namespace lorikeet {
+namespace {
+
+template <typename Enum>
+Enum named(const char* key, const std::vector<std::string>& names, const std::string& value) {
+  const auto found = std::find(names.begin(), names.end(), value);
+  if (found == names.end())
+    fail_usage(key, ": got \"", printable(value), "\", expected one of ", join(names, ", "), ".");
+  return static_cast<Enum>(found - names.begin());
+}
+
+AdapterConfig adapter_config(const AdapterOptions& options, const std::string& base) {
+  AdapterConfig config;
+  config.peft_type = named<PeftType>("peft_type", peft_type_names(), options.peft_type);
+  config.target_modules = options.target_modules.value();
+  config.exclude_modules = options.exclude_modules.value();
+  config.modules_to_save = options.modules_to_save;
+  config.base_model_name_or_path = base;
+  config.r = options.r;
+  config.lora_alpha = options.lora_alpha;
+  config.rank_pattern = options.rank_pattern;
+  config.alpha_pattern = options.alpha_pattern;
+  config.layers_to_transform = options.layers_to_transform;
+  config.layers_pattern = options.layers_pattern;
+  config.lora_dropout = options.lora_dropout;
+  config.use_rslora = options.use_rslora;
+  config.use_dora = options.use_dora;
+  config.lora_bias = options.lora_bias;
+  config.bias = named<TrainedBias>("bias", trained_bias_names(), options.bias);
+  config.init_lora_weights = named<LoraStart>("init_lora_weights", lora_start_names(), options.init_lora_weights);
+  config.use_effective_conv2d = options.use_effective_conv2d;
+  config.decompose_both = options.decompose_both;
+  config.decompose_factor = options.decompose_factor;
+  config.feedforward_modules = options.feedforward_modules.value();
+  return config;
+}
+
+// An adapter starts on the CPU, whose random numbers are the same everywhere.
+NamedTensors on_cpu(const NamedTensors& tensors) {
+  NamedTensors out;
+  for (const auto& [name, tensor] : tensors) out.add(name, tensor.cpu());
+  return out;
+}
+
+void check_class_names(const std::vector<std::string>& classes) {
+  if (classes.empty()) fail_usage("classes: got none, expected a name for each output.");
+  std::set<std::string> seen;
+  for (const std::string& name : classes) {
+    if (name.empty()) fail_usage("classes: got an empty name, expected a name for each output.");
+    if (!is_utf8(name)) fail_usage("classes: got '", printable(name), "', which is not UTF-8, expected UTF-8.");
+    if (!seen.insert(name).second) fail_usage("classes: got '", printable(name), "' twice, expected different names.");
+  }
+}
+
+}  // namespace
+
+void Model::adapt(const AdapterOptions& options) {
+  at_boundary("adapt", [&] {
+    LoadedModel& loaded = state().loaded;
+    if (loaded.adapter) fail_usage("adapt: got a model that is adapted already, expected a base model. Load it again.");
+    check_class_names(options.classes);
+    const ModelEntry& entry = find_model(loaded.model_name);
+    AdaptationOptions wanted;
+    wanted.config = adapter_config(options, entry.name);
+    wanted.head = options.head;
+    wanted.head_activation = options.head_relu ? Activation::kRelu : Activation::kNone;
+    wanted.replace_output = options.replace_output;
+    wanted.check();
+    const auto classes = static_cast<std::int64_t>(options.classes.size());
+    const AdapterSpec spec = wanted.spec(classes);
+    const Graph graph = entry.build();
+    check_every_entry_matches(graph, spec.config);
+    const Adaptation adaptation = lorikeet::adapt(graph, spec);
+    if (const std::int64_t outputs = output_features(adaptation.graph); outputs != classes) {
+      fail_usage("classes: got ", classes, " names, expected ", outputs, ", the outputs of ", entry.name,
+                 ". Set replace_output or a head.");
+    }
+    Network network(adaptation, on_cpu(loaded.network.merged()), options.seed);
+    if (!options.start_from.empty()) start_from(options.start_from, adaptation, network);
+    network.to(tensor_device(state().device));
+    AdapterFolder adapter{spec,
+                          AdapterMetadata{entry.name, loaded.weights_name, loaded.base_sha256.get(), options.classes,
+                                          loaded.preprocessing, loaded.precision},
+                          {}};
+    adapter.metadata->weights_path = recorded_path(loaded.weights_file);
+    std::vector<std::string> names = options.classes;
+    // Nothing below throws.
+    state().executor.reset();
+    loaded.network = std::move(network);
+    loaded.classes = std::move(names);
+    loaded.adapter = std::move(adapter);
+  });
+}
+
+}  // namespace lorikeet

@@ -1,0 +1,63 @@
+#include "api/boundary.h"
+
+#include <c10/util/Exception.h>
+
+#include <charconv>
+#include <filesystem>
+#include <new>
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+#include "base/text.h"
+
+namespace lorikeet {
+namespace {
+
+std::string first_line(std::string_view text) { return printable(text.substr(0, text.find('\n')), 400); }
+
+// The size that libtorch's CPU allocator could not get, where that is what it reports. It has no type of its own for
+// it.
+std::optional<std::uint64_t> bytes_not_available(std::string_view message) {
+  constexpr std::string_view kTried = "you tried to allocate ";
+  if (message.find("DefaultCPUAllocator") == std::string_view::npos) return std::nullopt;
+  const std::size_t at = message.find(kTried);
+  std::uint64_t bytes = 0;
+  if (at != std::string_view::npos)
+    std::from_chars(message.data() + at + kTried.size(), message.data() + message.size(), bytes);
+  return bytes;
+}
+
+[[noreturn]] void fail_without_memory(std::string_view doing, std::uint64_t wanted) {
+  fail(doing, ": got not enough memory", wanted > 0 ? cat(" for another ", human_bytes(wanted)) : "",
+       ", expected more. Use a smaller batch_size, fewer or smaller images, or cache_gib=0.");
+}
+
+}  // namespace
+
+[[noreturn]] void rethrow_as_error(std::string_view doing) {
+  try {
+    throw;
+  } catch (const CallbackException& error) {
+    std::rethrow_exception(error.thrown);
+  } catch (const Error&) {
+    throw;
+  } catch (const c10::OutOfMemoryError&) {
+    fail_without_memory(doing, 0);
+  } catch (const c10::Error& error) {
+    const std::string message = error.what_without_backtrace();
+    if (const auto wanted = bytes_not_available(message)) fail_without_memory(doing, *wanted);
+    fail(doing, ": internal error, please report it: ", first_line(message));
+  } catch (const std::filesystem::filesystem_error& error) {
+    fail(error.path1().empty() ? std::string(doing) : printable(error.path1().string()),
+         ": cannot be used: ", error.code().message(), ".");
+  } catch (const std::bad_alloc&) {
+    fail_without_memory(doing, 0);
+  } catch (const std::exception& error) {
+    fail(doing, ": internal error, please report it: ", first_line(error.what()));
+  } catch (...) {
+    fail(doing, ": internal error, please report it: an exception of an unknown type.");
+  }
+}
+
+}  // namespace lorikeet

@@ -1,0 +1,44 @@
+// The border of the public interface: what leaves it is lorikeet::Error, or what the caller's own callback threw.
+#pragma once
+
+#include <exception>
+#include <functional>
+#include <string_view>
+#include <utility>
+
+namespace lorikeet {
+
+/// What a callback threw, on its way through the library to the caller. Not derived from anything that is caught on the
+/// way.
+struct CallbackException {
+  std::exception_ptr thrown;
+};
+
+/// For use within a catch block. Throws the exception being handled as lorikeet::Error with a message of one line,
+/// which `doing` begins where the message would not say; lorikeet::Error itself, and what a callback threw, unchanged.
+[[noreturn]] void rethrow_as_error(std::string_view doing);
+
+/// The result of `body`, the whole of a public function. `doing` is the function's name.
+template <typename Body>
+auto at_boundary(std::string_view doing, Body&& body) -> decltype(body()) {
+  try {
+    return std::forward<Body>(body)();
+  } catch (...) {
+    rethrow_as_error(doing);
+  }
+}
+
+/// `callback` with its exceptions marked as the caller's own.
+template <typename Result, typename... Arguments>
+std::function<Result(Arguments...)> guarded(std::function<Result(Arguments...)> callback) {
+  if (!callback) return callback;
+  return [callback = std::move(callback)](Arguments... arguments) -> Result {
+    try {
+      return callback(std::forward<Arguments>(arguments)...);
+    } catch (...) {
+      throw CallbackException{std::current_exception()};
+    }
+  };
+}
+
+}  // namespace lorikeet

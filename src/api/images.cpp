@@ -1,0 +1,60 @@
+#include "api/images.h"
+
+#include <ATen/Functions.h>
+
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "image/decode.h"
+#include "image/transform.h"
+
+namespace fs = std::filesystem;
+
+namespace lorikeet {
+namespace {
+
+void check_size(std::int64_t width, std::int64_t height, const std::string& where) {
+  if (width < 1 || height < 1 || width > kMaxSide || height > kMaxSide || width * height > kMaxPixels) {
+    fail(where, ": got an image of ", width, " x ", height, " pixels, expected 1 to ", kMaxSide, " a side and at most ",
+         kMaxPixels, " in all.");
+  }
+}
+
+// uint8 (3, H, W) over the caller's pixels.
+at::Tensor view_of(const RgbImage& image, const std::string& where) {
+  check_size(image.width, image.height, where);
+  const std::int64_t row = 3 * image.width;
+  const std::int64_t stride = image.stride == 0 ? row : image.stride;
+  const auto size = static_cast<std::int64_t>(image.pixels.size());
+  if (stride < row) fail_usage(where, ": got a stride of ", stride, " bytes, expected 0 or at least ", row, ".");
+  // Without overflow, however large the stride.
+  if (size < row || (image.height > 1 && (size - row) / (image.height - 1) < stride)) {
+    fail_usage(where, ": got ", size, " bytes of pixels, expected ", image.height, " rows of ", row,
+               " bytes with a stride of ", stride, ".");
+  }
+  return at::from_blob(const_cast<std::uint8_t*>(image.pixels.data()), {3, image.height, image.width}, {1, stride, 3},
+                       at::TensorOptions().dtype(at::kByte));
+}
+
+struct Pixels {
+  std::size_t index;
+
+  std::string where() const { return cat("images[", index, "]"); }
+  at::Tensor operator()(const fs::path& path) const { return read_image(path); }
+  at::Tensor operator()(const EncodedImage& image) const {
+    return decode_image({reinterpret_cast<const char*>(image.bytes.data()), image.bytes.size()},
+                        image.name.empty() ? where() : printable(image.name));
+  }
+  at::Tensor operator()(const RgbImage& image) const { return view_of(image, where()); }
+};
+
+}  // namespace
+
+at::Tensor network_input(const Image& image, std::size_t index, const Preprocessing& preprocessing) {
+  const at::Tensor pixels = std::visit(Pixels{index}, image);
+  return normalise(prepare(pixels, preprocessing).unsqueeze(0), preprocessing);
+}
+
+}  // namespace lorikeet

@@ -1,0 +1,115 @@
+#include <utility>
+
+#include "adapters/adapter_folder.h"
+#include "api/boundary.h"
+#include "api/model_state.h"
+#include "base/error.h"
+#include "data/datasets.h"
+#include "engine/int8.h"
+#include "engine/tensor_type.h"
+#include "engine/threads.h"
+#include "train/caching.h"
+#include "train/calibration.h"
+#include "train/loop.h"
+#include "train/recipe.h"
+#include "train/training_data.h"
+
+namespace lorikeet {
+namespace {
+
+// Undoes on destruction, unless told that all went well.
+template <typename Undo>
+class Rollback {
+ public:
+  explicit Rollback(Undo undo) : undo_(std::move(undo)) {}
+  ~Rollback() {
+    if (!done_) undo_();
+  }
+  Rollback(const Rollback&) = delete;
+  Rollback& operator=(const Rollback&) = delete;
+  void done() { done_ = true; }
+
+ private:
+  Undo undo_;
+  bool done_ = false;
+};
+
+// What run_training takes; only the training options of a recipe are looked at.
+Recipe training_recipe(const TrainingOptions& options) {
+  Recipe recipe;
+  static_cast<TrainingOptions&>(recipe) = options;
+  return resolved(std::move(recipe));
+}
+
+NamedTensors copies(const NamedTensors& tensors) {
+  NamedTensors out;
+  for (const auto& [name, tensor] : tensors) out.add(name, tensor.clone());
+  return out;
+}
+
+}  // namespace
+
+TrainReport Model::train(const TrainingOptions& options, const TrainCallbacks& callbacks) {
+  return at_boundary("train", [&] {
+    LoadedModel& loaded = state().loaded;
+    options.check();
+    if (!loaded.adapter)
+      fail_usage("train: got ", loaded.model_name, " without an adapter, expected one. Call adapt first.");
+    check_device(options.machine.device);
+    const Recipe recipe = training_recipe(options);
+    const Splits data = split_data(recipe, open_dataset(recipe.data.name, loaded.classes, guarded(callbacks.download)));
+    if (data.train->classes() != loaded.classes) {
+      fail_usage("data: got ", data.train->classes().size(), " classes in ", recipe.data.name,
+                 ", expected the model's ", loaded.classes.size(), ".");
+    }
+    const bool is_int8 = recipe.machine.precision == Precision::kInt8;
+    if (is_int8) loaded.network.merged();  // throws where the adapter cannot be
+    const Preprocessing preprocessing = data_preprocessing(recipe.data, loaded.preprocessing);
+
+    Network& network = loaded.network;
+    Rollback rollback([&, tensors = copies(network.adapter_tensors()), device = state().device] {
+      state().executor.reset();
+      for (auto& [name, tensor] : network.trainable()) tensor.mutable_grad().reset();
+      network.to(tensor_device(device));
+      network.load_adapter_tensors(tensors);
+    });
+    state().executor.reset();
+    network.to(tensor_device(recipe.machine.device));
+    const ThreadCount threads(recipe.machine.threads);
+
+    const ExecutorOptions executor_options{.precision = activation_type(recipe.machine.precision),
+                                           .plan = plan_training(network, recipe, preprocessing, data.train->size(),
+                                                                 data.validation ? data.validation->size() : 0)};
+    const auto executor =
+        is_int8 ? make_int8_executor(network, executor_options,
+                                     calibrate(network, *executor_options.plan, data.train, preprocessing))
+                : make_executor(recipe.machine.engine, network, executor_options);
+    LoopHooks hooks{.progress = guarded(callbacks.progress)};
+    if (callbacks.log) hooks.log = guarded(callbacks.log);
+    TrainReport report = run_training(network, *executor, {data.train, data.validation, preprocessing}, recipe, hooks);
+
+    AdapterMetadata metadata = loaded.adapter->metadata.value_or(AdapterMetadata{
+        loaded.model_name, loaded.weights_name, loaded.base_sha256.get(), loaded.classes, preprocessing});
+    if (!loaded.adapter->metadata) metadata.weights_path = recorded_path(loaded.weights_file);
+    metadata.preprocessing = preprocessing;
+    metadata.precision = recipe.machine.precision;
+    metadata.activation_ranges.clear();
+    if (is_int8) {
+      const Network merged(network.graph(), network.merged());
+      metadata.activation_ranges = calibrate(merged, make_plan(merged), data.train, preprocessing);
+    }
+    metadata.training = {{"data", recipe.data.name}, {"images", data.train->size()},
+                         {"seed", recipe.loop.seed}, {"trainable_parameters", trainable_parameters()},
+                         {"epochs", report.epochs},  {"steps", report.steps}};
+    // Nothing below throws.
+    for (auto& [name, tensor] : network.trainable()) tensor.mutable_grad().reset();
+    loaded.adapter->metadata = std::move(metadata);
+    loaded.preprocessing = preprocessing;
+    loaded.precision = recipe.machine.precision;
+    state().device = recipe.machine.device;
+    rollback.done();
+    return report;
+  });
+}
+
+}  // namespace lorikeet

@@ -1,0 +1,107 @@
+#include <cmath>
+#include <span>
+
+#include "api/batches.h"
+#include "api/boundary.h"
+#include "api/images.h"
+#include "api/model_state.h"
+#include "api/predictions.h"
+#include "base/error.h"
+#include "data/datasets.h"
+#include "engine/tensor_type.h"
+#include "io/named_tensors.h"
+#include "io/safetensors.h"
+#include "train/evaluate.h"
+
+#include <ATen/Functions.h>
+
+namespace lorikeet {
+namespace {
+
+constexpr std::size_t kPredictBatch = 16;
+
+void check_logits(const Logits& logits) {
+  const auto count = static_cast<std::int64_t>(logits.values.size());
+  const bool fits = logits.rows >= 0 && logits.columns >= 1 &&
+                    (logits.rows == 0 ? count == 0 : count % logits.rows == 0 && count / logits.rows == logits.columns);
+  if (!fits) {
+    fail_usage("logits: got ", count, " values for ", logits.rows, " rows and ", logits.columns,
+               " columns, expected rows * columns values and at least one column.");
+  }
+}
+
+}  // namespace
+
+EvaluationResult Model::evaluate(const std::string& data, const EvaluateOptions& options) {
+  return at_boundary("evaluate", [&] {
+    LoadedModel& loaded = state().loaded;
+    if (data.empty()) fail_usage("data: got nothing, expected the name of a dataset or a folder.");
+    if (options.limit < 0) fail_usage("limit: got ", options.limit, ", expected 0 or more images.");
+    const Splits splits = open_dataset(data, loaded.classes, guarded(options.download));
+    auto split = splits.test ? splits.test : splits.validation;
+    if (!split) fail(data, ": got neither a test nor a val split, expected one to evaluate on.");
+    if (split->classes() != loaded.classes) {
+      fail_usage("data: got ", split->classes().size(), " classes in ", data, ", expected the model's ",
+                 loaded.classes.size(), ".");
+    }
+    return lorikeet::evaluate(state().run(), first(split, options.limit),
+                              chosen_preprocessing(loaded.preprocessing, options.preprocess),
+                              {.device = tensor_device(state().device), .progress = guarded(options.progress)});
+  });
+}
+
+Logits Model::logits(const std::vector<Image>& images, Preprocess preprocess) {
+  return at_boundary("predict", [&] {
+    const Preprocessing preprocessing = chosen_preprocessing(state().loaded.preprocessing, preprocess);
+    const at::Device device = tensor_device(state().device);
+    Logits out{0, static_cast<std::int64_t>(classes().size()), {}};
+    run_in_batches(
+        images.size(), kPredictBatch, [&](std::size_t i) { return network_input(images[i], i, preprocessing); },
+        [&](std::size_t, const at::Tensor& batch) {
+          const at::Tensor rows = state().run().predict(batch.to(device)).cpu().contiguous();
+          const auto* values = rows.const_data_ptr<float>();
+          out.values.insert(out.values.end(), values, values + rows.numel());
+          out.rows += rows.size(0);
+        });
+    return out;
+  });
+}
+
+std::vector<std::vector<Prediction>> Model::predictions(const Logits& logits, std::size_t top) const {
+  return at_boundary("predictions", [&] {
+    check_logits(logits);
+    if (logits.columns != static_cast<std::int64_t>(classes().size())) {
+      fail_usage("logits: got ", logits.columns, " columns, expected ", classes().size(),
+                 ", the model's number of classes.");
+    }
+    check_top(top, classes().size());
+    const auto columns = static_cast<std::size_t>(logits.columns);
+    std::vector<std::vector<Prediction>> out;
+    for (std::size_t row = 0; row < static_cast<std::size_t>(logits.rows); ++row) {
+      const auto values = std::span(logits.values).subspan(row * columns, columns);
+      for (const float value : values) {
+        if (!std::isfinite(value)) fail_usage("logits: got ", value, " in row ", row, ", expected finite numbers.");
+      }
+      out.push_back(top_predictions(values, classes(), top));
+    }
+    return out;
+  });
+}
+
+std::vector<std::vector<Prediction>> Model::predict(const std::vector<Image>& images, std::size_t top,
+                                                    Preprocess preprocess) {
+  check_top(top, classes().size());  // before anything is computed
+  return predictions(logits(images, preprocess), top);
+}
+
+void save_logits(const Logits& logits, const std::filesystem::path& file) {
+  at_boundary("save_logits", [&] {
+    check_logits(logits);
+    NamedTensors tensors;
+    tensors.add("logits",
+                at::from_blob(const_cast<float*>(logits.values.data()), {logits.rows, logits.columns}, at::kFloat));
+    write_safetensors(file, tensors);
+  });
+}
+
+}  // namespace lorikeet

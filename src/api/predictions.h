@@ -1,0 +1,21 @@
+// From logits to the classes that users see.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "lorikeet/model.h"
+
+namespace lorikeet {
+
+/// The `top` most probable classes by SoftMax, the most probable first; all where there are fewer. REQUIRES: as many
+/// names as logits, at least one, all finite.
+std::vector<Prediction> top_predictions(std::span<const float> logits, const std::vector<std::string>& classes,
+                                        std::size_t top);
+
+/// Throws UsageError unless `top` is from 1 to `most`.
+void check_top(std::size_t top, std::size_t most);
+
+}  // namespace lorikeet
