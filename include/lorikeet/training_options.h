@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <filesystem>
 #include <string>
 
 #include "lorikeet/compute.h"
@@ -101,6 +102,8 @@ struct MachineOptions {
   double cache_gib = 2;
   /// Disk space for them where memory does not suffice: a nameless file, of at most half of what is free.
   double cache_disk_gib = 4;
+  /// Where that file lies; a run's folder. Empty: none, and cache_disk_gib has no effect.
+  std::filesystem::path cache_folder;
 
   LORIKEET_EXPORT void check() const;
 };

@@ -47,9 +47,9 @@ class Dora final : public LayerAdapter {
     without_bias.set("bias", at::Tensor());
     if (training && lora_.dropout > 0) {
       // As PEFT does it: what the magnitude changes gets the input after dropout, the layer itself the input before.
-      const at::Tensor dropped = at::dropout(x, lora_.dropout, true);
-      return apply(op, base, x) + (scale - 1) * apply(op, without_bias, dropped) +
-             scale * lora_forward(lora_, op, dropped, /*training=*/false);
+      const at::Tensor input = dropped(lora_, x, training);
+      return apply(op, base, x) + (scale - 1) * apply(op, without_bias, input) +
+             scale * lora_forward(lora_, op, input, /*training=*/false);
     }
     const at::Tensor y = scale * (apply(op, without_bias, x) + lora_forward(lora_, op, x, /*training=*/false));
     return base.bias().defined() ? y + base.bias().view(per_output()) : y;
@@ -70,6 +70,8 @@ class Dora final : public LayerAdapter {
             {"lora_magnitude_vector", magnitude_.detach()}};
   }
 
+  std::vector<Part> constants() override { return lora_.constants(); }
+  void seed_dropout(std::uint64_t seed) override { lora_.seed_dropout(seed); }
   void moved(at::Device device) override { lora_.moved(device); }
   void loaded() override { lora_.loaded(node_.op); }
 

@@ -1,6 +1,7 @@
 // What an adapter puts on one layer, whatever the method. One file a method implements it; `methods.h` lists them.
 #pragma once
 
+#include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
@@ -18,6 +19,8 @@ struct LowRank {
   at::Tensor lora_B;
   double scaling = 1;
   double dropout = 0;
+  /// Of dropout's masks, on the device of the matrices; undefined: ATen's default one.
+  at::Generator generator = {};
 };
 
 class LayerAdapter {
@@ -42,6 +45,10 @@ class LayerAdapter {
   virtual std::optional<LowRank> low_rank() const { return std::nullopt; }
   /// What the adapter's file holds, where that is not its parts: (suffix, tensor).
   virtual std::vector<std::pair<std::string, at::Tensor>> saved() const;
+  /// What else it computes with, which training does not change and the start determines.
+  virtual std::vector<Part> constants() { return {}; }
+  /// The masks of dropout are from now on a function of `seed` and of how often the layer ran since.
+  virtual void seed_dropout(std::uint64_t) {}
   /// The values of the parts were replaced.
   virtual void loaded() {}
   /// The parts were moved to another device; what else there is must follow.

@@ -1,5 +1,6 @@
 #include "adapters/lora.h"
 
+#include <ATen/Context.h>
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
@@ -93,6 +94,8 @@ class Lora final : public LayerAdapter {
     return {{"lora_A.weight", both.lora_A.detach()}, {"lora_B.weight", both.lora_B.detach()}};
   }
 
+  std::vector<Part> constants() override { return layer_.constants(); }
+  void seed_dropout(std::uint64_t seed) override { layer_.seed_dropout(seed); }
   void moved(at::Device device) override { layer_.moved(device); }
   void loaded() override { layer_.loaded(node_.op); }
 
@@ -109,6 +112,20 @@ void LoraLayer::moved(at::Device device) {
   if (!initial_A.defined()) return;
   initial_A = initial_A.to(device);
   initial_B = initial_B.to(device);
+}
+
+void LoraLayer::seed_dropout(std::uint64_t seed) {
+  if (dropout == 0) return;
+  const at::Device device = lora_A.device();
+  if (!generator.defined() || generator.device().type() != device.type()) {
+    generator = at::globalContext().defaultGenerator(device).clone();
+  }
+  generator.set_current_seed(seed);
+}
+
+std::vector<LayerAdapter::Part> LoraLayer::constants() {
+  if (!initial_A.defined()) return {};
+  return {{"initial_A", &initial_A, /*learned=*/false}, {"initial_B", &initial_B, /*learned=*/false}};
 }
 
 LoraShapes lora_shapes(const Node& node, std::int64_t rank) {
@@ -163,16 +180,23 @@ LowRank with_initial(const LoraLayer& layer, const Op& op) {
   return out;
 }
 
+at::Tensor dropped(const LowRank& layer, const at::Tensor& x, bool training) {
+  if (!training || layer.dropout == 0) return x;
+  if (!layer.generator.defined()) return at::dropout(x, layer.dropout, true);
+  const double kept = 1 - layer.dropout;
+  const at::Tensor mask = at::empty_like(x, x.options().requires_grad(false));
+  return x * mask.bernoulli_(kept, layer.generator).div_(kept);
+}
+
 at::Tensor lora_down(const LowRank& layer, const Op& op, const at::Tensor& x, bool training) {
   const at::Tensor A = layer.lora_A.to(x.scalar_type());
-  const at::Tensor dropped = training && layer.dropout > 0 ? at::dropout(x, layer.dropout, true) : x;
-  if (std::holds_alternative<Linear>(op)) return at::linear(dropped, A);
-  return conv2d(std::get<Conv2d>(op), dropped, A, {}, /*groups=*/1);
+  const at::Tensor input = dropped(layer, x, training);
+  if (std::holds_alternative<Linear>(op)) return at::linear(input, A);
+  return conv2d(std::get<Conv2d>(op), input, A, {}, /*groups=*/1);
 }
 
 at::Tensor lora_forward(const LoraLayer& layer, const Op& op, const at::Tensor& x, bool training) {
-  const at::Tensor dropped = training && layer.dropout > 0 ? at::dropout(x, layer.dropout, true) : x;
-  at::Tensor y = forward_of(layer, layer.lora_A, layer.lora_B, op, dropped);
+  at::Tensor y = forward_of(layer, layer.lora_A, layer.lora_B, op, dropped(layer, x, training));
   if (layer.initial_A.defined()) y = y - forward_of(layer, layer.initial_A, layer.initial_B, op, x);
   if (layer.lora_bias.defined()) y = y + as_channels((layer.lora_bias * layer.scaling).to(x.scalar_type()), op);
   return y;

@@ -36,6 +36,8 @@ struct LoraLayer : LowRank {
   /// LayerAdapter's hooks, for the methods that are LoRA and more.
   void loaded(const Op& op);
   void moved(at::Device device);
+  void seed_dropout(std::uint64_t seed);
+  std::vector<LayerAdapter::Part> constants();
 };
 
 /// The shapes of lora_A and lora_B.
@@ -49,6 +51,9 @@ LoraShapes lora_shapes(const Node& node, std::int64_t rank);
 /// layer.
 LoraLayer start_lora(const Node& node, const at::Tensor& weight, const AdapterTarget& target,
                      const AdapterConfig& config, at::Generator& generator);
+
+/// x after dropout, by torch.nn.Dropout's distribution and scale; x itself where nothing is dropped.
+at::Tensor dropped(const LowRank& layer, const at::Tensor& x, bool training);
 
 /// What the layer adds to the node's output for input x. Dropout acts only where `training`.
 at::Tensor lora_forward(const LoraLayer& layer, const Op& op, const at::Tensor& x, bool training);

@@ -55,4 +55,9 @@ class Random {
   std::array<std::uint64_t, 4> state_{};
 };
 
+/// The seed of one of many independent sequences: a function of `seed` and `index`.
+inline std::uint64_t derived_seed(std::uint64_t seed, std::uint64_t index) {
+  return Random(seed * 0x9e3779b97f4a7c15ULL + index).next();
+}
+
 }  // namespace lorikeet

@@ -11,6 +11,7 @@
 #include "adapters/lora.h"
 #include "adapters/methods.h"
 #include "adapters/pattern_table.h"
+#include "base/random.h"
 
 namespace lorikeet {
 namespace {
@@ -121,6 +122,24 @@ void Network::load_adapter_tensors(const NamedTensors& tensors) {
   const NamedTensors own = adapter_tensors();
   for (const auto& [name, tensor] : own) tensor.copy_(*tensors.find(name));
   for (auto& [id, adapter] : adapters_) adapter->loaded();
+}
+
+NamedTensors Network::state_tensors() const {
+  NamedTensors out = adapter_tensors();
+  for (const auto& [id, adapter] : adapters_) {
+    for (const auto& part : adapter->constants()) out.add(graph_.node(id).name + "." + part.suffix, *part.tensor);
+  }
+  return out;
+}
+
+void Network::load_state_tensors(const NamedTensors& tensors) {
+  const at::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : state_tensors()) tensor.copy_(*tensors.find(name));
+  for (auto& [id, adapter] : adapters_) adapter->loaded();
+}
+
+void Network::seed_dropout(std::uint64_t seed) {
+  for (auto& [id, adapter] : adapters_) adapter->seed_dropout(derived_seed(seed, id));
 }
 
 SavedAdapter Network::saved_adapter() const {

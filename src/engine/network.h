@@ -50,6 +50,13 @@ class Network {
   NamedTensors adapter_tensors() const;
   /// Copies such values in. REQUIRES: check_adapter_tensors passed.
   void load_adapter_tensors(const NamedTensors& tensors);
+  /// adapter_tensors() and what the start fixed for good (PiSSA's and OLoRA's initial matrices): all that a new network
+  /// of the same adaptation needs to go on as this one. They share the network's memory.
+  NamedTensors state_tensors() const;
+  /// Copies such values in. REQUIRES: the names and shapes of state_tensors().
+  void load_state_tensors(const NamedTensors& tensors);
+  /// Dropout's masks are from now on a function of `seed`, of the layer and of how often it ran since.
+  void seed_dropout(std::uint64_t seed);
   /// For most methods adapter_tensors(), and the configuration that the network was adapted with.
   SavedAdapter saved_adapter() const;
 

@@ -1,5 +1,4 @@
-// The training loop over one network: order, batches, prefix cache, loss, optimiser, validation, early stop. It writes
-// nothing; what it has to say goes through hooks.
+// One training run over a network from its start to its end. train/session.h runs it step by step.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +12,8 @@
 #include "engine/network.h"
 #include "lorikeet/progress.h"
 #include "lorikeet/train.h"
+#include "lorikeet/training_options.h"
 #include "train/evaluate.h"
-#include "train/recipe.h"
 
 namespace lorikeet {
 
@@ -35,7 +34,7 @@ struct LoopData {
 };
 
 /// Trains `network` through `executor`, which runs it. Throws Error where the loss is not finite.
-TrainReport run_training(Network& network, Executor& executor, const LoopData& data, const Recipe& recipe,
+TrainReport run_training(Network& network, Executor& executor, const LoopData& data, const TrainingOptions& options,
                          const LoopHooks& hooks);
 
 }  // namespace lorikeet

@@ -3,6 +3,7 @@
 #include <ATen/Functions.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -47,11 +48,32 @@ double Optimizer::step(double learning_rate) {
                       beta2_, weight_decay_, eps_, /*amsgrad=*/false, /*maximize=*/false);
   } else {
     at::_fused_sgd_(parameters_, gradients, first_, weight_decay_, momentum_, learning_rate, /*dampening=*/0, nesterov_,
-                    /*maximize=*/false, first_step_);
+                    /*maximize=*/false, /*is_first_step=*/steps_done_ == 0);
   }
-  first_step_ = false;
+  ++steps_done_;
   for (at::Tensor& parameter : parameters_) parameter.mutable_grad() = at::Tensor();
   return norm;
+}
+
+OptimizerState Optimizer::state() const {
+  OptimizerState out;
+  for (const at::Tensor& tensor : first_) out.first.push_back(tensor.clone());
+  for (const at::Tensor& tensor : second_) out.second.push_back(tensor.clone());
+  out.steps = steps_done_;
+  return out;
+}
+
+void Optimizer::load(const OptimizerState& state) {
+  const auto fits = [](const std::vector<at::Tensor>& own, const std::vector<at::Tensor>& other) {
+    return std::equal(own.begin(), own.end(), other.begin(), other.end(),
+                      [](const at::Tensor& a, const at::Tensor& b) { return a.sizes() == b.sizes(); });
+  };
+  if (!fits(first_, state.first) || !fits(second_, state.second) || state.steps < 0)
+    fail("training state: got an optimiser of other parameters or of another kind, expected that of this run.");
+  for (std::size_t i = 0; i < first_.size(); ++i) first_[i].copy_(state.first[i]);
+  for (std::size_t i = 0; i < second_.size(); ++i) second_[i].copy_(state.second[i]);
+  for (at::Tensor& count : steps_) count.fill_(static_cast<double>(state.steps));
+  steps_done_ = state.steps;
 }
 
 double scheduled_learning_rate(const OptimizerOptions& options, std::int64_t step, std::int64_t total) {

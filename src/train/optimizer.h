@@ -4,11 +4,21 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <vector>
 
 #include "lorikeet/training_options.h"
 
 namespace lorikeet {
+
+/// All that an optimiser keeps from step to step.
+struct OptimizerState {
+  /// One a parameter, or none: AdamW's mean of gradients, SGD's momentum.
+  std::vector<at::Tensor> first;
+  /// One a parameter, or none: AdamW's mean of squares.
+  std::vector<at::Tensor> second;
+  std::int64_t steps = 0;
+};
 
 class Optimizer {
  public:
@@ -19,6 +29,11 @@ class Optimizer {
   /// clip_grad_norm is set; else 0. Throws Error where it is not finite.
   double step(double learning_rate);
 
+  /// A copy.
+  OptimizerState state() const;
+  /// Copies `state` in. Throws Error where it is not of such parameters and options.
+  void load(const OptimizerState& state);
+
  private:
   std::vector<at::Tensor> parameters_;
   std::vector<at::Tensor> first_;   // AdamW's mean of gradients; SGD's momentum
@@ -27,7 +42,7 @@ class Optimizer {
   OptimizerKind kind_;
   double beta1_, beta2_, eps_, weight_decay_, momentum_, clip_;
   bool nesterov_;
-  bool first_step_ = true;
+  std::int64_t steps_done_ = 0;
 };
 
 /// The learning rate of step `step` (from 0) of `total`. one_cycle follows torch.optim.lr_scheduler.OneCycleLR with its

@@ -89,8 +89,10 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
 
   RunFolder run(recipe.run, replace);
   const DiscardOnFailure discard{run};
+  TrainingOptions options = recipe;
+  options.machine.cache_folder = run.path();
   const ExecutorOptions executor_options{.precision = activation_type(recipe.machine.precision),
-                                         .plan = plan_training(network, recipe, preprocessing, data.train->size(),
+                                         .plan = plan_training(network, options, preprocessing, data.train->size(),
                                                                data.validation ? data.validation->size() : 0),
                                          .prepared = base.prepared};
   auto executor = is_int8 ? make_int8_executor(network, executor_options,
@@ -117,7 +119,7 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
           " threads",
           preprocessing.crop > 0
               ? cat("; about ",
-                    human_bytes(estimate_memory(network, executor->plan(), image_cost(recipe, preprocessing),
+                    human_bytes(estimate_memory(network, executor->plan(), image_cost(recipe.machine, preprocessing),
                                                 recipe.loop.batch_size)
                                     .total()),
                     " of memory")
@@ -150,7 +152,7 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
     write_adapter_with_card(out.adapter, folder);
   };
 
-  out.loop = run_training(network, *executor, {data.train, data.validation, preprocessing}, recipe,
+  out.loop = run_training(network, *executor, {data.train, data.validation, preprocessing}, options,
                           {.progress = callbacks.progress,
                            .metrics = [&](const Json& line) { run.add_metrics(line); },
                            .log = log,

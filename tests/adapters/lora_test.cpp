@@ -124,6 +124,25 @@ TEST_CASE("dropout acts on what enters A, in training only") {
   CHECK(at::allclose(mean, still, 0, 0.6));  // right on average
 }
 
+TEST_CASE("the masks of dropout are a function of the seed, with torch.nn.Dropout's scale and share") {
+  LoraLayer layer = trained(Linear{6, 5});
+  layer.dropout = 0.25;
+  const at::Tensor ones = at::ones({200, 100});
+  CHECK(dropped(layer, ones, /*training=*/false).is_same(ones));
+  const auto masks = [&](std::uint64_t seed) {
+    layer.seed_dropout(seed);
+    const at::Tensor first = dropped(layer, ones, true);
+    return at::stack({first, dropped(layer, ones, true)});
+  };
+  const at::Tensor found = masks(7);
+  CHECK(at::equal(masks(7), found));
+  CHECK_FALSE(at::equal(masks(8), found));
+  CHECK_FALSE(at::equal(found[0], found[1]));
+  const at::Tensor kept = found.ne(0);
+  CHECK(at::equal(found, kept.to(at::kFloat) / 0.75));
+  CHECK(std::abs(kept.to(at::kFloat).mean().item<double>() - 0.75) < 0.01);
+}
+
 TEST_CASE("where the groups do not divide the rank, the weight's own matrix is adapted") {
   const Node node{"layer.x", Conv2d{.in = 6, .out = 6, .kernel = {3, 3}, .groups = 6}, {0}};
   CHECK((lora_shapes(node, 4).lora_A == std::vector<std::int64_t>{4, 1, 3, 3}));

@@ -58,7 +58,8 @@ struct SmallModel {
     out.output_classes = kClasses;
     return out;
   }
-  static lorikeet::Adaptation adapted() {
+  static lorikeet::Adaptation adapted() { return adapted(spec()); }
+  static lorikeet::Adaptation adapted(const lorikeet::AdapterSpec& spec) {
     lorikeet::Graph graph;
     auto x = graph.add("input", lorikeet::Input{3}, {});
     x = graph.add("conv1", lorikeet::Conv2d{.in = 3, .out = 8, .kernel = {3, 3}, .padding = {1, 1}, .bias = true}, {x});
@@ -67,7 +68,7 @@ struct SmallModel {
     x = graph.add("relu2", lorikeet::Relu{}, {x});
     x = graph.add("pool", lorikeet::GlobalAvgPool{}, {x});
     graph.add("fc", lorikeet::Linear{8, 10}, {x});
-    return adapt(graph, spec());
+    return adapt(graph, spec);
   }
   static lorikeet::NamedTensors weights(const lorikeet::Graph& graph) {
     lorikeet::NamedTensors out;

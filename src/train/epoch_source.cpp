@@ -1,0 +1,55 @@
+#include "train/epoch_source.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "engine/tensor_type.h"
+#include "image/transform.h"
+#include "train/recipe.h"
+
+namespace lorikeet {
+
+EpochSource::EpochSource(Executor& executor, const LoopData& data, const TrainingOptions& options, PrefixCache* cache,
+                         std::int64_t epoch, std::vector<std::int64_t> order, std::int64_t first_batch)
+    : executor_(executor), data_(data), device_(tensor_device(options.machine.device)), cache_(cache),
+      batch_size_(options.loop.batch_size), order_(std::move(order)) {
+  const auto done = std::min<std::int64_t>(first_batch * batch_size_, static_cast<std::int64_t>(order_.size()));
+  order_.erase(order_.begin(), order_.begin() + done);
+  const std::int64_t views = view_count(options.data);
+  const std::int64_t view = views > 0 ? epoch % views : epoch;
+  first_row_ = view * data.train->size();
+  if (cache_ != nullptr && cache_->complete()) return;
+  loader_.emplace(augmented(data.train, data.preprocessing, options.data.augmentation, options.loop.seed, view), order_,
+                  LoaderOptions{.batch_size = batch_size_});
+}
+
+bool EpochSource::next(StepInput& input, double& wait_seconds) {
+  using Clock = std::chrono::steady_clock;
+  if (!loader_) return next_cached(input);
+  const auto start = Clock::now();
+  Batch batch;
+  const bool more = loader_->next(batch);
+  wait_seconds += std::chrono::duration<double>(Clock::now() - start).count();
+  if (!more) return false;
+  input.frontier = executor_.run_prefix(normalise(batch.images.to(device_), data_.preprocessing));
+  if (cache_ != nullptr) cache_->store(batch.indices + first_row_, batch.labels, input.frontier);
+  input.labels = batch.labels.to(device_);
+  return true;
+}
+
+bool EpochSource::next_cached(StepInput& input) {
+  const auto size = static_cast<std::int64_t>(order_.size());
+  if (position_ >= size) return false;
+  const std::int64_t count = std::min(batch_size_, size - position_);
+  const at::Tensor rows = at::from_blob(order_.data() + position_, {count}, at::kLong) + first_row_;
+  input.frontier = cache_->load(rows);
+  input.labels = cache_->labels().index_select(0, rows).to(device_);
+  position_ += count;
+  return true;
+}
+
+}  // namespace lorikeet

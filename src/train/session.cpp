@@ -1,0 +1,399 @@
+#include "train/session.h"
+
+#include <ATen/Functions.h>
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <optional>
+#include <utility>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "base/text.h"
+#include "data/loader.h"
+#include "engine/prefix_cache.h"
+#include "engine/tensor_type.h"
+#include "engine/threads.h"
+#include "train/caching.h"
+#include "train/epoch_source.h"
+#include "train/ranges.h"
+#include "train/recipe.h"
+
+namespace lorikeet {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr double kCheckpointSeconds = 60;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+std::vector<at::Tensor> leaves(const Network& network) {
+  std::vector<at::Tensor> out;
+  for (auto& [name, tensor] : network.trainable()) out.push_back(tensor);
+  return out;
+}
+
+NamedTensors copies(const NamedTensors& tensors) {
+  NamedTensors out;
+  for (const auto& [name, tensor] : tensors) out.add(name, tensor.detach().clone());
+  return out;
+}
+
+void require_same(const char* what, std::int64_t found, std::int64_t expected) {
+  if (found != expected) fail("training state: got ", what, " ", found, ", expected ", expected, ", as in this run.");
+}
+
+void require_within(const char* what, std::int64_t found, std::int64_t most) {
+  if (found < 0 || found > most) fail("training state: got ", what, " ", found, ", expected 0 to ", most, ".");
+}
+
+// Whether `tensors` are those of `own` by name and shape.
+void require_same(const NamedTensors& tensors, const NamedTensors& own) {
+  require_same("a number of tensors of", static_cast<std::int64_t>(tensors.size()),
+               static_cast<std::int64_t>(own.size()));
+  for (const auto& [name, tensor] : own) {
+    const at::Tensor* found = tensors.find(name);
+    if (found == nullptr) fail("training state: got no ", name, ", expected one, as in this run.");
+    if (found->sizes() != tensor.sizes()) {
+      fail("training state: ", name, ": got ", shape_text(found->sizes()), ", expected ", shape_text(tensor.sizes()),
+           ", as in this run.");
+    }
+  }
+}
+
+}  // namespace
+
+struct TrainingSession::Parts {
+  // Images of the last second or so, for the speed that is shown.
+  class Speed {
+   public:
+    void add(std::int64_t images) {
+      images_ += images;
+      const double seconds = seconds_since(start_);
+      if (seconds < 1 && rate_ > 0) return;
+      rate_ = static_cast<double>(images_) / std::max(seconds, 1e-9);
+      images_ = 0;
+      start_ = Clock::now();
+    }
+    double rate() const { return rate_; }
+
+   private:
+    Clock::time_point start_ = Clock::now();
+    std::int64_t images_ = 0;
+    double rate_ = 0;
+  };
+
+  Network& network;
+  Executor& executor;
+  LoopData data;
+  TrainingOptions options;
+  LoopHooks hooks;
+  SessionOptions session;
+  ThreadCount threads;
+  std::vector<at::Tensor> parameters;
+  Optimizer optimizer;
+  TrainingState now;  // but for the tensors of network and optimiser
+  std::int64_t images_per_epoch = 0;
+  std::int64_t steps_per_epoch = 0;
+  std::unique_ptr<PrefixCache> train_cache;
+  std::unique_ptr<PrefixCache> validation_cache;
+  std::optional<EpochSource> source;  // of the running epoch
+  bool interrupted = false;
+  Speed speed;
+  Clock::time_point start = Clock::now();
+  Clock::time_point last_checkpoint = Clock::now();
+  double seconds_before = 0;  // of the sessions before this one
+
+  Parts(Network& network_of, Executor& executor_of, LoopData data_of, TrainingOptions options_of, LoopHooks hooks_of,
+        SessionOptions session_of)
+      : network(network_of), executor(executor_of), data(std::move(data_of)), options(std::move(options_of)),
+        hooks(std::move(hooks_of)), session(std::move(session_of)),
+        threads(session.state != nullptr ? session.state->threads : options.machine.threads),
+        parameters(leaves(network)), optimizer(parameters, options.optimizer) {
+    const std::int64_t batch_size = options.loop.batch_size;
+    images_per_epoch = static_cast<std::int64_t>(order(0).size());
+    steps_per_epoch = (images_per_epoch + batch_size - 1) / batch_size;
+    now.seed = options.loop.seed;
+    now.batch_size = batch_size;
+    now.train_images = data.train->size();
+    now.validation_images = data.validation ? data.validation->size() : 0;
+    now.total_steps = options.loop.epochs * steps_per_epoch;
+    if (options.loop.max_steps > 0) now.total_steps = std::min(now.total_steps, options.loop.max_steps);
+    now.plan = executor.plan();
+    now.device = options.machine.device;
+    now.precision = options.machine.precision;
+    now.engine = options.machine.engine;
+    now.activation_ranges = session.activation_ranges;
+    now.threads = at::get_num_threads();
+    if (session.state != nullptr) {
+      restore(*session.state);
+      session.state = nullptr;
+    } else {
+      choose_caches();
+      make_caches();
+    }
+    start = last_checkpoint = Clock::now();
+  }
+
+  std::vector<std::int64_t> order(std::int64_t epoch) const {
+    if (session.order) return session.order(epoch);
+    return epoch_order(data.train->size(), options.loop.shuffle, options.loop.seed, epoch);
+  }
+
+  std::int64_t cached_images() const { return view_count(options.data) * data.train->size(); }
+
+  // Caches for the prefix's outputs that a later epoch reads again, where all images have one size and they fit into
+  // the memory or the file that the options allow.
+  void choose_caches() {
+    if (data.preprocessing.crop == 0) return;
+    CacheBudget left = cache_budget(options.machine);
+    const auto each = static_cast<double>(
+        frontier_bytes(executor.plan(), network.graph(), image_cost(options.machine, data.preprocessing)));
+    const auto place = [&](std::int64_t images) {
+      const double bytes = each * static_cast<double>(images);
+      if (bytes <= left.memory) {
+        left.memory -= bytes;
+        return CachePlace::kMemory;
+      }
+      if (bytes > left.disk) return CachePlace::kNone;
+      left.disk -= bytes;
+      return CachePlace::kDisk;
+    };
+    const std::int64_t views = view_count(options.data);
+    if (views > 0 && now.total_steps > views * steps_per_epoch) now.train_cache = place(cached_images());
+    if (now.total_steps > steps_per_epoch && data.validation) now.validation_cache = place(data.validation->size());
+  }
+
+  void make_caches() {
+    const auto make = [&](CachePlace place, std::int64_t images) {
+      if (place == CachePlace::kNone) return std::unique_ptr<PrefixCache>();
+      return std::make_unique<PrefixCache>(images, place == CachePlace::kDisk ? options.machine.cache_folder : "");
+    };
+    train_cache = make(now.train_cache, cached_images());
+    validation_cache = make(now.validation_cache, now.validation_images);
+  }
+
+  void restore(const TrainingState& state) {
+    require_same("the seed", static_cast<std::int64_t>(state.seed), static_cast<std::int64_t>(now.seed));
+    require_same("batch_size", state.batch_size, now.batch_size);
+    require_same("training images:", state.train_images, now.train_images);
+    require_same("validation images:", state.validation_images, now.validation_images);
+    require_same("steps:", state.total_steps, now.total_steps);
+    require_within("step", state.step, now.total_steps);
+    require_within("epoch", state.epoch, options.loop.epochs);
+    require_within("batch", state.batch, steps_per_epoch);
+    require_within("threads", state.threads, ranges::kThreads.greatest);
+    if (state.plan.segment != now.plan.segment || state.plan.frontier != now.plan.frontier)
+      fail("training state: got another plan than the executor's, expected the same.");
+    require_same(state.network, network.state_tensors());
+    if (!state.best.empty()) require_same(state.best, network.adapter_tensors());
+    network.load_state_tensors(state.network);
+    optimizer.load(state.optimizer);
+    now = state;
+    now.network = {};
+    now.optimizer = {};
+    seconds_before = state.seconds;
+    make_caches();
+    refill_caches();
+  }
+
+  // What the caches held: the same images in the same batches give the same bytes, others might not.
+  void refill_caches() {
+    double wait = 0;
+    StepInput input;
+    if (train_cache) {
+      const std::int64_t views = view_count(options.data);
+      for (std::int64_t epoch = 0; epoch < std::min(views, now.epoch + 1); ++epoch) {
+        std::int64_t left = epoch < now.epoch ? steps_per_epoch : now.batch;
+        EpochSource past(executor, data, options, train_cache.get(), epoch, order(epoch), 0);
+        while (left-- > 0 && past.next(input, wait)) {
+        }
+      }
+    }
+    if (validation_cache && now.epoch > 0) evaluate(executor, data.validation, data.preprocessing, evaluation({}));
+  }
+
+  EvaluationOptions evaluation(EvaluateCallback progress) const {
+    return {.device = tensor_device(options.machine.device),
+            .cache = validation_cache.get(),
+            .progress = std::move(progress)};
+  }
+
+  bool epoch_is_over() const { return now.batch == steps_per_epoch || now.step == now.total_steps; }
+  bool is_over() const { return now.stopped_early || (now.step == now.total_steps && now.batch == 0); }
+
+  double loss() const { return now.epoch_images == 0 ? 0 : now.loss_sum / static_cast<double>(now.epoch_images); }
+  double accuracy() const {
+    return now.epoch_images == 0 ? 0 : static_cast<double>(now.correct) / static_cast<double>(now.epoch_images);
+  }
+  double seconds() const { return seconds_before + seconds_since(start); }
+
+  void begin_epoch() {
+    now.loss_sum = 0;
+    now.correct = now.epoch_images = 0;
+    now.epoch_seconds = now.epoch_wait_seconds = 0;
+  }
+
+  void train_step() {
+    const auto step_start = Clock::now();
+    if (now.batch == 0) begin_epoch();
+    if (!source) {
+      source.emplace(executor, data, options, train_cache.get(), now.epoch, order(now.epoch), now.batch);
+    }
+    StepInput input;
+    double wait = 0;
+    if (!source->next(input, wait))
+      fail("training: got too few images in epoch ", now.epoch + 1, ", expected as many as in the first.");
+    network.seed_dropout(derived_seed(now.seed, static_cast<std::uint64_t>(now.step)));
+    const double rate = scheduled_learning_rate(options.optimizer, now.step, now.total_steps);
+    const at::Tensor logits = executor.run_suffix(std::move(input.frontier), /*training=*/true);
+    const at::Tensor loss_now = at::cross_entropy_loss(logits, input.labels, {}, at::Reduction::Mean,
+                                                       /*ignore_index=*/-100, options.loop.label_smoothing);
+    const double value = loss_now.item<double>();
+    if (!std::isfinite(value)) {
+      fail("training: got a loss of ", value, " at step ", now.step + 1,
+           ", expected a finite one. Lower learning_rate, or set clip_grad_norm.");
+    }
+    loss_now.backward();
+    if (session.reduce_gradients) reduce();
+    const double norm = optimizer.step(rate);
+
+    const std::int64_t count = input.labels.size(0);
+    ++now.step;
+    ++now.batch;
+    now.images += count;
+    now.epoch_images += count;
+    now.loss_sum += value * static_cast<double>(count);
+    now.correct += (logits.detach().argmax(1) == input.labels).sum().item<std::int64_t>();
+    now.data_wait_seconds += wait;
+    now.epoch_wait_seconds += wait;
+    speed.add(count);
+    if (epoch_is_over()) source.reset();
+    Json line{
+        {"step", now.step}, {"epoch", now.epoch + 1}, {"loss", value}, {"learning_rate", rate}, {"seconds", seconds()}};
+    if (options.optimizer.clip_grad_norm > 0) line["grad_norm"] = norm;
+    hooks.metrics(line);
+    now.epoch_seconds += seconds_since(step_start);
+    if (!report("train", now.epoch_images, images_per_epoch)) {
+      interrupted = true;
+      return;
+    }
+    if (seconds_since(last_checkpoint) > kCheckpointSeconds) {
+      hooks.checkpoint();
+      last_checkpoint = Clock::now();
+    }
+  }
+
+  void reduce() {
+    std::vector<at::Tensor> gradients;
+    for (const at::Tensor& parameter : parameters) gradients.push_back(parameter.grad());
+    session.reduce_gradients(gradients);
+  }
+
+  // Validates and reports the epoch.
+  void end_epoch() {
+    const std::int64_t number = now.epoch + 1;
+    Json line{
+        {"epoch", number}, {"train_loss", loss()}, {"train_accuracy", accuracy()}, {"seconds", now.epoch_seconds}};
+    std::string text = cat("epoch ", number, "/", options.loop.epochs, ": loss ", fixed(loss(), 4), ", accuracy ",
+                           fixed(accuracy(), 4));
+    bool go_on = true;
+    if (data.validation) {
+      const EvaluationResult found = evaluate(executor, data.validation, data.preprocessing,
+                                        evaluation([&](std::int64_t done, std::int64_t total) {
+                                          interrupted = !report("validate", done, total);
+                                          return !interrupted;
+                                        }));
+      if (interrupted) return;
+      line["validation_loss"] = found.loss;
+      line["validation_accuracy"] = found.accuracy();
+      text += cat(", validation accuracy ", fixed(found.accuracy(), 4));
+      go_on = keep_best(found);
+    }
+    text += cat(", ", clock(now.epoch_seconds), " (data wait ", fixed(now.epoch_wait_seconds, 1), " s)");
+    hooks.metrics(line);
+    hooks.log(text);
+    if (!go_on)
+      hooks.log(cat("stopped early: no better validation accuracy in ", options.loop.early_stop,
+                    " epochs; the best epoch is kept"));
+    ++now.epoch;
+    now.batch = 0;
+    now.stopped_early = !go_on;
+    hooks.checkpoint();
+  }
+
+  // False where training should stop.
+  bool keep_best(const EvaluationResult& found) {
+    if (options.loop.early_stop == 0) {
+      now.validation = found;
+      return true;
+    }
+    if (now.best.empty() || found.accuracy() > now.validation.accuracy()) {
+      now.validation = found;
+      now.epochs_without_gain = 0;
+      now.best = copies(network.adapter_tensors());
+      return true;
+    }
+    return ++now.epochs_without_gain < options.loop.early_stop;
+  }
+
+  bool report(const char* phase, std::int64_t done, std::int64_t total) {
+    if (!hooks.progress) return true;
+    TrainProgress progress{phase, now.epoch + 1, options.loop.epochs, done, total, speed.rate(), loss(), accuracy(), 0};
+    if (speed.rate() > 0 && seconds_since(start) > 1) {
+      progress.seconds_left =
+          static_cast<double>((now.total_steps - now.step) * options.loop.batch_size) / speed.rate();
+    }
+    return hooks.progress(progress);
+  }
+};
+
+TrainingSession::TrainingSession(Network& network, Executor& executor, LoopData data, TrainingOptions options,
+                                 LoopHooks hooks, SessionOptions session)
+    : parts_(std::make_unique<Parts>(network, executor, std::move(data), std::move(options), std::move(hooks),
+                                     std::move(session))) {}
+
+TrainingSession::~TrainingSession() = default;
+
+bool TrainingSession::advance() {
+  Parts& parts = *parts_;
+  if (parts.interrupted || parts.is_over()) return false;
+  if (parts.epoch_is_over()) {
+    parts.end_epoch();
+  } else {
+    parts.train_step();
+  }
+  return !parts.interrupted && !parts.is_over();
+}
+
+TrainingState TrainingSession::state() const {
+  TrainingState out = parts_->now;
+  out.seconds = parts_->seconds();
+  out.network = copies(parts_->network.state_tensors());
+  out.optimizer = parts_->optimizer.state();
+  return out;
+}
+
+TrainReport TrainingSession::finish() {
+  const Parts& parts = *parts_;
+  const TrainingState& now = parts.now;
+  if (!now.best.empty()) parts.network.load_adapter_tensors(now.best);
+  TrainReport out;
+  out.interrupted = parts.interrupted;
+  out.steps = now.step;
+  out.epochs = now.epoch + (now.batch > 0 && parts.epoch_is_over() ? 1 : 0);
+  out.images = now.images;
+  out.seconds = parts.seconds();
+  out.data_wait_seconds = now.data_wait_seconds;
+  out.loss = parts.loss();
+  out.accuracy = parts.accuracy();
+  out.validation = now.validation;
+  out.cached_prefix = now.train_cache != CachePlace::kNone;
+  return out;
+}
+
+}  // namespace lorikeet
