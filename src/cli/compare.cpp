@@ -34,7 +34,7 @@ struct Row {
 
 bool has_same_recipe(const Recipe& recipe) {
   const fs::path path = recipe.run / "recipe.yaml";
-  return fs::exists(path) && read_file(path, kMaxSummary) == recipe_yaml(recipe);
+  return fs::exists(path) && read_file(path, kMaxSummary) == recipe_yaml(with_absolute_paths(recipe));
 }
 
 // The summary of a finished run of just this recipe, in its folder.
@@ -109,7 +109,7 @@ int compare_command(const CompareOptions& options) {
       fail(files.back().string(), ": run: got a folder, expected none in a recipe that is compared. --runs names it.");
   }
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const auto summary = run_once(rows[i].recipe, fs::path(options.runs) / files[i].stem());
+    const auto summary = run_once(rows[i].recipe, fs::path(options.runs) / run_name(files[i]));
     if (!summary) {
       print_note("lorikeet: interrupted; the runs that were finished are kept, the next compare goes on after them.");
       return kInterrupted;

@@ -9,8 +9,26 @@ namespace fs = std::filesystem;
 
 namespace lorikeet::cli {
 
+namespace {
+
+// The run's folder whose own recipe this is; empty for any other recipe.
+fs::path own_run(const fs::path& recipe) {
+  if (recipe.filename() != "recipe.yaml") return {};
+  const fs::path folder = recipe.has_parent_path() ? recipe.parent_path() : fs::absolute(recipe).parent_path();
+  const bool is_run = fs::exists(folder / "metrics.jsonl") || fs::exists(folder / "summary.json");
+  return is_run && folder.has_filename() ? folder : fs::path();
+}
+
+}  // namespace
+
+std::string run_name(const fs::path& recipe) {
+  const fs::path run = own_run(recipe);
+  return (run.empty() ? recipe.stem() : run.filename()).string();
+}
+
 fs::path free_run_folder(const fs::path& recipe) {
-  const fs::path first = fs::path("runs") / recipe.stem();
+  const fs::path run = own_run(recipe);
+  const fs::path first = run.empty() ? fs::path("runs") / recipe.stem() : run;
   fs::path path = first;
   for (int number = 2; is_run_folder(path); ++number) path = first.string() + "-" + std::to_string(number);
   return path;

@@ -8,7 +8,10 @@
 
 namespace lorikeet::cli {
 
-/// runs/RECIPE, or runs/RECIPE-2 … where that is taken.
+/// What a run of this recipe is called: RECIPE, or RUN for the recipe.yaml in a run's folder.
+std::string run_name(const std::filesystem::path& recipe);
+
+/// runs/RECIPE, or beside a run's folder whose recipe.yaml it is; with -2 … where that is taken.
 std::filesystem::path free_run_folder(const std::filesystem::path& recipe);
 
 /// Trains with a progress bar; Ctrl-C interrupts.

@@ -48,11 +48,16 @@ void add_train(CLI::App& app, int& status) {
   auto options = std::make_shared<TrainOptions>();
   command->add_option("recipe", options->recipe, "YAML file")->required();
   command->add_option("overrides", options->overrides, "key=value: what differs from the recipe");
-  command->add_flag("--force", options->force, "Replace the run that is in the folder already");
+  command->add_flag("--force", options->force,
+                    "Replace the run that is in the folder already, once the new one has a checkpoint");
   command->add_flag("--json", options->json, "Print the summary as JSON on standard output");
   command->footer(
       "Keys of a recipe, with their defaults:\n" + recipe_help() +
-      "  run                                 the run's folder; runs/RECIPE, or runs/RECIPE-2 … where that is taken\n\n"
+      "  run                                 the run's folder; runs/RECIPE, or runs/RECIPE-2 … where that is taken; "
+      "for a "
+      "run's own recipe.yaml RUN-2 …\n\n"
+      "A run's folder is locked while a process trains in it. With --force the old run stays until the new one has a "
+      "checkpoint: after its first epoch, or a minute.\n"
       "Ctrl-C keeps the adapter as it is and says where. Exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted.");
   command->callback([options, &status] { status = train_command(*options); });
 }

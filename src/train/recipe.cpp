@@ -13,6 +13,7 @@
 #include "train/ranges.h"
 #include "train/recipe_field.h"
 #include "train/recipe_key.h"
+#include "train/run_folder.h"
 
 namespace fs = std::filesystem;
 
@@ -23,7 +24,7 @@ constexpr std::uint64_t kMaxRecipe = 1 << 20;
 
 void set(Recipe& recipe, const std::string& key, const YAML::Node& value) {
   if (key == "run") {
-    recipe.run = fields::text(key, value);
+    recipe.run = without_trailing_slash(fields::text(key, value));
     return;
   }
   for (const auto& field : fields::all()) {
@@ -47,6 +48,15 @@ void AdaptationOptions::check() const {
   if (!config.has_targets() && config.modules_to_save.empty() && !head && config.bias == TrainedBias::kNone) {
     fail_usage("recipe: got neither target_modules, modules_to_save, bias nor head, expected something to learn.");
   }
+  // LORA is also what a recipe says that has no adapter but a retrained output (and BitFit with bias).
+  if (!config.has_targets() && config.bias == TrainedBias::kNone &&
+      (config.peft_type != PeftType::kLora || config.use_dora)) {
+    const bool tunes_norms = config.peft_type == PeftType::kLnTuning;
+    fail_usage(config.use_dora ? "use_dora: got true" : "peft_type: got " + name_of(config.peft_type),
+               " without target_modules, expected the layers that it adapts, e.g. target_modules: '",
+               tunes_norms ? ".*bn[12]" : ".*conv[12]",
+               "'. To train the output or a head alone, leave it out; to train biases, set bias: all.");
+  }
 }
 
 AdapterSpec AdaptationOptions::spec(std::int64_t classes) const {
@@ -67,6 +77,15 @@ Recipe resolved(Recipe recipe) {
   OptimizerOptions& optimizer = recipe.optimizer;
   if (optimizer.schedule == ScheduleKind::kOneCycle && optimizer.warmup == 0) {
     optimizer.warmup = 0.3;  // OneCycleLR's pct_start
+  }
+  return recipe;
+}
+
+Recipe with_absolute_paths(Recipe recipe) {
+  for (std::string* path : {&recipe.data.name, &recipe.weights, &recipe.adapter.start_from}) {
+    std::error_code missing;
+    if (path->empty() || !fs::exists(*path, missing)) continue;  // a name
+    *path = without_trailing_slash(fs::absolute(*path).lexically_normal()).string();
   }
   return recipe;
 }

@@ -58,6 +58,10 @@ Recipe load_recipe(const std::filesystem::path& path, const std::vector<std::str
 /// Makes the automatic choices: precision, one_cycle's warm-up. The same recipe where they have been made.
 Recipe resolved(Recipe recipe);
 
+/// With data, weights and start_from that are files or folders by their absolute paths, so that the recipe means the
+/// same from everywhere.
+Recipe with_absolute_paths(Recipe recipe);
+
 /// The complete recipe as YAML, without the run's folder: the same for runs that do the same.
 std::string recipe_yaml(const Recipe& recipe);
 

@@ -201,7 +201,7 @@ const std::vector<Field>& all() {
       whole_field("early_stop",
                   "stop after so many epochs without a better validation accuracy, and keep the best; 0: never",
                   ranges::kEarlyStop, LORIKEET_MEMBER(loop.early_stop)),
-      {"seed", "of the start, the order and the random_… of images",
+      {"seed", "of the start, the order and the random_… of images, and dropout",
        [](Recipe& r, const YAML::Node& n) {
          r.loop.seed = static_cast<std::uint64_t>(whole("seed", n, ranges::kSeed));
        },

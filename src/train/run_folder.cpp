@@ -1,9 +1,17 @@
 #include "train/run_folder.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -19,34 +27,53 @@ constexpr const char* kMetrics = "metrics.jsonl";
 constexpr const char* kSummary = "summary.json";
 constexpr const char* kLog = "log.txt";
 constexpr std::array<const char*, 5> kParts{kRecipe, kMetrics, kSummary, kLog, "adapter"};
+constexpr const char* kUnfinished = ".run.";  // begins the name of the folder of a run without a checkpoint
 
-// Removes what a run wrote, with the unfinished files and folders (".adapter.Ab3dEf") that one leaves which was killed.
-void remove_run(const fs::path& path) {
-  std::vector<fs::path> found;
+std::vector<fs::path> entries(const fs::path& path) {
+  std::vector<fs::path> out;
   std::error_code ignored;
   for (fs::directory_iterator it(path, ignored), end; !ignored && it != end; it.increment(ignored))
-    found.push_back(it->path());
-  for (const auto& entry : found) {
+    out.push_back(it->path());
+  return out;
+}
+
+// Removes what a killed process left unfinished: ".adapter.Ab3dEf", ".run.Ab3dEf". REQUIRES: the folder's lock.
+void remove_unfinished(const fs::path& path) {
+  std::error_code ignored;
+  for (const auto& entry : entries(path)) {
     const std::string name = entry.filename().string();
-    const bool part = std::any_of(kParts.begin(), kParts.end(),
-                                  [&](const char* p) { return name == p || name.starts_with(cat(".", p, ".")); });
-    if (part) fs::remove_all(entry, ignored);
+    const bool unfinished = name.starts_with(kUnfinished) ||
+                            std::any_of(kParts.begin(), kParts.end(),
+                                        [&](const char* part) { return name.starts_with(cat(".", part, ".")); });
+    if (unfinished) fs::remove_all(entry, ignored);
   }
 }
 
-// The folder, empty of any run. A step of its own, so that the files are opened after it.
-fs::path claim(fs::path path, bool replace) {
-  if (is_run_folder(path)) {
-    if (!replace) {
-      fail_usage(path.string(),
-                 ": got a folder that holds a run already. Name another with run=FOLDER, or replace it with --force.");
-    }
-    remove_run(path);
+void remove_run(const fs::path& path) {
+  std::error_code ignored;
+  for (const char* part : kParts) fs::remove_all(path / part, ignored);
+  remove_unfinished(path);
+}
+
+// Where a new run in `path`, which is locked, writes before its first checkpoint.
+fs::path claim(const fs::path& path, bool replace) {
+  const bool has_old_run = is_run_folder(path);
+  if (has_old_run && !replace) {
+    fail_usage(path.string(),
+               ": got a folder that holds a run already. Name another with run=FOLDER, or replace it with --force.");
   }
-  std::error_code error;
-  fs::create_directories(path, error);
-  if (error) fail(path.string(), ": cannot be made: ", error.message(), ".");
-  return path;
+  remove_unfinished(path);
+  if (!has_old_run) return path;
+  std::string name = (path / (std::string(kUnfinished) + "XXXXXX")).string();
+  if (::mkdtemp(name.data()) == nullptr) fail(path.string(), ": cannot be written: ", std::strerror(errno), ".");
+  return name;
+}
+
+bool is_same_file(int descriptor, const fs::path& path) {
+  struct stat held {};
+  struct stat found {};
+  return ::fstat(descriptor, &held) == 0 && ::stat(path.c_str(), &found) == 0 && held.st_dev == found.st_dev &&
+         held.st_ino == found.st_ino;
 }
 
 }  // namespace
@@ -55,11 +82,36 @@ bool is_run_folder(const fs::path& path) {
   return fs::exists(path / kRecipe) || fs::exists(path / kSummary) || fs::exists(path / "adapter");
 }
 
+fs::path without_trailing_slash(const fs::path& path) {
+  return path.has_filename() || !path.has_relative_path() ? path : path.parent_path();
+}
+
+FolderLock::FolderLock(const fs::path& folder) {
+  // A lock on the folder itself leaves no file. Whoever held it may have removed the folder meanwhile.
+  do {
+    if (descriptor_ >= 0) ::close(descriptor_);
+    std::error_code error;
+    fs::create_directories(folder, error);
+    if (error) fail(folder.string(), ": cannot be made: ", error.message(), ".");
+    descriptor_ = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor_ < 0) fail(folder.string(), ": cannot be opened: ", std::strerror(errno), ".");
+    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+      ::close(descriptor_);
+      fail_usage(folder.string(),
+                 ": got a folder in which another process is training, expected one for this run alone. Name another "
+                 "with run=FOLDER.");
+    }
+  } while (!is_same_file(descriptor_, folder));
+}
+
+FolderLock::~FolderLock() { ::close(descriptor_); }
+
 RunFolder::RunFolder(fs::path path, bool replace)
-    : path_(claim(std::move(path), replace)), metrics_(open(kMetrics)), log_(open(kLog)) {}
+    : path_(without_trailing_slash(path)), lock_(path_), files_(claim(path_, replace)), metrics_(open(kMetrics)),
+      log_(open(kLog)) {}
 
 RunFolder::File RunFolder::open(const char* name) const {
-  File file(std::fopen((path_ / name).c_str(), "we"), std::fclose);
+  File file(std::fopen((files_ / name).c_str(), "we"), std::fclose);
   if (!file) fail((path_ / name).string(), ": cannot be written: ", std::strerror(errno), ".");
   return file;
 }
@@ -71,13 +123,49 @@ void RunFolder::append(const File& file, const char* name, std::string line) con
   }
 }
 
-void RunFolder::discard() {
-  remove_run(path_);
+void RunFolder::checkpoint(const std::function<void(const fs::path&)>& write) {
+  write(files_ / "adapter");
+  if (files_ != path_) replace_old_run();
+  has_checkpoint_ = true;
+}
+
+// Everything is written and synced by now: what is left are renames within one folder.
+void RunFolder::replace_old_run() {
+  for (const char* part : {kSummary, kRecipe, kMetrics, kLog}) {
+    std::error_code error;
+    if (fs::exists(files_ / part)) {
+      fs::rename(files_ / part, path_ / part, error);
+    } else {
+      fs::remove(path_ / part, error);
+    }
+    if (error) fail((path_ / part).string(), ": cannot be written: ", error.message(), ".");
+  }
+  const fs::path fresh = files_ / "adapter";
+  if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, adapter().c_str(), RENAME_EXCHANGE) != 0) {
+    // No old adapter, or a file system that cannot exchange.
+    std::error_code ignored;
+    fs::rename(adapter(), files_ / "old", ignored);
+    std::error_code error;
+    fs::rename(fresh, adapter(), error);
+    if (error) fail(adapter().string(), ": cannot be written: ", error.message(), ".");
+  }
   std::error_code ignored;
+  fs::remove_all(files_, ignored);
+  files_ = path_;
+  sync_folder(path_);
+}
+
+void RunFolder::discard() {
+  std::error_code ignored;
+  if (files_ != path_) {
+    fs::remove_all(files_, ignored);
+    return;
+  }
+  remove_run(path_);
   fs::remove(path_, ignored);
 }
 
-void RunFolder::write_recipe(std::string_view yaml) { write_file(path_ / kRecipe, yaml); }
+void RunFolder::write_recipe(std::string_view yaml) { write_file(files_ / kRecipe, yaml); }
 
 void RunFolder::write_summary(const Json& summary) { write_file(path_ / kSummary, json_text(summary, 2) + "\n"); }
 

@@ -43,7 +43,7 @@ struct DiscardOnFailure {
   RunFolder& run;
   int exceptions = std::uncaught_exceptions();
   ~DiscardOnFailure() {
-    if (std::uncaught_exceptions() > exceptions && !is_adapter_folder(run.adapter())) run.discard();
+    if (std::uncaught_exceptions() > exceptions && !run.has_checkpoint()) run.discard();
   }
 };
 
@@ -63,7 +63,9 @@ Json evaluation_json(const EvaluationResult& found) {
 
 }  // namespace
 
-TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool replace) {
+TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, bool replace) {
+  requested.check();
+  const Recipe recipe = with_absolute_paths(resolved(requested));
   // Everything that can be wrong with the recipe is found before the run's folder is touched.
   if (is_run_folder(recipe.run) && !replace) RunFolder(recipe.run, /*replace=*/false);
   check_device(recipe.machine.device);
@@ -134,6 +136,15 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
             with_commas(first.layer), "; a smaller rank, or modules_to_save, would cost less"));
   }
 
+  if (!folder.spec.config.has_targets() && folder.spec.config.bias == TrainedBias::kNone) {
+    std::vector<std::string> trained;
+    for (const auto* nodes : {&adaptation.retrained, &adaptation.head}) {
+      for (const NodeId id : *nodes) trained.push_back(adaptation.graph.node(id).name);
+    }
+    log(cat("no target_modules: no layer gets ", name_of(folder.spec.config.peft_type), ", only ", join(trained, ", "),
+            trained.size() == 1 ? " is" : " are", " trained"));
+  }
+
   folder.metadata = AdapterMetadata{base.entry->name,   base.weights_name,
                                     /*base_sha256=*/"", data.train->classes(),
                                     preprocessing,      is_int8 ? Precision::kFloat32 : recipe.machine.precision};
@@ -149,7 +160,7 @@ TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool r
     SavedAdapter saved = network.saved_adapter();
     folder.spec.config = std::move(saved.config);
     folder.tensors = std::move(saved.tensors);
-    write_adapter_with_card(out.adapter, folder);
+    run.checkpoint([&](const fs::path& path) { write_adapter_with_card(path, folder); });
   };
 
   out.loop = run_training(network, *executor, {data.train, data.validation, preprocessing}, options,

@@ -34,10 +34,11 @@ struct TrainSummary {
   std::filesystem::path adapter;
 };
 
-/// Runs the recipe into recipe.run. Throws UsageError where that folder holds a run already and `replace` is false;
-/// then, and wherever the recipe does not fit its model or its data, nothing on disk is touched. A run that fails
-/// before its first checkpoint is removed.
-TrainSummary train(const Recipe& recipe, const TrainCallbacks& callbacks, bool replace = false);
+/// Runs the recipe into recipe.run. Throws UsageError where that folder holds a run already and `replace` is false, or
+/// another process trains in it; then, and wherever the recipe does not fit its model or its data, nothing on disk is
+/// touched. A run that is replaced stays until the new one has a checkpoint. A run that fails before its first
+/// checkpoint is removed.
+TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, bool replace = false);
 
 Json summary_json(const TrainSummary& summary, const Recipe& recipe);
 

@@ -74,6 +74,18 @@ class Interrupt(CommandTest):
             ["adapter", "log.txt", "metrics.jsonl", "recipe.yaml", "summary.json"],
         )
 
+    def test_a_folder_in_which_a_run_trains_is_refused(self):
+        folder = self.folder / "run"
+        process = self.start_training(folder)
+        self.wait_for(process, lambda: self.lines(folder) >= 1)
+        for options in [], ["--force"]:
+            self.assert_refused(
+                2, [folder, "another process is training"], "train", self.recipe(), f"run={folder}", *LONG, *options
+            )
+        process.kill()
+        process.communicate()
+        self.lorikeet("train", self.recipe(), f"run={folder}", *LONG[:3], "epochs=1", "--force")
+
     def test_compare_goes_on(self):
         recipes = [self.folder / f"{name}.yaml" for name in ("short", "long")]
         recipes[0].write_text(self.recipe().read_text() + "max_steps: 1\n")

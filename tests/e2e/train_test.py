@@ -4,7 +4,7 @@ import math
 import shutil
 import struct
 
-from command import RECIPE, CommandTest, digit_of, main, read_safetensors, run
+from command import MNIST, RECIPE, CommandTest, digit_of, main, read_safetensors, run
 
 
 class Train(CommandTest):
@@ -92,6 +92,29 @@ class Train(CommandTest):
         self.assertEqual(sorted(p.name for p in (self.folder / "runs").iterdir()), ["recipe", "recipe-2"])
         self.lorikeet("train", self.recipe(), *short, "run=runs/recipe", "seed=7", "--force", cwd=self.folder)
         self.assertIn("seed: 7\n", (self.folder / "runs/recipe/recipe.yaml").read_text())
+
+    def test_the_recipe_in_a_runs_folder_names_its_own_run(self):
+        data = self.folder / "mnist"
+        data.symlink_to(MNIST)
+        short = ["max_steps=1", "train_limit=32", "test_limit=1", "lora_dropout=0.5"]
+        self.lorikeet("train", self.recipe(), *short, "data=mnist/", "run=trials/mine/", cwd=self.folder)
+        mine = self.folder / "trials/mine"
+        self.assertIn(f"data: {data}\n", (mine / "recipe.yaml").read_text())
+        for number in 2, 3:
+            self.lorikeet("train", mine / "recipe.yaml")
+            again = self.folder / f"trials/mine-{number}"
+            for name in "adapter/adapter_model.safetensors", "recipe.yaml":
+                self.assertEqual((again / name).read_bytes(), (mine / name).read_bytes(), name)
+        self.assertEqual(sorted(p.name for p in mine.parent.iterdir()), ["mine", "mine-2", "mine-3"])
+        self.assertEqual(self.json("eval", mine, "--limit", 5)["total"], 5)
+
+    def test_a_method_without_targets_is_refused(self):
+        head_only = ["target_modules=", f"run={self.folder}/head", "max_steps=1", "train_limit=32", "test_limit=1"]
+        self.assert_refused(
+            2, ["peft_type", "IA3", "target_modules"], "train", self.recipe(), *head_only, "peft_type=IA3"
+        )
+        text = run("train", self.recipe(), *head_only).stderr
+        self.assertIn("no target_modules: no layer gets LORA, only classifier is trained", text)
 
     def test_evaluation_equals_the_end_of_training(self):
         for name in self.run_folder, self.run_folder / "adapter":

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <filesystem>
 #include <sstream>
 #include <string>
 
@@ -12,6 +13,7 @@
 #include "temporary_folder.h"
 
 using namespace lorikeet;
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -204,6 +206,21 @@ TEST_CASE("the run's folder is not part of what is written") {
   CHECK(a.run == "here");
   CHECK(b.run == "there");
   CHECK(recipe_yaml(a) == recipe_yaml(b));
+}
+
+TEST_CASE("files and folders of a run's recipe have absolute paths, names stay") {
+  const TemporaryFolder folder;
+  write_file(folder.path / "photos/train/a/1.png", "");
+  const fs::path before = fs::current_path();
+  fs::current_path(folder.path);
+  Recipe recipe = load("data: ./photos/\nhead: []\nweights: missing.pth\nstart_from: photos\nrun: runs/a/\n");
+  CHECK(recipe.run == "runs/a");
+  recipe = with_absolute_paths(recipe);
+  fs::current_path(before);
+  CHECK(recipe.data.name == fs::canonical(folder.path / "photos"));
+  CHECK(recipe.adapter.start_from == recipe.data.name);
+  CHECK(recipe.weights == "missing.pth");
+  CHECK(with_absolute_paths(load("data: mnist\nhead: []\n")).data.name == "mnist");
 }
 
 TEST_CASE("overrides replace what the file says, the last one counts") {

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <set>
 #include <string>
 
 #include "base/file.h"
@@ -14,6 +15,12 @@ namespace fs = std::filesystem;
 namespace {
 
 std::string read(const fs::path& path) { return read_file(path, 1000); }
+
+std::set<std::string> names_in(const fs::path& path) {
+  std::set<std::string> out;
+  for (const auto& entry : fs::directory_iterator(path)) out.insert(entry.path().filename().string());
+  return out;
+}
 
 }  // namespace
 
@@ -58,10 +65,26 @@ TEST_CASE("a second run needs permission, and keeps what is not of a run") {
     CHECK(fs::exists(path / part));
     CHECK(read(path / "metrics.jsonl") == "{}\n");
 
-    const RunFolder run(path, /*replace=*/true);
-    CHECK_FALSE(fs::exists(path / part));
-    CHECK(read(path / "metrics.jsonl").empty());
+    RunFolder run(path, /*replace=*/true);
+    run.write_recipe("epochs: 3\n");
+    run.add_metrics({{"step", 1}});
+    CHECK(fs::exists(path / part));  // until the new run has a checkpoint
+    CHECK(read(path / "metrics.jsonl") == "{}\n");
+    CHECK_FALSE(run.has_checkpoint());
+    CHECK(refusal([&] { run.checkpoint([](const fs::path&) { throw Error("disk full"); }); }) == "disk full");
+    CHECK(fs::exists(path / part));
+    run.checkpoint([](const fs::path& adapter) {
+      fs::remove_all(adapter);
+      write_file(adapter / "adapter_config.json", "new");
+    });
+    CHECK(run.has_checkpoint());
+    run.add_metrics({{"step", 2}});
+    CHECK(read(path / "recipe.yaml") == "epochs: 3\n");
+    CHECK(read(path / "metrics.jsonl") == "{\"step\":1}\n{\"step\":2}\n");
+    CHECK(read(path / "adapter/adapter_config.json") == "new");
+    CHECK_FALSE(fs::exists(path / "summary.json"));
     CHECK(read(path / "notes.txt") == "mine");
+    CHECK(names_in(path) == std::set<std::string>{"adapter", "log.txt", "metrics.jsonl", "notes.txt", "recipe.yaml"});
   }
 }
 
@@ -87,4 +110,54 @@ TEST_CASE("a place that cannot hold a folder is an Error") {
   CHECK(refusal([&] { RunFolder(folder.path / "file" / "run", false); }) == has("run: cannot be made: "));
   fs::create_directories(folder.path / "taken" / "log.txt");
   CHECK(refusal([&] { RunFolder(folder.path / "taken", false); }) == has("log.txt: cannot be written: "));
+}
+
+TEST_CASE("a run that fails before its first checkpoint leaves the old run as it was") {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path / "run";
+  write_file(path / "recipe.yaml", "old");
+  write_file(path / "adapter/adapter_config.json", "old");
+  write_file(path / "summary.json", "old");
+  {
+    RunFolder run(path, /*replace=*/true);
+    run.write_recipe("new");
+    run.add_log("new");
+    run.discard();
+  }
+  CHECK(names_in(path) == std::set<std::string>{"adapter", "recipe.yaml", "summary.json"});
+  CHECK(read(path / "recipe.yaml") == "old");
+  // What a killed process left is removed by the next one.
+  write_file(path / ".run.Ab3dEf/log.txt", "");
+  write_file(path / ".adapter.Ab3dEf/x", "");
+  write_file(path / ".notes", "mine");
+  RunFolder run(path, /*replace=*/true);
+  run.checkpoint([](const fs::path& adapter) { write_file(adapter / "adapter_config.json", "new"); });
+  CHECK(names_in(path) == std::set<std::string>{".notes", "adapter", "log.txt", "metrics.jsonl"});
+}
+
+TEST_CASE("a folder belongs to one run at a time") {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path / "run";
+  const auto claimed = [&](bool replace) { return refusal<UsageError>([&] { RunFolder(path, replace); }); };
+  {
+    RunFolder run(path, /*replace=*/false);
+    run.write_recipe("epochs: 3\n");
+    for (const bool replace : {false, true})
+      CHECK(claimed(replace) == has("run: got a folder in which another process is training"));
+    CHECK(read(path / "recipe.yaml") == "epochs: 3\n");
+    const RunFolder other(folder.path / "other", /*replace=*/false);
+  }
+  CHECK(claimed(false) == has("holds a run already"));
+  CHECK(claimed(true) == "no error");
+}
+
+TEST_CASE("a slash at the end of a folder's name means nothing") {
+  CHECK(without_trailing_slash("runs/a/") == "runs/a");
+  CHECK(without_trailing_slash("runs/a//") == "runs/a");
+  CHECK(without_trailing_slash("a") == "a");
+  CHECK(without_trailing_slash("/") == "/");
+  const TemporaryFolder folder;
+  const RunFolder run(folder.path / "run/", /*replace=*/false);
+  CHECK(run.path() == folder.path / "run");
+  CHECK(run.adapter() == folder.path / "run/adapter");
 }

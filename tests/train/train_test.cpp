@@ -2,6 +2,7 @@
 #include "train/train.h"
 
 #include <ATen/Functions.h>
+#include <ATen/Parallel.h>
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -90,10 +91,12 @@ std::set<std::string> names(const fs::path& folder) {
 }  // namespace
 
 TEST_CASE("a recipe becomes a run's folder, whose recipe repeats the run") {
+  at::set_num_threads(2);
   const Recipe recipe = material().recipe("a");
   std::vector<std::string> log;
   const TrainSummary summary =
       train(recipe, {.progress = {}, .log = [&](const std::string& line) { log.push_back(line); }, .download = {}});
+  CHECK(at::get_num_threads() == 2);  // the recipe's `threads: 1` ends with the run
   CHECK_FALSE(summary.interrupted);
   CHECK(summary.loop.steps == 6);
   CHECK(summary.test.total == 9);
@@ -194,6 +197,28 @@ TEST_CASE("a run that fails before its first adapter is removed, later it keeps 
   const Recipe recipe = material().recipe("damaged", {"data=" + (material().folder.path / "photos").string()});
   CHECK(refusal([&] { train(recipe, {}); }) == has("photos/train/a/1.png: "));
   CHECK_FALSE(fs::exists(recipe.run));
+
+  // Nor does it touch a run that it was to replace.
+  const fs::path old = material().folder.path / "replaced";
+  train(material().recipe("replaced"), {});
+  const auto content = [&] {
+    std::vector<std::string> out;
+    for (const char* name : {"adapter/adapter_model.safetensors", "recipe.yaml", "summary.json", "metrics.jsonl"})
+      out.push_back(read_file(old / name, 1 << 24));
+    return out;
+  };
+  const auto before = content();
+  const std::string damaged = "data=" + (material().folder.path / "photos").string();
+  for (const char* override : {damaged.c_str(), "learning_rate=1000", "early_stop=2"}) {
+    CAPTURE(override);
+    CHECK(refusal([&] {
+            train(material().recipe("replaced", {override, "optimizer=sgd", "batch_size=1"}), {}, true);
+          }) != "no error");
+    CHECK(content() == before);
+    CHECK(names(old) == std::set<std::string>{"recipe.yaml", "metrics.jsonl", "summary.json", "log.txt", "adapter"});
+  }
+  train(material().recipe("replaced", {"seed=5"}), {}, /*replace=*/true);
+  CHECK(content() != before);
 
   const Recipe late = material().recipe("late");
   const auto fails = [](const TrainProgress& now) { return now.epoch < 2 ? true : throw Error("out of paper"); };

@@ -99,6 +99,14 @@ TEST_CASE("an adaptation that learns nothing, or has an impossible head, is refu
   CHECK(refusal<UsageError>([&] { options.check(); }) == has("head: got 65 widths, expected at most 64."));
   options.head = std::vector<std::int64_t>{};
   options.check();
+  for (const PeftType type : {PeftType::kLoha, PeftType::kLokr, PeftType::kIa3, PeftType::kLnTuning}) {
+    options.config.peft_type = type;
+    CHECK(refusal<UsageError>([&] { options.check(); }) ==
+          has("peft_type: got " + name_of(type) + " without target_modules, expected the layers that it adapts"));
+  }
+  options.config.peft_type = PeftType::kLora;
+  options.config.use_dora = true;
+  CHECK(refusal<UsageError>([&] { options.check(); }) == has("use_dora: got true without target_modules"));
 }
 
 TEST_CASE("automatic choices are made once") {
