@@ -22,6 +22,10 @@ namespace fs = std::filesystem;
 
 namespace lorikeet {
 
+fs::path without_trailing_slash(const fs::path& path) {
+  return path.has_filename() || !path.has_relative_path() ? path : path.parent_path();
+}
+
 fs::path parent_of(const fs::path& path) {
   const fs::path parent = path.parent_path();
   return parent.empty() ? fs::path(".") : parent;
@@ -44,11 +48,6 @@ void make_folders(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) fail(folder.string(), ": cannot be created: ", error.message(), ".");
-}
-
-// "runs/a/" → "runs/a": a shell completes a folder's name with the slash, after which there is no file name.
-fs::path without_trailing_slash(const fs::path& path) {
-  return path.has_filename() || !path.has_relative_path() ? path : path.parent_path();
 }
 
 // The folder itself where `path` is a link to it, or "." or "..".

@@ -80,6 +80,9 @@ std::filesystem::path path_inside(const std::filesystem::path& folder, const std
 /// The folder that `path` lies in: "." for a name without a folder.
 std::filesystem::path parent_of(const std::filesystem::path& path);
 
+/// "runs/a/" → "runs/a": a shell completes a folder's name with the slash, after which there is no file name.
+std::filesystem::path without_trailing_slash(const std::filesystem::path& path);
+
 /// Makes renames in `folder` last, where its file system can.
 void sync_folder(const std::filesystem::path& folder);
 

@@ -13,7 +13,6 @@
 #include "train/ranges.h"
 #include "train/recipe_field.h"
 #include "train/recipe_key.h"
-#include "train/run_folder.h"
 
 namespace fs = std::filesystem;
 

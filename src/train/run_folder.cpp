@@ -82,10 +82,6 @@ bool is_run_folder(const fs::path& path) {
   return fs::exists(path / kRecipe) || fs::exists(path / kSummary) || fs::exists(path / "adapter");
 }
 
-fs::path without_trailing_slash(const fs::path& path) {
-  return path.has_filename() || !path.has_relative_path() ? path : path.parent_path();
-}
-
 FolderLock::FolderLock(const fs::path& folder) {
   // A lock on the folder itself leaves no file. Whoever held it may have removed the folder meanwhile.
   do {

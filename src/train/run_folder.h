@@ -71,7 +71,4 @@ class RunFolder {
 /// Whether `path` holds a run.
 bool is_run_folder(const std::filesystem::path& path);
 
-/// A folder's path without slashes at its end, which a shell completes.
-std::filesystem::path without_trailing_slash(const std::filesystem::path& path);
-
 }  // namespace lorikeet
