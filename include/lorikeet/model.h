@@ -62,7 +62,7 @@ struct EvaluateOptions {
   EvaluateCallback progress = {};
   DownloadCallback download = {};
   /// A line for people: what of a folder was ignored, which classes have no images.
-  std::function<void(const std::string&)> log = {};
+  LogCallback log = {};
 };
 
 struct Prediction {

@@ -15,16 +15,9 @@ namespace fs = std::filesystem;
 namespace lorikeet {
 namespace {
 
-void check_size(std::int64_t width, std::int64_t height, const std::string& where) {
-  if (width < 1 || height < 1 || width > kMaxSide || height > kMaxSide || width * height > kMaxPixels) {
-    fail(where, ": got an image of ", width, " x ", height, " pixels, expected 1 to ", kMaxSide, " a side and at most ",
-         kMaxPixels, " in all.");
-  }
-}
-
 // uint8 (3, H, W) over the caller's pixels.
 at::Tensor view_of(const RgbImage& image, const std::string& where) {
-  check_size(image.width, image.height, where);
+  check_image_size(image.width, image.height, where);
   const std::int64_t row = 3 * image.width;
   const std::int64_t stride = image.stride == 0 ? row : image.stride;
   const auto size = static_cast<std::int64_t>(image.pixels.size());

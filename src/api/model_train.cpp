@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include "adapters/adapter_folder.h"
@@ -57,7 +58,10 @@ TrainReport Model::train(const TrainingOptions& options, const TrainCallbacks& c
       fail_usage("train: got ", loaded.model_name, " without an adapter, expected one. Call adapt first.");
     check_device(options.machine.device);
     const Recipe recipe = training_recipe(options);
-    const Splits data = split_data(recipe, open_dataset(recipe.data.name, loaded.classes, guarded(callbacks.download)));
+    const Splits splits = open_dataset(recipe.data.name, loaded.classes, guarded(callbacks.download));
+    if (callbacks.log) std::for_each(splits.notes.begin(), splits.notes.end(), guarded(callbacks.log));
+    const Splits data = split_data(recipe, splits);
+    check_images({data.train, data.validation});
     if (data.train->classes() != loaded.classes) {
       fail_usage("data: got ", data.train->classes().size(), " classes in ", recipe.data.name,
                  ", expected the model's ", loaded.classes.size(), ".");
@@ -79,7 +83,8 @@ TrainReport Model::train(const TrainingOptions& options, const TrainCallbacks& c
 
     const ExecutorOptions executor_options{.precision = activation_type(recipe.machine.precision),
                                            .plan = plan_training(network, recipe, preprocessing, data.train->size(),
-                                                                 data.validation ? data.validation->size() : 0)};
+                                                                 data.validation ? data.validation->size() : 0),
+                                           .prepared = loaded.prepared};
     const auto executor =
         is_int8 ? make_int8_executor(network, executor_options,
                                      calibrate(network, *executor_options.plan, data.train, preprocessing))
@@ -97,6 +102,7 @@ TrainReport Model::train(const TrainingOptions& options, const TrainCallbacks& c
     if (is_int8) {
       const Network merged(network.graph(), network.merged());
       metadata.activation_ranges = calibrate(merged, make_plan(merged), data.train, preprocessing);
+      loaded.prepared->release_unused();  // merged weights are another base
     }
     metadata.training = {{"data", recipe.data.name}, {"images", data.train->size()},
                          {"seed", recipe.loop.seed}, {"trainable_parameters", trainable_parameters()},

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <span>
 
@@ -7,6 +8,7 @@
 #include "api/model_state.h"
 #include "api/predictions.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "data/datasets.h"
 #include "engine/tensor_type.h"
 #include "io/named_tensors.h"
@@ -37,15 +39,20 @@ EvaluationResult Model::evaluate(const std::string& data, const EvaluateOptions&
     LoadedModel& loaded = state().loaded;
     if (data.empty()) fail_usage("data: got nothing, expected the name of a dataset or a folder.");
     if (options.limit < 0) fail_usage("limit: got ", options.limit, ", expected 0 or more images.");
-    const Splits splits = open_dataset(data, loaded.classes, guarded(options.download));
+    const Splits splits = open_dataset(data, loaded.classes, guarded(options.download), DatasetUse::kEvaluation);
     auto split = splits.test ? splits.test : splits.validation;
-    if (!split) fail(data, ": got neither a test nor a val split, expected one to evaluate on.");
+    if (!split) {
+      fail(data, ": got neither a test nor a val split, expected one to evaluate on.",
+           splits.notes.empty() ? "" : cat(" ", join(splits.notes, "; "), "."));
+    }
+    if (options.log) std::for_each(splits.notes.begin(), splits.notes.end(), guarded(options.log));
     if (split->classes() != loaded.classes) {
       fail_usage("data: got ", split->classes().size(), " classes in ", data, ", expected the model's ",
                  loaded.classes.size(), ".");
     }
-    return lorikeet::evaluate(state().run(), first(split, options.limit),
-                              chosen_preprocessing(loaded.preprocessing, options.preprocess),
+    split = first(split, options.limit);
+    check_images({split});
+    return lorikeet::evaluate(state().run(), split, chosen_preprocessing(loaded.preprocessing, options.preprocess),
                               {.device = tensor_device(state().device), .progress = guarded(options.progress)});
   });
 }

@@ -27,7 +27,6 @@ struct Answers {
 
 void append(const Logits& rows, Logits& to) {
   to.rows += rows.rows;
-  to.columns = rows.columns;
   to.values.insert(to.values.end(), rows.values.begin(), rows.values.end());
 }
 
@@ -35,6 +34,7 @@ Answers answer(Model& model, const PredictOptions& options) {
   constexpr std::size_t kBatch = 64;
   const auto preprocess = options.model.chosen_preprocess();
   Answers out;
+  out.logits.columns = static_cast<std::int64_t>(model.classes().size());
   for (std::size_t begin = 0; begin < options.images.size(); begin += kBatch) {
     const auto first = options.images.begin() + static_cast<std::ptrdiff_t>(begin);
     const auto last =

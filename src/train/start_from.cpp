@@ -12,7 +12,7 @@ namespace lorikeet {
 void start_from(const fs::path& path, const Adaptation& adaptation, Network& network) {
   const auto folder = adapter_path(path);
   if (!folder) {
-    fail_usage("start_from: got '", printable(path.string()), "', expected an adapter's or a run's folder.");
+    fail_usage("start_from: got '", printable(path.string()), "', expected the folder of an adapter.");
   }
   const AdapterFolder start = read_adapter_folder(*folder);
   check_adapter_tensors(start.tensors, adaptation, folder->string());
