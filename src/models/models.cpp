@@ -95,7 +95,8 @@ std::string misspelt_model(const std::string& name, const std::vector<std::strin
   for (std::size_t edits = 1; edits <= kMostEdits; ++edits) {
     for (const auto& candidate : names) {
       const std::string digits = digits_of(name);
-      if (name.size() <= candidate.size() && !digits.empty() && digits_of(candidate).starts_with(digits) &&
+      const bool is_bare = digits.empty() && edits > 1;  // "resnet" is any of them
+      if (name.size() <= candidate.size() && !is_bare && digits_of(candidate).starts_with(digits) &&
           edit_distance(name, candidate) == edits)
         return candidate;
     }

@@ -121,12 +121,14 @@ TEST_CASE("models are found by name, and a misspelt name by its neighbour") {
   CHECK_THROWS_WITH_AS(find_model("resnet50\n.v1"), doctest::Contains("\\x0a"), UsageError);
   CHECK_THROWS_AS(find_model(""), UsageError);
   CHECK_THROWS_WITH_AS(find_model("ResNet-50"), doctest::Contains("Did you mean 'resnet50'?"), UsageError);
+  CHECK_THROWS_WITH_AS(find_model("efficientnet_lite"), doctest::Contains("Did you mean 'efficientnet_lite0'?"),
+                       UsageError);
   CHECK_THROWS_WITH_AS(find_model("resent18"), doctest::Contains("Did you mean 'resnet18'?"), UsageError);
 }
 
 TEST_CASE("another network's name gets the list of models, not a wrong neighbour") {
   for (const char* name : {"resnext50_32x4d", "resnext50", "resnet26", "wide_resnet50_2", "efficientnet_lite1",
-                           "efficientnet_b0", "vgg16", "resnet50.v3", ""}) {
+                           "efficientnet_b0", "vgg16", "resnet", "resnet50.v3", ""}) {
     CAPTURE(name);
     CHECK(refusal<UsageError>([&] { find_model(name); }) ==
           cat("model: got '", name,
