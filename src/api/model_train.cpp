@@ -5,6 +5,7 @@
 #include "api/boundary.h"
 #include "api/model_state.h"
 #include "base/error.h"
+#include "data/dataset.h"
 #include "data/datasets.h"
 #include "engine/int8.h"
 #include "engine/tensor_type.h"

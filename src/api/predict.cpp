@@ -9,6 +9,7 @@
 #include "api/predictions.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "data/dataset.h"
 #include "data/datasets.h"
 #include "engine/tensor_type.h"
 #include "io/named_tensors.h"

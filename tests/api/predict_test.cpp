@@ -165,3 +165,45 @@ TEST_CASE("evaluate refuses") {
   CHECK_THROWS_AS(model.evaluate(fixture.images().string(), {.progress = [](auto, auto) -> bool { throw Own(); }}),
                   Own);
 }
+
+TEST_CASE("evaluate and train say what a folder lacks, and name all unreadable images first") {
+  const Fixture& fixture = Fixture::get();
+  const TemporaryFolder folder;
+  const std::string data = folder.path.string();
+  fs::create_directories(folder.path / "valid/red");
+  fs::create_directories(folder.path / "test");
+  fs::create_directories(folder.path / "train/unknown");
+  fs::copy(fixture.image(0), folder.path / "train/unknown/0.png");
+  fs::copy(fixture.image(0), folder.path / "valid/red/0.png");
+  fs::copy(fixture.image(1), folder.path / "test/0.png");
+  Model model = fixture.trained();
+  std::vector<std::string> lines;
+  const auto log = [&](const std::string& line) { lines.push_back(line); };
+  CHECK(model.evaluate(data, {.log = log}).total == 1);  // train/ is not its concern
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0] == has("test: ignored, because it has no folders of classes"));
+  CHECK(lines[1] == has("valid: no images of 1 class of 2: blue"));
+
+  write_file(folder.path / "valid/red/1.png", "<html>");
+  write_file(folder.path / "valid/red/2.png", "");
+  std::string message = refusal([&] { model.evaluate(data); });
+  CHECK(message == has("red/1.png: got HTML"));
+  CHECK(message == has("red/2.png: got an empty file"));
+
+  fs::remove_all(folder.path / "train");
+  fs::copy(fixture.images() / "train", folder.path / "train", fs::copy_options::recursive);
+  TrainingOptions options = fixture.training();
+  options.data.name = data;
+  message = refusal([&] { model.train(options); });
+  CHECK(message == has("red/1.png: got HTML"));
+  CHECK(message == has("red/2.png: got an empty file"));
+  fs::remove(folder.path / "valid/red/1.png");
+  fs::remove(folder.path / "valid/red/2.png");
+  lines.clear();
+  options.loop.epochs = 1;
+  model.train(options, {.log = log});
+  CHECK(lines.front() == has("test: ignored, because it has no folders of classes"));
+
+  fs::remove_all(folder.path / "valid");
+  CHECK(refusal([&] { model.evaluate(data); }) == has("expected one to evaluate on. " + data + "/test: ignored"));
+}
