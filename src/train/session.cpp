@@ -304,10 +304,10 @@ struct TrainingSession::Parts {
     bool go_on = true;
     if (data.validation) {
       const EvaluationResult found = evaluate(executor, data.validation, data.preprocessing,
-                                        evaluation([&](std::int64_t done, std::int64_t total) {
-                                          interrupted = !report("validate", done, total);
-                                          return !interrupted;
-                                        }));
+                                              evaluation([&](std::int64_t done, std::int64_t total) {
+                                                interrupted = !report("validate", done, total);
+                                                return !interrupted;
+                                              }));
       if (interrupted) return;
       line["validation_loss"] = found.loss;
       line["validation_accuracy"] = found.accuracy();

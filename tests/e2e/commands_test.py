@@ -235,7 +235,10 @@ OVERRIDES = [
         ["blocks.6.0.conv_pwx", "matches no module", "Near misses: blocks.6.0.conv_pw"],
     ),
     (["target_modules='blocks\\.6\\.0\\.conv_pw'", "exclude_modules=.*"], ["target_modules", "exclude_modules"]),
-    (["modules_to_save=[fc]"], ["modules_to_save", "'fc'", "matches no module", "output of this network is 'classifier'"]),
+    (
+        ["modules_to_save=[fc]"],
+        ["modules_to_save", "'fc'", "matches no module", "output of this network is 'classifier'"],
+    ),
     (["rank_pattern={'blocks.9.*': 2}"], ["rank_pattern", "'blocks.9.*'", "matches no module"]),
     (["alpha_pattern={'^blocks': 2}"], ["alpha_pattern", "'^blocks'", "matches no module"]),
     (["exclude_modules=[blocks.9]"], ["exclude_modules", "'blocks.9'", "matches no module"]),

@@ -61,9 +61,7 @@ class WeightsFile(CommandTest):
             os.makedirs(os.path.join(os.fsencode(self.folder), split, b"caf\xe9"))
             shutil.copy(image, os.path.join(os.fsencode(self.folder), split, b"caf\xe9", b"a.png"))
         out = self.folder / "out"
-        self.assert_refused(
-            1, ["caf\\xe9", "not UTF-8"], "train", self.recipe(), f"data={self.folder}", f"run={out}"
-        )
+        self.assert_refused(1, ["caf\\xe9", "not UTF-8"], "train", self.recipe(), f"data={self.folder}", f"run={out}")
         self.assertFalse(out.exists())
 
 

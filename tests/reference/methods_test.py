@@ -20,7 +20,17 @@ import peft  # after reference, which makes torchvision importable
 LAYERS = os.environ.get("LORIKEET_ADAPTER_LAYERS", str(ROOT / "build/bin/adapter_layers"))
 PAGE = ROOT / "docs/adapters.md"
 BEGIN, END = "<!-- made by tests/reference/methods_test.py -->\n", "<!-- end -->"
-KINDS = ["Linear", "Linear on tokens", "Conv2d 1×1", "Conv2d 3×3", "dilated", "grouped", "depthwise", "BatchNorm2d", "LayerNorm"]
+KINDS = [
+    "Linear",
+    "Linear on tokens",
+    "Conv2d 1×1",
+    "Conv2d 3×3",
+    "dilated",
+    "grouped",
+    "depthwise",
+    "BatchNorm2d",
+    "LayerNorm",
+]
 BOUND = 1e-5  # of float32, relative to the largest output
 
 

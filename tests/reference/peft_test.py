@@ -140,13 +140,20 @@ class Interchange(FolderTest, unittest.TestCase):
                 model.save_pretrained(f"{folder}/{name}")
             for how in "linear", "cat":
                 combined, again = f"{folder}/{how}", f"{folder}/{how}-again"
-                lorikeet("combine", f"{folder}/a", f"{folder}/b", "--how", how, "--model", "resnet18", "--out", combined)
+                lorikeet(
+                    "combine", f"{folder}/a", f"{folder}/b", "--how", how, "--model", "resnet18", "--out", combined
+                )
                 model = opened_by_peft(torchvision_model("resnet18", weights), Path(combined))
                 model.save_pretrained(again)
                 for adapter in combined, again:
                     self.compare(model, MEAN, STD, folder, adapter, *base)
                 self.compare(
-                    opened_by_peft(torchvision_model("resnet18", weights), Path(again)), MEAN, STD, folder, combined, *base
+                    opened_by_peft(torchvision_model("resnet18", weights), Path(again)),
+                    MEAN,
+                    STD,
+                    folder,
+                    combined,
+                    *base,
                 )
 
     def pefts_opens_here(self, base, mean, std, targets, saved, *arguments):

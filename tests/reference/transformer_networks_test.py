@@ -1,5 +1,5 @@
-"""Small transformers made of our operations, against the same made of the modules of timm, transformers and PyTorch: logits, every gradient,
-and the exported ONNX in onnxruntime."""
+"""Small transformers made of our operations, against the same made of the modules of timm, transformers and PyTorch:
+logits, every gradient, and the exported ONNX in onnxruntime."""
 import json
 import os
 import subprocess
@@ -30,7 +30,10 @@ class Encoder(torch.nn.Module):
         # dropout=0 in training mode rather than evaluation mode, which takes another path that has no gradients.
         self.layers = torch.nn.Sequential(
             torch.nn.TransformerEncoderLayer(12, 3, 24, dropout=0, batch_first=True),
-            torch.nn.TransformerEncoderLayer(12, 3, 24, dropout=0, batch_first=True, norm_first=True, activation="gelu"))
+            torch.nn.TransformerEncoderLayer(
+                12, 3, 24, dropout=0, batch_first=True, norm_first=True, activation="gelu"
+            ),
+        )
         self.fc = torch.nn.Linear(12, 5)
 
     def forward(self, images):
@@ -40,9 +43,18 @@ class Encoder(torch.nn.Module):
 class Transformers(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        self.model = transformers.ViTForImageClassification(transformers.ViTConfig(
-            hidden_size=12, num_hidden_layers=1, num_attention_heads=3, intermediate_size=24, image_size=8, patch_size=4,
-            hidden_act="gelu_pytorch_tanh", num_labels=5))
+        self.model = transformers.ViTForImageClassification(
+            transformers.ViTConfig(
+                hidden_size=12,
+                num_hidden_layers=1,
+                num_attention_heads=3,
+                intermediate_size=24,
+                image_size=8,
+                patch_size=4,
+                hidden_act="gelu_pytorch_tanh",
+                num_labels=5,
+            )
+        )
 
     def forward(self, images):
         return self.model(images).logits
