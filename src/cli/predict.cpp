@@ -66,6 +66,9 @@ Answers answer(Model& model, const PredictOptions& options) {
 int predict_command(const PredictOptions& options) {
   Model model = load(options.model.name, options.model.load_options());
   const Answers answers = answer(model, options);
+  const bool is_complete = answers.logits.rows == static_cast<std::int64_t>(options.images.size());
+  // First: a command that fails prints no answers.
+  if (!options.logits.empty() && is_complete) save_logits(answers.logits, options.logits);
   const auto predictions = model.predictions(answers.logits, std::min(options.top, model.classes().size()));
   Json out = Json::array();
   std::size_t row = 0;
@@ -86,15 +89,9 @@ int predict_command(const PredictOptions& options) {
     if (!options.json) std::printf("%s%s\n", options.images[i].c_str(), text.c_str());
   }
   if (options.json) std::printf("%s\n", json_text(out, 2).c_str());
-  const bool all = row == options.images.size();
-  if (!options.logits.empty()) {
-    if (all) {
-      save_logits(answers.logits, options.logits);
-    } else {
-      print_note("lorikeet: " + options.logits + ": not written, because its rows would not be those of the images.");
-    }
-  }
-  return all ? 0 : kFailed;
+  if (!options.logits.empty() && !is_complete)
+    print_note("lorikeet: " + options.logits + ": not written, because its rows would not be those of the images.");
+  return is_complete ? 0 : kFailed;
 }
 
 }  // namespace

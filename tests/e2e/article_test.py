@@ -44,6 +44,11 @@ class Article(CommandTest):
         self.assertEqual(inspected["trainable_parameters"], COUNTS["case2"])
         self.assertEqual(inspected["adapter"]["base_weights"], RESNET50.name)
         self.assertEqual(json.loads((adapter / "adapter_config.json").read_text())["target_modules"], r".*\.2\.conv3")
+        # The run opens without --weights while the file is where it was.
+        self.assertEqual(self.json("eval", adapter, "--limit", 100)["accuracy"], found["accuracy"])
+        metadata = json.loads((adapter / "lorikeet.json").read_text())
+        metadata["base"]["weights_path"] = str(self.folder / "moved" / RESNET50.name)
+        (adapter / "lorikeet.json").write_text(json.dumps(metadata))
         self.assert_refused(1, [adapter, "got no base weights", RESNET50.name, "--weights"], "eval", adapter)
 
     def test_pattern_of_the_article_matches_nothing(self):

@@ -203,17 +203,18 @@ class BadWeights(CommandTest):
         mark = self.folder / "executed"
         path = self.folder / "checkpoint.pth"
         args = argparse.Namespace(arch="efficientnet_lite0", lr=0.1)
-        torch_zip(path, self.tensors, lambda tree: {"epoch": 3, "net": tree, "args": args})
+        tensors = {name: tuple(shape) for name, shape in self.tensors.items()}
+        torch_zip(path, tensors, lambda tree: {"epoch": 3, "net": tree, "args": args})
         done = run(*self.use(path))
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("skipped what is not a tensor: 'args' (argparse.Namespace)", done.stderr)
         call = Call(os.system, f"touch {mark}")
-        torch_zip(path, self.tensors, lambda tree: {"state_dict": tree, "state_dict_ema": tree, "run": call})
+        torch_zip(path, tensors, lambda tree: {"state_dict": tree, "state_dict_ema": tree, "run": call})
         done = run(*self.use(path))
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("system); nothing in the file was run", done.stderr)
         self.assertFalse(mark.exists())
-        prefixed = {f"_orig_mod.module.{name}": shape for name, shape in self.tensors.items()}
+        prefixed = {f"_orig_mod.module.{name}": shape for name, shape in tensors.items()}
         torch_zip(path, prefixed)
         self.assertEqual(run(*self.use(path)).stderr, "")
 
