@@ -53,8 +53,11 @@ EvaluationResult Model::evaluate(const std::string& data, const EvaluateOptions&
     }
     split = first(split, options.limit);
     check_images({split});
-    return lorikeet::evaluate(state().run(), split, chosen_preprocessing(loaded.preprocessing, options.preprocess),
-                              {.device = tensor_device(state().device), .progress = guarded(options.progress)});
+    const Preprocessing preprocessing = chosen_preprocessing(loaded.preprocessing, options.preprocess);
+    return lorikeet::evaluate(state().run(), split, preprocessing,
+                              {.device = tensor_device(state().device),
+                               .batch_size = evaluation_batch(loaded.network.graph(), *split, preprocessing),
+                               .progress = guarded(options.progress)});
   });
 }
 

@@ -202,10 +202,10 @@ int inspect_command(const InspectOptions& options) {
     if (subject.adapter) out["adapter"] = adapter_json(*subject.adapter);
     if (options.memory) {
       const MemoryEstimate memory = memory_of(subject, size, options);
-      out["memory"] = {{"batch_size", options.batch_size}, {"precision", options.precision},
-                       {"weights", memory.weights},        {"prepared", memory.prepared},
-                       {"learning", memory.learning},      {"activations", memory.activations},
-                       {"total", memory.total()}};
+      out["memory"] = {
+          {"batch_size", options.batch_size}, {"precision", options.precision}, {"weights", memory.weights},
+          {"prepared", memory.prepared},      {"learning", memory.learning},    {"activations", memory.activations},
+          {"evaluation", memory.evaluation},  {"program", memory.program},      {"total", memory.total()}};
     }
     std::printf("%s\n", json_text(out, 2).c_str());
     return 0;
@@ -227,10 +227,12 @@ int inspect_command(const InspectOptions& options) {
     const MemoryEstimate memory = memory_of(subject, size, options);
     std::printf(
         "memory:  about %s for batches of %s: weights %s, made of them for speed %s, gradients and AdamW %s, "
-        "activations %s; libtorch itself not counted\n",
+        "activations %s (of an evaluation %s), the program with libtorch %s; the data and a cache of the frozen prefix "
+        "not counted\n",
         human_bytes(memory.total()).c_str(), std::to_string(options.batch_size).c_str(),
         human_bytes(memory.weights).c_str(), human_bytes(memory.prepared).c_str(), human_bytes(memory.learning).c_str(),
-        human_bytes(memory.activations).c_str());
+        human_bytes(memory.activations).c_str(), human_bytes(memory.evaluation).c_str(),
+        human_bytes(memory.program).c_str());
   }
   Table table({{"module"},
                {"operation"},

@@ -28,6 +28,8 @@ class Dataset {
   /// Thread-safe. REQUIRES: 0 ≤ index < size(). Throws Error, naming the file, where an image cannot be read.
   virtual Sample get(std::int64_t index) const = 0;
   virtual const std::vector<std::string>& classes() const = 0;
+  /// Bytes of images that the dataset holds in memory.
+  virtual std::uint64_t memory_bytes() const { return 0; }
   /// For messages: where image `index` comes from.
   virtual std::string describe(std::int64_t index) const = 0;
   /// What is wrong with the file of image `index`, beginning with its path; empty where nothing is. Quick: most files

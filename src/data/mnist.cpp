@@ -30,6 +30,7 @@ class Mnist final : public Dataset {
   }
 
   const std::vector<std::string>& classes() const override { return classes_; }
+  std::uint64_t memory_bytes() const override { return images_.bytes.size() + labels_.bytes.size(); }
   std::string describe(std::int64_t index) const override { return cat(name_, " image ", index); }
 
  private:

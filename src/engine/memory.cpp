@@ -42,11 +42,14 @@ class Walk {
     for (std::size_t id = 0; id < shapes.size(); ++id) values_[id] = batch * product(shapes[id]);
   }
 
-  Bytes peak() {
-    live_ = values_[0] * element_;
-    forward(/*prefix=*/true);  // leaves the frontier
-    forward(/*prefix=*/false);
+  Bytes training_peak() {
+    run_forward(/*training=*/true);
     backward();
+    return peak_;
+  }
+
+  Bytes evaluation_peak() {
+    run_forward(/*training=*/false);
     return peak_;
   }
 
@@ -56,13 +59,19 @@ class Walk {
 
   void note(Bytes passing = 0) { peak_ = std::max(peak_, live_ + kept_ + passing); }
 
-  void forward(bool prefix) {
+  void run_forward(bool training) {
+    live_ = values_[0] * element_;
+    forward(/*prefix=*/true, training);  // leaves the frontier
+    forward(/*prefix=*/false, training);
+  }
+
+  void forward(bool prefix, bool training) {
     std::vector<int> left = count_readers(steps_, network_.graph(), plan_, prefix);
     for (const FusedStep& step : steps_) {
       if (in_prefix(step) != prefix) continue;
       live_ += values_[step.output] * element_;
       note(padded_bytes(step));
-      if (!prefix) kept_ += kept_bytes(step);
+      if (training && !prefix) kept_ += kept_bytes(step);
       for (const NodeId input : step.inputs(network_.graph())) {
         if (--left[input] == 0) live_ -= values_[input] * element_;
       }
@@ -144,6 +153,26 @@ class Walk {
 
 }  // namespace
 
+std::int64_t evaluation_batch(const Graph& graph, std::int64_t height, std::int64_t width) {
+  constexpr Bytes kBudget = 256ULL << 20;
+  constexpr Bytes kMost = 100;
+  const auto shapes = infer_shapes(graph, height, width);
+  std::vector<int> readers(shapes.size(), 0);
+  for (NodeId id = 1; id < shapes.size(); ++id) {
+    for (const NodeId input : graph.node(id).inputs) ++readers[input];
+  }
+  Bytes live = product(shapes[0]);
+  Bytes peak = live;
+  for (NodeId id = 1; id < shapes.size(); ++id) {  // node by node; the fused executor takes no more
+    live += product(shapes[id]);
+    peak = std::max(peak, live);
+    for (const NodeId input : graph.node(id).inputs) {
+      if (--readers[input] == 0) live -= product(shapes[input]);
+    }
+  }
+  return static_cast<std::int64_t>(std::clamp<Bytes>(kBudget / (peak * sizeof(float)), 1, kMost));
+}
+
 MemoryEstimate estimate_memory(const Network& network, const Plan& plan, const ImageCost& image, std::int64_t batch) {
   const auto shapes = infer_shapes(network.graph(), image.height, image.width);
   MemoryEstimate out;
@@ -162,7 +191,9 @@ MemoryEstimate estimate_memory(const Network& network, const Plan& plan, const I
     out.prepared +=
         prepared_bytes(network, step, shapes, image.element_size, /*has_gradient=*/!is_frozen(plan.segment[input]));
   }
-  out.activations = Walk(network, plan, shapes, image.element_size, static_cast<Bytes>(batch)).peak();
+  const auto evaluated = static_cast<Bytes>(evaluation_batch(network.graph(), image.height, image.width));
+  out.activations = Walk(network, plan, shapes, image.element_size, static_cast<Bytes>(batch)).training_peak();
+  out.evaluation = Walk(network, plan, shapes, image.element_size, evaluated).evaluation_peak();
   return out;
 }
 

@@ -9,14 +9,21 @@
 #include <utility>
 
 #include "data/loader.h"
+#include "engine/memory.h"
 #include "image/transform.h"
 
 namespace lorikeet {
-namespace {
 
-constexpr std::int64_t kEvaluationBatch = 100;
+std::pair<std::int64_t, std::int64_t> image_size(const Dataset& dataset, const Preprocessing& preprocessing) {
+  if (preprocessing.crop > 0) return {preprocessing.crop, preprocessing.crop};
+  const at::Tensor image = prepare(dataset.get(0).image, preprocessing);
+  return {image.size(1), image.size(2)};
+}
 
-}  // namespace
+std::int64_t evaluation_batch(const Graph& graph, const Dataset& dataset, const Preprocessing& preprocessing) {
+  const auto [height, width] = image_size(dataset, preprocessing);
+  return evaluation_batch(graph, height, width);
+}
 
 EvaluationResult evaluate(Executor& executor, const std::shared_ptr<const Dataset>& dataset,
                           const Preprocessing& preprocessing, const EvaluationOptions& options) {
@@ -45,14 +52,14 @@ EvaluationResult evaluate(Executor& executor, const std::shared_ptr<const Datase
 
   if (cached) {
     const at::Tensor labels = options.cache->labels();
-    for (std::int64_t begin = 0; begin < dataset->size(); begin += kEvaluationBatch) {
-      const at::Tensor indices = at::arange(begin, std::min(begin + kEvaluationBatch, dataset->size()), at::kLong);
+    for (std::int64_t begin = 0; begin < dataset->size(); begin += options.batch_size) {
+      const at::Tensor indices = at::arange(begin, std::min(begin + options.batch_size, dataset->size()), at::kLong);
       if (!count(executor.run_suffix(options.cache->load(indices), false),
                  labels.index_select(0, indices).to(options.device)))
         break;
     }
   } else {
-    Loader loader(prepared(dataset, preprocessing), order, {.batch_size = kEvaluationBatch});
+    Loader loader(prepared(dataset, preprocessing), order, {.batch_size = options.batch_size});
     for (Batch batch; loader.next(batch);) {
       Frontier frontier = executor.run_prefix(normalise(batch.images.to(options.device), preprocessing));
       if (options.cache != nullptr) options.cache->store(batch.indices, batch.labels, frontier);

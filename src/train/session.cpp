@@ -220,6 +220,7 @@ struct TrainingSession::Parts {
   EvaluationOptions evaluation(EvaluateCallback progress) const {
     return {.device = tensor_device(options.machine.device),
             .cache = validation_cache.get(),
+            .batch_size = evaluation_batch(network.graph(), *data.validation, data.preprocessing),
             .progress = std::move(progress)};
   }
 

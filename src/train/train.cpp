@@ -7,10 +7,10 @@
 
 #include "adapters/adapter_folder.h"
 #include "adapters/matching.h"
+#include "base/available_memory.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "data/datasets.h"
-#include "engine/memory.h"
 #include "engine/tensor_type.h"
 #include "engine/threads.h"
 #include "export/adapter_card.h"
@@ -19,6 +19,7 @@
 #include "loading/resolve_name.h"
 #include "train/caching.h"
 #include "train/calibration.h"
+#include "train/footprint.h"
 #include "train/run_folder.h"
 #include "train/start_from.h"
 #include "train/training_data.h"
@@ -89,14 +90,22 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
   const ThreadCount threads(recipe.machine.threads);
   network.to(tensor_device(recipe.machine.device));
 
+  std::uint64_t dataset_bytes = 0;
+  for (const auto& split : {splits.train, splits.validation, splits.test}) {
+    if (split) dataset_bytes += split->memory_bytes();
+  }
+  TrainingOptions options = recipe;
+  options.machine.cache_folder = recipe.run;
+  const Plan plan =
+      plan_training(network, options, preprocessing, data.train->size(), data.validation ? data.validation->size() : 0);
+  if (const auto available = available_memory(); available && recipe.machine.device == Device::kCpu)
+    require_memory({network, plan, options, preprocessing, data, dataset_bytes}, *available, resident_memory());
+
   RunFolder run(recipe.run, replace);
   const DiscardOnFailure discard{run};
-  TrainingOptions options = recipe;
   options.machine.cache_folder = run.path();
-  const ExecutorOptions executor_options{.precision = activation_type(recipe.machine.precision),
-                                         .plan = plan_training(network, options, preprocessing, data.train->size(),
-                                                               data.validation ? data.validation->size() : 0),
-                                         .prepared = base.prepared};
+  const ExecutorOptions executor_options{
+      .precision = activation_type(recipe.machine.precision), .plan = plan, .prepared = base.prepared};
   auto executor = is_int8 ? make_int8_executor(network, executor_options,
                                                calibrate(network, *executor_options.plan, data.train, preprocessing))
                           : make_executor(recipe.machine.engine, network, executor_options);
@@ -118,14 +127,11 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
           with_commas(out.total_parameters), " parameters to learn; ", with_commas(data.train->size()), " images of ",
           data.train->classes().size(), " classes in ", recipe.data.name, "; images of ",
           preprocessing.crop > 0 ? cat(preprocessing.crop, " pixels") : "their own size", "; ", at::get_num_threads(),
-          " threads",
-          preprocessing.crop > 0
-              ? cat("; about ",
-                    human_bytes(estimate_memory(network, executor->plan(), image_cost(recipe.machine, preprocessing),
-                                                recipe.loop.batch_size)
-                                    .total()),
-                    " of memory")
-              : ""));
+          " threads; about ",
+          human_bytes(run_memory({network, executor->plan(), options, preprocessing, data, dataset_bytes},
+                                 recipe.loop.batch_size)
+                          .total()),
+          " of memory"));
 
   for (const std::string& note : splits.notes) log(note);
   for (const auto& note : base.notes) log(note);
@@ -184,18 +190,19 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
                                                    .prepared = base.prepared});
       base.prepared->release_unused();  // int8's merged weights are another base
     }
-    out.test = evaluate(
-        *executor, judged, preprocessing,
-        {.device = tensor_device(recipe.machine.device), .progress = [&](std::int64_t done, std::int64_t total) {
-           out.interrupted = callbacks.progress && !callbacks.progress({.phase = "test",
-                                                                        .epoch = out.loop.epochs,
-                                                                        .epochs = recipe.loop.epochs,
-                                                                        .done = done,
-                                                                        .total = total,
-                                                                        .loss = out.loop.loss,
-                                                                        .accuracy = out.loop.accuracy});
-           return !out.interrupted;
-         }});
+    out.test = evaluate(*executor, judged, preprocessing,
+                        {.device = tensor_device(recipe.machine.device),
+                         .batch_size = evaluation_batch(network.graph(), *judged, preprocessing),
+                         .progress = [&](std::int64_t done, std::int64_t total) {
+                           out.interrupted = callbacks.progress && !callbacks.progress({.phase = "test",
+                                                                                        .epoch = out.loop.epochs,
+                                                                                        .epochs = recipe.loop.epochs,
+                                                                                        .done = done,
+                                                                                        .total = total,
+                                                                                        .loss = out.loop.loss,
+                                                                                        .accuracy = out.loop.accuracy});
+                           return !out.interrupted;
+                         }});
     if (out.interrupted) out.test = {};
   }
 

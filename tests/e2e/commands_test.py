@@ -117,7 +117,9 @@ class Commands(CommandTest):
         self.assertEqual(memory[0]["weights"], memory[1]["weights"])
         self.assertAlmostEqual(memory[1]["activations"] / memory[0]["activations"], 2, places=2)
         self.assertEqual(
-            sum(memory[0][part] for part in ("weights", "prepared", "learning", "activations")), memory[0]["total"]
+            sum(memory[0][part] for part in ("weights", "prepared", "learning", "program"))
+            + max(memory[0]["activations"], memory[0]["evaluation"]),
+            memory[0]["total"],
         )
         half = self.json("inspect", "resnet50", "--memory", "--batch-size", 8, "--precision", "bfloat16")["memory"]
         self.assertEqual(half["activations"] * 2, memory[0]["activations"])

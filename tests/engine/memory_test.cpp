@@ -75,9 +75,28 @@ void check_estimate(const Graph& graph, const AdapterSpec& spec, std::int64_t si
   CHECK(taken > 0.6 * estimate);
 }
 
+// The same of an evaluation, of as many images as run at once there.
+void check_evaluation_estimate(const Graph& graph, const AdapterSpec& spec, std::int64_t side) {
+  const Network network(adapt(graph, spec), random_weights(graph, 1), 1);
+  const auto executor = make_fused_executor(network, {});
+  const at::Tensor images = at::ones({evaluation_batch(graph, side, side), 3, side, side});
+  executor->predict(images);
+
+  const CountAllocations counting;
+  CountingAllocator::instance().reset_peak();
+  const std::int64_t before = CountingAllocator::instance().now();
+  executor->predict(images);
+  const double taken = static_cast<double>(CountingAllocator::instance().peak() - before);
+  const double estimate =
+      static_cast<double>(estimate_memory(network, make_plan(network), {side, side, 4}, 1).evaluation);
+  CAPTURE(taken / estimate);
+  CHECK(taken < 1.25 * estimate + (8 << 20));
+  CHECK(taken > 0.4 * estimate);
+}
+
 }  // namespace
 
-TEST_CASE("a step's activations take about what was estimated") {
+TEST_CASE("a step's activations and an evaluation's take about what was estimated") {
   for (const char* name : {"resnet50", "efficientnet_lite0"}) {
     for (const std::int64_t side : {28, 128}) {
       CAPTURE(name);
@@ -88,6 +107,7 @@ TEST_CASE("a step's activations take about what was estimated") {
                                                                    : std::string(R"(blocks\.[2-6]\..*conv_pwl)");
       spec.config.modules_to_save = {graph.node(graph.output()).name};
       check_estimate(graph, spec, side, 16);
+      check_evaluation_estimate(graph, spec, side);
     }
   }
 }
@@ -102,4 +122,13 @@ TEST_CASE("a transformer's step takes about what was estimated") {
     if (targets == norms) spec.config.peft_type = PeftType::kLnTuning;
     check_estimate(graph, spec, 64, 32);
   }
+}
+
+TEST_CASE("an evaluation takes as many images as fit into its memory, at most 100") {
+  const Graph graph = find_model("resnet50").build();
+  CHECK(evaluation_batch(graph, 28, 28) == 100);
+  const std::int64_t few = evaluation_batch(graph, 224, 224);
+  CHECK(few >= 8);
+  CHECK(few < 50);
+  CHECK(evaluation_batch(graph, 2000, 2000) == 1);
 }

@@ -1,0 +1,84 @@
+#include "base/available_memory.h"
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+namespace fs = std::filesystem;
+
+namespace lorikeet {
+namespace {
+
+constexpr std::uint64_t kKib = 1024;
+
+// The number after `key` on a line of its own: "MemAvailable:   123 kB", "inactive_file 123".
+std::optional<std::uint64_t> number_after(const fs::path& path, const std::string& key) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    std::string word;
+    std::uint64_t value = 0;
+    if (words >> word && word == key && words >> value) return value;
+  }
+  return std::nullopt;
+}
+
+// A file that holds one number; nothing for "max" and where there is none.
+std::optional<std::uint64_t> number_in(const fs::path& path) {
+  std::ifstream file(path);
+  std::uint64_t value = 0;
+  if (file >> value) return value;
+  return std::nullopt;
+}
+
+struct GroupFiles {
+  const char* limit;
+  const char* usage;
+  const char* file_cache;  // in memory.stat: what the kernel takes back when memory is short
+};
+constexpr GroupFiles kVersion1{"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"};
+constexpr GroupFiles kVersion2{"memory.max", "memory.current", "inactive_file"};
+
+// What the group in `folder` leaves.
+std::optional<std::uint64_t> left_in(const fs::path& folder, const GroupFiles& files) {
+  const auto limit = number_in(folder / files.limit);
+  const auto usage = number_in(folder / files.usage);
+  if (!limit || !usage) return std::nullopt;
+  const std::uint64_t cache = number_after(folder / "memory.stat", files.file_cache).value_or(0);
+  const std::uint64_t used = *usage - std::min(*usage, cache);
+  return *limit - std::min(*limit, used);
+}
+
+}  // namespace
+
+std::optional<std::uint64_t> available_memory(const fs::path& root) {
+  std::optional<std::uint64_t> out = number_after(root / "proc/meminfo", "MemAvailable:");
+  if (out) *out *= kKib;
+  const auto take_less = [&](std::optional<std::uint64_t> other) {
+    if (other && (!out || *other < *out)) out = other;
+  };
+
+  std::ifstream groups(root / "proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {  // "0::/a/b" of version 2, "4:memory:/a/b" of version 1
+    const std::size_t first = line.find(':');
+    const std::size_t second = first == std::string::npos ? first : line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    const bool is_version2 = controllers.empty();
+    if (!is_version2 && ("," + controllers + ",").find(",memory,") == std::string::npos) continue;
+    const GroupFiles& files = is_version2 ? kVersion2 : kVersion1;
+    const fs::path mount = root / (is_version2 ? "sys/fs/cgroup" : "sys/fs/cgroup/memory");
+    // In a container the path may be one of the host's, which is not there: then the mount is the group.
+    fs::path group = fs::path(line.substr(second + 1)).relative_path();
+    for (;; group = group.parent_path()) {
+      take_less(left_in(mount / group, files));
+      if (group.empty()) break;
+    }
+  }
+  return out;
+}
+
+std::uint64_t resident_memory() { return number_after("/proc/self/status", "VmRSS:").value_or(0) * kKib; }
+
+}  // namespace lorikeet

@@ -1,0 +1,76 @@
+#include "train/footprint.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "train/caching.h"
+#include "train/evaluate.h"
+
+namespace lorikeet {
+namespace {
+
+// As the training loop makes its caches: first of the training images, then of validation, in memory while there is
+// some left of the budget.
+std::uint64_t cache_bytes(const PlannedRun& run) {
+  if (run.preprocessing.crop == 0) return 0;
+  const LoopOptions& loop = run.options.loop;
+  const std::int64_t images = run.data.train->size();
+  const std::int64_t steps_per_epoch = (images + loop.batch_size - 1) / loop.batch_size;
+  std::int64_t steps = loop.epochs * steps_per_epoch;
+  if (loop.max_steps > 0) steps = std::min(steps, loop.max_steps);
+  const std::int64_t views = view_count(run.options.data);
+  const std::uint64_t each =
+      frontier_bytes(run.plan, run.network.graph(), image_cost(run.options.machine, run.preprocessing));
+  double left = cache_budget(run.options.machine).memory;
+  std::uint64_t out = 0;
+  const auto add = [&](std::int64_t count) {
+    const std::uint64_t bytes = each * static_cast<std::uint64_t>(count);
+    if (static_cast<double>(bytes) > left) return;  // in a file, or not at all
+    left -= static_cast<double>(bytes);
+    out += bytes;
+  };
+  if (views > 0 && steps > views * steps_per_epoch) add(views * images);
+  if (run.data.validation && steps > steps_per_epoch) add(run.data.validation->size());
+  return out;
+}
+
+}  // namespace
+
+MemoryEstimate run_memory(const PlannedRun& run, std::int64_t batch) {
+  constexpr std::uint64_t kReadAhead = 6;  // batches of bytes: the loader's, and one on its way
+  const auto [height, width] = image_size(*run.data.train, run.preprocessing);
+  const ImageCost image{height, width, image_cost(run.options.machine, run.preprocessing).element_size};
+  const std::int64_t images = std::min(batch, run.data.train->size());
+  MemoryEstimate out = estimate_memory(run.network, run.plan, image, images);
+  if (run.options.machine.precision == Precision::kInt8) {
+    // The adapter merged into the base, which is measured in float32 and rounded at the end.
+    out.prepared += out.weights + out.weights / 4;
+    out.weights *= 2;
+  }
+  const auto pixels = static_cast<std::uint64_t>(3 * height * width);
+  const auto most = static_cast<std::uint64_t>(std::max(images, evaluation_batch(run.network.graph(), height, width)));
+  out.data = run.dataset_bytes + most * pixels * (kReadAhead + sizeof(float));
+  out.cache = cache_bytes(run);
+  return out;
+}
+
+void require_memory(const PlannedRun& run, std::uint64_t available, std::uint64_t resident) {
+  const std::int64_t wanted = std::min(run.options.loop.batch_size, run.data.train->size());
+  const auto needed = [&](std::int64_t batch) {
+    const std::uint64_t total = run_memory(run, batch).total();
+    return total - std::min(total, resident);
+  };
+  if (needed(wanted) <= available) return;
+  std::int64_t fits = 0;  // the largest that is known to fit
+  for (std::int64_t step = wanted; step > 0; step /= 2) {
+    while (fits + step < wanted && needed(fits + step) <= available) fits += step;
+  }
+  const std::string start = cat("batch_size: got ", run.options.loop.batch_size, ", which takes about ",
+                                human_bytes(run_memory(run, wanted).total()), " of memory, expected at most the ",
+                                human_bytes(available), " that this machine has free. ");
+  if (fits > 0) fail_usage(start, "Set batch_size to ", fits, " or less.");
+  fail_usage(start, "No batch fits: set a smaller image_size or cache_gib.");
+}
+
+}  // namespace lorikeet

@@ -1,0 +1,67 @@
+#include "train/footprint.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "refusal.h"
+#include "train/small_model.h"
+
+using namespace lorikeet;
+
+namespace {
+
+struct SmallRun {
+  SmallModel model;
+  Splits data{coloured(640), coloured(8, 640), nullptr};
+  Recipe recipe;
+  Preprocessing preprocessing = kAsTheyAre;
+  Plan plan = make_plan(model.network);
+
+  SmallRun() {
+    recipe.loop.epochs = 2;
+    recipe.loop.batch_size = 16;
+  }
+  PlannedRun planned() const { return {model.network, plan, recipe, preprocessing, data}; }
+  MemoryEstimate memory() const { return run_memory(planned(), recipe.loop.batch_size); }
+};
+
+}  // namespace
+
+TEST_CASE("caches count where training makes them") {
+  SmallRun run;
+  const std::uint64_t each = frontier_bytes(run.plan, run.model.network.graph(), {kSide, kSide, 4});
+  CHECK(run.memory().cache == 648 * each);  // both splits
+  run.recipe.machine.cache_gib = 8.0 * static_cast<double>(each) / (1 << 30);
+  CHECK(run.memory().cache == 8 * each);  // only validation fits
+  run.recipe.machine.cache_gib = 0;
+  CHECK(run.memory().cache == 0);
+  run.recipe.machine.cache_gib = 2;
+  run.recipe.loop.epochs = 1;
+  CHECK(run.memory().cache == 0);  // nothing is read twice
+  run.recipe.loop.epochs = 2;
+  run.recipe.loop.max_steps = 3;
+  CHECK(run.memory().cache == 0);
+}
+
+TEST_CASE("a larger batch takes more, up to the images that there are") {
+  const SmallRun run;
+  const auto total = [&](std::int64_t batch) { return run_memory(run.planned(), batch).total(); };
+  CHECK(total(128) < total(512));
+  CHECK(total(640) == total(6400));
+}
+
+TEST_CASE("a run that takes more memory than there is is refused with the batch size that fits") {
+  SmallRun run;
+  run.recipe.loop.batch_size = 512;
+  const std::uint64_t total = run_memory(run.planned(), 512).total();
+  require_memory(run.planned(), total, 0);
+  require_memory(run.planned(), total / 2, total - (total / 2));
+  const std::uint64_t enough_for_200 = run_memory(run.planned(), 200).total();
+  const auto refused = [&](std::uint64_t available) {
+    return refusal<UsageError>([&] { require_memory(run.planned(), available, 0); });
+  };
+  CHECK(refused(total - 1) == has("batch_size: got 512, which takes about"));
+  CHECK(refused(enough_for_200) == has("Set batch_size to 200 or less."));
+  CHECK(refused(1000) == has("No batch fits"));
+}
