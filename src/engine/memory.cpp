@@ -1,7 +1,6 @@
 #include "engine/memory.h"
 
 #include <ATen/Functions.h>
-#include <c10/util/accumulate.h>
 
 #include <algorithm>
 #include <set>
@@ -16,9 +15,7 @@ namespace lorikeet {
 namespace {
 
 using Bytes = std::uint64_t;
-using Shapes = std::vector<std::vector<std::int64_t>>;
-
-Bytes product(const std::vector<std::int64_t>& shape) { return static_cast<Bytes>(c10::multiply_integers(shape)); }
+using Shapes = std::vector<Shape>;
 
 // What is made of a frozen convolution's weights: once for the forward pass, and once for a gradient to its input.
 Bytes prepared_bytes(const Network& network, const FusedStep& step, const Shapes& shapes, Bytes element,
@@ -28,7 +25,7 @@ Bytes prepared_bytes(const Network& network, const FusedStep& step, const Shapes
   const at::Tensor& weight = network.tensors(step.first).weight();
   const auto type = weight.options().dtype(element == 2 ? at::kBFloat16 : at::kFloat);
   const ConvStrategy strategy = FrozenConv::strategy_for(std::get<Conv2d>(node.op), type, in[1], in[2]);
-  const Bytes elements = strategy == ConvStrategy::kDenseGemm ? product(in) * product(shapes[step.first])
+  const Bytes elements = strategy == ConvStrategy::kDenseGemm ? element_count(in) * element_count(shapes[step.first])
                                                               : static_cast<Bytes>(weight.numel());
   return elements * element * (has_gradient && strategy != ConvStrategy::kPlain ? 2 : 1);
 }
@@ -39,7 +36,7 @@ class Walk {
   Walk(const Network& network, const Plan& plan, const Shapes& shapes, Bytes element, Bytes batch)
       : network_(network), plan_(plan), steps_(fuse(network, plan)), shapes_(shapes), element_(element), batch_(batch),
         values_(shapes.size()) {
-    for (std::size_t id = 0; id < shapes.size(); ++id) values_[id] = batch * product(shapes[id]);
+    for (std::size_t id = 0; id < shapes.size(); ++id) values_[id] = batch * element_count(shapes[id]);
   }
 
   Bytes training_peak() {
@@ -161,13 +158,13 @@ std::int64_t evaluation_batch(const Graph& graph, std::int64_t height, std::int6
   for (NodeId id = 1; id < shapes.size(); ++id) {
     for (const NodeId input : graph.node(id).inputs) ++readers[input];
   }
-  Bytes live = product(shapes[0]);
+  Bytes live = element_count(shapes[0]);
   Bytes peak = live;
   for (NodeId id = 1; id < shapes.size(); ++id) {  // node by node; the fused executor takes no more
-    live += product(shapes[id]);
+    live += element_count(shapes[id]);
     peak = std::max(peak, live);
     for (const NodeId input : graph.node(id).inputs) {
-      if (--readers[input] == 0) live -= product(shapes[input]);
+      if (--readers[input] == 0) live -= element_count(shapes[input]);
     }
   }
   return static_cast<std::int64_t>(std::clamp<Bytes>(kBudget / (peak * sizeof(float)), 1, kMost));

@@ -1,7 +1,5 @@
 #include "engine/plan.h"
 
-#include <c10/util/accumulate.h>
-
 #include <algorithm>
 #include <limits>
 
@@ -27,7 +25,7 @@ std::uint64_t bytes_of(const Plan& plan, const std::vector<std::vector<std::int6
                        std::uint64_t element_size) {
   std::uint64_t total = 0;
   for (const NodeId id : plan.frontier) {
-    total += static_cast<std::uint64_t>(c10::multiply_integers(shapes[id])) * element_size;
+    total += element_count(shapes[id]) * element_size;
   }
   return total;
 }
