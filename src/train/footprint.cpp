@@ -8,35 +8,6 @@
 #include "train/evaluate.h"
 
 namespace lorikeet {
-namespace {
-
-// As the training loop makes its caches: first of the training images, then of validation, in memory while there is
-// some left of the budget.
-std::uint64_t cache_bytes(const PlannedRun& run) {
-  if (run.preprocessing.crop == 0) return 0;
-  const LoopOptions& loop = run.options.loop;
-  const std::int64_t images = run.data.train->size();
-  const std::int64_t steps_per_epoch = (images + loop.batch_size - 1) / loop.batch_size;
-  std::int64_t steps = loop.epochs * steps_per_epoch;
-  if (loop.max_steps > 0) steps = std::min(steps, loop.max_steps);
-  const std::int64_t views = view_count(run.options.data);
-  const std::uint64_t each =
-      frontier_bytes(run.plan, run.network.graph(), image_cost(run.options.machine, run.preprocessing));
-  double left = cache_budget(run.options.machine).memory;
-  std::uint64_t out = 0;
-  const auto add = [&](std::int64_t count) {
-    const std::uint64_t bytes = each * static_cast<std::uint64_t>(count);
-    if (static_cast<double>(bytes) > left) return;  // in a file, or not at all
-    left -= static_cast<double>(bytes);
-    out += bytes;
-  };
-  if (views > 0 && steps > views * steps_per_epoch) add(views * images);
-  if (run.data.validation && steps > steps_per_epoch) add(run.data.validation->size());
-  return out;
-}
-
-}  // namespace
-
 MemoryEstimate run_memory(const PlannedRun& run, std::int64_t batch) {
   constexpr std::uint64_t kReadAhead = 6;  // batches of bytes: the loader's, and one on its way
   const auto [height, width] = image_size(*run.data.train, run.preprocessing);
@@ -51,7 +22,10 @@ MemoryEstimate run_memory(const PlannedRun& run, std::int64_t batch) {
   const auto pixels = static_cast<std::uint64_t>(3 * height * width);
   const auto most = static_cast<std::uint64_t>(std::max(images, evaluation_batch(run.network.graph(), height, width)));
   out.data = run.dataset_bytes + most * pixels * (kReadAhead + sizeof(float));
-  out.cache = cache_bytes(run);
+  const std::int64_t validation = run.data.validation ? run.data.validation->size() : 0;
+  out.cache = choose_caches({run.plan, run.network.graph(), run.options, run.preprocessing, run.data.train->size(),
+                             validation, run_length(run.options.loop, run.data.train->size())})
+                  .memory;
   return out;
 }
 

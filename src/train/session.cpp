@@ -114,15 +114,14 @@ struct TrainingSession::Parts {
         hooks(std::move(hooks_of)), session(std::move(session_of)),
         threads(session.state != nullptr ? session.state->threads : options.machine.threads),
         parameters(leaves(network)), optimizer(parameters, options.optimizer) {
-    const std::int64_t batch_size = options.loop.batch_size;
     images_per_epoch = static_cast<std::int64_t>(order(0).size());
-    steps_per_epoch = (images_per_epoch + batch_size - 1) / batch_size;
+    const RunLength length = run_length(options.loop, images_per_epoch);
+    steps_per_epoch = length.steps_per_epoch;
     now.seed = options.loop.seed;
-    now.batch_size = batch_size;
+    now.batch_size = options.loop.batch_size;
     now.train_images = data.train->size();
     now.validation_images = data.validation ? data.validation->size() : 0;
-    now.total_steps = options.loop.epochs * steps_per_epoch;
-    if (options.loop.max_steps > 0) now.total_steps = std::min(now.total_steps, options.loop.max_steps);
+    now.total_steps = length.total_steps;
     now.plan = executor.plan();
     now.device = options.machine.device;
     now.precision = options.machine.precision;
@@ -133,7 +132,10 @@ struct TrainingSession::Parts {
       restore(*session.state);
       session.state = nullptr;
     } else {
-      choose_caches();
+      const CacheChoice caches = choose_caches({executor.plan(), network.graph(), options, data.preprocessing,
+                                                now.train_images, now.validation_images, length});
+      now.train_cache = caches.train;
+      now.validation_cache = caches.validation;
       make_caches();
     }
     start = last_checkpoint = Clock::now();
@@ -144,36 +146,12 @@ struct TrainingSession::Parts {
     return epoch_order(data.train->size(), options.loop.shuffle, options.loop.seed, epoch);
   }
 
-  std::int64_t cached_images() const { return view_count(options.data) * data.train->size(); }
-
-  // Caches for the prefix's outputs that a later epoch reads again, where all images have one size and they fit into
-  // the memory or the file that the options allow.
-  void choose_caches() {
-    if (data.preprocessing.crop == 0) return;
-    CacheBudget left = cache_budget(options.machine);
-    const auto each = static_cast<double>(
-        frontier_bytes(executor.plan(), network.graph(), image_cost(options.machine, data.preprocessing)));
-    const auto place = [&](std::int64_t images) {
-      const double bytes = each * static_cast<double>(images);
-      if (bytes <= left.memory) {
-        left.memory -= bytes;
-        return CachePlace::kMemory;
-      }
-      if (bytes > left.disk) return CachePlace::kNone;
-      left.disk -= bytes;
-      return CachePlace::kDisk;
-    };
-    const std::int64_t views = view_count(options.data);
-    if (views > 0 && now.total_steps > views * steps_per_epoch) now.train_cache = place(cached_images());
-    if (now.total_steps > steps_per_epoch && data.validation) now.validation_cache = place(data.validation->size());
-  }
-
   void make_caches() {
     const auto make = [&](CachePlace place, std::int64_t images) {
       if (place == CachePlace::kNone) return std::unique_ptr<PrefixCache>();
       return std::make_unique<PrefixCache>(images, place == CachePlace::kDisk ? options.machine.cache_folder : "");
     };
-    train_cache = make(now.train_cache, cached_images());
+    train_cache = make(now.train_cache, cached_rows(options.data, now.train_images));
     validation_cache = make(now.validation_cache, now.validation_images);
   }
 

@@ -11,14 +11,11 @@
 #include "graph/activation_ranges.h"
 #include "io/named_tensors.h"
 #include "lorikeet/compute.h"
+#include "train/caching.h"
 #include "train/evaluate.h"
 #include "train/optimizer.h"
 
 namespace lorikeet {
-
-/// Whether a split's outputs of the frozen prefix are kept, and where. The choice depends on what is free when a run
-/// starts, so that it is part of the state; the content is computed again, by the batches that made it.
-enum class CachePlace { kNone, kMemory, kDisk };
 
 struct TrainingState {
   // What run it belongs to; a session of another one refuses it.
@@ -63,6 +60,8 @@ struct TrainingState {
   /// Those that an int8 executor was made with.
   ActivationRanges activation_ranges;
   std::int64_t threads = 1;
+  // The caches' places depend on what is free when a run starts. Their content is computed again by the batches that
+  // made it.
   CachePlace train_cache = CachePlace::kNone;
   CachePlace validation_cache = CachePlace::kNone;
 };
