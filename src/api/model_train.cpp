@@ -43,12 +43,6 @@ Recipe training_recipe(const TrainingOptions& options) {
   return resolved(std::move(recipe));
 }
 
-NamedTensors copies(const NamedTensors& tensors) {
-  NamedTensors out;
-  for (const auto& [name, tensor] : tensors) out.add(name, tensor.clone());
-  return out;
-}
-
 }  // namespace
 
 TrainReport Model::train(const TrainingOptions& options, const TrainCallbacks& callbacks) {
@@ -72,7 +66,7 @@ TrainReport Model::train(const TrainingOptions& options, const TrainCallbacks& c
     const Preprocessing preprocessing = data_preprocessing(recipe.data, loaded.preprocessing);
 
     Network& network = loaded.network;
-    Rollback rollback([&, tensors = copies(network.adapter_tensors()), device = state().device] {
+    Rollback rollback([&, tensors = copied(network.adapter_tensors()), device = state().device] {
       state().executor.reset();
       for (auto& [name, tensor] : network.trainable()) tensor.mutable_grad().reset();
       network.to(tensor_device(device));

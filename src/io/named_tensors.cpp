@@ -64,6 +64,12 @@ std::uint64_t NamedTensors::bytes() const {
   return total;
 }
 
+NamedTensors copied(const NamedTensors& tensors) {
+  NamedTensors out;
+  for (const auto& [name, tensor] : tensors) out.add(name, tensor.detach().clone());
+  return out;
+}
+
 bool all_finite(const at::Tensor& tensor) {
   if (tensor.numel() == 0) return true;
   // NaN is passed on to both. One pass, twelve times faster than isfinite().all() over a ResNet-50.

@@ -53,6 +53,9 @@ class NamedTensors {
   std::map<std::string, std::size_t, std::less<>> index_;
 };
 
+/// Copies of the tensors, outside of autograd; without metadata and notes.
+NamedTensors copied(const NamedTensors& tensors);
+
 /// Whether no element is NaN or infinite, taken as float32. REQUIRES: floating-point numbers.
 bool all_finite(const at::Tensor& tensor);
 

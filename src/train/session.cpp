@@ -37,12 +37,6 @@ std::vector<at::Tensor> leaves(const Network& network) {
   return out;
 }
 
-NamedTensors copies(const NamedTensors& tensors) {
-  NamedTensors out;
-  for (const auto& [name, tensor] : tensors) out.add(name, tensor.detach().clone());
-  return out;
-}
-
 void require_same(const char* what, std::int64_t found, std::int64_t expected) {
   if (found != expected) fail("training state: got ", what, " ", found, ", expected ", expected, ", as in this run.");
 }
@@ -314,7 +308,7 @@ struct TrainingSession::Parts {
     if (now.best.empty() || found.accuracy() > now.validation.accuracy()) {
       now.validation = found;
       now.epochs_without_gain = 0;
-      now.best = copies(network.adapter_tensors());
+      now.best = copied(network.adapter_tensors());
       return true;
     }
     return ++now.epochs_without_gain < options.loop.early_stop;
@@ -352,7 +346,7 @@ bool TrainingSession::advance() {
 TrainingState TrainingSession::state() const {
   TrainingState out = parts_->now;
   out.seconds = parts_->seconds();
-  out.network = copies(parts_->network.state_tensors());
+  out.network = copied(parts_->network.state_tensors());
   out.optimizer = parts_->optimizer.state();
   return out;
 }
