@@ -7,14 +7,13 @@
 #include "base/error.h"
 #include "data/dataset.h"
 #include "data/datasets.h"
-#include "engine/int8.h"
 #include "engine/tensor_type.h"
 #include "engine/threads.h"
 #include "train/caching.h"
-#include "train/calibration.h"
 #include "train/loop.h"
 #include "train/recipe.h"
 #include "train/training_data.h"
+#include "train/training_executor.h"
 
 namespace lorikeet {
 namespace {
@@ -76,17 +75,16 @@ TrainReport Model::train(const TrainingOptions& options, const TrainCallbacks& c
     network.to(tensor_device(recipe.machine.device));
     const ThreadCount threads(recipe.machine.threads);
 
-    const ExecutorOptions executor_options{.precision = activation_type(recipe.machine.precision),
-                                           .plan = plan_training(network, recipe, preprocessing, data.train->size(),
-                                                                 data.validation ? data.validation->size() : 0),
-                                           .prepared = loaded.prepared};
+    const LoopData loop_data{data.train, data.validation, preprocessing};
     const auto executor =
-        is_int8 ? make_int8_executor(network, executor_options,
-                                     calibrate(network, *executor_options.plan, data.train, preprocessing))
-                : make_executor(recipe.machine.engine, network, executor_options);
+        make_training_executor(network, recipe.machine,
+                               {.plan = plan_training(network, recipe, preprocessing, data.train->size(),
+                                                      data.validation ? data.validation->size() : 0),
+                                .prepared = loaded.prepared},
+                               loop_data);
     LoopHooks hooks{.progress = guarded(callbacks.progress)};
     if (callbacks.log) hooks.log = guarded(callbacks.log);
-    TrainReport report = run_training(network, *executor, {data.train, data.validation, preprocessing}, recipe, hooks);
+    TrainReport report = run_training(network, *executor, loop_data, recipe, hooks);
 
     AdapterMetadata metadata = loaded.adapter->metadata.value_or(AdapterMetadata{
         loaded.model_name, loaded.weights_name, loaded.base_sha256.get(), loaded.classes, preprocessing});
@@ -95,8 +93,7 @@ TrainReport Model::train(const TrainingOptions& options, const TrainCallbacks& c
     metadata.precision = recipe.machine.precision;
     metadata.activation_ranges.clear();
     if (is_int8) {
-      const Network merged(network.graph(), network.merged());
-      metadata.activation_ranges = calibrate(merged, make_plan(merged), data.train, preprocessing);
+      metadata.activation_ranges = merged_ranges(network, loop_data);
       loaded.prepared->release_unused();  // merged weights are another base
     }
     metadata.training = {{"data", recipe.data.name}, {"images", data.train->size()},

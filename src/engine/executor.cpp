@@ -26,6 +26,11 @@ class PlainExecutor final : public StepExecutor {
 
 }  // namespace
 
+const ActivationRanges& Executor::activation_ranges() const {
+  static const ActivationRanges kNone;
+  return kNone;
+}
+
 at::Tensor Executor::predict(const at::Tensor& images) {
   const at::NoGradGuard no_grad;
   return run_suffix(run_prefix(images), /*training=*/false);

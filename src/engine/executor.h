@@ -30,6 +30,8 @@ class Executor {
   virtual at::Tensor run_suffix(Frontier frontier, bool training) = 0;
 
   virtual const Plan& plan() const = 0;
+  /// Those that an int8 executor was made with; empty for any other.
+  virtual const ActivationRanges& activation_ranges() const;
 
   /// Logits without gradients.
   at::Tensor predict(const at::Tensor& images);

@@ -47,7 +47,7 @@ at::Tensor real_of(const at::Tensor& stored, const Quantization& q) {
 class Int8Executor final : public StepExecutor {
  public:
   Int8Executor(const Network& network, const ExecutorOptions& options, const ActivationRanges& ranges)
-      : StepExecutor(network, options, at::MemoryFormat::ChannelsLast, fuse),
+      : StepExecutor(network, options, at::MemoryFormat::ChannelsLast, fuse), ranges_(ranges),
         rest_(make_fused_executor(network, with_prepared(options))), means_(expected_means(network)),
         convs_(steps().size()) {
     const Graph& graph = network.graph();
@@ -85,6 +85,7 @@ class Int8Executor final : public StepExecutor {
   at::Tensor run_suffix(Frontier frontier, bool training) override {
     return rest_->run_suffix(std::move(frontier), training);
   }
+  const ActivationRanges& activation_ranges() const override { return ranges_; }
 
  private:
   // A convolution of the prefix; the bias is for one image size.
@@ -162,6 +163,7 @@ class Int8Executor final : public StepExecutor {
     return y.contiguous(at::MemoryFormat::ChannelsLast);
   }
 
+  ActivationRanges ranges_;
   std::unique_ptr<Executor> rest_;
   std::vector<Quantization> quantization_;  // one a node
   std::vector<at::Tensor> means_;           // expected of each node's channels

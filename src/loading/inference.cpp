@@ -19,6 +19,7 @@ class MergedInt8Executor final : public Executor {
     return executor_->run_suffix(std::move(frontier), training);
   }
   const Plan& plan() const override { return executor_->plan(); }
+  const ActivationRanges& activation_ranges() const override { return executor_->activation_ranges(); }
 
  private:
   Network merged_;

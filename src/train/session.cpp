@@ -120,7 +120,7 @@ struct TrainingSession::Parts {
     now.device = options.machine.device;
     now.precision = options.machine.precision;
     now.engine = options.machine.engine;
-    now.activation_ranges = session.activation_ranges;
+    now.activation_ranges = executor.activation_ranges();
     now.threads = at::get_num_threads();
     if (session.state != nullptr) {
       restore(*session.state);

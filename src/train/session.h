@@ -21,8 +21,6 @@ struct SessionOptions {
   /// Called between the backward pass and the optimiser's step with the gradients, in the order of
   /// Network::trainable(); may replace their values, as by the mean over several processes.
   std::function<void(std::span<at::Tensor> gradients)> reduce_gradients;
-  /// Those that the executor was made with, for int8.
-  ActivationRanges activation_ranges = {};
   /// Go on from here. The network must be of the same adaptation, the executor made with the state's plan, precision
   /// and ranges. Only read by the constructor.
   const TrainingState* state = nullptr;

@@ -18,11 +18,11 @@
 #include "loading/loaded_model.h"
 #include "loading/resolve_name.h"
 #include "train/caching.h"
-#include "train/calibration.h"
 #include "train/footprint.h"
 #include "train/run_folder.h"
 #include "train/start_from.h"
 #include "train/training_data.h"
+#include "train/training_executor.h"
 
 namespace fs = std::filesystem;
 
@@ -104,11 +104,8 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
   RunFolder run(recipe.run, replace);
   const DiscardOnFailure discard{run};
   options.machine.cache_folder = run.path();
-  const ExecutorOptions executor_options{
-      .precision = activation_type(recipe.machine.precision), .plan = plan, .prepared = base.prepared};
-  auto executor = is_int8 ? make_int8_executor(network, executor_options,
-                                               calibrate(network, *executor_options.plan, data.train, preprocessing))
-                          : make_executor(recipe.machine.engine, network, executor_options);
+  const LoopData loop_data{data.train, data.validation, preprocessing};
+  auto executor = make_training_executor(network, recipe.machine, {.plan = plan, .prepared = base.prepared}, loop_data);
 
   run.write_recipe(recipe_yaml(recipe));
   TrainSummary out;
@@ -169,7 +166,7 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
     run.checkpoint([&](const fs::path& path) { write_adapter_with_card(path, folder); });
   };
 
-  out.loop = run_training(network, *executor, {data.train, data.validation, preprocessing}, options,
+  out.loop = run_training(network, *executor, loop_data, options,
                           {.progress = callbacks.progress,
                            .metrics = [&](const Json& line) { run.add_metrics(line); },
                            .log = log,
@@ -177,9 +174,8 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
   out.interrupted = out.loop.interrupted;
 
   if (is_int8 && !out.interrupted) {
-    const Network merged(network.graph(), network.merged());
     folder.metadata->precision = recipe.machine.precision;
-    folder.metadata->activation_ranges = calibrate(merged, make_plan(merged), data.train, preprocessing);
+    folder.metadata->activation_ranges = merged_ranges(network, loop_data);
   }
   const auto& judged = data.test ? data.test : data.validation;
   if (judged && !out.interrupted) {

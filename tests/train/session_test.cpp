@@ -15,6 +15,7 @@
 #include "temporary_folder.h"
 #include "train/caching.h"
 #include "train/small_model.h"
+#include "train/training_executor.h"
 
 using namespace lorikeet;
 
@@ -25,7 +26,8 @@ struct Trial {
   TrainingOptions options = small_recipe();
   AdapterSpec spec = SmallModel::spec();
   LoopData data{coloured(30), coloured(24, 100), kAsTheyAre};
-  EngineKind engine = EngineKind::kPlain;
+
+  Trial() { options.machine.engine = EngineKind::kPlain; }
 };
 
 class Trainee {
@@ -37,7 +39,9 @@ class Trainee {
     const Plan plan = state != nullptr ? state->plan
                                        : plan_training(network_, trial.options, trial.data.preprocessing,
                                                        trial.data.train->size(), trial.data.validation->size());
-    executor_ = make_executor(trial.engine, network_, {.plan = plan});
+    const bool has_ranges = state != nullptr && trial.options.machine.precision == Precision::kInt8;
+    executor_ = has_ranges ? make_int8_executor(network_, {.plan = plan}, state->activation_ranges)
+                           : make_training_executor(network_, trial.options.machine, {.plan = plan}, trial.data);
     session.state = state;
     session_.emplace(network_, *executor_, trial.data, trial.options,
                      LoopHooks{.progress = {},
@@ -135,7 +139,7 @@ Trial with_everything() {
 TEST_CASE("a run goes on from its state after any step: momentum, clipping, dropout, cached random views, early stop") {
   Trial trial = with_everything();
   check_every_stop(trial);
-  trial.engine = EngineKind::kFused;
+  trial.options.machine.engine = EngineKind::kFused;
   check_every_stop(trial);
 }
 
@@ -157,8 +161,17 @@ TEST_CASE("… with the cache in a file, a start that belongs to the state, and 
   check_every_stop(trial);
   trial.spec.config.init_lora_weights = LoraStart::kDefault;
   trial.spec.config.use_dora = true;
-  trial.engine = EngineKind::kFused;
+  trial.options.machine.engine = EngineKind::kFused;
   check_every_stop(trial);
+}
+
+TEST_CASE("… in int8, by the ranges in the state") {
+  Trial trial = with_everything();
+  trial.options.machine.engine = EngineKind::kFused;
+  trial.options.machine.precision = Precision::kInt8;
+  trial.options.loop.epochs = 3;
+  check_every_stop(trial);
+  CHECK(Trainee(trial).session().state().activation_ranges.count("relu1") == 1);
 }
 
 TEST_CASE("the state says where the run is, and what it has chosen") {
