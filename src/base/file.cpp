@@ -163,15 +163,22 @@ AtomicFile::~AtomicFile() {
   if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
-void AtomicFile::write(const void* bytes, std::size_t count) {
+bool write_all(int descriptor, const void* bytes, std::size_t count, std::uint64_t& written) {
   const char* from = static_cast<const char*>(bytes);
   while (count > 0) {
-    const ssize_t put = ::write(descriptor_, from, count);
+    const ssize_t put = ::write(descriptor, from, count);
     if (put < 0 && errno == EINTR) continue;
-    if (put < 0) fail_write(path_, errno);
+    if (put < 0) return false;
     from += put;
     count -= static_cast<std::size_t>(put);
+    written += static_cast<std::uint64_t>(put);
   }
+  return true;
+}
+
+void AtomicFile::write(const void* bytes, std::size_t count) {
+  std::uint64_t written = 0;
+  if (!write_all(descriptor_, bytes, count, written)) fail_write(path_, errno);
 }
 
 void AtomicFile::commit() {
@@ -202,6 +209,20 @@ void write_file(const fs::path& path, std::string_view content) {
   file.commit();
 }
 
+void move_into_place(const fs::path& fresh, const fs::path& target) {
+  if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) return;
+  // Nothing to exchange with, or a file system that cannot exchange: an old folder is renamed first.
+  const fs::path aside = fresh.string() + ".old";
+  const bool had_old = ::rename(target.c_str(), aside.c_str()) == 0;
+  if (::rename(fresh.c_str(), target.c_str()) != 0) {
+    const int error = errno;
+    if (had_old) static_cast<void>(::rename(aside.c_str(), target.c_str()));
+    fail_write(target, error);
+  }
+  std::error_code ignored;
+  if (had_old) fs::remove_all(aside, ignored);
+}
+
 void replace_folder(const fs::path& path, const std::function<void(const fs::path&)>& fill) {
   const fs::path folder = actual_folder(path);
   if (!folder.has_filename()) fail(printable(path.string()), ": got no name of a folder, expected one to write to.");
@@ -221,17 +242,7 @@ void replace_folder(const fs::path& path, const std::function<void(const fs::pat
 
   fill(temporary);
   sync_folder(temporary);
-  if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, folder.c_str(), RENAME_EXCHANGE) != 0) {
-    // Nothing to swap with, or a file system that cannot swap: an old folder steps aside first.
-    const fs::path aside = temporary.string() + ".old";
-    const bool had_old = ::rename(folder.c_str(), aside.c_str()) == 0;
-    if (::rename(temporary.c_str(), folder.c_str()) != 0) {
-      const int error = errno;
-      if (had_old) static_cast<void>(::rename(aside.c_str(), folder.c_str()));
-      fail_write(folder, error);
-    }
-    if (had_old) fs::remove_all(aside, ignored);
-  }
+  move_into_place(temporary, folder);
   sync_folder(parent_of(folder));
 }
 

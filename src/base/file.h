@@ -83,6 +83,14 @@ std::filesystem::path parent_of(const std::filesystem::path& path);
 /// "runs/a/" → "runs/a": a shell completes a folder's name with the slash, after which there is no file name.
 std::filesystem::path without_trailing_slash(const std::filesystem::path& path);
 
+/// write(2) until everything is written. `written` grows with what is. False, with errno set, if that fails.
+bool write_all(int descriptor, const void* bytes, std::size_t count, std::uint64_t& written);
+
+/// Moves the folder `fresh` to `target`, on the same file system: in one atomic exchange if there is a folder at
+/// `target` and the file system can exchange. What was at `target` is then at `fresh`, or removed. Throws Error if it
+/// fails; `target` is then as it was.
+void move_into_place(const std::filesystem::path& fresh, const std::filesystem::path& target);
+
 /// Makes renames in `folder` last, where its file system can.
 void sync_folder(const std::filesystem::path& folder);
 

@@ -77,15 +77,7 @@ void PartFile::open() {
 }
 
 void PartFile::append(const void* bytes, std::size_t count) {
-  const char* from = static_cast<const char*>(bytes);
-  while (count > 0) {
-    const ssize_t put = ::write(descriptor_, from, count);
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) fail_write(path_, errno);
-    from += put;
-    count -= static_cast<std::size_t>(put);
-    size_ += static_cast<std::uint64_t>(put);
-  }
+  if (!write_all(descriptor_, bytes, count, size_)) fail_write(path_, errno);
 }
 
 void PartFile::clear() {

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -136,15 +135,7 @@ void RunFolder::replace_old_run() {
     }
     if (error) fail((path_ / part).string(), ": cannot be written: ", error.message(), ".");
   }
-  const fs::path fresh = files_ / "adapter";
-  if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, adapter().c_str(), RENAME_EXCHANGE) != 0) {
-    // No old adapter, or a file system that cannot exchange.
-    std::error_code ignored;
-    fs::rename(adapter(), files_ / "old", ignored);
-    std::error_code error;
-    fs::rename(fresh, adapter(), error);
-    if (error) fail(adapter().string(), ": cannot be written: ", error.message(), ".");
-  }
+  move_into_place(files_ / "adapter", adapter());
   std::error_code ignored;
   fs::remove_all(files_, ignored);
   files_ = path_;
