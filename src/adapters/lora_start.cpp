@@ -59,12 +59,9 @@ Matrices orthogonal(const std::string& name, const at::Tensor& matrix, std::int6
 Matrices start_one(const std::string& name, const at::Tensor& matrix, std::int64_t rank, double scaling,
                    LoraStart start, at::Generator& generator) {
   switch (start) {
-    case LoraStart::kPissa:
-      return pissa(name, matrix, rank, scaling);
-    case LoraStart::kOlora:
-      return olora(name, matrix, rank);
-    default:
-      return orthogonal(name, matrix, rank, generator);
+    case LoraStart::kPissa: return pissa(name, matrix, rank, scaling);
+    case LoraStart::kOlora: return olora(name, matrix, rank);
+    default: return orthogonal(name, matrix, rank, generator);
   }
 }
 

@@ -94,18 +94,12 @@ std::string json_text(const Json& value, int indent) {
 
 std::string json_kind(const Json& value) {
   switch (value.type()) {
-    case Json::value_t::null:
-      return "null";
-    case Json::value_t::object:
-      return "an object";
-    case Json::value_t::array:
-      return "a list";
-    case Json::value_t::string:
-      return "a string";
-    case Json::value_t::boolean:
-      return value.get<bool>() ? "true" : "false";
-    default:
-      return "the number " + value.dump();
+    case Json::value_t::null: return "null";
+    case Json::value_t::object: return "an object";
+    case Json::value_t::array: return "a list";
+    case Json::value_t::string: return "a string";
+    case Json::value_t::boolean: return value.get<bool>() ? "true" : "false";
+    default: return "the number " + value.dump();
   }
 }
 

@@ -258,8 +258,7 @@ std::string fetch(const Download& request, const std::string& url, PartFile& par
   for (;;) {
     Transfer transfer(request, part);
     switch (transfer.run(url)) {
-      case Transfer::Result::kFailed:
-        return transfer.reason();
+      case Transfer::Result::kFailed: return transfer.reason();
       case Transfer::Result::kBeginAnew:  // what is there is all of the file already, or of another one
         if (!request.sha256.empty() && sum_problem(request, part.path()).empty()) return "";
         break;

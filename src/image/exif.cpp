@@ -40,22 +40,14 @@ struct Walk {
 Walk walk_of(int orientation, std::int64_t height, std::int64_t width) {
   const std::int64_t top_right = width - 1, bottom_left = (height - 1) * width, bottom_right = height * width - 1;
   switch (orientation) {
-    case 2:
-      return {top_right, width, -1};
-    case 3:
-      return {bottom_right, -width, -1};
-    case 4:
-      return {bottom_left, -width, 1};
-    case 5:
-      return {0, 1, width};
-    case 6:
-      return {bottom_left, 1, -width};
-    case 7:
-      return {bottom_right, -1, -width};
-    case 8:
-      return {top_right, -1, width};
-    default:
-      return {0, width, 1};
+    case 2: return {top_right, width, -1};
+    case 3: return {bottom_right, -width, -1};
+    case 4: return {bottom_left, -width, 1};
+    case 5: return {0, 1, width};
+    case 6: return {bottom_left, 1, -width};
+    case 7: return {bottom_right, -1, -width};
+    case 8: return {top_right, -1, width};
+    default: return {0, width, 1};
   }
 }
 

@@ -44,16 +44,11 @@ constexpr std::int32_t kFloatType = 1, kIntType = 2, kStringType = 3, kIntsType 
 // TensorProto.DataType
 std::int32_t data_type(at::ScalarType type) {
   switch (type) {
-    case at::kFloat:
-      return 1;
-    case at::kByte:
-      return 2;
-    case at::kInt:
-      return 6;
-    case at::kLong:
-      return 7;
-    case at::kDouble:
-      return 11;
+    case at::kFloat: return 1;
+    case at::kByte: return 2;
+    case at::kInt: return 6;
+    case at::kLong: return 7;
+    case at::kDouble: return 11;
     default:
       fail("onnx: got a tensor of type ", c10::toString(type), ", expected float32, float64, uint8, int32 or int64.");
   }

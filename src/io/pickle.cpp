@@ -306,8 +306,7 @@ class PickleMachine {
           refuse("got pickle protocol ", protocol, ", expected 0 to ", kMaxProtocol, ".");
         }
         return;
-      case kFrame:
-        return require(number<std::uint64_t>());  // frames only help a reader that cannot seek
+      case kFrame: return require(number<std::uint64_t>());  // frames only help a reader that cannot seek
 
       case kMark:
         if (marks_.size() >= options_.max_marks) refuse("got marks nested deeper than ", options_.max_marks, ".");
@@ -320,29 +319,17 @@ class PickleMachine {
           pop();
         }
         return;
-      case kPopMark:
-        pop_to_mark();
-        return;
-      case kDup:
-        return push(peek());
+      case kPopMark: pop_to_mark(); return;
+      case kDup: return push(peek());
 
-      case kNone:
-        make(PickleKind::kNone);
-        return;
-      case kNewTrue:
-        return make_integer(1, PickleKind::kBool);
-      case kNewFalse:
-        return make_integer(0, PickleKind::kBool);
-      case kBinInt:
-        return make_integer(number<std::int32_t>());
-      case kBinInt1:
-        return make_integer(number<std::uint8_t>());
-      case kBinInt2:
-        return make_integer(number<std::uint16_t>());
-      case kLong1:
-        return make_big_int(number<std::uint8_t>());
-      case kLong4:
-        return make_big_int(number<std::uint32_t>());
+      case kNone: make(PickleKind::kNone); return;
+      case kNewTrue: return make_integer(1, PickleKind::kBool);
+      case kNewFalse: return make_integer(0, PickleKind::kBool);
+      case kBinInt: return make_integer(number<std::int32_t>());
+      case kBinInt1: return make_integer(number<std::uint8_t>());
+      case kBinInt2: return make_integer(number<std::uint16_t>());
+      case kLong1: return make_big_int(number<std::uint8_t>());
+      case kLong4: return make_big_int(number<std::uint32_t>());
       case kInt: {
         const std::string digits = line();
         if (digits == "00" || digits == "01") return make_integer(digits == "01", PickleKind::kBool);
@@ -353,89 +340,51 @@ class PickleMachine {
         if (digits.ends_with('L')) digits.pop_back();
         return make_integer(parsed<std::int64_t>(digits));
       }
-      case kFloat:
-        make(PickleKind::kFloat).real = parsed<double>(line());
-        return;
+      case kFloat: make(PickleKind::kFloat).real = parsed<double>(line()); return;
       case kBinFloat: {
         const auto bits = __builtin_bswap64(number<std::uint64_t>());
         make(PickleKind::kFloat).real = std::bit_cast<double>(bits);
         return;
       }
 
-      case kBinUnicode:
-        return make_text(text(number<std::uint32_t>()));
-      case kShortBinUnicode:
-        return make_text(text(number<std::uint8_t>()));
-      case kBinUnicode8:
-        return make_text(text(number<std::uint64_t>()));
-      case kBinString:
-        return make_text(text(number<std::uint32_t>()));  // Python 2's str
-      case kShortBinString:
-        return make_text(text(number<std::uint8_t>()));
-      case kBinBytes:
-        make_bytes(number<std::uint32_t>());
-        return;
-      case kShortBinBytes:
-        make_bytes(number<std::uint8_t>());
-        return;
+      case kBinUnicode: return make_text(text(number<std::uint32_t>()));
+      case kShortBinUnicode: return make_text(text(number<std::uint8_t>()));
+      case kBinUnicode8: return make_text(text(number<std::uint64_t>()));
+      case kBinString: return make_text(text(number<std::uint32_t>()));  // Python 2's str
+      case kShortBinString: return make_text(text(number<std::uint8_t>()));
+      case kBinBytes: make_bytes(number<std::uint32_t>()); return;
+      case kShortBinBytes: make_bytes(number<std::uint8_t>()); return;
       case kBinBytes8:
-      case kByteArray8:
-        make_bytes(number<std::uint64_t>());
-        return;
+      case kByteArray8: make_bytes(number<std::uint64_t>()); return;
 
-      case kEmptyTuple:
-        return make_tuple(0);
-      case kTuple1:
-        return make_tuple(1);
-      case kTuple2:
-        return make_tuple(2);
-      case kTuple3:
-        return make_tuple(3);
-      case kTuple:
-        return make_collection(PickleKind::kTuple);
-      case kEmptyList:
-        make(PickleKind::kList);
-        return;
-      case kList:
-        return make_collection(PickleKind::kList);
-      case kEmptyDict:
-        make(PickleKind::kDict);
-        return;
-      case kDict:
-        return make_collection(PickleKind::kDict);
-      case kEmptySet:
-        make(PickleKind::kSet);
-        return;
-      case kFrozenSet:
-        return make_collection(PickleKind::kSet);
-      case kAppend:
-        return extend(PickleKind::kList, {pop()});
-      case kAppends:
-        return extend(PickleKind::kList, pop_to_mark());
-      case kAddItems:
-        return extend(PickleKind::kSet, pop_to_mark());
-      case kSetItems:
-        return extend(PickleKind::kDict, pop_to_mark());
+      case kEmptyTuple: return make_tuple(0);
+      case kTuple1: return make_tuple(1);
+      case kTuple2: return make_tuple(2);
+      case kTuple3: return make_tuple(3);
+      case kTuple: return make_collection(PickleKind::kTuple);
+      case kEmptyList: make(PickleKind::kList); return;
+      case kList: return make_collection(PickleKind::kList);
+      case kEmptyDict: make(PickleKind::kDict); return;
+      case kDict: return make_collection(PickleKind::kDict);
+      case kEmptySet: make(PickleKind::kSet); return;
+      case kFrozenSet: return make_collection(PickleKind::kSet);
+      case kAppend: return extend(PickleKind::kList, {pop()});
+      case kAppends: return extend(PickleKind::kList, pop_to_mark());
+      case kAddItems: return extend(PickleKind::kSet, pop_to_mark());
+      case kSetItems: return extend(PickleKind::kDict, pop_to_mark());
       case kSetItem: {
         const PickleIndex value = pop();
         const PickleIndex key = pop();
         return extend(PickleKind::kDict, {key, value});
       }
 
-      case kPut:
-        return put(parsed<std::uint64_t>(line()));
-      case kBinPut:
-        return put(number<std::uint8_t>());
-      case kLongBinPut:
-        return put(number<std::uint32_t>());
-      case kMemoize:
-        return put(memo_.size());
-      case kGet:
-        return get(parsed<std::uint64_t>(line()));
-      case kBinGet:
-        return get(number<std::uint8_t>());
-      case kLongBinGet:
-        return get(number<std::uint32_t>());
+      case kPut: return put(parsed<std::uint64_t>(line()));
+      case kBinPut: return put(number<std::uint8_t>());
+      case kLongBinPut: return put(number<std::uint32_t>());
+      case kMemoize: return put(memo_.size());
+      case kGet: return get(parsed<std::uint64_t>(line()));
+      case kBinGet: return get(number<std::uint8_t>());
+      case kLongBinGet: return get(number<std::uint32_t>());
 
       case kGlobal: {
         const std::string module = line();
@@ -451,10 +400,8 @@ class PickleMachine {
         return make_global(std::string(module.text), std::string(name.text));
       }
       case kReduce:
-      case kNewObj:
-        return make_call();
-      case kBuild:
-        return build();
+      case kNewObj: return make_call();
+      case kBuild: return build();
       case kBinPersId: {
         const PickleIndex id = pop();
         make(PickleKind::kPersistentId).arguments = id;
@@ -504,33 +451,20 @@ const std::string& callable_name(const Pickle& pickle, const PickleValue& object
 
 std::string describe(const Pickle& pickle, const PickleValue& value) {
   switch (value.kind) {
-    case PickleKind::kNone:
-      return "None";
-    case PickleKind::kBool:
-      return "a bool";
+    case PickleKind::kNone: return "None";
+    case PickleKind::kBool: return "a bool";
     case PickleKind::kInt:
-    case PickleKind::kBigInt:
-      return "an int";
-    case PickleKind::kFloat:
-      return "a float";
-    case PickleKind::kText:
-      return "a text";
-    case PickleKind::kBytes:
-      return "bytes";
-    case PickleKind::kList:
-      return "a list";
-    case PickleKind::kTuple:
-      return "a tuple";
-    case PickleKind::kSet:
-      return "a set";
-    case PickleKind::kDict:
-      return "a dict";
-    case PickleKind::kGlobal:
-      return cat("the name '", printable(value.text), "'");
-    case PickleKind::kObject:
-      return cat("a call of '", printable(callable_name(pickle, value)), "'");
-    case PickleKind::kPersistentId:
-      return "a bare storage";
+    case PickleKind::kBigInt: return "an int";
+    case PickleKind::kFloat: return "a float";
+    case PickleKind::kText: return "a text";
+    case PickleKind::kBytes: return "bytes";
+    case PickleKind::kList: return "a list";
+    case PickleKind::kTuple: return "a tuple";
+    case PickleKind::kSet: return "a set";
+    case PickleKind::kDict: return "a dict";
+    case PickleKind::kGlobal: return cat("the name '", printable(value.text), "'");
+    case PickleKind::kObject: return cat("a call of '", printable(callable_name(pickle, value)), "'");
+    case PickleKind::kPersistentId: return "a bare storage";
   }
   return "an unknown value";
 }

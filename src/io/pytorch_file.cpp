@@ -124,12 +124,9 @@ NamedTensors read_pytorch_file(const std::filesystem::path& path) { return read_
 
 NamedTensors read_pytorch_file(const InputFile& file) {
   switch (weights_format(file)) {
-    case WeightsFormat::kZip:
-      return read_zip(file);
-    case WeightsFormat::kPickle:
-      return read_legacy(file);
-    default:
-      break;
+    case WeightsFormat::kZip: return read_zip(file);
+    case WeightsFormat::kPickle: return read_legacy(file);
+    default: break;
   }
   fail(file.path().string(), ": got ", describe_content(file), ", expected a state dict that torch.save wrote.");
 }

@@ -61,14 +61,10 @@ WeightsFormat weights_format(const InputFile& file) {
 std::string describe_content(const InputFile& file) {
   if (file.size() == 0) return "an empty file";
   switch (weights_format(file)) {
-    case WeightsFormat::kSafetensors:
-      return "a safetensors file";
-    case WeightsFormat::kZip:
-      return "a zip archive";
-    case WeightsFormat::kPickle:
-      return "a Python pickle";
-    case WeightsFormat::kOther:
-      break;
+    case WeightsFormat::kSafetensors: return "a safetensors file";
+    case WeightsFormat::kZip: return "a zip archive";
+    case WeightsFormat::kPickle: return "a Python pickle";
+    case WeightsFormat::kOther: break;
   }
   constexpr std::uint64_t kEnough = 512;  // a tar archive says so at byte 257
   const std::string head = first_bytes(file, kEnough);
@@ -91,10 +87,8 @@ NamedTensors read_weights_file(const std::filesystem::path& path) {
       return tensors;
     }
     case WeightsFormat::kZip:
-    case WeightsFormat::kPickle:
-      return read_pytorch_file(file);
-    case WeightsFormat::kOther:
-      break;
+    case WeightsFormat::kPickle: return read_pytorch_file(file);
+    case WeightsFormat::kOther: break;
   }
   fail(path.string(), ": got ", describe_content(file),
        ", expected a safetensors file or a state dict that torch.save wrote.");

@@ -192,8 +192,7 @@ at::Tensor FrozenConv::forward(const at::Tensor& x) const {
       const at::Tensor padded = pad_asymmetric(x, size.pad);
       return packed_conv(padded, packed(source(), size.geometry, padded.sizes()), size.geometry);
     }
-    case ConvStrategy::kPlain:
-      break;
+    case ConvStrategy::kPlain: break;
   }
   const ConvGeometry& g = size.geometry;
   return at::conv2d(pad_asymmetric(x, size.pad), plain_weight(), {}, g.stride, g.padding, g.dilation, g.groups)
@@ -232,8 +231,7 @@ at::Tensor FrozenConv::input_gradient(const at::Tensor& grad, Pair in) const {
     case ConvStrategy::kDenseGemm:
       return rows_to_images(product(rows_of(grad), matrix(size, /*transposed=*/true), nullptr), conv_.in, in);
     case ConvStrategy::kPacked:
-    case ConvStrategy::kPlain:
-      break;
+    case ConvStrategy::kPlain: break;
   }
   // A gradient of stride 1 is a full convolution with the flipped weights, padded by what is left of the kernel.
   const Pair around{conv_.dilation[0] * (conv_.kernel[0] - 1) - size.geometry.padding[0],

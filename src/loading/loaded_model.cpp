@@ -35,12 +35,8 @@ void check_base(const AdapterFolder& folder, const BaseModel& base, const fs::pa
 ModelChoice base_choice(const std::string& name, const ModelChoice& choice) {
   ModelChoice out = choice;
   switch (const ResolvedName resolved = resolve_name(name); resolved.kind) {
-    case NameKind::kModel:
-      out.model = name;
-      break;
-    case NameKind::kWeightsFile:
-      out.weights = resolved.path;
-      break;
+    case NameKind::kModel: out.model = name; break;
+    case NameKind::kWeightsFile: out.weights = resolved.path; break;
     case NameKind::kAdapter:
       fail_usage(printable(name), ": got an adapter, expected a model's name or a weights file.");
   }
