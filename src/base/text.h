@@ -21,6 +21,9 @@ std::string did_you_mean(std::string_view name, const std::vector<std::string>& 
 
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 
+/// "a, b, c and 4 more": at most `most` of the parts, and how many others there are.
+std::string join_first(const std::vector<std::string>& parts, std::size_t most);
+
 /// 2714610 → "2,714,610".
 std::string with_commas(std::int64_t value);
 

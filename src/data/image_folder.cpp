@@ -151,13 +151,9 @@ class ClassReader {
   Content content_;
 };
 
-// "a, b, c and 4 more".
-std::string list_of(const std::vector<std::string>& names) {
-  std::string out;
-  for (std::size_t i = 0; i < std::min(names.size(), kNamesInNote); ++i)
-    out += cat(i == 0 ? "" : ", ", printable(names[i]));
-  if (names.size() > kNamesInNote) out += cat(" and ", names.size() - kNamesInNote, " more");
-  return out;
+std::string list_of(std::vector<std::string> names) {
+  for (std::string& name : names) name = printable(name);
+  return join_first(names, kNamesInNote);
 }
 
 std::string counted(std::size_t count, const char* singular, const char* plural) {

@@ -10,6 +10,8 @@
 namespace lorikeet {
 
 constexpr int kUpright = 1;
+/// Precedes the content in APP1 of a JPEG; some programs write it into a PNG's eXIf, too.
+constexpr std::string_view kExifPrefix("Exif\0\0", 6);
 
 /// 1 … 8. `tiff` is the content of EXIF from its byte order mark ("II*\0" or "MM\0*") on. kUpright where it is
 /// malformed, says nothing of the orientation, or gives a value outside the range.

@@ -44,14 +44,11 @@ struct ErrorManager : jpeg_error_mgr {
 // transform (taken for YCbCr, as everywhere), progressive parameters in a sequential scan.
 bool is_harmless(const ErrorManager& errors) {
   switch (errors.msg_code) {
-    case JWRN_EXTRANEOUS_DATA:
-      return errors.in_header || errors.msg_parm.i[1] == kEndOfImage;
+    case JWRN_EXTRANEOUS_DATA: return errors.in_header || errors.msg_parm.i[1] == kEndOfImage;
     case JWRN_JFIF_MAJOR:
     case JWRN_ADOBE_XFORM:
-    case JWRN_NOT_SEQUENTIAL:
-      return true;
-    default:
-      return false;
+    case JWRN_NOT_SEQUENTIAL: return true;
+    default: return false;
   }
 }
 
@@ -102,10 +99,9 @@ class JpegDecoder {
 
   /// Before read_pixels, which frees the header's segments.
   int orientation() const {
-    constexpr std::string_view kExif("Exif\0\0", 6);
     for (const jpeg_saved_marker_ptr* marker = &info_.marker_list; *marker != nullptr; marker = &(*marker)->next) {
       const std::string_view content(reinterpret_cast<const char*>((*marker)->data), (*marker)->data_length);
-      if (content.starts_with(kExif)) return exif_orientation(content.substr(kExif.size()));
+      if (content.starts_with(kExifPrefix)) return exif_orientation(content.substr(kExifPrefix.size()));
     }
     return kUpright;
   }

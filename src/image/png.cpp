@@ -13,9 +13,8 @@
 namespace lorikeet {
 namespace {
 
-constexpr std::size_t kSignature = 8;                   // bytes
-constexpr std::size_t kChunkFrame = 12;                 // bytes of a chunk beside its content: length, type, checksum
-constexpr std::string_view kExifPrefix("Exif\0\0", 6);  // of JPEG; some write it here too
+constexpr std::size_t kSignature = 8;    // bytes
+constexpr std::size_t kChunkFrame = 12;  // bytes of a chunk beside its content: length, type, checksum
 
 // A PNG without its ancillary chunks (text, profiles, frames of an animation): none of them changes the pixels, so that
 // one that is malformed need not stop anybody. EXIF is the only one that is used.

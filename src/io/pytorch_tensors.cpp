@@ -240,11 +240,7 @@ class TensorReader {
     fail(where_, ": got no tensor in it, expected a state dict", first, ". Nothing was run. Save model.state_dict().");
   }
 
-  static std::string list_of(std::vector<std::string> names) {
-    const std::size_t more = names.size() > kMaxNamed ? names.size() - kMaxNamed : 0;
-    names.resize(names.size() - more);
-    return join(names, ", ") + (more > 0 ? cat(" and ", more, " more") : "");
-  }
+  static std::string list_of(const std::vector<std::string>& names) { return join_first(names, kMaxNamed); }
 
   void note_skipped(const std::vector<std::string>& skipped, std::vector<std::string>& notes) const {
     if (!skipped.empty()) {

@@ -244,3 +244,10 @@ TEST_CASE("shuffling is a permutation that depends on the seed alone") {
   std::sort(a.begin(), a.end());
   CHECK(a == items);
 }
+
+TEST_CASE("the first of many are named, and how many others there are") {
+  const std::vector<std::string> names{"a", "b", "c"};
+  CHECK(join_first({}, 2) == "");
+  CHECK(join_first(names, 3) == "a, b, c");
+  CHECK(join_first(names, 2) == "a, b and 1 more");
+}
