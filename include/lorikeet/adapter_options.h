@@ -1,5 +1,5 @@
-// What a new adapter is, and what is learned besides it. Names, values and defaults are PEFT 0.21's for the fields that
-// PEFT has (docs/adapters.md).
+// The options of a new adapter, and what is trained besides it. Names, values and defaults are PEFT 0.21's for the
+// fields that PEFT has (docs/adapters.md).
 #pragma once
 
 #include <cstdint>
@@ -87,7 +87,7 @@ struct AdapterOptions {
   std::vector<std::string> classes = {};
   /// An adapter's or a run's folder, of the same shape, whose values the new adapter starts with; empty: random ones.
   std::filesystem::path start_from = {};
-  /// Of the random start.
+  /// Of the random initial values.
   std::uint64_t seed = 0;
 };
 

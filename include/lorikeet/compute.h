@@ -1,4 +1,4 @@
-// What a network is computed on, in which number format, and by which engine.
+// Device, number format and engine of the computation.
 #pragma once
 
 namespace lorikeet {

@@ -8,7 +8,7 @@ namespace lorikeet {
 
 struct EvaluationResult {
   std::int64_t correct = 0;
-  /// Images evaluated; fewer than there are where a callback stopped the evaluation. 0: none was made.
+  /// Images evaluated: fewer than there are if a callback stopped the evaluation, 0 if there was no evaluation.
   std::int64_t total = 0;
   /// Mean cross-entropy, without label smoothing.
   double loss = 0;

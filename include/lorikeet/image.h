@@ -1,4 +1,4 @@
-// What a model is asked about: an image file, the bytes of one, or pixels in memory.
+// Input images: a file, the bytes of one, or pixels in memory.
 //
 //   model.predict({"rex.jpg"});
 //   model.predict({lorikeet::EncodedImage{std::as_bytes(std::span(upload)), "upload 7"}});

@@ -51,7 +51,7 @@ struct LoadOptions {
   /// Accepts an adapter over other weights than those it was trained on, which is an error otherwise.
   bool force = false;
   DownloadCallback download = {};
-  /// A line for people where an odd weights file was read: what was chosen or left out.
+  /// Called with a line for people about what was chosen or left out of an unusual weights file.
   LogCallback log = {};
 };
 
@@ -61,7 +61,7 @@ struct EvaluateOptions {
   std::int64_t limit = 0;
   EvaluateCallback progress = {};
   DownloadCallback download = {};
-  /// A line for people: what of a folder was ignored, which classes have no images.
+  /// Called with a line for people about ignored parts of a folder, and classes without images.
   LogCallback log = {};
 };
 

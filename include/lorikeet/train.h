@@ -1,4 +1,4 @@
-// What a training reports, and training from a recipe file into a run's folder: what `lorikeet train` does.
+// The report of a training, and training from a recipe file into a run's folder, as `lorikeet train` does it.
 #pragma once
 
 #include <cstdint>
@@ -14,17 +14,17 @@
 namespace lorikeet {
 
 struct TrainReport {
-  /// By a callback; the adapter is what it was then.
+  /// A callback stopped it. The adapter is in the state of that moment.
   bool interrupted = false;
   std::int64_t steps = 0;
-  /// Completed ones.
+  /// Completed epochs.
   std::int64_t epochs = 0;
   std::int64_t images = 0;
   /// Steps and validation.
   double seconds = 0;
   /// Of these, waiting for images.
   double data_wait_seconds = 0;
-  // Means over the images of the last epoch, as they were while it ran.
+  // Means over the images of the last epoch, taken while it ran.
   double loss = 0;
   double accuracy = 0;
   /// Of the epoch that was kept; total 0 without validation.

@@ -1,4 +1,4 @@
-// What a training run is told, apart from the model and its adapter. The names are those of a recipe's keys
+// The options of a training run, apart from the model and its adapter. The names are those of a recipe's keys
 // (docs/format/recipe.md), and so are the defaults. Every `check` throws UsageError, which begins with the key, for a
 // value out of range and for values that do not go together.
 #pragma once
@@ -57,7 +57,7 @@ enum class ScheduleKind { kConstant, kCosine, kOneCycle };
 
 struct OptimizerOptions {
   OptimizerKind kind = OptimizerKind::kAdamW;
-  /// The highest that the schedule reaches.
+  /// The highest learning rate of the schedule.
   double learning_rate = 1e-3;
   /// Decoupled for AdamW, in the gradient for SGD, as in PyTorch.
   double weight_decay = 0.01;
@@ -84,7 +84,7 @@ struct LoopOptions {
   double label_smoothing = 0;
   /// Stop after this many epochs without a better validation accuracy, and keep the best epoch; 0: never.
   std::int64_t early_stop = 0;
-  /// Of everything random: the adapter's start, order and augmentation of images, dropout.
+  /// Seeds everything random: the adapter's initial values, the order and augmentation of images, dropout.
   std::uint64_t seed = 0;
   /// A new order each epoch.
   bool shuffle = true;
@@ -96,13 +96,13 @@ struct MachineOptions {
   Device device = Device::kCpu;
   Precision precision = Precision::kFloat32;
   EngineKind engine = EngineKind::kFused;
-  /// Of the computation; 0: as many as there are now.
+  /// Threads of the computation; 0: the current number.
   std::int64_t threads = 0;
   /// Memory for cached outputs of the frozen prefix; 0: none.
   double cache_gib = 2;
-  /// Disk space for them where memory does not suffice: a nameless file, of at most half of what is free.
+  /// Disk space for them where memory does not suffice: an unnamed file, of at most half of the free space.
   double cache_disk_gib = 4;
-  /// Where that file lies; a run's folder. Empty: none, and cache_disk_gib has no effect.
+  /// The folder of that file, such as a run's. Empty: no file, and cache_disk_gib has no effect.
   std::filesystem::path cache_folder;
 
   LORIKEET_EXPORT void check() const;
@@ -114,7 +114,7 @@ struct TrainingOptions {
   LoopOptions loop = {};
   MachineOptions machine = {};
 
-  /// Each of the four.
+  /// Checks each of the four.
   LORIKEET_EXPORT void check() const;
 };
 

@@ -35,7 +35,7 @@ struct Adaptation {
   Graph graph;
   AdapterConfig config;
   std::vector<AdapterTarget> targets;
-  /// Nodes whose bias is learned and nothing else of their own, in graph order.
+  /// Nodes of which only the bias is learned, in graph order.
   std::vector<NodeId> biases;
   /// Nodes of modules_to_save, in graph order.
   std::vector<NodeId> retrained;

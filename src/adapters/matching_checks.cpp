@@ -1,4 +1,4 @@
-// What of an adapter's configuration has no effect on a network.
+// Finds the parts of an adapter's configuration that have no effect on a network.
 #include <algorithm>
 
 #include "adapters/ia3.h"

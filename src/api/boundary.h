@@ -1,4 +1,4 @@
-// The border of the public interface: what leaves it is lorikeet::Error, or what the caller's own callback threw.
+// The boundary of the public interface: it throws lorikeet::Error, or what the caller's callback threw.
 #pragma once
 
 #include <exception>
@@ -8,8 +8,8 @@
 
 namespace lorikeet {
 
-/// What a callback threw, on its way through the library to the caller. Not derived from anything that is caught on the
-/// way.
+/// Carries what a callback threw through the library to the caller. Not derived from any type that the library
+/// catches.
 struct CallbackException {
   std::exception_ptr thrown;
 };

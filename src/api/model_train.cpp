@@ -35,7 +35,7 @@ class Rollback {
   bool done_ = false;
 };
 
-// What run_training takes; only the training options of a recipe are looked at.
+// As a recipe, of which only the training options are used.
 Recipe training_recipe(const TrainingOptions& options) {
   Recipe recipe;
   static_cast<TrainingOptions&>(recipe) = options;

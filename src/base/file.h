@@ -58,7 +58,7 @@ class AtomicFile {
   int descriptor_ = -1;
 };
 
-/// A file that is only a step on the way: removed with the object, unless it was renamed by then.
+/// A temporary file: removed with the object, unless it has been renamed.
 class PassingFile {
  public:
   explicit PassingFile(std::filesystem::path path) : path_(std::move(path)) {}
@@ -91,7 +91,7 @@ bool write_all(int descriptor, const void* bytes, std::size_t count, std::uint64
 /// fails; `target` is then as it was.
 void move_into_place(const std::filesystem::path& fresh, const std::filesystem::path& target);
 
-/// Makes renames in `folder` last, where its file system can.
+/// Syncs `folder`, so that renames in it survive a crash, if its file system can.
 void sync_folder(const std::filesystem::path& folder);
 
 /// Writes `content` to `path`, completely or not at all.

@@ -88,7 +88,7 @@ int doctor_command(bool json) {
 }  // namespace
 
 void add_doctor(CLI::App& app, int& status) {
-  auto* command = app.add_subcommand("doctor", "What this machine offers, and whether anything is in the way");
+  auto* command = app.add_subcommand("doctor", "Check what this machine offers, and whether anything is missing");
   auto json = std::make_shared<bool>(false);
   command->add_flag("--json", *json, "Print one JSON array on standard output");
   command->callback([json, &status] { status = doctor_command(*json); });

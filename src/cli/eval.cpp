@@ -68,7 +68,7 @@ int eval_command(const EvalOptions& options) {
 }  // namespace
 
 void add_eval(CLI::App& app, int& status) {
-  auto* command = app.add_subcommand("eval", "Accuracy of an adapter or a model on the test images");
+  auto* command = app.add_subcommand("eval", "Measure the accuracy of an adapter or a model on the test images");
   auto options = std::make_shared<EvalOptions>();
   options->model.add_to(*command, "An adapter's or a run's folder, a model's name, or a weights file", true);
   command->add_option("settings", options->settings,

@@ -97,7 +97,7 @@ int predict_command(const PredictOptions& options) {
 }  // namespace
 
 void add_predict(CLI::App& app, int& status) {
-  auto* command = app.add_subcommand("predict", "What is on pictures, by an adapter or a model");
+  auto* command = app.add_subcommand("predict", "Classify images with an adapter or a model");
   auto options = std::make_shared<PredictOptions>();
   options->model.add_to(*command, "An adapter's or a run's folder, a model's name, or a weights file", true);
   command->add_option("images", options->images, "JPEG or PNG files")->required();

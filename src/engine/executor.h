@@ -26,7 +26,7 @@ class Executor {
   /// images float32 (N, 3, H, W), normalised → the frontier, without gradients.
   virtual Frontier run_prefix(const at::Tensor& images) = 0;
   /// The frontier → logits float32 (N, classes), differentiable to the trainable tensors where gradients are enabled.
-  /// Dropout acts only where `training`. A frontier that is moved in goes as soon as nothing reads it any more.
+  /// Dropout acts only where `training`. A frontier that is moved in is freed as soon as nothing reads it any more.
   virtual at::Tensor run_suffix(Frontier frontier, bool training) = 0;
 
   virtual const Plan& plan() const = 0;

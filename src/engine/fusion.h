@@ -37,7 +37,7 @@ std::vector<FusedStep> fuse(const Network& network, const Plan& plan);
 /// Every node but the input as a separate step.
 std::vector<FusedStep> single_steps(const Network& network, const Plan& plan);
 
-/// How many steps of the prefix, or of the rest, read each node's value; in the prefix whoever takes the frontier
+/// How many steps of the prefix, or of the rest, read each node's value; in the prefix the reader of the frontier
 /// counts as one more.
 std::vector<int> count_readers(const std::vector<FusedStep>& steps, const Graph& graph, const Plan& plan, bool prefix);
 

@@ -1,4 +1,4 @@
-// The frozen prefix on uint8 activations and int8 weights. A convolution takes up BatchNorm, residual sum and ReLU as
+// The frozen prefix on uint8 activations and int8 weights. A convolution includes BatchNorm, residual sum and ReLU as
 // in the fused executor; max-pooling passes stored values through; whatever else there is runs in float32. Behind the
 // prefix, where gradients are needed, the fused executor goes on.
 #include <ATen/Functions.h>
@@ -131,7 +131,7 @@ class Int8Executor final : public StepExecutor {
         x, {bias_for(index, {x.size(2), x.size(3)}), residual, step.clamp.low == 0, quantization_[step.output]});
   }
 
-  // Rounded weights move the outputs' means, most where a channel has few of them (depthwise): put right by what
+  // Rounded weights move the outputs' means, most where a channel has few of them (depthwise): corrected by what
   // BatchNorm expects.
   at::Tensor bias_for(std::size_t index, Pair size) {
     const std::lock_guard lock(mutex_);

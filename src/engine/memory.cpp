@@ -195,7 +195,7 @@ MemoryEstimate estimate_memory(const Network& network, const Plan& plan, const I
 }
 
 MemoryEstimate estimate_memory(const Adaptation& adaptation, const ImageCost& image, std::int64_t batch) {
-  NamedTensors shapes;  // of one number each, seen as if it were many
+  NamedTensors shapes;  // one number each, expanded to the shape
   for (const auto& parameter : adaptation.graph.parameters())
     shapes.add(parameter.name, at::zeros({}).expand(parameter.shape));
   Adaptation plain = adaptation;

@@ -34,7 +34,7 @@ struct MemoryEstimate {
   }
 };
 
-/// How many images an evaluation runs at once: at most 100, and so many that their activations take about 256 MiB in
+/// How many images an evaluation runs at once: at most 100, and no more than take about 256 MiB of activations in
 /// float32. The same for a network whether it was just trained or loaded.
 std::int64_t evaluation_batch(const Graph& graph, std::int64_t height, std::int64_t width);
 

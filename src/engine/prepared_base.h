@@ -1,4 +1,4 @@
-// What is made of a base's frozen weights to run them: convolutions with BatchNorm folded in, their packed weights, and
+// The prepared form of a base's frozen weights: convolutions with BatchNorm folded in, their packed weights, and
 // copies in another element type or memory layout. It belongs to the base, not to an executor: all executors over
 // networks that share the base's tensors share it, on any number of threads, so an adapter costs no copy of the base.
 // What is packed is packed under a lock when it is first needed, and never changes the results (kernels/packings.h).
@@ -19,7 +19,7 @@
 
 namespace lorikeet {
 
-/// A frozen convolution and what BatchNorm makes of it.
+/// A frozen convolution with its BatchNorm folded in.
 struct PreparedConv {
   at::Tensor bias;   // (out,) float32, BatchNorm's shift in it
   at::Tensor scale;  // (out,) float32: by what BatchNorm multiplies, LoRA's part too; ones without BatchNorm

@@ -25,7 +25,7 @@ class StepExecutor : public Executor {
 
   /// The value of the step's output.
   virtual at::Tensor run_step(std::size_t index, const Values& values, bool training) = 0;
-  /// One node by ATen's operators and autograd. REQUIRES: it is a step of its own.
+  /// One node by ATen's operators and autograd. REQUIRES: it is a separate step.
   at::Tensor run_node(NodeId id, const Values& values, bool training) const;
 
   const Network& network() const { return network_; }

@@ -13,7 +13,7 @@
 namespace lorikeet {
 namespace {
 
-// A file's weights are loaded by its name, the official ones by whoever made them. The name comes from a file, and this
+// A file's weights are loaded by its name, the official ones from their publisher. The name comes from a file, and this
 // is code that people run: what could end a string in it is replaced.
 std::string python_base(const AdapterMetadata& metadata, const ModelEntry& model) {
   if (is_model_name(metadata.base_weights)) return find_weights(metadata.base_weights).python;

@@ -41,7 +41,7 @@ struct ErrorManager : jpeg_error_mgr {
 
 // Warnings that leave every pixel intact, and well-known datasets (Cats vs Dogs) are full of the first two: padding
 // before the end marker or between the segments of the header, an unheard-of JFIF version, an unheard-of Adobe
-// transform (taken for YCbCr, as everywhere), progressive parameters in a sequential scan.
+// transform (read as YCbCr, as other decoders do), progressive parameters in a sequential scan.
 bool is_harmless(const ErrorManager& errors) {
   switch (errors.msg_code) {
     case JWRN_EXTRANEOUS_DATA: return errors.in_header || errors.msg_parm.i[1] == kEndOfImage;

@@ -1,4 +1,4 @@
-// One machine, a line or two an opcode; longer than other files because pickles have so many.
+// One machine, with a line or two for each opcode; longer than other files because pickles have many opcodes.
 #include "io/pickle.h"
 
 #include <algorithm>

@@ -325,7 +325,7 @@ class TensorReader {
                            const std::vector<std::int64_t>& strides, std::uint64_t available,
                            std::uint64_t element_size, const std::string& where) {
     std::uint64_t last = static_cast<std::uint64_t>(offset);  // the furthest element
-    std::uint64_t capacity = element_size;  // bytes, with sizes of 0 taken for 1: ATen multiplies those too
+    std::uint64_t capacity = element_size;  // bytes, counting sizes of 0 as 1: ATen multiplies those too
     std::uint64_t count = 1;
     bool fits = true;
     for (std::size_t i = 0; i < shape.size(); ++i) {
@@ -397,7 +397,7 @@ class TensorReader {
     return tensor;
   }
 
-  // A bool of any other byte is undefined behaviour wherever it is read.
+  // A bool of any other byte is undefined behaviour when it is read.
   static void require_bools(const at::Tensor& tensor, const std::string& where) {
     const auto* bytes = static_cast<const std::uint8_t*>(tensor.data_ptr());
     if (std::any_of(bytes, bytes + tensor.numel(), [](std::uint8_t b) { return b > 1; })) {

@@ -20,7 +20,7 @@ at::Tensor pixels_of(const at::Tensor& x);
 /// A frozen convolution's weights with BatchNorm's scale in them.
 at::Tensor scaled_weight(const at::Tensor& weight, const at::Tensor& scale);
 
-/// Pads with `value` where the sides differ, into a channels-last copy; otherwise gives x itself: oneDNN pads alike
+/// Pads with `value` if the sides differ, into a channels-last copy; otherwise returns x itself: oneDNN pads equal
 /// sides.
 at::Tensor pad_asymmetric(const at::Tensor& x, const Padding& pad, double value = 0);
 /// The convolution that is left to do after pad_asymmetric().

@@ -17,20 +17,21 @@ namespace lorikeet {
 
 class Packings {
  public:
-  /// How many layouts are kept of one form; the least recently used goes.
+  /// How many layouts are kept of one form. The least recently used is dropped.
   static constexpr std::size_t kKept = 3;
 
   struct Request {
-    /// What of the weights is packed: numbers of the caller's own. `form` is kept kKept times, of any `part`.
+    /// What is packed of the weights: numbers that the caller chooses. kKept layouts are kept of a `form`, of any
+    /// `part`.
     int form = 0;
     std::int64_t part = 0;
-    /// What decides the layout, beside the number of threads (layout_shape()).
+    /// What determines the layout, besides the number of threads (layout_shape()).
     std::vector<std::int64_t> shape;
     std::function<at::Tensor()> pack;
   };
   /// The weight in the layout that the shape asks for. Packed under a lock if no other layer has asked for the shape
-  /// yet, or the layout is not kept. A second layout is kept from the second time on that it is asked for: a short last
-  /// batch comes once, and what it needs fits into memory that is used already.
+  /// yet, or the layout is not kept. A second layout is kept from the second request on: a short last
+  /// batch that comes only once then costs no memory that stays.
   at::Tensor get(const Request& request) const;
 
   /// The same for a tensor that is not packed, and has one layout: `make` makes it.

@@ -1,5 +1,5 @@
-// How a finished network runs: the one place that says so, for evaluation at the end of training, for loaded models and
-// for sets of adapters, so that all give the same answers.
+// The executor of a finished network, for evaluation at the end of training, for loaded models and
+// for sets of adapters: made in one place, so that all give the same answers.
 #pragma once
 
 #include <memory>

@@ -26,7 +26,7 @@ void check_base(const AdapterFolder& folder, const BaseModel& base, const fs::pa
   if (!folder.metadata || folder.metadata->base_sha256 == base.sha256.get()) return;
   fail(path.string(), ": got base weights '", base.weights_name, "' with SHA-256 ", base.sha256.get().substr(0, 16),
        "…, expected '", folder.metadata->base_weights, "' with ", folder.metadata->base_sha256.substr(0, 16),
-       "…. The adapter was trained on another base; name its file with --weights, or take this one all the same with "
+       "…. The adapter was trained on another base; name its file with --weights, or take this one regardless with "
        "--force.");
 }
 
@@ -74,7 +74,7 @@ BaseModel load_base_model(const ModelChoice& choice, const DownloadCallback& pro
   base.notes = file.notes;
   base.weights = fit_base_weights(std::move(file), path, *base.entry, base.graph);
   base.sha256 = std::async(std::launch::async, [weights = base.weights]() mutable {
-    const NamedTensors own = std::move(weights);  // lets go of them at the end: the future keeps what the lambda holds
+    const NamedTensors own = std::move(weights);  // freed at the end: the future keeps what the lambda holds
     return fingerprint(own);
   });
   return base;

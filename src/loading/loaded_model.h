@@ -24,7 +24,7 @@ struct BaseModel {
   std::string weights_name;
   /// The file, absolute; empty for official weights.
   std::filesystem::path weights_file;
-  /// fingerprint() of the weights, which a thread of its own takes while the caller goes on; they must not be changed.
+  /// fingerprint() of the weights, computed by a separate thread while the caller goes on; they must not be changed.
   std::shared_future<std::string> sha256;
   Preprocessing preprocessing;
   /// What the engine makes of the weights; every executor over them shares it.

@@ -1,4 +1,4 @@
-// What a name that a user gives means: a model of the table, a weights file, an adapter, or a run with its adapter.
+// Resolves a name given by a user: a model of the table, a weights file, an adapter, or a run with its adapter.
 #pragma once
 
 #include <filesystem>
@@ -15,7 +15,7 @@ struct ResolvedName {
   std::filesystem::path path = {};
 };
 
-/// What there is under `name`; where nothing is, a model's name, which need not be known. Throws Error for a folder
+/// What `name` refers to. If nothing exists there, it is a model's name, known or not. Throws Error for a folder
 /// without an adapter and for a path to nothing.
 ResolvedName resolve_name(const std::string& name);
 

@@ -1,4 +1,4 @@
-// What every operation says of itself. An operation is a struct with the fields of the PyTorch module of the same name
+// What every operation defines. An operation is a struct with the fields of the PyTorch module of the same name
 // and the members that the concept Operation asks for; one file holds a family of them, and ops/op.h lists them all.
 // An operation that lacks a member does not compile, and the compiler names the member.
 #pragma once

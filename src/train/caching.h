@@ -1,4 +1,4 @@
-// Whether and where a training run keeps the frozen prefix's outputs (engine/prefix_cache.h), and what that makes of
+// Whether and where a training run keeps the frozen prefix's outputs (engine/prefix_cache.h), and how that changes
 // its plan.
 #pragma once
 

@@ -1,4 +1,4 @@
-// What a training run will take in memory, and whether the machine has that much.
+// The memory that a training run takes, and the check that the machine has it.
 #pragma once
 
 #include <cstdint>

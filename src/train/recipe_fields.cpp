@@ -6,7 +6,7 @@ namespace lorikeet::fields {
 namespace {
 
 Field head_field() {
-  return {"head", "widths of the hidden Linear layers put after the network; [] is one Linear alone; null none",
+  return {"head", "widths of the hidden Linear layers of a head after the network; []: a single Linear; null: no head",
           [](Recipe& r, const YAML::Node& n) {
             auto& head = r.adapter.head;
             head.reset();
@@ -108,7 +108,7 @@ const std::vector<Field>& all() {
       text_field("weights", "file with the base weights; empty: the official ones of that name",
                  LORIKEET_MEMBER(weights)),
       text_field("data", "name of a dataset, or a folder train|val|test/<class>/*.jpg|png", LORIKEET_MEMBER(data.name)),
-      text_field("start_from", "adapter folder whose tensors training begins with",
+      text_field("start_from", "adapter folder whose tensors training starts from",
                  LORIKEET_MEMBER(adapter.start_from)),
       whole_field(
           "image_size",
@@ -118,13 +118,14 @@ const std::vector<Field>& all() {
                    LORIKEET_MEMBER(data.preprocess)),
       resized_crop_field(),
       whole_field("random_crop_padding",
-                  "then pad by so many black pixels and crop anywhere to the size before, as RandomCrop does; 0: no",
+                  "then pad with this many black pixels and crop a random region of the original size, as RandomCrop "
+                  "does; 0: no",
                   ranges::kImageSize, LORIKEET_MEMBER(data.augmentation.crop_padding)),
       number_field("random_horizontal_flip", "then mirror training images with this probability", ranges::kProbability,
                    LORIKEET_MEMBER(data.augmentation.horizontal_flip)),
-      whole_field("train_limit", "use only so many training images, drawn by the seed; 0: all", ranges::kCount,
+      whole_field("train_limit", "use only this many training images, drawn by the seed; 0: all", ranges::kCount,
                   LORIKEET_MEMBER(data.train_limit)),
-      whole_field("test_limit", "use only the first so many test images; 0: all", ranges::kCount,
+      whole_field("test_limit", "use only this many test images, the first ones; 0: all", ranges::kCount,
                   LORIKEET_MEMBER(data.test_limit)),
       whole_field("validation", "training images held out for validation where the data has no val split",
                   ranges::kCount, LORIKEET_MEMBER(data.validation)),
@@ -142,7 +143,7 @@ const std::vector<Field>& all() {
                     "where the adapter goes: a regular expression for the full name, a list of names, or all-linear; "
                     "null: nowhere",
                     LORIKEET_MEMBER(adapter.config.target_modules)),
-      pattern_field("exclude_modules", "where it does not go, written likewise",
+      pattern_field("exclude_modules", "where it does not go, in the same form",
                     LORIKEET_MEMBER(adapter.config.exclude_modules)),
       words_field("modules_to_save", "modules that are retrained in full and saved in the adapter",
                   LORIKEET_MEMBER(adapter.config.modules_to_save)),
@@ -153,7 +154,7 @@ const std::vector<Field>& all() {
                   LORIKEET_MEMBER(adapter.config.alpha_pattern)),
       whole_numbers_field("layers_to_transform", "of a list of target_modules, only those in layers of these numbers",
                           LORIKEET_MEMBER(adapter.config.layers_to_transform)),
-      words_field("layers_pattern", "what stands before a layer's number, e.g. layer4",
+      words_field("layers_pattern", "the part of the name before a layer's number: layer4 in layer4.1.conv1",
                   LORIKEET_MEMBER(adapter.config.layers_pattern)),
       truth_field("use_rslora", "LoRA: scale by lora_alpha / sqrt(r)", LORIKEET_MEMBER(adapter.config.use_rslora)),
       truth_field("use_dora", "LoRA: learn each output channel's magnitude apart from its direction",
@@ -161,9 +162,10 @@ const std::vector<Field>& all() {
       truth_field("lora_bias", "LoRA: lora_B has a bias", LORIKEET_MEMBER(adapter.config.lora_bias)),
       choice_field("bias", "biases of the base that are learned too", trained_bias_names(),
                    LORIKEET_MEMBER(adapter.config.bias)),
-      choice_field("init_lora_weights",
-                   "how LoRA begins; after pissa and olora it is saved with twice the rank, over the unchanged base",
-                   lora_start_names(), LORIKEET_MEMBER(adapter.config.init_lora_weights)),
+      choice_field(
+          "init_lora_weights",
+          "how LoRA is initialised; after pissa and olora it is saved with twice the rank, over the unchanged base",
+          lora_start_names(), LORIKEET_MEMBER(adapter.config.init_lora_weights)),
       truth_field("use_effective_conv2d", "LOHA, LOKR: decompose convolutions as tensors, not as matrices",
                   LORIKEET_MEMBER(adapter.config.use_effective_conv2d)),
       truth_field("decompose_both", "LOKR: decompose the left factor too",
@@ -175,14 +177,14 @@ const std::vector<Field>& all() {
       truth_field("replace_output", "the network's last Linear gets one output for each class, and new weights",
                   LORIKEET_MEMBER(adapter.replace_output)),
       head_field(),
-      choice_field("head_activation", "what stands between the head's layers", {"none", "relu"},
+      choice_field("head_activation", "the activation between the head's layers", {"none", "relu"},
                    LORIKEET_MEMBER(adapter.head_activation)),
 
       whole_field("epochs", "passes over the training images", ranges::kEpochs, LORIKEET_MEMBER(loop.epochs)),
-      whole_field("max_steps", "stop after so many steps; 0: never", ranges::kCount, LORIKEET_MEMBER(loop.max_steps)),
+      whole_field("max_steps", "stop after this many steps; 0: never", ranges::kCount, LORIKEET_MEMBER(loop.max_steps)),
       whole_field("batch_size", "images a step", ranges::kBatchSize, LORIKEET_MEMBER(loop.batch_size)),
-      choice_field("optimizer", "what takes the steps", {"adamw", "sgd"}, LORIKEET_MEMBER(optimizer.kind)),
-      number_field("learning_rate", "the highest that the schedule reaches", ranges::kLearningRate,
+      choice_field("optimizer", "the optimizer", {"adamw", "sgd"}, LORIKEET_MEMBER(optimizer.kind)),
+      number_field("learning_rate", "the highest learning rate of the schedule", ranges::kLearningRate,
                    LORIKEET_MEMBER(optimizer.learning_rate)),
       number_field("weight_decay", "decoupled for adamw, in the gradient for sgd, as in PyTorch", ranges::kWeightDecay,
                    LORIKEET_MEMBER(optimizer.weight_decay)),
@@ -199,16 +201,16 @@ const std::vector<Field>& all() {
       number_field("clip_grad_norm", "largest norm of the gradient; 0: any", ranges::kGradientNorm,
                    LORIKEET_MEMBER(optimizer.clip_grad_norm)),
       whole_field("early_stop",
-                  "stop after so many epochs without a better validation accuracy, and keep the best; 0: never",
+                  "stop after this many epochs without a better validation accuracy, and keep the best; 0: never",
                   ranges::kEarlyStop, LORIKEET_MEMBER(loop.early_stop)),
-      {"seed", "of the start, the order and the random_… of images, and dropout",
+      {"seed", "seeds the adapter's initial values, the order and the random_… of images, and dropout",
        [](Recipe& r, const YAML::Node& n) {
          r.loop.seed = static_cast<std::uint64_t>(whole("seed", n, ranges::kSeed));
        },
        [](const Recipe& r, YAML::Emitter& out) { out << r.loop.seed; }},
       truth_field("shuffle", "a new order each epoch", LORIKEET_MEMBER(loop.shuffle)),
 
-      choice_field("device", "where it runs", device_names(), LORIKEET_MEMBER(machine.device)),
+      choice_field("device", "where the network runs", device_names(), LORIKEET_MEMBER(machine.device)),
       choice_field("precision",
                    "of activations and frozen weights; what is learned stays float32; auto: bfloat16 where the "
                    "processor has it; int8: the "
@@ -216,20 +218,21 @@ const std::vector<Field>& all() {
                    precision_names(), LORIKEET_MEMBER(machine.precision)),
       choice_field("engine", "fused, or plain: PyTorch's own operators in its own order, to follow it step by step",
                    engine_names(), LORIKEET_MEMBER(machine.engine)),
-      whole_field("threads", "of the computation; 0: one for each core", ranges::kThreads,
+      whole_field("threads", "threads of the computation; 0: one for each core", ranges::kThreads,
                   LORIKEET_MEMBER(machine.threads)),
       number_field("cache_gib",
                    "memory, in GiB, in which the frozen prefix's outputs may be kept for later epochs; 0: none",
                    ranges::kGib, LORIKEET_MEMBER(machine.cache_gib)),
-      number_field(
-          "cache_disk_gib",
-          "where that does not do, a file of so many GiB in the run's folder may, if twice that is free; 0: none",
-          ranges::kGib, LORIKEET_MEMBER(machine.cache_disk_gib)),
-      whole_field("cache_views",
-                  "with random_…: draw so many views of each image, keep the prefix's outputs for them all, and begin "
-                  "anew with the first; "
-                  "0: new ones each epoch, and nothing kept",
-                  ranges::kViews, LORIKEET_MEMBER(data.cache_views)),
+      number_field("cache_disk_gib",
+                   "if that is too small, size in GiB of a file in the run's folder that is used instead, if twice "
+                   "that is free; 0: none",
+                   ranges::kGib, LORIKEET_MEMBER(machine.cache_disk_gib)),
+      whole_field(
+          "cache_views",
+          "with random_…: draw this many views of each image, keep the prefix's outputs for them all, and begin "
+          "anew with the first; "
+          "0: new ones each epoch, and nothing kept",
+          ranges::kViews, LORIKEET_MEMBER(data.cache_views)),
       reference_field(),
   };
   return kFields;

@@ -13,8 +13,8 @@
 
 namespace lorikeet {
 
-/// Held by a process for a folder, and released with it however it ends: nothing is left that could be stale. Where the
-/// file system has no locks, every process gets it.
+/// A process's lock on a folder. The system releases it when the process ends, so it cannot become stale. On a
+/// file system without locks every process gets it.
 class FolderLock {
  public:
   /// Makes the folder. Throws UsageError where another process holds the lock.

@@ -1,6 +1,6 @@
-// A training run that can stop after any step: `advance` does one step, `state` gives everything that the next one
-// depends on, and a session made from that state goes on to the same bytes (train/training_state.h). It writes nothing;
-// what it has to say goes through hooks.
+// A training run that can stop after any step: `advance` does one step, `state` returns everything that the next one
+// depends on, and a session made from that state continues with the same results, byte for byte
+// (train/training_state.h). It writes nothing; it reports through hooks.
 #pragma once
 
 #include <cstdint>
@@ -15,14 +15,14 @@
 namespace lorikeet {
 
 struct SessionOptions {
-  /// Which images an epoch (from 0) shows in which order: a function of its argument alone, of the same length for each
+  /// The images of an epoch (from 0) in their order: a function of its argument alone, of the same length for each
   /// epoch. By default epoch_order of all images. Where several processes train together, each takes its share.
   std::function<std::vector<std::int64_t>(std::int64_t epoch)> order;
   /// Called between the backward pass and the optimiser's step with the gradients, in the order of
   /// Network::trainable(); may replace their values, as by the mean over several processes.
   std::function<void(std::span<at::Tensor> gradients)> reduce_gradients;
-  /// Go on from here. The network must be of the same adaptation, the executor made with the state's plan, precision
-  /// and ranges. Only read by the constructor.
+  /// The state to continue from. The network must be of the same adaptation, the executor made with the state's plan,
+  /// precision and ranges. Only read by the constructor.
   const TrainingState* state = nullptr;
 };
 
@@ -42,7 +42,7 @@ class TrainingSession {
   bool advance();
   /// Copies; may be called between any two advances.
   TrainingState state() const;
-  /// Gives the network the best epoch's tensors where early stop kept them. Nothing may follow.
+  /// Puts the best epoch's tensors into the network, if early stop kept them. No other call may follow.
   TrainReport finish();
 
  private:

@@ -39,7 +39,7 @@ void check_classes(const Recipe& recipe, const Graph& base, const Dataset& data)
              "], or a head.");
 }
 
-// A run that fails before its first adapter, say by a damaged image, leaves nothing behind.
+// A run that fails before its first adapter, say by a damaged image, leaves no files.
 struct DiscardOnFailure {
   RunFolder& run;
   int exceptions = std::uncaught_exceptions();

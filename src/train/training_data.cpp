@@ -22,7 +22,7 @@ Splits split_data(const TrainingOptions& options, const Splits& splits) {
   if (options.data.validation > 0) {
     if (splits.validation)
       fail_usage("validation: got ", options.data.validation, ", expected 0: ", options.data.name,
-                 " has a val split of its own.");
+                 " already has a val split.");
     if (options.data.validation >= splits.train->size()) {
       fail_usage("validation: got ", options.data.validation, ", expected fewer than the ", splits.train->size(),
                  " training images.");

@@ -1,4 +1,4 @@
-// What training uses of a dataset: limits, and images held out for validation.
+// The part of a dataset that training uses: limits, and images held out for validation.
 #pragma once
 
 #include "data/datasets.h"

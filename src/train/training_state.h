@@ -1,6 +1,6 @@
-// Everything that makes the next step of a training run what it is. From a state, the same data and the same options a
-// new network, executor and TrainingSession (train/session.h) go on to the same bytes. There is no state of a random
-// generator in it: order, augmentation and dropout are functions of (seed, epoch, image) and (seed, step, layer).
+// Everything that determines the next step of a training run. From a state, the same data and the same options, a
+// new network, executor and TrainingSession (train/session.h) continue with the same results. It holds no state of a
+// random generator: order, augmentation and dropout are functions of (seed, epoch, image) and (seed, step, layer).
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@
 namespace lorikeet {
 
 struct TrainingState {
-  // What run it belongs to; a session of another one refuses it.
+  // The run that it belongs to. A session of another run refuses it.
   std::uint64_t seed = 0;
   std::int64_t batch_size = 0;
   std::int64_t train_images = 0;
