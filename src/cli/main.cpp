@@ -26,8 +26,8 @@ constexpr const char* kAbout =
     "Lorikeet adapts pretrained image classifiers with LoRA and ships the result as an adapter of kilobytes.\n"
     "\n"
     "  lorikeet train recipes/article/case2.yaml     train an adapter into runs/case2\n"
-    "  lorikeet eval runs/case2                      its accuracy on the test images\n"
-    "  lorikeet predict runs/case2 digit.png         what is on a picture\n";
+    "  lorikeet eval runs/case2                      measure its accuracy on the test images\n"
+    "  lorikeet predict runs/case2 digit.png         the class of an image\n";
 
 int report(int status, std::string message) {
   if (const auto end = message.find('\n'); end != std::string::npos) message.resize(end);
@@ -77,7 +77,7 @@ std::string wrong_option(const CLI::App& app, int argc, char** argv) {
     if (const std::string key = takes_keys ? meant_key(name.substr(2), recipe_keys()) : ""; !key.empty()) {
       const bool is_apart = name == argument && i + 1 < argc && argv[i + 1][0] != '-';
       const std::string value = name != argument ? argument.substr(name.size() + 1) : is_apart ? argv[i + 1] : "VALUE";
-      return cat(where, " Keys of a recipe are given without dashes: ", printable(key + "=" + value), ".");
+      return cat(where, " Keys of a recipe are given without dashes: ", printable(cat(key, "=", value)), ".");
     }
     if (const auto near = nearest(name, names); !near.empty()) return cat(where, " Did you mean '", near.front(), "'?");
   }

@@ -7,6 +7,7 @@
 #include <linux/limits.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 
@@ -23,7 +24,7 @@ void let_waiting_threads_sleep(int, char** arguments, char** environment) {
   if (length <= 0) return;
   path[length] = '\0';
   auto** const extended = static_cast<char**>(alloca((count + 2) * sizeof(char*)));
-  std::memcpy(extended, environment, count * sizeof(char*));
+  std::copy_n(environment, count, extended);
   extended[count] = setting;
   extended[count + 1] = nullptr;
   execve(path, arguments, extended);  // where this fails, threads spin

@@ -155,7 +155,8 @@ class Exporter {
       }
     }
     const std::string keys = part("key_columns", "Transpose", {qkv[1]}, {{"perm", Ints{0, 1, 3, 2}}});
-    const double root = std::sqrt(static_cast<double>(attention.features / attention.heads));
+    const std::int64_t head_size = attention.features / attention.heads;
+    const double root = std::sqrt(static_cast<double>(head_size));
     const std::string scores = part("scores", "Div", {part("products", "MatMul", {qkv[0], keys}), real(root)});
     const std::string weights = part("weights", "Softmax", {scores}, {{"axis", std::int64_t{-1}}});
     const std::string mixed = part("mixed", "MatMul", {weights, qkv[2]});
