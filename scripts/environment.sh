@@ -3,6 +3,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly kLibtorchVersion=2.13.0
+# The libraries that the project is built with.
+readonly kLibraryPackages=(libcli11-dev nlohmann-json3-dev libyaml-cpp-dev libarchive-dev libcurl4-openssl-dev
+  libssl-dev zlib1g-dev libpcre2-dev libjpeg-dev libspng-dev libprotozero-dev)
 readonly kPrivatePython=$PWD/.cache/libtorch  # a virtual environment that holds libtorch and nothing of ours
 
 say() { printf '\n\033[1m== %s\033[0m\n' "$*" >&2; }
@@ -24,9 +27,7 @@ install_packages() {
 }
 
 install_build_packages() {
-  install_packages g++ cmake ninja-build pkg-config ccache ca-certificates \
-    libcli11-dev nlohmann-json3-dev libyaml-cpp-dev libarchive-dev libcurl4-openssl-dev libssl-dev zlib1g-dev \
-    libpcre2-dev libjpeg-dev libspng-dev libprotozero-dev
+  install_packages g++ cmake ninja-build pkg-config ccache ca-certificates "${kLibraryPackages[@]}"
   # Python brings libtorch, and pip fetches EfficientNet-Lite0; neither is used once that is done.
   python3 -c 'import venv, ensurepip' 2>/dev/null || install_packages python3 python3-venv
   python3 -m pip --version >/dev/null 2>&1 || install_packages python3-pip

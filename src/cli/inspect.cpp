@@ -80,8 +80,6 @@ Subject open_subject(const ModelOptions& options) {
   return out;
 }
 
-std::string shape_of(const std::vector<std::int64_t>& shape) { return shape_text(shape); }
-
 struct NodeRow {
   std::string name, kind, output;
   std::int64_t parameters = 0;
@@ -95,7 +93,7 @@ std::vector<NodeRow> node_rows(const Subject& subject, int size) {
   std::vector<NodeRow> out;
   for (NodeId id = 0; id < subject.graph.nodes().size(); ++id) {
     const Node& node = subject.graph.node(id);
-    NodeRow row{node.name, describe(node.op), shape_of(shapes[id]), 0, 0, macs[id]};
+    NodeRow row{node.name, describe(node.op), shape_text(shapes[id]), 0, 0, macs[id]};
     for (const auto& parameter : subject.graph.parameters(id))
       row.parameters += parameter.buffer ? 0 : parameter.count();
     out.push_back(std::move(row));
