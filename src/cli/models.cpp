@@ -1,10 +1,16 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <optional>
 
+#include "base/error.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "cli/commands.h"
 #include "cli/progress_bar.h"
+#include "fetch/hub.h"
+#include "fetch/hub_settings.h"
+#include "loading/model_files.h"
 #include "models/models.h"
 #include "models/weights.h"
 #include "report/table.h"
@@ -16,8 +22,20 @@ namespace {
 
 struct ModelsOptions {
   std::string name;
+  std::string revision;
   bool json = false;
 };
+
+// The repository of the Hub that is meant; nothing where `name` is one of the table's.
+std::optional<HubName> hub_name(const ModelsOptions& options) {
+  auto name = is_model_name(options.name) ? std::nullopt : parse_hub_name(options.name);
+  if (!name && !options.revision.empty()) {
+    fail_usage("--revision: got '", printable(options.name),
+               "', expected a model of the Hub, ORG/NAME. Names of the table have no revisions.");
+  }
+  if (name && !options.revision.empty()) name->revision = options.revision;
+  return name;
+}
 
 int list_models(bool json) {
   Table table({{"name"}, {"weights"}, {"licence"}, {"here"}});
@@ -37,17 +55,35 @@ int list_models(bool json) {
   return 0;
 }
 
-int get_model(const std::string& name) {
-  std::printf("%s\n", fetch_weights(find_weights(name), download_bar()).c_str());
+int get_model(const ModelsOptions& options) {
+  fs::path path;
+  if (auto name = hub_name(options)) {
+    HubRepository repository(*std::move(name), download_bar());
+    path = fetch_model_files(repository).folder;
+    if (!repository.offline_reason().empty())
+      print_note(cat(repository.repository(), ": taken from the cache, because ", repository.offline_reason()));
+  } else {
+    path = fetch_weights(find_weights(options.name), download_bar());
+  }
+  std::printf("%s\n", path.c_str());
   return 0;
 }
 
-int print_model_path(const std::string& name) {
-  const WeightsEntry& entry = find_weights(name);
-  const fs::path path = weights_path(entry);
+// Where the snapshot of the revision is in the Hub's cache, or the folder that would hold it.
+fs::path snapshot_path(const HubName& name) {
+  const HubCache cache(hub_cache_folder(), name.repository);
+  const auto commit = is_commit(name.revision) ? name.revision : cache.commit_of(name.revision);
+  return commit ? cache.snapshot(*commit) : cache.snapshot("").parent_path();
+}
+
+int print_model_path(const ModelsOptions& options) {
+  const auto hub = hub_name(options);
+  const fs::path path = hub ? snapshot_path(*hub) : weights_path(find_weights(options.name));
   std::printf("%s\n", path.c_str());
-  if (fs::exists(path)) return 0;
-  print_note("lorikeet: " + name + ": the weights are not there yet. 'lorikeet models get " + name + "' fetches them.");
+  if (hub ? is_model_folder(path) : fs::exists(path)) return 0;
+  const std::string revision = options.revision.empty() ? "" : " --revision " + options.revision;
+  print_note(cat("lorikeet: ", options.name, ": the weights are not there yet. 'lorikeet models get ", options.name,
+                 revision, "' fetches them."));
   return kFailed;
 }
 
@@ -61,15 +97,19 @@ void add_models(CLI::App& app, int& status) {
   list->add_flag("--json", options->json, "Print one JSON array on standard output");
   list->callback([options, &status] { status = list_models(options->json); });
   auto* get = command->add_subcommand("get", "Download weights, checked by SHA-256, and print where they are");
-  get->add_option("name", options->name, "Name of a model, or of one of its weights")->required();
+  get->add_option("name", options->name, "Name of a model, of one of its weights, or ORG/NAME of the Hub")->required();
+  get->add_option("--revision", options->revision, "Branch, tag or commit of a model of the Hub; default: main");
   get->footer(
-      "An interrupted download goes on where it stopped. $LORIKEET_MIRROR is tried first: an address that holds the "
-      "same files.");
-  get->callback([options, &status] { status = get_model(options->name); });
+      "An interrupted download is resumed. $LORIKEET_MIRROR is tried first: an address that holds the same files.\n"
+      "Models of the Hub are kept in the cache of its own client, huggingface_hub, and need config.json and weights in "
+      "safetensors or of torch.save. $HF_ENDPOINT, $HF_TOKEN, $HF_HOME, $HF_HUB_CACHE and $HF_HUB_OFFLINE mean what "
+      "they mean there.");
+  get->callback([options, &status] { status = get_model(*options); });
   auto* path =
       command->add_subcommand("path", "Print where the weights are or would be; exit code 1 where they are not there");
-  path->add_option("name", options->name, "Name of a model, or of one of its weights")->required();
-  path->callback([options, &status] { status = print_model_path(options->name); });
+  path->add_option("name", options->name, "Name of a model, of one of its weights, or ORG/NAME of the Hub")->required();
+  path->add_option("--revision", options->revision, "Branch, tag or commit of a model of the Hub; default: main");
+  path->callback([options, &status] { status = print_model_path(*options); });
 }
 
 }  // namespace lorikeet::cli

@@ -36,8 +36,8 @@ bool names_file(const fs::path& path, const struct stat& opened) {
 
 }  // namespace
 
-PartFile::PartFile(fs::path destination, const std::function<void(std::uint64_t)>& waiting)
-    : destination_(std::move(destination)), path_(destination_.string() + ".part") {
+PartFile::PartFile(fs::path destination, const std::string& ending, const std::function<void(std::uint64_t)>& waiting)
+    : destination_(std::move(destination)), path_(destination_.string() + ending) {
   std::error_code error;
   if (destination_.has_parent_path()) fs::create_directories(destination_.parent_path(), error);
   if (error) fail(destination_.parent_path().string(), ": cannot be created: ", error.message(), ".");

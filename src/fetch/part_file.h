@@ -1,20 +1,22 @@
-// A partial download: the file NAME.part beside its destination, which a failed attempt leaves for the next one to
-// resume. Invariant: a PartFile holds the file's lock, so that two processes or threads that fetch the same file do not
-// write to it at once.
+// A partial download: a file such as NAME.part beside its destination, which a failed attempt leaves for the next one
+// to resume. Invariant: a PartFile holds the file's lock, so that two processes or threads that fetch the same file do
+// not write to it at once.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <string>
 
 namespace lorikeet {
 
 class PartFile {
  public:
-  /// Opens or creates `destination`.part and its parent folders. While another process or thread holds the lock, waits
-  /// and calls `waiting` with the size so far; `waiting` may throw to give up. Throws Error where the file cannot be
-  /// created.
-  PartFile(std::filesystem::path destination, const std::function<void(std::uint64_t)>& waiting);
+  /// Opens or creates the file `destination` + `ending` and its parent folders. While another process or thread holds
+  /// the lock, waits and calls `waiting` with the size so far; `waiting` may throw to give up. Throws Error where the
+  /// file cannot be created.
+  PartFile(std::filesystem::path destination, const std::string& ending,
+           const std::function<void(std::uint64_t)>& waiting);
   /// Keeps the file; an empty one is removed.
   ~PartFile();
   PartFile(const PartFile&) = delete;

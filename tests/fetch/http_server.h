@@ -20,8 +20,17 @@
 #include <vector>
 
 struct HttpRequest {
+  std::string method;
   std::string path;
   std::string head;  // in lower case
+
+  /// The value of a header, in lower case; "" where there is none.
+  std::string header(const std::string& name) const {
+    const std::size_t at = head.find("\r\n" + name + ": ");
+    if (at == std::string::npos) return "";
+    const std::size_t from = at + name.size() + 4;
+    return head.substr(from, head.find("\r\n", from) - from);
+  }
 
   /// The first byte asked for by "Range: bytes=N-".
   std::optional<std::size_t> range_from() const {
@@ -98,6 +107,7 @@ class HttpServer {
     }
     HttpRequest request;
     const std::size_t from = head.find(' ') + 1;
+    request.method = head.substr(0, from - 1);
     request.path = head.substr(from, head.find(' ', from) - from);
     std::transform(head.begin(), head.end(), head.begin(),
                    [](unsigned char c) { return static_cast<char>(std::tolower(c)); });

@@ -1,0 +1,57 @@
+// One repository in the Hub's cache, in the layout of the Hub's own client (huggingface_hub, "Understand caching"), so
+// that each finds what the other stored:
+//
+//   models--ORG--NAME/refs/REVISION           the commit that a branch or a tag was last seen at
+//   models--ORG--NAME/blobs/ETAG              a file; for large ones ETAG is the SHA-256
+//   models--ORG--NAME/snapshots/COMMIT/FILE   a link ../../blobs/ETAG
+//   models--ORG--NAME/.no_exist/COMMIT/FILE   an empty file: the commit has no such file
+//   .locks/models--ORG--NAME/ETAG.lock        held while a blob is downloaded
+//
+// REQUIRES of all names: checked before (is_commit, check_hub_file, is_plain_name).
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace lorikeet {
+
+class HubCache {
+ public:
+  /// The repository "ORG/NAME" in `root`. Nothing is created.
+  HubCache(std::filesystem::path root, const std::string& repository);
+
+  std::filesystem::path snapshot(const std::string& commit) const { return folder_ / "snapshots" / commit; }
+  std::filesystem::path blob(const std::string& etag) const { return folder_ / "blobs" / etag; }
+  std::filesystem::path lock(const std::string& etag) const;
+
+  /// The commit that a branch or a tag was last seen at.
+  std::optional<std::string> commit_of(const std::string& revision) const;
+  /// The file of a snapshot, where it is there.
+  std::optional<std::filesystem::path> find(const std::string& commit, const std::string& file) const;
+  bool is_known_missing(const std::string& commit, const std::string& file) const;
+
+  void remember(const std::string& revision, const std::string& commit) const;
+  void remember_missing(const std::string& commit, const std::string& file) const;
+  /// Puts the blob, which is there, into the snapshot: as a link, or, where the file system has none or
+  /// $HF_HUB_DISABLE_SYMLINKS forbids them, as the file itself. Gives the path in the snapshot.
+  std::filesystem::path add(const std::string& commit, const std::string& file, const std::string& etag) const;
+  /// Marks the cache as one for backup programs (CACHEDIR.TAG), as the client does.
+  void tag() const;
+
+ private:
+  std::filesystem::path root_;
+  std::filesystem::path name_;  // models--ORG--NAME
+  std::filesystem::path folder_;
+};
+
+/// Whether `text` is a commit: 40 hexadecimal digits.
+bool is_commit(std::string_view text);
+/// Whether `text`, which a server gave, may be a file's name: letters, digits and ._-, none of them first but a letter
+/// or digit.
+bool is_plain_name(std::string_view text);
+/// Whether `path` is relative, with '/' between its parts, none of which is empty, "." or "..".
+bool is_plain_path(std::string_view path);
+
+}  // namespace lorikeet
