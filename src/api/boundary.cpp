@@ -14,6 +14,9 @@
 namespace lorikeet {
 namespace {
 
+// Names of files and classes may hold line breaks and what controls a terminal.
+std::string one_line(std::string_view text) { return printable(text, std::string_view::npos); }
+
 std::string first_line(std::string_view text) { return printable(text.substr(0, text.find('\n')), 400); }
 
 // The size that libtorch's CPU allocator could not get, where that is what it reports. It has no type of its own for
@@ -40,7 +43,11 @@ std::optional<std::uint64_t> bytes_not_available(std::string_view message) {
     throw;
   } catch (const CallbackException& error) {
     std::rethrow_exception(error.thrown);
-  } catch (const Error&) {
+  } catch (const UsageError& error) {
+    if (const std::string line = one_line(error.what()); line != error.what()) throw UsageError(line);
+    throw;
+  } catch (const Error& error) {
+    if (const std::string line = one_line(error.what()); line != error.what()) throw Error(line);
     throw;
   } catch (const c10::OutOfMemoryError&) {
     fail_without_memory(doing, 0);

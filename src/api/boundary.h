@@ -15,7 +15,8 @@ struct CallbackException {
 };
 
 /// For use within a catch block. Throws the exception being handled as lorikeet::Error with a message of one line,
-/// which `doing` begins where the message would not say; lorikeet::Error itself, and what a callback threw, unchanged.
+/// which `doing` begins where the message would not say; lorikeet::Error as it is, but for control characters, which
+/// are escaped; what a callback threw, unchanged.
 [[noreturn]] void rethrow_as_error(std::string_view doing);
 
 /// The result of `body`, the whole of a public function. `doing` is the function's name.

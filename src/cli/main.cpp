@@ -29,8 +29,7 @@ constexpr const char* kAbout =
     "  lorikeet eval runs/case2                      measure its accuracy on the test images\n"
     "  lorikeet predict runs/case2 digit.png         the class of an image\n";
 
-int report(int status, std::string message) {
-  if (const auto end = message.find('\n'); end != std::string::npos) message.resize(end);
+int report(int status, const std::string& message) {
   print_note("lorikeet: " + message);
   return status;
 }

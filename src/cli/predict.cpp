@@ -86,7 +86,7 @@ int predict_command(const PredictOptions& options) {
       text += cat(text.empty() ? "  " : ", ", printable(prediction.label), " ", fixed(prediction.probability, 4));
     }
     out.push_back({{"image", options.images[i]}, {"guesses", list}});
-    if (!options.json) std::printf("%s%s\n", options.images[i].c_str(), text.c_str());
+    if (!options.json) std::printf("%s%s\n", printable(options.images[i], std::string::npos).c_str(), text.c_str());
   }
   if (options.json) std::printf("%s\n", json_text(out, 2).c_str());
   if (!options.logits.empty() && !is_complete)

@@ -48,7 +48,7 @@ void show_status(const std::string& text) {
 
 void print_note(const std::string& line) {
   show_status("");
-  std::fprintf(stderr, "%s\n", line.c_str());
+  std::fprintf(stderr, "%s\n", printable(line, std::string::npos).c_str());
 }
 
 void show_training(const TrainProgress& p) {

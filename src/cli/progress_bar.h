@@ -10,7 +10,7 @@ namespace lorikeet::cli {
 /// Replaces the line that is shown by `text`; an empty one removes it.
 void show_status(const std::string& text);
 
-/// Removes the status line and prints `line` to standard error.
+/// Removes the status line and prints `line` to standard error, its control characters escaped.
 void print_note(const std::string& line);
 
 void show_training(const TrainProgress& progress);

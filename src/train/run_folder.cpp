@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/text.h"
 
 namespace fs = std::filesystem;
 
@@ -158,6 +159,6 @@ void RunFolder::write_summary(const Json& summary) { write_file(path_ / kSummary
 
 void RunFolder::add_metrics(const Json& metrics) { append(metrics_, kMetrics, json_text(metrics)); }
 
-void RunFolder::add_log(std::string_view line) { append(log_, kLog, std::string(line)); }
+void RunFolder::add_log(std::string_view line) { append(log_, kLog, printable(line, std::string_view::npos)); }
 
 }  // namespace lorikeet

@@ -47,6 +47,11 @@ TEST_CASE("an Error passes unchanged, with its type") {
   CHECK(translated([] { throw Error("file: got 0."); }) == "file: got 0.");
 }
 
+TEST_CASE("control characters in the message of an Error are escaped, and it keeps its type") {
+  CHECK(translated([] { throw Error("a\nb\x1b[31m.jpg: got 0."); }) == R"(a\x0ab\x1b[31m.jpg: got 0.)");
+  CHECK(refusal<UsageError>([] { at_boundary("x", [] { throw UsageError("\xff: got 0."); }); }) == R"(\xff: got 0.)");
+}
+
 TEST_CASE("what a callback throws passes unchanged, whatever it is") {
   const std::function<void(int)> callback = guarded(std::function<void(int)>([](int n) { throw Own{n}; }));
   int caught = 0;

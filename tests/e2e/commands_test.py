@@ -302,6 +302,10 @@ class BadCalls(CommandTest):
             (["export", "efficientnet_lite0", "--out", "/dev/null/x.onnx"], ["/dev/null", "Not a directory"]),
             (["export", "no/run", "--out", "x.onnx"], ["no/run"]),
             (["data", "sample", ".", "--out", "x"], ["train/"]),
+            # Line breaks and what controls a terminal, in names.
+            (["train", "a\nb\x1b[31m.yaml"], [r"a\x0ab\x1b[31m.yaml: cannot be opened"]),
+            (["predict", "efficientnet_lite0", "a\nb.png"], [r"a\x0ab.png: cannot be opened"]),
+            (["merge", "efficientnet_lite0", "--out", "/dev/null/a\nb/x.pth"], [r"a\x0ab: cannot be created"]),
         ]
         self.assert_all_refused(1, cases, cwd=self.folder)
         self.assert_empty(self.folder)
