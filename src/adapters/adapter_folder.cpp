@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "graph/parameter_values.h"
 #include "io/pytorch_file.h"
 #include "io/safetensors.h"
 
@@ -275,13 +276,7 @@ void check_adapter_tensors(const NamedTensors& tensors, const Adaptation& adapta
       fail(where, ": tensor '", parameter.name, "': got shape ", shape_text(tensor->sizes()), ", expected ",
            shape_text(parameter.shape), ".");
     }
-    if (!tensor->is_floating_point()) {
-      fail(where, ": tensor '", parameter.name, "': got type ", c10::toString(tensor->scalar_type()),
-           ", expected floating-point numbers.");
-    }
-    if (!all_finite(*tensor)) {
-      fail(where, ": tensor '", parameter.name, "': got NaN or infinity, expected finite numbers.");
-    }
+    checked_values(parameter, *tensor, where);
   }
   for (const auto& [name, tensor] : tensors) {
     if (std::find(names.begin(), names.end(), name) == names.end()) {

@@ -9,6 +9,7 @@
 #include "base/sha256.h"
 #include "base/text.h"
 #include "fetch/package.h"
+#include "graph/parameter_values.h"
 #include "io/archive.h"
 #include "io/weights_file.h"
 
@@ -92,16 +93,7 @@ NamedTensors fit_base_weights(NamedTensors file, const fs::path& path, const Mod
       fail(path.string(), ": tensor '", parameter.name, "': got shape ", shape_text(tensor->sizes()), ", expected ",
            shape_text(parameter.shape), " for ", model.name, ".");
     }
-    if (!tensor->is_floating_point()) {
-      fail(path.string(), ": tensor '", parameter.name, "': got type ", c10::toString(tensor->scalar_type()),
-           ", expected floating-point numbers.");
-    }
-    at::Tensor value = tensor->to(at::kFloat);
-    if (!all_finite(value)) {
-      fail(path.string(), ": tensor '", parameter.name,
-           "': got NaN or infinity, expected finite numbers. The file is damaged.");
-    }
-    out.add(parameter.name, std::move(value));
+    out.add(parameter.name, checked_values(parameter, *tensor, path.string()));
   }
   for (const auto& [name, tensor] : translated) {
     if (!out.contains(name)) {

@@ -86,6 +86,8 @@ TEST_CASE("weights that do not fit the graph are refused, by name") {
   refused(good_but("fc.bias", at::full({5}, -std::numeric_limits<double>::infinity(), at::kBFloat16)),
           "got NaN or infinity");
   refused(good_but("fc.bias", at::full({5}, 1e300, at::kDouble)), "got NaN or infinity");  // infinite in float32
+  refused(good_but("bn1.running_var", good().find("bn1.running_var")->clone().fill_(-1)),
+          "tensor 'bn1.running_var': got the variance -1, expected none below 0");
   refused(good_but("their.fc.bias", at::ones({5})), "twice");
 }
 

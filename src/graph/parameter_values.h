@@ -1,0 +1,16 @@
+// What the tensors of a file must be to serve as a network's parameters, beyond their names and shapes.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+
+#include "graph/graph.h"
+
+namespace lorikeet {
+
+/// `tensor` in float32. Throws Error, which `where` begins, where it does not hold floating-point numbers, where one of
+/// them is not finite in float32, and where a variance is negative.
+at::Tensor checked_values(const Parameter& parameter, const at::Tensor& tensor, const std::string& where);
+
+}  // namespace lorikeet
