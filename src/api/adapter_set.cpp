@@ -183,6 +183,8 @@ std::vector<std::vector<float>> AdapterSet::logits(const std::vector<Request>& r
       const auto begin = which.begin() + static_cast<std::ptrdiff_t>(first);
       for (const at::Tensor& row : own.predict(batch, {begin, begin + batch.size(0)})) {
         const at::Tensor values = row.cpu().contiguous();
+        check_outputs({values.const_data_ptr<float>(), static_cast<std::size_t>(values.numel())},
+                      name_of(requests[out.size()].image, out.size()));
         out.emplace_back(values.const_data_ptr<float>(), values.const_data_ptr<float>() + values.numel());
       }
     });

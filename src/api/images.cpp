@@ -32,21 +32,26 @@ at::Tensor view_of(const RgbImage& image, const std::string& where) {
 }
 
 struct Pixels {
-  std::size_t index;
+  std::string where;
 
-  std::string where() const { return cat("images[", index, "]"); }
   at::Tensor operator()(const fs::path& path) const { return read_image(path); }
   at::Tensor operator()(const EncodedImage& image) const {
-    return decode_image({reinterpret_cast<const char*>(image.bytes.data()), image.bytes.size()},
-                        image.name.empty() ? where() : printable(image.name));
+    return decode_image({reinterpret_cast<const char*>(image.bytes.data()), image.bytes.size()}, where);
   }
-  at::Tensor operator()(const RgbImage& image) const { return view_of(image, where()); }
+  at::Tensor operator()(const RgbImage& image) const { return view_of(image, where); }
 };
 
 }  // namespace
 
+std::string name_of(const Image& image, std::size_t index) {
+  if (const auto* path = std::get_if<fs::path>(&image)) return path->string();
+  if (const auto* encoded = std::get_if<EncodedImage>(&image); encoded != nullptr && !encoded->name.empty())
+    return printable(encoded->name);
+  return cat("images[", index, "]");
+}
+
 at::Tensor network_input(const Image& image, std::size_t index, const Preprocessing& preprocessing) {
-  const at::Tensor pixels = std::visit(Pixels{index}, image);
+  const at::Tensor pixels = std::visit(Pixels{name_of(image, index)}, image);
   return normalise(prepare(pixels, preprocessing).unsqueeze(0), preprocessing);
 }
 

@@ -68,10 +68,13 @@ Logits Model::logits(const std::vector<Image>& images, Preprocess preprocess) {
     Logits out{0, static_cast<std::int64_t>(classes().size()), {}};
     run_in_batches(
         images.size(), kPredictBatch, [&](std::size_t i) { return network_input(images[i], i, preprocessing); },
-        [&](std::size_t, const at::Tensor& batch) {
+        [&](std::size_t first, const at::Tensor& batch) {
           const at::Tensor rows = state().run().predict(batch.to(device)).cpu().contiguous();
-          const auto* values = rows.const_data_ptr<float>();
-          out.values.insert(out.values.end(), values, values + rows.numel());
+          const std::span values(rows.const_data_ptr<float>(), static_cast<std::size_t>(rows.numel()));
+          const auto columns = static_cast<std::size_t>(out.columns);
+          for (std::size_t i = 0; i * columns < values.size(); ++i)
+            check_outputs(values.subspan(i * columns, columns), name_of(images[first + i], first + i));
+          out.values.insert(out.values.end(), values.begin(), values.end());
           out.rows += rows.size(0);
         });
     return out;

@@ -3,6 +3,7 @@
 #include <ATen/Functions.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 
@@ -19,6 +20,12 @@ std::vector<Prediction> top_predictions(std::span<const float> logits, const std
     out.push_back({classes[static_cast<std::size_t>(index)], index, values[i].item<double>()});
   }
   return out;
+}
+
+void check_outputs(std::span<const float> logits, const std::string& image) {
+  if (std::all_of(logits.begin(), logits.end(), [](float value) { return std::isfinite(value); })) return;
+  fail(image,
+       ": got NaN or infinity from the network, expected finite logits. The weights or the adapter are damaged.");
 }
 
 void check_top(std::size_t top, std::size_t most) {

@@ -15,6 +15,9 @@ namespace lorikeet {
 std::vector<Prediction> top_predictions(std::span<const float> logits, const std::vector<std::string>& classes,
                                         std::size_t top);
 
+/// Throws Error where an output of the network for the image called `image` is NaN or infinite.
+void check_outputs(std::span<const float> logits, const std::string& image);
+
 /// Throws UsageError unless `top` is from 1 to `most`.
 void check_top(std::size_t top, std::size_t most);
 

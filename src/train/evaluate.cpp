@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <utility>
 
+#include "base/error.h"
 #include "data/loader.h"
 #include "engine/memory.h"
 #include "image/transform.h"
@@ -38,6 +40,11 @@ EvaluationResult evaluate(Executor& executor, const std::shared_ptr<const Datase
   // False: stop.
   const auto count = [&](const at::Tensor& logits, const at::Tensor& labels) {
     out.loss += at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum).item<double>();
+    if (!std::isfinite(out.loss)) {
+      fail(
+          "evaluation: got a loss of ", out.loss, " among the first ", out.total + labels.size(0),
+          " images, expected a finite one. The weights or the adapter are damaged, or the learning_rate was too high.");
+    }
     const at::Tensor hits = (logits.argmax(1) == labels).to(at::kCPU);
     const at::Tensor where = labels.to(at::kCPU);
     for (std::int64_t i = 0; i < hits.size(0); ++i) {

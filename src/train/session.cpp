@@ -196,6 +196,21 @@ struct TrainingSession::Parts {
             .progress = std::move(progress)};
   }
 
+  // What diverged is of no use to anyone, and must not take the place of an adapter that is.
+  void require_finite() const {
+    for (const auto& [name, tensor] : network.adapter_tensors()) {
+      if (!all_finite(tensor)) {
+        fail("training: got NaN or infinity in ", name, " after step ", now.step,
+             ", expected finite numbers. Lower learning_rate, or set clip_grad_norm.");
+      }
+    }
+  }
+
+  void checkpoint() {
+    require_finite();
+    hooks.checkpoint();
+  }
+
   bool epoch_is_over() const { return now.batch == steps_per_epoch || now.step == now.total_steps; }
   bool is_over() const { return now.stopped_early || (now.step == now.total_steps && now.batch == 0); }
 
@@ -256,7 +271,7 @@ struct TrainingSession::Parts {
       return;
     }
     if (seconds_since(last_checkpoint) > kCheckpointSeconds) {
-      hooks.checkpoint();
+      checkpoint();
       last_checkpoint = Clock::now();
     }
   }
@@ -296,7 +311,7 @@ struct TrainingSession::Parts {
     ++now.epoch;
     now.batch = 0;
     now.stopped_early = !go_on;
-    hooks.checkpoint();
+    checkpoint();
   }
 
   // False where training should stop.
@@ -355,6 +370,7 @@ TrainReport TrainingSession::finish() {
   const Parts& parts = *parts_;
   const TrainingState& now = parts.now;
   if (!now.best.empty()) parts.network.load_adapter_tensors(now.best);
+  parts.require_finite();
   TrainReport out;
   out.interrupted = parts.interrupted;
   out.steps = now.step;

@@ -38,11 +38,13 @@ class TrainingSession {
   TrainingSession& operator=(const TrainingSession&) = delete;
 
   /// The next step, or after the last step of an epoch its end: validation, early stop, checkpoint. False where there
-  /// is nothing more to do, or the progress callback interrupted. Throws Error where the loss is not finite.
+  /// is nothing more to do, or the progress callback interrupted. Throws Error where the loss is not finite, and before
+  /// a checkpoint where what is learned is not.
   bool advance();
   /// Copies; may be called between any two advances.
   TrainingState state() const;
-  /// Puts the best epoch's tensors into the network, if early stop kept them. No other call may follow.
+  /// Puts the best epoch's tensors into the network, if early stop kept them. Throws Error where what is learned is not
+  /// finite. No other call may follow.
   TrainReport finish();
 
  private:

@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "api/fixture.h"
+#include "base/file.h"
+#include "base/json.h"
 #include "refusal.h"
 
 using namespace lorikeet;
@@ -139,6 +141,38 @@ TEST_CASE("a set refuses, and stays as it was") {
   CHECK(refusal<UsageError>([&] { set.predict({{fixture.image(0), "colours"}}, 3); }) == has("top: got 3"));
   CHECK(set.names() == std::vector<std::string>{"colours"});
   CHECK(set.predict({{fixture.image(0), "colours"}}).size() == 1);
+}
+
+TEST_CASE("answers that are not finite are an Error that names the image, and no call's fault") {
+  const Fixture& fixture = Fixture::get();
+  const TemporaryFolder folder;
+  fs::copy(fixture.adapter(), folder.path / "adapter");
+  Json config = Json::parse(read_file(folder.path / "adapter/adapter_config.json", 1 << 20));
+  config["lora_alpha"] = 1e38;  // each number is finite, and so is the file's every tensor
+  write_file(folder.path / "adapter/adapter_config.json", config.dump());
+
+  const std::string expected =
+      fixture.image(1).string() + ": got NaN or infinity from the network, expected finite logits.";
+  const auto check = [&](const auto& call) {
+    CHECK(refusal(call) == has(expected));
+    CHECK_THROWS_AS(call(), Error);
+    bool is_usage = false;
+    try {
+      call();
+    } catch (const UsageError&) {
+      is_usage = true;
+    } catch (const Error&) {
+    }
+    CHECK_FALSE(is_usage);
+  };
+  Model model = load((folder.path / "adapter").string(), {.weights = fixture.weights()});
+  check([&] { model.predict({fixture.image(1)}); });
+  CHECK(refusal([&] { model.evaluate(fixture.images().string()); }) == has("evaluation: got a loss of"));
+  AdapterSet set(fixture.weights().string(), of_resnet18());
+  set.add("good", fixture.adapter());
+  set.add("huge", folder.path / "adapter");
+  check([&] { set.predict({{fixture.image(0), "good"}, {fixture.image(1), "huge"}}); });
+  CHECK(set.predict({{fixture.image(1), "good"}}).size() == 1);
 }
 
 TEST_CASE("a set that was moved from says so") {

@@ -269,6 +269,35 @@ TEST_CASE("a loss that is not finite is an Error that says where") {
   CHECK(run.steps.size() == 2);
 }
 
+TEST_CASE("what diverged in an epoch's last step is no checkpoint") {
+  const auto spoil_after = [](Run& run, std::int64_t images) {
+    run.go_on = [&run, images](const TrainProgress& now) {
+      const at::NoGradGuard no_grad;
+      if (now.phase == "train" && now.done == images) run.model.network.trainable().front().second.fill_(INFINITY);
+      return true;
+    };
+  };
+  Recipe recipe = small_recipe();
+  recipe.loop.epochs = 1;
+  Run alone;
+  spoil_after(alone, 30);
+  const std::string found = refusal([&] { alone.run(recipe, only_train()); });
+  CHECK(found == has("training: got NaN or infinity in conv2.lora_A.weight after step 4"));
+  CHECK(alone.checkpoints.empty());
+  Run judged;
+  spoil_after(judged, 30);
+  CHECK(refusal([&] { judged.run(recipe, with_validation()); }) == has("evaluation: got a loss of"));
+  CHECK(judged.checkpoints.empty());
+  // Interrupted, with nothing to judge it by.
+  Run stopped;
+  stopped.go_on = [&](const TrainProgress& now) {
+    const at::NoGradGuard no_grad;
+    stopped.model.network.trainable().front().second.fill_(INFINITY);
+    return now.done < 8;
+  };
+  CHECK(refusal([&] { stopped.run(recipe, only_train()); }) == has("after step 1"));
+}
+
 TEST_CASE("label smoothing and clipping act on training alone") {
   Recipe recipe = small_recipe();
   recipe.loop.epochs = 1;
