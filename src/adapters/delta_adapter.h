@@ -17,6 +17,7 @@ class DeltaAdapter : public LayerAdapter {
   std::vector<Part> parts() override;
   at::Tensor forward(const Op& op, const NodeTensors& base, const at::Tensor& x, bool training) const override;
   NodeTensors merged(const Node& node, const NodeTensors& base) const override;
+  int kept_weights() const override { return 2; }  // ΔW before it is scaled, and the sum
 
  protected:
   /// Random tensors as PEFT starts them, but those of `zero`, without which ΔW vanishes.

@@ -43,6 +43,9 @@ class LayerAdapter {
 
   /// Set where the adapter is nothing but a low-rank product beside the layer, which an engine may then fuse.
   virtual std::optional<LowRank> low_rank() const { return std::nullopt; }
+  /// How many tensors as large as the layer's weight a training step keeps for the backward pass, where the adapter
+  /// changes the weight itself.
+  virtual int kept_weights() const { return 0; }
   /// What the adapter's file holds, where that is not its parts: (suffix, tensor).
   virtual std::vector<std::pair<std::string, at::Tensor>> saved() const;
   /// What else it computes with, which training does not change and the start determines.

@@ -19,6 +19,7 @@ class Loha final : public DeltaAdapter {
     const at::Tensor &a = tensor("hada_w" + number + "_a"), &b = tensor("hada_w" + number + "_b");
     return has("hada_t" + number) ? cp_weight(tensor("hada_t" + number), a, b) : at::mm(a, b);
   }
+  int kept_weights() const override { return 3; }  // the two factors, and the sum
   at::Tensor delta_weight() const override { return (factor("1") * factor("2") * scaling_).contiguous(); }
 
   double scaling_;

@@ -6,10 +6,12 @@
 #include "adapters/matching.h"
 #include "api/boundary.h"
 #include "api/model_state.h"
+#include "base/available_memory.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "engine/tensor_type.h"
 #include "loading/resolve_name.h"
+#include "train/footprint.h"
 #include "train/recipe.h"
 #include "train/start_from.h"
 
@@ -90,6 +92,7 @@ void Model::adapt(const AdapterOptions& options) {
       fail_usage("classes: got ", classes, " names, expected ", outputs, ", the outputs of ", entry.name,
                  ". Set replace_output or a head.");
     }
+    if (const auto available = available_memory()) require_learned_memory(adaptation, /*copies=*/1, *available);
     Network network(adaptation, on_cpu(loaded.network.merged()), options.seed);
     if (!options.start_from.empty()) start_from(options.start_from, adaptation, network);
     network.to(tensor_device(state().device));

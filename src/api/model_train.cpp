@@ -4,12 +4,14 @@
 #include "adapters/adapter_folder.h"
 #include "api/boundary.h"
 #include "api/model_state.h"
+#include "base/available_memory.h"
 #include "base/error.h"
 #include "data/dataset.h"
 #include "data/datasets.h"
 #include "engine/tensor_type.h"
 #include "engine/threads.h"
 #include "train/caching.h"
+#include "train/footprint.h"
 #include "train/loop.h"
 #include "train/recipe.h"
 #include "train/training_data.h"
@@ -75,13 +77,14 @@ TrainReport Model::train(const TrainingOptions& options, const TrainCallbacks& c
     network.to(tensor_device(recipe.machine.device));
     const ThreadCount threads(recipe.machine.threads);
 
+    const Plan plan = plan_training(network, recipe, preprocessing, data.train->size(),
+                                    data.validation ? data.validation->size() : 0);
+    if (const auto available = available_memory(); available && recipe.machine.device == Device::kCpu) {
+      require_memory({network, plan, recipe, preprocessing, data, memory_bytes(splits)}, *available, resident_memory());
+    }
     const LoopData loop_data{data.train, data.validation, preprocessing};
     const auto executor =
-        make_training_executor(network, recipe.machine,
-                               {.plan = plan_training(network, recipe, preprocessing, data.train->size(),
-                                                      data.validation ? data.validation->size() : 0),
-                                .prepared = loaded.prepared},
-                               loop_data);
+        make_training_executor(network, recipe.machine, {.plan = plan, .prepared = loaded.prepared}, loop_data);
     LoopHooks hooks{.progress = guarded(callbacks.progress)};
     if (callbacks.log) hooks.log = guarded(callbacks.log);
     TrainReport report = run_training(network, *executor, loop_data, recipe, hooks);

@@ -96,7 +96,9 @@ class Walk {
     Bytes out = 0;
     if (adapter != nullptr) {
       out += values_[node.inputs[0]] * element_;  // A's input, and B's; of another method what it multiplies
+      out += static_cast<Bytes>(adapter->kept_weights()) * network_.tensors(step.first).weight().nbytes();
       const auto layer = adapter->low_rank();
+      if (layer && layer->dropout > 0) out += values_[node.inputs[0]] * element_;  // its mask
       const Shape& shape = shapes_[step.first];
       const auto features = static_cast<Bytes>(std::holds_alternative<Linear>(node.op) ? shape.back() : shape[0]);
       out += layer ? values_[step.first] / features * static_cast<Bytes>(layer->lora_A.size(0)) * element_

@@ -8,12 +8,22 @@
 #include "train/evaluate.h"
 
 namespace lorikeet {
+
+std::uint64_t memory_bytes(const Splits& splits) {
+  std::uint64_t out = 0;
+  for (const auto& split : {splits.train, splits.validation, splits.test}) {
+    if (split) out += split->memory_bytes();
+  }
+  return out;
+}
+
 MemoryEstimate run_memory(const PlannedRun& run, std::int64_t batch) {
   constexpr std::uint64_t kReadAhead = 6;  // batches of bytes: the loader's, and one on its way
   const auto [height, width] = image_size(*run.data.train, run.preprocessing);
   const ImageCost image{height, width, image_cost(run.options.machine, run.preprocessing).element_size};
   const std::int64_t images = std::min(batch, run.data.train->size());
   MemoryEstimate out = estimate_memory(run.network, run.plan, image, images);
+  if (run.options.loop.early_stop > 0) out.learning += out.learning / 3;  // the best epoch's values
   if (run.options.machine.precision == Precision::kInt8) {
     // The adapter merged into the base, which is measured in float32 and rounded at the end.
     out.prepared += out.weights + out.weights / 4;
@@ -27,6 +37,15 @@ MemoryEstimate run_memory(const PlannedRun& run, std::int64_t batch) {
                              validation, run_length(run.options.loop, run.data.train->size())})
                   .memory;
   return out;
+}
+
+void require_learned_memory(const Adaptation& adaptation, std::uint64_t copies, std::uint64_t available) {
+  const std::int64_t count = count_trainable(adaptation);
+  const std::uint64_t needed = static_cast<std::uint64_t>(count) * sizeof(float) * copies;
+  if (needed <= available) return;
+  fail_usage("adapter: got ", with_commas(count), " numbers to learn, which take about ", human_bytes(needed),
+             " of memory", copies > 1 ? " with their gradients and moments" : "", ", expected at most the ",
+             human_bytes(available), " that this machine has free. Set a smaller r or head, or choose fewer modules.");
 }
 
 void require_memory(const PlannedRun& run, std::uint64_t available, std::uint64_t resident) {

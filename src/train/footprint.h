@@ -19,12 +19,22 @@ struct PlannedRun {
   const Preprocessing& preprocessing;
   /// What is trained, validated and tested on.
   const Splits& data;
-  /// Bytes that the datasets hold in memory.
+  /// memory_bytes() of all splits, those that are not used too.
   std::uint64_t dataset_bytes = 0;
 };
 
+/// Bytes that the datasets hold in memory.
+std::uint64_t memory_bytes(const Splits& splits);
+
 /// With steps of `batch` images. Images without a common size are taken to be as large as the first.
 MemoryEstimate run_memory(const PlannedRun& run, std::int64_t batch);
+
+/// Throws UsageError where what is learned takes more than `available` bytes, each number `copies` times: to be asked
+/// before it is made.
+void require_learned_memory(const Adaptation& adaptation, std::uint64_t copies, std::uint64_t available);
+
+/// Of a training: the numbers, their gradients and AdamW's two moments.
+inline constexpr std::uint64_t kTrainingCopies = 4;
 
 /// Throws UsageError where the run takes more than `available` bytes beside the `resident` ones that it has already,
 /// with the largest batch size that fits.

@@ -81,6 +81,8 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
   folder.spec.config.base_model_name_or_path = base.entry->name;
   check_every_entry_matches(base.graph, folder.spec.config);
   const Adaptation adaptation = adapt(base.graph, folder.spec);
+  const auto available = recipe.machine.device == Device::kCpu ? available_memory() : std::nullopt;
+  if (available) require_learned_memory(adaptation, kTrainingCopies, *available);
   Network network(adaptation, base.weights, recipe.loop.seed);
   if (!recipe.adapter.start_from.empty()) start_from(recipe.adapter.start_from, adaptation, network);
 
@@ -90,16 +92,15 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
   const ThreadCount threads(recipe.machine.threads);
   network.to(tensor_device(recipe.machine.device));
 
-  std::uint64_t dataset_bytes = 0;
-  for (const auto& split : {splits.train, splits.validation, splits.test}) {
-    if (split) dataset_bytes += split->memory_bytes();
-  }
+  const std::uint64_t dataset_bytes = memory_bytes(splits);
   TrainingOptions options = recipe;
   options.machine.cache_folder = recipe.run;
   const Plan plan =
       plan_training(network, options, preprocessing, data.train->size(), data.validation ? data.validation->size() : 0);
-  if (const auto available = available_memory(); available && recipe.machine.device == Device::kCpu)
-    require_memory({network, plan, options, preprocessing, data, dataset_bytes}, *available, resident_memory());
+  if (available) {
+    require_memory({network, plan, options, preprocessing, data, dataset_bytes}, *available_memory(),
+                   resident_memory());
+  }
 
   RunFolder run(recipe.run, replace);
   const DiscardOnFailure discard{run};

@@ -112,6 +112,20 @@ TEST_CASE("a step's activations and an evaluation's take about what was estimate
   }
 }
 
+TEST_CASE("adapters that change the weight itself, and dropout, take about what was estimated") {
+  const Graph graph = find_model("resnet18").build();
+  AdapterSpec spec;
+  spec.config.target_modules = std::string(R"(layer.*conv[12])");
+  for (const PeftType type : {PeftType::kLoha, PeftType::kLokr}) {
+    CAPTURE(name_of(type));
+    spec.config.peft_type = type;
+    check_estimate(graph, spec, 28, 16);
+  }
+  spec.config.peft_type = PeftType::kLora;
+  spec.config.lora_dropout = 0.5;
+  check_estimate(graph, spec, 96, 16);
+}
+
 TEST_CASE("a transformer's step takes about what was estimated") {
   const Graph graph = small_vit({.features = 192, .heads = 3, .depth = 6, .image = 64, .patch = 8});
   const std::string norms = R"(.*norm[12])";

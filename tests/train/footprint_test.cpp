@@ -51,6 +51,29 @@ TEST_CASE("a larger batch takes more, up to the images that there are") {
   CHECK(total(640) == total(6400));
 }
 
+TEST_CASE("the best epoch's values count where early stop keeps them") {
+  SmallRun run;
+  const std::uint64_t without = run.memory().learning;
+  run.recipe.loop.early_stop = 1;
+  CHECK(run.memory().learning == without + without / 3);
+}
+
+TEST_CASE("an adapter that is too large is refused before it is made") {
+  const SmallModel model;
+  const auto bytes = static_cast<std::uint64_t>(count_trainable(model.adaptation)) * 4;
+  require_learned_memory(model.adaptation, kTrainingCopies, 4 * bytes);
+  CHECK(refusal<UsageError>([&] { require_learned_memory(model.adaptation, kTrainingCopies, 4 * bytes - 1); }) ==
+        has(" numbers to learn, which take about"));
+
+  // 4 TB for the numbers alone: were they asked for, the Error would be another.
+  AdapterSpec spec = SmallModel::spec();
+  spec.head = Head{{1'000'000, 1'000'000}, kClasses};
+  spec.output_classes.reset();
+  const Adaptation huge = SmallModel::adapted(spec);
+  CHECK(refusal<UsageError>([&] { require_learned_memory(huge, /*copies=*/1, 1ULL << 40); }) ==
+        has("Set a smaller r or head"));
+}
+
 TEST_CASE("a run that takes more memory than there is is refused with the batch size that fits") {
   SmallRun run;
   run.recipe.loop.batch_size = 512;
