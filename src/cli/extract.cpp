@@ -32,7 +32,7 @@ Graph graph_of_tuned(const Graph& base, const ModelEntry& model, const NamedTens
   Graph out = base;
   const Node& output = base.node(base.output());
   for (const auto& [name, tensor] : file) {
-    const std::string own = model.translate_name != nullptr ? model.translate_name(name) : name;
+    const std::string own = model.translate_name ? model.translate_name(name) : name;
     if (own != output.name + ".weight" || tensor.dim() != 2) continue;
     Linear linear = std::get<Linear>(output.op);
     linear.out = tensor.size(0);

@@ -63,7 +63,7 @@ Subject open_subject(const ModelOptions& options) {
     if (!options.weights.empty()) load_base_weights(options.weights, *out.model, out.graph);
     out.adaptation = adapt_as(*out.adapter, out.graph, path);
     out.graph = out.adaptation.graph;
-    out.preprocessing = out.adapter->metadata ? out.adapter->metadata->preprocessing : out.model->preprocessing();
+    out.preprocessing = out.adapter->metadata ? out.adapter->metadata->preprocessing : out.model->preprocessing;
     return out;
   }
   const ModelChoice choice = base_choice(options.name, {options.model, options.weights});
@@ -76,7 +76,7 @@ Subject open_subject(const ModelOptions& options) {
   out.model = &find_model(name);
   out.graph = out.model->build();
   out.adaptation.graph = out.graph;
-  out.preprocessing = find_weights(name).preprocessing;
+  out.preprocessing = default_preprocessing(name);
   return out;
 }
 

@@ -41,10 +41,16 @@ int list_models(bool json) {
   Table table({{"name"}, {"weights"}, {"licence"}, {"here"}});
   Json out = Json::array();
   for (const auto& model : models()) {
+    if (model.weights.empty()) {
+      table.add({model.name, library_name(model.library), "", ""});
+      out.push_back({{"name", model.name}, {"family", model.family}, {"library", library_name(model.library)}});
+    }
     for (const auto& weights : model.weights) {
       const bool here = fs::exists(weights_path(weights));
       table.add({weights.name, weights.official_name, weights.licence, here ? "yes" : ""});
       out.push_back({{"name", weights.name},
+                     {"family", model.family},
+                     {"library", library_name(model.library)},
                      {"weights", weights.official_name},
                      {"licence", weights.licence},
                      {"path", weights_path(weights).string()},

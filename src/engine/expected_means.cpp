@@ -52,8 +52,10 @@ Moments moments_of(const Node& node, const NodeTensors& tensors, const std::vect
             return Moments{input(0).mean + input(1).mean, input(0).variance + input(1).variance};
           },
           [&](const MaxPool2d&) { return input(0); },  // somewhat less than it is
-          [&](const OneOf<Input, Conv2d, LayerNorm, Relu, Relu6, Gelu, GlobalAvgPool, Linear, Attention, PixelsToTokens,
-                          PrependTokens, PositionEmbedding, TakeToken> auto&) { return Moments{}; },
+          [&](const OneOf<Input, Conv2d, LayerNorm, LayerNorm2d, GlobalResponseNorm, Relu, Relu6, Gelu, Silu, Sigmoid,
+                          HardSigmoid, HardSwish, Multiply, UnusedParameter, LayerScale, AvgPool2d, GlobalAvgPool,
+                          Linear, Attention, PixelsToTokens, PrependTokens, PositionEmbedding, TakeToken, MeanTokens,
+                          Permute, Concat> auto&) { return Moments{}; },
       },
       node.op);
 }

@@ -16,7 +16,7 @@ namespace {
 // A file's weights are loaded by its name, the official ones from their publisher. The name comes from a file, and this
 // is code that people run: what could end a string in it is replaced.
 std::string python_base(const AdapterMetadata& metadata, const ModelEntry& model) {
-  if (is_model_name(metadata.base_weights)) return find_weights(metadata.base_weights).python;
+  if (has_weights(metadata.base_weights)) return find_weights(metadata.base_weights).python;
   std::string file = metadata.base_weights;
   for (char& c : file) {
     if (std::isalnum(static_cast<unsigned char>(c)) == 0 && std::string_view("._-").find(c) == std::string_view::npos)
@@ -58,7 +58,7 @@ std::string adapter_card(const AdapterFolder& folder) {
   card.base_model = metadata.base_model;
   card.base_weights = metadata.base_weights;
   card.base_sha256 = metadata.base_sha256;
-  card.licence = is_model_name(metadata.base_weights) ? find_weights(metadata.base_weights).licence : "";
+  card.licence = has_weights(metadata.base_weights) ? find_weights(metadata.base_weights).licence : "";
   card.method = summary(config);
   card.modules_to_save = config.modules_to_save;
   card.uses_peft = config.has_targets() || !config.modules_to_save.empty() || config.bias != TrainedBias::kNone;

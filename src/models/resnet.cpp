@@ -67,4 +67,30 @@ Graph build_resnet(const ResNetOptions& options) {
   return graph;
 }
 
+std::vector<ModelEntry> resnet_models() {
+  // torchvision's recipes: V1 resizes to 256, V2 to 232; both crop 224.
+  const Preprocessing v1{.resize = 256, .crop = 224}, v2{.resize = 232, .crop = 224};
+  const auto entry = [&](const std::string& name, const ResNetOptions& options, std::vector<WeightsEntry> weights) {
+    const Preprocessing preprocessing = weights.front().preprocessing;
+    return ModelEntry{.name = name,
+                      .family = "ResNet",
+                      .network = [options] { return build_resnet(options); },
+                      .names = {{{Library::kTorchvision, {}}, {Library::kTimm, {}}}},
+                      .python = "torchvision.models." + name + "()",
+                      .preprocessing = preprocessing,
+                      .weights = std::move(weights)};
+  };
+  return {entry("resnet18", {.blocks = {2, 2, 2, 2}}, {torchvision_weights("resnet18", 1, "f37072fd", true, v1)}),
+          entry("resnet34", {.blocks = {3, 4, 6, 3}}, {torchvision_weights("resnet34", 1, "b627a593", true, v1)}),
+          entry("resnet50", {.blocks = {3, 4, 6, 3}, .bottleneck = true},
+                {torchvision_weights("resnet50", 2, "11ad3fa6", true, v2),
+                 torchvision_weights("resnet50", 1, "0676ba61", false, v1)}),
+          entry("resnet101", {.blocks = {3, 4, 23, 3}, .bottleneck = true},
+                {torchvision_weights("resnet101", 2, "cd907fc2", true, v2),
+                 torchvision_weights("resnet101", 1, "63fe2227", false, v1)}),
+          entry("resnet152", {.blocks = {3, 8, 36, 3}, .bottleneck = true},
+                {torchvision_weights("resnet152", 2, "f82ba261", true, v2),
+                 torchvision_weights("resnet152", 1, "394f9c45", false, v1)})};
+}
+
 }  // namespace lorikeet

@@ -4,7 +4,7 @@
 
 #include <array>
 
-#include "graph/graph.h"
+#include "models/model_entry.h"
 
 namespace lorikeet {
 
@@ -17,5 +17,7 @@ struct ResNetOptions {
 };
 
 Graph build_resnet(const ResNetOptions& options);
+
+std::vector<ModelEntry> resnet_models();
 
 }  // namespace lorikeet

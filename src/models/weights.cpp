@@ -3,6 +3,7 @@
 #include <ATen/Functions.h>
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -71,7 +72,7 @@ NamedTensors fit_base_weights(NamedTensors file, const fs::path& path, const Mod
   NamedTensors translated;
   for (const auto& [name, tensor] : file) {
     if (is_ignored(name)) continue;
-    std::string own_name = model.translate_name != nullptr ? model.translate_name(name) : name;
+    std::string own_name = model.translate_name ? model.translate_name(name) : name;
     if (translated.contains(own_name)) {
       fail(path.string(), ": got the tensor '", printable(own_name),
            "' twice, under two projects' names, expected it once.");
@@ -85,9 +86,9 @@ NamedTensors fit_base_weights(NamedTensors file, const fs::path& path, const Mod
     expected.push_back(parameter.name);
     const at::Tensor* tensor = translated.find(parameter.name);
     if (tensor == nullptr) {
-      const std::string other = guess_model(file);
+      const auto others = guess_models(file);
       fail(path.string(), ": got no tensor '", parameter.name, "', expected the weights of ", model.name, ".",
-           other.empty() || other == model.name ? "" : " These look like those of " + other + ".");
+           others.empty() ? "" : " These look like those of " + others.front() + ".");
     }
     if (tensor->sizes() != at::IntArrayRef(parameter.shape)) {
       fail(path.string(), ": tensor '", parameter.name, "': got shape ", shape_text(tensor->sizes()), ", expected ",
@@ -115,26 +116,24 @@ std::string fingerprint(const NamedTensors& base_weights) {
   return hash.hex();
 }
 
-std::string guess_model(const NamedTensors& file) {
+std::vector<std::string> guess_models(const NamedTensors& file) {
+  std::vector<std::string> out;
+  std::size_t tensors = 0;
+  for (const auto& [name, tensor] : file) tensors += is_ignored(name) ? 0 : 1;
   for (const auto& model : models()) {
-    const Graph graph = model.build();
-    const auto parameters = graph.parameters();
-    std::size_t learned_or_buffer = 0;
-    bool fits = true;
-    for (const auto& [name, tensor] : file) {
-      if (is_ignored(name)) continue;
-      ++learned_or_buffer;
-      const std::string translated = model.translate_name != nullptr ? model.translate_name(name) : name;
-      const auto match =
-          std::find_if(parameters.begin(), parameters.end(), [&](const Parameter& p) { return p.name == translated; });
-      if (match == parameters.end() || tensor.sizes() != at::IntArrayRef(match->shape)) {
-        fits = false;
-        break;
-      }
-    }
-    if (fits && learned_or_buffer == parameters.size()) return model.name;
+    const auto parameters = model.build().parameters();
+    if (parameters.size() != tensors) continue;
+    std::unordered_map<std::string, Shape> shapes;
+    for (const auto& parameter : parameters) shapes.emplace(parameter.name, parameter.shape);
+    const bool fits = std::all_of(file.begin(), file.end(), [&](const auto& entry) {
+      const auto& [name, tensor] = entry;
+      if (is_ignored(name)) return true;
+      const auto found = shapes.find(model.translate_name ? model.translate_name(name) : name);
+      return found != shapes.end() && tensor.sizes() == at::IntArrayRef(found->second);
+    });
+    if (fits) out.push_back(model.name);
   }
-  return "";
+  return out;
 }
 
 }  // namespace lorikeet

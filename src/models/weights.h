@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "fetch/download.h"
 #include "io/named_tensors.h"
@@ -27,7 +28,8 @@ NamedTensors load_base_weights(const std::filesystem::path& path, const ModelEnt
 /// weights in any file format. It says which base an adapter belongs to.
 std::string fingerprint(const NamedTensors& base_weights);
 
-/// Which model a weights file is of, by the shapes in it; "" where none fits.
-std::string guess_model(const NamedTensors& file);
+/// The models whose names and shapes a weights file has: none, one, or several that differ in nothing but their
+/// preprocessing.
+std::vector<std::string> guess_models(const NamedTensors& file);
 
 }  // namespace lorikeet

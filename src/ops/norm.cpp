@@ -1,6 +1,7 @@
 #include "ops/norm.h"
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 
 #include "base/error.h"
 
@@ -32,6 +33,30 @@ at::Tensor LayerNorm::forward(const NodeTensors& tensors, at::TensorList x) cons
   // Norm tuning keeps its tensors in float32.
   const at::ScalarType type = x[0].scalar_type();
   return at::layer_norm(x[0], {features}, tensors.weight().to(type), tensors.bias().to(type), eps);
+}
+
+std::string LayerNorm2d::arguments() const { return cat("((", features, ",), eps=", eps, ")"); }
+
+std::uint64_t LayerNorm2d::kept_bytes(const OpShapes& shapes, const GradientOptions& gradient) const {
+  return LayerNorm{features, eps}.kept_bytes(shapes, gradient);
+}
+
+at::Tensor LayerNorm2d::forward(const NodeTensors& tensors, at::TensorList x) const {
+  return LayerNorm{features, eps}.forward(tensors, x[0].permute({0, 2, 3, 1})).permute({0, 3, 1, 2});
+}
+
+std::string GlobalResponseNorm::arguments() const { return cat("(", features, ")"); }
+
+std::vector<OpParameter> GlobalResponseNorm::parameters() const {
+  const Shape shape = wide_parameters ? Shape{1, 1, 1, features} : Shape{features};
+  return {{"weight", shape}, {"bias", shape}};
+}
+
+at::Tensor GlobalResponseNorm::forward(const NodeTensors& tensors, at::TensorList inputs) const {
+  const at::Tensor& x = inputs[0];
+  const at::Tensor norms = at::norm(x, 2, {1, 2}, /*keepdim=*/true);
+  const at::Tensor relative = norms / (norms.mean({-1}, /*keepdim=*/true) + 1e-6);
+  return x + at::addcmul(tensors.bias(), tensors.weight(), x * relative);
 }
 
 }  // namespace lorikeet

@@ -12,6 +12,7 @@
 #include "ops/conv.h"
 #include "ops/elementwise.h"
 #include "ops/input.h"
+#include "ops/layout.h"
 #include "ops/linear.h"
 #include "ops/norm.h"
 #include "ops/operation.h"
@@ -24,8 +25,10 @@ namespace lorikeet {
 template <Operation... Ops>
 using Operations = std::variant<Ops...>;
 
-using Op = Operations<Input, Conv2d, BatchNorm2d, LayerNorm, Relu, Relu6, Gelu, Add, MaxPool2d, GlobalAvgPool, Linear,
-                      Attention, PixelsToTokens, PrependTokens, PositionEmbedding, TakeToken>;
+using Op = Operations<Input, Conv2d, BatchNorm2d, LayerNorm, LayerNorm2d, GlobalResponseNorm, Relu, Relu6, Gelu, Silu,
+                      Sigmoid, HardSigmoid, HardSwish, Add, Multiply, UnusedParameter, LayerScale, MaxPool2d, AvgPool2d,
+                      GlobalAvgPool, Linear, Attention, PixelsToTokens, PrependTokens, PositionEmbedding, TakeToken,
+                      MeanTokens, Permute, Concat>;
 
 /// PyTorch's class name: "Conv2d".
 std::string op_name(const Op& op);

@@ -2,6 +2,7 @@
 
 #include <ATen/Functions.h>
 
+#include "base/error.h"
 #include "ops/window.h"
 
 namespace lorikeet {
@@ -19,6 +20,28 @@ at::Tensor MaxPool2d::forward(const NodeTensors&, at::TensorList x) const {
   return at::max_pool2d(x[0], kernel, stride, padding);
 }
 
-at::Tensor GlobalAvgPool::forward(const NodeTensors&, at::TensorList x) { return at::mean(x[0], {2, 3}); }
+std::string AvgPool2d::arguments() const {
+  return cat("(kernel_size=", kernel[0], ", stride=", stride[0], ceil_mode ? ", ceil_mode=True)" : ")");
+}
+
+Shape AvgPool2d::output_shape(c10::ArrayRef<Shape> inputs, const std::string& where) const {
+  const Shape& in = inputs[0];
+  // What completes the last window.
+  const auto rest = [&](std::size_t axis) -> std::int64_t {
+    if (!ceil_mode) return 0;
+    const std::int64_t beyond = in[axis + 1] - kernel[axis];
+    if (beyond < 0) return -beyond;
+    return beyond % stride[axis] == 0 ? 0 : stride[axis] - beyond % stride[axis];
+  };
+  return windowed_shape(in, in[0], {kernel, stride, {1, 1}, {rest(0), rest(1)}}, where);
+}
+
+at::Tensor AvgPool2d::forward(const NodeTensors&, at::TensorList x) const {
+  return at::avg_pool2d(x[0], kernel, stride, {0, 0}, ceil_mode, /*count_include_pad=*/false);
+}
+
+at::Tensor GlobalAvgPool::forward(const NodeTensors&, at::TensorList x) const {
+  return at::mean(x[0], {2, 3}, keepdim);
+}
 
 }  // namespace lorikeet

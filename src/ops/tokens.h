@@ -42,10 +42,15 @@ struct PrependTokens {
   at::Tensor forward(const NodeTensors& tensors, at::TensorList x) const;
 };
 
-/// Adds a learned vector to each token: (N, tokens, features) → the same. The parameter: (1, tokens, features).
+/// Adds a learned vector to each token: (N, n, features) → the same. The parameter: (1, tokens, features). For images
+/// of another size than the network's, n ≠ tokens, the vectors of the patches are interpolated (bicubic), as timm does.
 struct PositionEmbedding {
   std::int64_t tokens = 0;
   std::int64_t features = 0;
+  /// Of the tokens, those in front that are no patches; they have vectors of their own.
+  std::int64_t prefix = 0;
+  /// Whether the interpolation widens its kernel for fewer patches, as timm does and transformers does not.
+  bool antialias = true;
 
   static constexpr const char* kName = "PositionEmbedding";
   static constexpr OpKind kKind = OpKind::kOther;
@@ -53,11 +58,29 @@ struct PositionEmbedding {
   static bool takes(std::size_t inputs) { return inputs == 1; }
   std::string arguments() const;
   std::vector<OpParameter> parameters() const { return {{"", {1, tokens, features}}}; }
-  /// Throws UsageError where an image gives another number of tokens.
+  /// Throws UsageError unless the patches form a square.
   Shape output_shape(c10::ArrayRef<Shape> inputs, const std::string& where) const;
   static std::int64_t macs(const OpShapes&) { return 0; }
   static std::uint64_t kept_bytes(const OpShapes&, const GradientOptions&) { return 0; }
-  static at::Tensor forward(const NodeTensors& own, at::TensorList x);
+  at::Tensor forward(const NodeTensors& own, at::TensorList x) const;
+  /// `own` (1, tokens, features) for `count` tokens: (1, count, features).
+  at::Tensor resampled(const at::Tensor& own, std::int64_t count) const;
+};
+
+/// The mean of the tokens from `first` on: (N, tokens, features) → (N, features).
+struct MeanTokens {
+  std::int64_t first = 0;
+
+  static constexpr const char* kName = "MeanTokens";
+  static constexpr OpKind kKind = OpKind::kOther;
+  static constexpr bool kFloat32Parameters = false;
+  static bool takes(std::size_t inputs) { return inputs == 1; }
+  std::string arguments() const;
+  static std::vector<OpParameter> parameters() { return {}; }
+  static Shape output_shape(c10::ArrayRef<Shape> inputs, const std::string&) { return {inputs[0][1]}; }
+  static std::int64_t macs(const OpShapes&) { return 0; }
+  static std::uint64_t kept_bytes(const OpShapes&, const GradientOptions&) { return 0; }
+  at::Tensor forward(const NodeTensors& tensors, at::TensorList x) const;
 };
 
 /// One of the tokens: (N, tokens, features) → (N, features).

@@ -175,7 +175,7 @@ USAGE = [
     (["train", "--lr=0.1", "r.yaml"], ["'--lr'", "without dashes: learning_rate=0.1."]),
     (["train", "r.yaml", "--use-dora"], ["'--use-dora'", "without dashes: use_dora=VALUE."]),
     (["compare", "r.yaml", "--rank", "4"], ["'--rank'", "without dashes: r=4."]),
-    (["inspect", "resnext50_32x4d"], ["resnext50_32x4d", "Known models: resnet18, 34, 50"]),
+    (["inspect", "resnext50_32x5d"], ["resnext50_32x5d", "Known families: ResNet (resnet18, resnet34"]),
     (["predict", "efficientnet_lite0"], ["images"]),
     (["predict", "efficientnet_lite0", "x.png", "--top", "0"], ["--top"]),
     (["predict", "efficientnet_lite0", "x.png", "--preprocess", "none"], ["--preprocess", "normalise"]),

@@ -53,3 +53,27 @@ TEST_CASE("a replaced node keeps its name and inputs") {
   CHECK(graph.parameters().size() == count);
   CHECK(graph.parameters(output)[0].shape == std::vector<std::int64_t>{11, 8});
 }
+
+TEST_CASE("declared names come first and in their own order, tensors among them") {
+  Graph graph;
+  for (const char* name : {"b", "stage.2", "stage.1", "places"}) graph.declare(name);
+  NodeId x = graph.add("input", Input{}, {});
+  for (const char* name : {"a", "stage.1", "stage.2", "b"}) x = graph.add(name, Conv2d{.in = 3, .out = 3}, {x});
+  x = graph.add("tokens", PixelsToTokens{}, {x});
+  x = graph.add("other", PositionEmbedding{4, 3}, {x});
+  graph.add("places", PositionEmbedding{4, 3}, {x});
+  std::vector<std::string> names;
+  for (const auto& parameter : graph.parameters()) names.push_back(parameter.name);
+  CHECK(names ==
+        std::vector<std::string>{"places", "other", "b.weight", "stage.2.weight", "stage.1.weight", "a.weight"});
+}
+
+TEST_CASE("a tensor prefix is part of a tensor's name and not of its key") {
+  Graph graph;
+  const NodeId id = graph.add("attention", Linear{2, 6}, {graph.add("input", Input{}, {})});
+  graph.set_tensor_prefix(id, "in_proj_");
+  const auto parameters = graph.parameters();
+  CHECK(parameters[0].name == "attention.in_proj_weight");
+  CHECK(parameters[0].key == "weight");
+  CHECK(parameters[1].name == "attention.in_proj_bias");
+}

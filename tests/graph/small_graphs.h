@@ -65,7 +65,7 @@ inline Graph small_vit(const SmallVit& vit = {}) {
                 {x});
   x = graph.add("patch_embed.tokens", PixelsToTokens{}, {x});
   x = graph.add("cls_token", PrependTokens{1, features}, {x});
-  x = graph.add("pos_embed", PositionEmbedding{side * side + 1, features}, {x});
+  x = graph.add("pos_embed", PositionEmbedding{side * side + 1, features, 1}, {x});
   for (std::int64_t i = 0; i < vit.depth; ++i) {
     const std::string block = "blocks." + std::to_string(i) + ".";
     NodeId y = graph.add(block + "norm1", LayerNorm{features, 1e-6}, {x});

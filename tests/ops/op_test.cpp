@@ -32,8 +32,13 @@ TEST_CASE("every operation has the tensors of its PyTorch module, in PyTorch's o
   CHECK(tensors_of(Linear{3, 7}) == "weight[7, 3] bias[7]");
   CHECK(tensors_of(Linear{3, 7, false}) == "weight[7, 3]");
   CHECK(tensors_of(LayerNorm{6}) == "weight[6] bias[6]");
-  for (const Op& op : {Op(Relu{}), Op(Relu6{}), Op(Gelu{}), Op(Add{}), Op(MaxPool2d{}), Op(GlobalAvgPool{}),
-                       Op(Attention{6, 2}), Op(PixelsToTokens{}), Op(TakeToken{})}) {
+  CHECK(tensors_of(LayerNorm2d{6}) == "weight[6] bias[6]");
+  CHECK(tensors_of(GlobalResponseNorm{6}) == "weight[6] bias[6]");
+  CHECK(tensors_of(GlobalResponseNorm{6, true}) == "weight[1, 1, 1, 6] bias[1, 1, 1, 6]");
+  for (const Op& op :
+       {Op(Silu{}), Op(Sigmoid{}), Op(HardSigmoid{}), Op(HardSwish{}), Op(Multiply{}), Op(AvgPool2d{}),
+        Op(MeanTokens{}), Op(channels_last_axes()), Op(Concat{}), Op(Relu{}), Op(Relu6{}), Op(Gelu{}), Op(Add{}),
+        Op(MaxPool2d{}), Op(GlobalAvgPool{}), Op(Attention{6, 2}), Op(PixelsToTokens{}), Op(TakeToken{})}) {
     CHECK(tensors_of(op).empty());
   }
 }
@@ -41,6 +46,9 @@ TEST_CASE("every operation has the tensors of its PyTorch module, in PyTorch's o
 TEST_CASE("a learned tensor that belongs to no module has the node's own name") {
   CHECK(tensors_of(PrependTokens{2, 6}) == "[1, 2, 6]");
   CHECK(tensors_of(PositionEmbedding{5, 6}) == "[1, 5, 6]");
+  CHECK(tensors_of(LayerScale{6, false}) == "[6]");
+  CHECK(tensors_of(LayerScale{6, true}) == "[6, 1, 1]");
+  CHECK(tensors_of(UnusedParameter{{1, 6}}) == "[1, 6]");
   CHECK_FALSE(is_module(PrependTokens{2, 6}));
   CHECK_FALSE(is_module(PositionEmbedding{5, 6}));
   CHECK(is_module(LayerNorm{6}));
@@ -63,6 +71,12 @@ TEST_CASE("operations are described as PyTorch prints them, defaults left out") 
   CHECK(describe(PrependTokens{1, 192}) == "PrependTokens(1, 192)");
   CHECK(describe(PositionEmbedding{197, 192}) == "PositionEmbedding(197, 192)");
   CHECK(describe(TakeToken{}) == "TakeToken(0)");
+  CHECK(describe(LayerNorm2d{64}) == "LayerNorm2d((64,), eps=1e-06)");
+  CHECK(describe(LayerScale{64, true}) == "LayerScale(64)");
+  CHECK(describe(MeanTokens{1}) == "MeanTokens(first=1)");
+  CHECK(describe(channels_last_axes()) == "Permute(dims=[0, 2, 3, 1])");
+  CHECK(describe(Concat{-1}) == "Concat(dim=-1)");
+  CHECK(describe(AvgPool2d{.ceil_mode = true}) == "AvgPool2d(kernel_size=2, stride=2, ceil_mode=True)");
   CHECK(describe(Relu6{}) == "ReLU6");
   CHECK(op_name(MaxPool2d{}) == "MaxPool2d");
 }

@@ -1,0 +1,107 @@
+#include "models/names.h"
+
+#include <cassert>
+#include <cctype>
+#include <optional>
+#include <utility>
+
+namespace lorikeet {
+namespace {
+
+// The numbers in `name` at the places of `#` in `pattern`; nothing if they differ.
+std::optional<std::vector<std::string>> match(const std::string& pattern, const std::string& name) {
+  std::vector<std::string> numbers;
+  std::size_t at = 0;
+  for (const char c : pattern) {
+    if (c == '#') {
+      const std::size_t begin = at;
+      while (at < name.size() && std::isdigit(static_cast<unsigned char>(name[at])) != 0) ++at;
+      if (at == begin) return std::nullopt;
+      numbers.push_back(name.substr(begin, at - begin));
+    } else if (at >= name.size() || name[at++] != c) {
+      return std::nullopt;
+    }
+  }
+  return at == name.size() ? std::optional(std::move(numbers)) : std::nullopt;
+}
+
+std::string filled(const std::string& pattern, const std::vector<std::string>& numbers) {
+  std::string out;
+  std::size_t used = 0;
+  for (const char c : pattern) {
+    if (c == '#') {
+      out += numbers.at(used++);
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+struct Renamed {
+  Graph graph;
+  std::vector<std::vector<NodeId>> nodes;
+};
+
+// The order in which the library registers what the table names: its rows, each for all numbers.
+void declare_names(Graph& out, const Graph& graph, const NameTable& names) {
+  for (const Rename& row : names) {
+    for (const Node& node : graph.nodes()) {
+      const auto numbers = match(row.from, node.name);
+      if (!numbers) continue;
+      for (const std::string& name : {row.to, row.key, row.value}) {
+        if (!name.empty()) out.declare(filled(name, *numbers));
+      }
+    }
+  }
+}
+
+Renamed rename(const Graph& graph, const NameTable& names) {
+  Renamed out;
+  declare_names(out.graph, graph, names);
+  for (const Node& node : graph.nodes()) {
+    std::vector<NodeId> inputs;
+    for (const NodeId input : node.inputs)
+      inputs.insert(inputs.end(), out.nodes[input].begin(), out.nodes[input].end());
+    std::vector<NodeId> added;
+    for (const Rename& row : names) {
+      const auto numbers = match(row.from, node.name);
+      if (!numbers) continue;
+      if (row.key.empty()) {
+        added = {out.graph.add(filled(row.to, *numbers), node.op, inputs)};
+      } else {
+        Linear third = std::get<Linear>(node.op);
+        third.out /= 3;
+        for (const std::string& name : {row.to, row.key, row.value})
+          added.push_back(out.graph.add(filled(name, *numbers), third, inputs));
+      }
+      for (const NodeId id : added) out.graph.set_tensor_prefix(id, row.tensor_prefix);
+      break;
+    }
+    if (added.empty()) {
+      assert(!has_parameters(node.op));
+      added = {out.graph.add(node.name, node.op, inputs)};
+    }
+    out.nodes.push_back(std::move(added));
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string library_name(Library library) {
+  switch (library) {
+    case Library::kTorchvision: return "torchvision";
+    case Library::kTimm: return "timm";
+    case Library::kTransformers: return "transformers";
+  }
+  return "";
+}
+
+Graph renamed(const Graph& graph, const NameTable& names) { return rename(graph, names).graph; }
+
+std::vector<std::vector<NodeId>> renamed_nodes(const Graph& graph, const NameTable& names) {
+  return rename(graph, names).nodes;
+}
+
+}  // namespace lorikeet

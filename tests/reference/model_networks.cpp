@@ -1,0 +1,86 @@
+// Runs a model of the table, or one that a config.json of transformers describes, for tests/reference/networks_test.py
+// to compare with the library's own. FOLDER holds
+//   request.json         {"model": NAME} or {"config": {…}}; "onnx": true asks for model.onnx
+//   weights.safetensors  under the library's names
+//   inputs.safetensors   images (N, 3, H, W), direction (N, classes)
+// and gets output.safetensors: logits, those of the fused executor, and the gradients of (logits · direction) with
+// respect to each learned tensor; the names of the tensors, in order, in its metadata.
+//
+//   model_networks FOLDER
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+
+#include <cstdio>
+#include <filesystem>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "engine/executor.h"
+#include "export/onnx_export.h"
+#include "io/safetensors.h"
+#include "lorikeet/error.h"
+#include "models/models.h"
+#include "models/transformers_config.h"
+#include "models/weights.h"
+
+using namespace lorikeet;
+
+namespace {
+
+at::Tensor evaluate(const Network& network, const at::Tensor& images) {
+  std::vector<at::Tensor> values{images};
+  for (NodeId id = 1; id < network.graph().nodes().size(); ++id) {
+    std::vector<at::Tensor> inputs;
+    for (const NodeId input : network.graph().node(id).inputs) inputs.push_back(values[input]);
+    values.push_back(apply(network.graph().node(id).op, network.tensors(id), inputs));
+  }
+  return values.back();
+}
+
+void run(const std::filesystem::path& folder) {
+  const Json request = parse_json(read_file(folder / "request.json", 1 << 24), "request.json");
+  const ModelEntry entry = request.contains("config") ? transformers_model(request["config"])
+                                                      : find_model(request["model"].get<std::string>());
+  const Graph graph = entry.build();
+  const NamedTensors weights = load_base_weights(folder / "weights.safetensors", entry, graph);
+  const NamedTensors inputs = read_safetensors(folder / "inputs.safetensors");
+  const at::Tensor& images = *inputs.find("images");
+
+  NamedTensors learned;
+  for (const auto& parameter : graph.parameters())
+    learned.add(parameter.name, weights.find(parameter.name)->clone().set_requires_grad(!parameter.buffer));
+  const at::Tensor logits = evaluate(Network(graph, learned), images);
+  (logits * *inputs.find("direction")).sum().backward();
+
+  NamedTensors out;
+  out.add("logits", logits.detach().contiguous());
+  const Network plain(graph, weights);
+  out.add("fused.logits", make_fused_executor(plain, {})->predict(images).contiguous());
+  Json names = Json::array();
+  for (const auto& parameter : graph.parameters()) {
+    names.push_back(parameter.name);
+    const at::Tensor& gradient = learned.find(parameter.name)->grad();
+    if (!parameter.buffer && gradient.defined()) out.add("gradient." + parameter.name, gradient.contiguous());
+  }
+  out.metadata = {{"names", json_text(names)}};
+  write_safetensors(folder / "output.safetensors", out);
+  if (request.value("onnx", false)) {
+    OnnxExportOptions options;
+    options.size = static_cast<int>(images.size(3));
+    OnnxModel model = to_onnx(graph, weights, options);
+    model.name = entry.name;
+    write_onnx(folder / "model.onnx", model);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) return std::fprintf(stderr, "usage: model_networks FOLDER\n"), 2;
+  try {
+    run(argv[1]);
+  } catch (const Error& error) {
+    return std::fprintf(stderr, "%s\n", error.what()), 1;
+  }
+  return 0;
+}

@@ -1,0 +1,192 @@
+"""Every model of the table beside the library's own: names and order of the tensors, logits, every gradient, ONNX.
+
+The weights are the library's random initialisation with what it starts at zero or one drawn anew, so that every branch
+matters. By default the smallest model of each family and library; with LORIKEET_LONG=1 all of them, which takes an hour.
+`networks_test.py --write` also writes docs/models.md.
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import numpy
+import onnxruntime
+import torch
+from safetensors.torch import save_file
+from safetensors import safe_open
+
+from reference import ROOT, lorikeet, read_tensors, timm, torchvision
+
+import transformers  # after reference, which makes torchvision importable
+
+BINARY = os.environ.get("LORIKEET_MODEL_NETWORKS", str(ROOT / "build/bin/model_networks"))
+LOGITS_BOUND, GRADIENT_BOUND, ONNX_BOUND = 1e-4, 1e-3, 1e-4  # relative to the largest element
+IGNORED = (".num_batches_tracked", ".relative_position_index", ".relative_coords_table", ".attn_mask")
+
+# transformers' models have no table here but configurations: (name, class, configuration).
+CONFIGURATIONS = [
+    ("vit", "ViT", dict(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, intermediate_size=96)),
+    ("vit-tanh", "ViT", dict(hidden_size=48, num_hidden_layers=1, num_attention_heads=3, hidden_act="gelu_new", qkv_bias=False)),
+    ("deit", "DeiT", dict(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, intermediate_size=96)),
+    ("dinov2", "Dinov2", dict(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, image_size=112, patch_size=14)),
+    ("dinov2_with_registers", "Dinov2WithRegisters", dict(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, image_size=112, patch_size=14)),
+]
+
+
+class Logits(torch.nn.Module):
+    """A transformers model that returns its logits; its tensors keep their names."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images):
+        return self.model(images).logits
+
+
+def randomise(module):
+    """Draws anew what the library starts at zero, one, or next to zero."""
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for name, tensor in module.state_dict().items():
+            if not tensor.is_floating_point() or name.endswith(IGNORED):
+                continue
+            draw = torch.empty_like(tensor)
+            if name.endswith("running_var"):
+                tensor.copy_(draw.uniform_(0.5, 1.5, generator=generator))
+            elif tensor.std(unbiased=False) < 1e-3 and tensor.mean().abs() > 0.5:  # norms' weights
+                tensor.copy_(draw.uniform_(0.5, 1.5, generator=generator))
+            elif tensor.std(unbiased=False) < 1e-3:
+                # LayerScale and its relatives multiply, the others are added.
+                scales = any(part in name for part in ("gamma", "layer_scale", "lambda", "grn.weight"))
+                tensor.copy_(draw.uniform_(0.3, 0.9, generator=generator) if scales else draw.normal_(0, 0.05, generator=generator))
+    return module.eval()
+
+
+def make_module(model):
+    if model["library"] == "torchvision":
+        return getattr(torchvision.models, model["name"])()
+    name = model["name"].removeprefix("timm/")
+    return timm.create_model({"efficientnet_lite0": "tf_efficientnet_lite0"}.get(name, name), num_classes=1000)
+
+
+def native_size(module):
+    config = getattr(module, "pretrained_cfg", None)
+    return config["input_size"][1] if config else 224
+
+
+def compare(request, module, state_dict, size, folder, onnx=True):
+    """Runs both; returns the names' verdict and the relative errors."""
+    names = [name for name in state_dict if not name.endswith(IGNORED)]
+    weights = {name: state_dict[name].detach().clone().contiguous() for name in names}
+    save_file(weights, folder / "weights.safetensors")
+    generator = torch.Generator().manual_seed(3)
+    images = torch.randn(2, 3, size, size, generator=generator)
+    logits = module(images)
+    direction = torch.randn(logits.shape, generator=generator)
+    save_file({"images": images, "direction": direction}, folder / "inputs.safetensors")
+    (folder / "request.json").write_text(json.dumps({**request, "onnx": onnx}))
+    done = subprocess.run([BINARY, str(folder)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (logits * direction).sum().backward()
+    ours = read_tensors(folder / "output.safetensors")
+    with safe_open(folder / "output.safetensors", "pt") as opened:
+        own_names = json.loads(opened.metadata()["names"])
+
+    def relative(found, expected):
+        return (found - expected).abs().max().item() / max(expected.abs().max().item(), 1e-12)
+
+    gradients = {name: parameter.grad for name, parameter in module.named_parameters()}
+    prefix = "model." if isinstance(module, Logits) else ""
+    worst, scale = 0.0, max(g.abs().max().item() for g in gradients.values() if g is not None)
+    for name, gradient in gradients.items():
+        found = ours.get("gradient." + name.removeprefix(prefix))
+        if gradient is None:
+            assert found is None or found.abs().max() == 0, name
+            continue
+        worst = max(worst, (found - gradient).abs().max().item() / max(gradient.abs().max().item(), 1e-3 * scale))
+    result = {
+        "names": own_names == names,
+        "logits": relative(ours["logits"], logits.detach()),
+        "fused": relative(ours["fused.logits"], logits.detach()),
+        "gradients": worst,
+    }
+    if own_names != names:
+        result["difference"] = [pair for pair in zip(own_names, names) if pair[0] != pair[1]][:3] or (len(own_names), len(names))
+    if onnx:
+        session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+        found = torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
+        result["onnx"] = relative(found, logits.detach())
+    return result
+
+
+def table():
+    return json.loads(lorikeet("models", "list", "--json"))
+
+
+def smallest(models):
+    best = {}
+    for model in models:
+        key = model["family"], model["library"]
+        count = sum(p.numel() for p in make_module(model).parameters())
+        if key not in best or count < best[key][0]:
+            best[key] = count, model
+    return [model for _, model in best.values()]
+
+
+class Networks(unittest.TestCase):
+    def check(self, name, request, module, state_dict, size):
+        with self.subTest(name), tempfile.TemporaryDirectory() as folder:
+            result = compare(request, module, state_dict, size, Path(folder))
+            print(name, {key: value if isinstance(value, bool) else f"{value:.1e}" for key, value in result.items() if key != "difference"}, flush=True)
+            self.assertTrue(result["names"], result.get("difference"))
+            self.assertLess(result["logits"], LOGITS_BOUND)
+            self.assertLess(result["fused"], LOGITS_BOUND)
+            self.assertLess(result["gradients"], GRADIENT_BOUND)
+            self.assertLess(result["onnx"], ONNX_BOUND)
+            return result
+
+    def test_models_of_the_table(self):
+        models = [m for m in table() if "." not in m["name"]]
+        wanted = os.environ.get("LORIKEET_MODELS", "").split()
+        if wanted:
+            models = [m for m in models if m["name"] in wanted or m["family"] in wanted]
+        elif not os.environ.get("LORIKEET_LONG"):
+            models = smallest(models)
+        rows = []
+        for model in models:
+            torch.manual_seed(1)
+            module = randomise(make_module(model))
+            result = self.check(model["name"], {"model": model["name"]}, module, module.state_dict(), native_size(module))
+            rows.append((model, sum(p.numel() for p in module.parameters()), result))
+        if "--write" in sys.argv:
+            write_table(rows)
+
+    def test_configurations_of_transformers(self):
+        for name, kind, options in CONFIGURATIONS:
+            torch.manual_seed(1)
+            config = getattr(transformers, kind + "Config")(**{"image_size": 64, "patch_size": 16, "num_labels": 5, **options})
+            model = randomise(getattr(transformers, kind + "ForImageClassification")(config))
+            self.check(name, {"config": json.loads(config.to_json_string())}, Logits(model), model.state_dict(), config.image_size)
+
+
+def write_table(rows):
+    """docs/models.md between its markers."""
+    lines = ["| name | library | parameters | names and order | logits | gradients | ONNX |", "|---|---|---:|---|---:|---:|---:|"]
+    for model, count, result in rows:
+        if result is None:
+            continue
+        errors = " | ".join(f"{result[key]:.0e}" for key in ("logits", "gradients", "onnx"))
+        lines.append(f"| `{model['name']}` | {model['library']} | {count:,} | {'equal' if result['names'] else 'differ'} | {errors} |")
+    path = ROOT / "docs/models.md"
+    text = path.read_text()
+    begin, end = "<!-- table -->\n", "<!-- end of the table -->"
+    before, after = text.split(begin)[0], text.split(end)[1]
+    path.write_text(before + begin + "\n".join(lines) + "\n" + end + after)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2, argv=[argument for argument in sys.argv if argument != "--write"])
