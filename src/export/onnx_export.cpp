@@ -40,7 +40,8 @@ class Exporter {
       inputs_.clear();
       for (const NodeId from : node.inputs) inputs_.push_back(values_[from].name);
       for (const auto& parameter : graph_.parameters(id)) {
-        model_.initialisers.add(parameter.name, *merged_.find(parameter.name));
+        if (!std::holds_alternative<UnusedParameter>(node.op))
+          model_.initialisers.add(parameter.name, *merged_.find(parameter.name));
         inputs_.push_back(parameter.name);
         if (parameter.name == node.name) name_ += ".output";  // names of values and tensors are one space
       }
