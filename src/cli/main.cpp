@@ -95,7 +95,9 @@ int run(int argc, char** argv) {
     add(app, status);
   try {
     app.parse(argc, argv);
-    if (std::fflush(stdout) != 0) fail("standard output: cannot be written: ", std::strerror(errno), ".");
+    // A failed write before the last leaves the mark alone.
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+      fail("standard output: cannot be written: ", std::strerror(errno), ".");
     return status;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
