@@ -25,13 +25,22 @@ constexpr const char* kHeadFile = "head.safetensors";
 constexpr const char* kMetadataFile = "lorikeet.json";
 constexpr const char* kCardFile = "README.md";
 constexpr std::string_view kPrefix = "base_model.model.";
-constexpr std::string_view kHeadPrefix = "head.";
 constexpr std::uint64_t kMaxJson = 16 << 20;
 constexpr std::uint64_t kMaxTensors = 4ULL << 30;
 constexpr int kFormat = 1;
 constexpr std::int64_t kMaxPixels = 4096;
 
 bool starts_with(std::string_view text, std::string_view prefix) { return text.substr(0, prefix.size()) == prefix; }
+
+// "head.0.weight": of the layers after the network. A base's own module may be called "head", as timm's are.
+bool is_head_tensor(std::string_view name) {
+  constexpr std::string_view kHead = "head.";
+  if (!starts_with(name, kHead)) return false;
+  name.remove_prefix(kHead.size());
+  const std::size_t digits = std::min(name.find_first_not_of("0123456789"), name.size());
+  const std::string_view rest = name.substr(digits);
+  return digits > 0 && (rest == ".weight" || rest == ".bias");
+}
 
 // What PEFT saves beside the values that count: BatchNorm's counter, which evaluation does not use, and, with bias:
 // all, a retrained module's bias three times over.
@@ -241,7 +250,7 @@ AdapterFolder read_adapter_folder(const fs::path& path) {
   const fs::path model_path = model_file(path);
   const NamedTensors model = read_tensors(model_path);
   for (const auto& [name, tensor] : model) {
-    if (!starts_with(name, kPrefix) || starts_with(std::string_view(name).substr(kPrefix.size()), kHeadPrefix)) {
+    if (!starts_with(name, kPrefix) || is_head_tensor(std::string_view(name).substr(kPrefix.size()))) {
       fail(model_path.string(), ": got the tensor '", printable(name), "', expected names that begin with ", kPrefix,
            " and go on with a module of the base model.");
     }
@@ -254,9 +263,9 @@ AdapterFolder read_adapter_folder(const fs::path& path) {
   }
   if (out.spec.head) {
     for (const auto& [name, tensor] : read_tensors(path / kHeadFile)) {
-      if (!starts_with(name, kHeadPrefix)) {
-        fail((path / kHeadFile).string(), ": got the tensor '", printable(name), "', expected names that begin with ",
-             kHeadPrefix, ".");
+      if (!is_head_tensor(name)) {
+        fail((path / kHeadFile).string(), ": got the tensor '", printable(name),
+             "', expected names such as head.0.weight.");
       }
       out.tensors.add(name, tensor);
     }
@@ -319,7 +328,7 @@ void write_adapter_folder(const fs::path& path, const AdapterFolder& folder) {
   model.metadata["format"] = "pt";
   head.metadata["format"] = "pt";
   for (const auto& [name, tensor] : folder.tensors) {
-    if (starts_with(name, kHeadPrefix)) {
+    if (is_head_tensor(name)) {
       head.add(name, tensor);
     } else {
       model.add(std::string(kPrefix) + name, tensor);

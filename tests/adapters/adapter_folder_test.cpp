@@ -114,6 +114,21 @@ TEST_CASE("PEFT's file holds PEFT's names, and the head lies beside it") {
   CHECK(head.contains("head.1.weight"));
 }
 
+TEST_CASE("a base's own module may be called head; it is not the head after the network") {
+  AdapterFolder folder;
+  folder.spec.config.target_modules = std::vector<std::string>{"qkv"};
+  folder.spec.config.modules_to_save = {"head"};
+  folder.spec.output_classes = 4;
+  folder.spec.head = Head{{}, 3};
+  folder.tensors = tensors_for(adapt(small_vit(), folder.spec));
+  const TemporaryFolder temporary;
+  write_adapter_folder(temporary.path / "adapter", folder);
+  const NamedTensors model = read_safetensors(temporary.path / "adapter/adapter_model.safetensors");
+  CHECK(model.contains("base_model.model.head.weight"));
+  CHECK(model.contains("base_model.model.head.bias"));
+  CHECK(read_safetensors(temporary.path / "adapter/head.safetensors").size() == 2);
+}
+
 TEST_CASE("a folder is replaced whole: no head of the last one stays") {
   const Written written;
   AdapterFolder plain = sample();
@@ -181,7 +196,7 @@ TEST_CASE("a damaged folder is refused, with the file's name") {
   {
     const Written written;
     written.add("head.safetensors", "layer1.0.conv1.weight");
-    written.refused("head.safetensors: got the tensor 'layer1.0.conv1.weight', expected names that begin with head.");
+    written.refused("head.safetensors: got the tensor 'layer1.0.conv1.weight', expected names such as head.0.weight.");
   }
   {
     const Written written;
