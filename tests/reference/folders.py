@@ -32,9 +32,10 @@ def opened_by_peft(base, folder, trainable=False):
     saved = (
         read_tensors(folder / "adapter_model.safetensors") if (folder / "adapter_model.safetensors").exists() else {}
     )
-    for key in saved:  # a replaced output: PEFT's users replace it before they load
-        if key.endswith("fc.weight") and saved[key].shape != base.fc.weight.shape:
-            base.fc = torch.nn.Linear(saved[key].shape[1], saved[key].shape[0])
+    for name, module in list(base.named_modules()):  # a replaced output: PEFT's users replace it before they load
+        weight = saved.get(f"base_model.model.{name}.weight")
+        if isinstance(module, torch.nn.Linear) and weight is not None and weight.shape != module.weight.shape:
+            base.set_submodule(name, torch.nn.Linear(weight.shape[1], weight.shape[0]))
     if not config["target_modules"] and not config["modules_to_save"]:
         for parameter in base.parameters():
             parameter.requires_grad = False
@@ -98,13 +99,13 @@ class FolderTest:
         print(f"{self.id()}: largest difference {worst:.1e}, largest logit {theirs.abs().max().item():.1f}")
         self.assertLess(worst, 1e-4)
 
-    def train_both(self, base, settings, mean=MEAN, std=STD, steps=STEPS):
+    def train_both(self, base, settings, mean=MEAN, std=STD, steps=STEPS, pixels=28, batch=BATCH, resample=PIL.Image.BILINEAR):
         """Losses within 1e-4 relative, final tensors within 1e-3."""
         with tempfile.TemporaryDirectory() as folder:
             common = [
                 "data=mnist",
-                "image_size=28",
-                f"batch_size={BATCH}",
+                f"image_size={pixels}",
+                f"batch_size={batch}",
                 "shuffle=false",
                 "schedule=constant",
                 "engine=plain",
@@ -135,7 +136,7 @@ class FolderTest:
             learned = [p for p in model.parameters() if p.requires_grad]
             optimizer = torch.optim.AdamW(learned, lr=1e-3, weight_decay=0.01)
             theirs = []
-            for images, labels in mnist_batches(steps, BATCH, mean, std):
+            for images, labels in mnist_batches(steps, batch, mean, std, pixels, resample=resample):
                 loss = torch.nn.functional.cross_entropy(model(images), labels)
                 optimizer.zero_grad()
                 loss.backward()

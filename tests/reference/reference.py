@@ -7,6 +7,7 @@ import unittest
 from pathlib import Path
 
 import numpy
+import PIL.Image
 import torch
 
 # torchvision's wheel for this torch brings no compiled operators; registering their fakes would fail.
@@ -92,11 +93,13 @@ class Classifier(torch.nn.Module):
         return self.head(self.model(images).float())  # the model may be in bfloat16
 
 
-def mnist_batches(count, size, mean=MEAN, std=STD, pixels=28, split="train"):
+def mnist_batches(count, size, mean=MEAN, std=STD, pixels=28, split="train", resample=PIL.Image.BILINEAR):
     """The first images of the split ("train" or "t10k") in order, as torchvision's transforms give them."""
     images, labels = idx(f"{split}-images-idx3-ubyte"), idx(f"{split}-labels-idx1-ubyte").long()
     for begin in range(0, count * size, size):
-        batch = images[begin : begin + size, None].expand(-1, 3, -1, -1)
+        batch = images[begin : begin + size]
         if pixels != 28:
-            batch = torchvision.transforms.functional.resize(batch, [pixels, pixels], antialias=True)
+            resized = [PIL.Image.fromarray(image.numpy()).resize((pixels, pixels), resample) for image in batch]
+            batch = torch.from_numpy(numpy.stack([numpy.asarray(image) for image in resized]))
+        batch = batch[:, None].expand(-1, 3, -1, -1)
         yield torchvision.transforms.functional.normalize(batch.float() / 255, mean, std), labels[begin : begin + size]

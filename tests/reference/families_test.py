@@ -1,0 +1,43 @@
+"""Adapters on each family of models, against PEFT 0.21: twenty steps of training from the same start."""
+import tempfile
+import unittest
+
+import PIL.Image
+import torch
+from safetensors.torch import save_file
+
+from folders import FolderTest
+from reference import timm
+
+BICUBIC = PIL.Image.BICUBIC
+
+
+class Training(FolderTest, unittest.TestCase):
+    """Losses within 1e-4 relative, final tensors within 1e-3. The base is as timm initialises it."""
+
+    def check(self, name, settings, pixels, mean=(0.5,) * 3, std=(0.5,) * 3, **options):
+        torch.manual_seed(1)
+        base = timm.create_model(name, num_classes=1000, **options).eval()
+        with tempfile.TemporaryDirectory() as folder:
+            weights = f"{folder}/weights.safetensors"
+            save_file(base.state_dict(), weights)
+            settings = [f"model={name}", f"weights={weights}", "r=4", "lora_alpha=8", "replace_output=true", *settings]
+            self.train_both(base, settings, mean, std, pixels=pixels, batch=16, resample=BICUBIC)
+
+    def test_vit_with_fewer_patches(self):
+        """The position embeddings are interpolated from 14 × 14 patches to 3 × 3."""
+        self.check(
+            "vit_tiny_patch16_224", ["target_modules=[qkv]", "modules_to_save=[head]"], 48, dynamic_img_size=True
+        )
+
+    def test_vit_all_linear_layers(self):
+        self.check(
+            "vit_tiny_patch16_224",
+            ["target_modules=[qkv, proj, fc1, fc2]", "exclude_modules=[patch_embed.proj]", "modules_to_save=[head, norm]"],
+            32,
+            dynamic_img_size=True,
+        )
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
