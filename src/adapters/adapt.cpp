@@ -60,7 +60,7 @@ Adaptation adapt(const Graph& base, const AdapterSpec& spec) {
 }
 
 std::string bias_key(const Node& node, bool has_adapter) {
-  return node.name + (has_adapter ? ".base_layer.bias" : ".bias");
+  return node.name + (has_adapter ? ".base_layer." : ".") + node.tensor_prefix + "bias";
 }
 
 std::vector<Parameter> adapter_parameters(const Adaptation& adaptation) {
@@ -78,7 +78,7 @@ std::vector<Parameter> adapter_parameters(const Adaptation& adaptation) {
   }
   for (const NodeId id : adaptation.biases) {
     for (auto& parameter : graph.parameters(id)) {
-      if (parameter.name.ends_with(".bias"))
+      if (parameter.key == "bias")
         out.push_back({bias_key(graph.node(id), contains(targets, id)), id, std::move(parameter.shape)});
     }
   }

@@ -38,7 +38,7 @@ Extracted extract_lora(const Graph& graph, const NamedTensors& base, const Named
       const at::Tensor& before = *base.find(parameter.name);
       const bool differs = now.sizes() != before.sizes() || !at::equal(now, before);
       has_changed = has_changed || differs;
-      if (parameter.name.ends_with(".bias") && is_target) {
+      if (parameter.key == "bias" && is_target) {
         bias = now;
         has_changed_bias = has_changed_bias || differs;
       } else if (is_target && differs && now.sizes() == before.sizes()) {

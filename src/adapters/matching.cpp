@@ -38,7 +38,7 @@ std::vector<NodeId> trained_biases(const Graph& graph, TrainedBias bias, const M
   for (NodeId id = 0; id < graph.nodes().size(); ++id) {
     const auto parameters = graph.parameters(id);
     const bool has_bias = std::any_of(parameters.begin(), parameters.end(),
-                                      [](const Parameter& parameter) { return parameter.name.ends_with(".bias"); });
+                                      [](const Parameter& parameter) { return parameter.key == "bias"; });
     const bool is_target = std::any_of(matches.targets.begin(), matches.targets.end(),
                                        [&](const AdapterTarget& target) { return target.node == id; });
     const bool is_retrained =

@@ -1,0 +1,288 @@
+#include "loading/convert_adapter.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "adapters/methods.h"
+#include "adapters/pattern_table.h"
+#include "base/error.h"
+
+namespace lorikeet {
+namespace {
+
+const NameTable& table_of(const ModelEntry& entry, Library library) {
+  const auto found = entry.names.tables.find(library);
+  if (found == entry.names.tables.end())
+    fail(library_name(library), ": has no ", entry.name, ". Convert to the names of another library.");
+  return found->second;
+}
+
+// Each node of the network, in both libraries' graphs.
+struct Pairs {
+  Graph from;
+  Graph to;
+  std::vector<std::vector<NodeId>> from_nodes;
+  std::vector<std::vector<NodeId>> to_nodes;
+};
+
+Pairs pair_nodes(const ModelEntry& entry, Library to) {
+  const Graph network = entry.network();
+  const NameTable &own = table_of(entry, entry.library), &other = table_of(entry, to);
+  return {named_for(network, entry.names, entry.library), named_for(network, entry.names, to),
+          renamed_nodes(network, own), renamed_nodes(network, other)};
+}
+
+class Converter {
+ public:
+  Converter(const AdapterFolder& adapter, Pairs pairs)
+      : adapter_(adapter), pairs_(std::move(pairs)), adaptation_(adapt(pairs_.from, adapter.spec)) {
+    out_.metadata = adapter.metadata;
+    out_.spec = adapter.spec;
+  }
+
+  AdapterFolder run() {
+    AdapterConfig& config = out_.spec.config;
+    config.exclude_modules = {};
+    config.layers_to_transform.clear();
+    config.layers_pattern.clear();
+    config.rank_pattern.clear();
+    config.alpha_pattern.clear();
+    config.modules_to_save.clear();
+    for (std::size_t i = 0; i < pairs_.from_nodes.size(); ++i) convert(pairs_.from_nodes[i], pairs_.to_nodes[i]);
+    for (const NodeId id : adaptation_.head) {
+      for (const auto& parameter : adaptation_.graph.parameters(id)) add(parameter.name, parameter.name);
+    }
+    if (config.has_targets()) config.target_modules = targets_;
+    if (!std::holds_alternative<std::monostate>(config.feedforward_modules)) config.feedforward_modules = feedforward_;
+    return std::move(out_);
+  }
+
+ private:
+  using Nodes = std::vector<NodeId>;
+
+  const Node& from(NodeId id) const { return pairs_.from.node(id); }
+  const Node& to(NodeId id) const { return pairs_.to.node(id); }
+  const at::Tensor& tensor(const std::string& name) const {
+    const at::Tensor* found = adapter_.tensors.find(name);
+    if (found == nullptr) fail("adapter: got no tensor '", name, "'.");
+    return *found;
+  }
+  void add(const std::string& name, const std::string& old) { out_.tensors.add(name, tensor(old)); }
+
+  const AdapterTarget* target(NodeId id) const {
+    const auto found = std::find_if(adaptation_.targets.begin(), adaptation_.targets.end(),
+                                    [&](const AdapterTarget& one) { return one.node == id; });
+    return found == adaptation_.targets.end() ? nullptr : &*found;
+  }
+  static bool contains(const Nodes& nodes, NodeId id) {
+    return std::find(nodes.begin(), nodes.end(), id) != nodes.end();
+  }
+
+  void convert(const Nodes& olds, const Nodes& news) {
+    if (olds.size() == news.size()) {
+      for (std::size_t i = 0; i < olds.size(); ++i) rename(olds[i], news[i]);
+    } else if (olds.size() == 1) {
+      split(olds[0], news);
+    } else {
+      join(olds, news[0]);
+    }
+  }
+
+  // The keys of what is learned in the node itself: of all of it, or of its bias.
+  std::vector<std::pair<std::string, std::string>> own_keys(NodeId old_id, NodeId new_id) const {
+    std::vector<std::pair<std::string, std::string>> out;
+    const auto olds = adaptation_.graph.parameters(old_id), news = pairs_.to.parameters(new_id);
+    if (contains(adaptation_.retrained, old_id)) {
+      for (std::size_t i = 0; i < olds.size(); ++i) out.emplace_back(olds[i].name, news[i].name);
+    } else if (contains(adaptation_.biases, old_id)) {
+      const bool adapted = target(old_id) != nullptr;
+      out.emplace_back(bias_key(from(old_id), adapted), bias_key(to(new_id), adapted));
+    }
+    return out;
+  }
+
+  void rename(NodeId old_id, NodeId new_id) {
+    for (const auto& [old_key, new_key] : own_keys(old_id, new_id)) add(new_key, old_key);
+    if (contains(adaptation_.retrained, old_id)) out_.spec.config.modules_to_save.push_back(to(new_id).name);
+    if (const AdapterTarget* one = target(old_id)) {
+      for (const std::string& suffix : suffixes(old_id))
+        add(to(new_id).name + "." + suffix, from(old_id).name + "." + suffix);
+      put_target(new_id, one->rank, one->scaling, is_feedforward(old_id));
+    }
+  }
+
+  // The method's tensors of a target: "lora_A.weight" …
+  std::vector<std::string> suffixes(NodeId id) const {
+    std::vector<std::string> out;
+    for (const auto& tensor : method_of(adaptation_.config).tensors(from(id), *target(id), adaptation_.config))
+      out.push_back(tensor.suffix);
+    return out;
+  }
+
+  bool is_feedforward(NodeId id) const {
+    return matches(adapter_.spec.config.feedforward_modules, from(id).name, "feedforward_modules");
+  }
+
+  void put_target(NodeId id, std::int64_t rank, double scaling, bool feedforward) {
+    AdapterConfig& config = out_.spec.config;
+    const std::string& name = to(id).name;
+    targets_.push_back(name);
+    if (feedforward) feedforward_.push_back(name);
+    if (!has_rank(config.peft_type)) return;
+    const double alpha =
+        scaling * (config.use_rslora ? std::sqrt(static_cast<double>(rank)) : static_cast<double>(rank));
+    if (rank != config.r) config.rank_pattern.emplace_back(exact_pattern(name), static_cast<double>(rank));
+    if (alpha != config.lora_alpha) config.alpha_pattern.emplace_back(exact_pattern(name), alpha);
+  }
+
+  // Which of a method's tensors have one row an output; the others are the same for all outputs.
+  enum class Rows { kShared, kPerOutput };
+  Rows rows_of(const std::string& suffix, NodeId id) const {
+    const AdapterConfig& config = adapter_.spec.config;
+    if (config.peft_type == PeftType::kLora) return suffix.starts_with("lora_A") ? Rows::kShared : Rows::kPerOutput;
+    if (config.peft_type == PeftType::kIa3) return is_feedforward(id) ? Rows::kShared : Rows::kPerOutput;
+    fail(from(id).name, ": got ", method_of(config).name, ", expected LoRA, DoRA or IA3. It cannot be ",
+         "cut or joined exactly.");
+  }
+  void split(NodeId old_id, const Nodes& news) {
+    const auto parts = static_cast<std::int64_t>(news.size());
+    const AdapterTarget* one = target(old_id);
+    for (std::size_t i = 0; i < news.size(); ++i) {
+      const auto part = [&](const std::string& key) { return tensor(key).chunk(parts, 0)[i].contiguous(); };
+      for (const auto& [old_key, new_key] : own_keys(old_id, news[i])) out_.tensors.add(new_key, part(old_key));
+      if (contains(adaptation_.retrained, old_id)) out_.spec.config.modules_to_save.push_back(to(news[i]).name);
+      if (one == nullptr) continue;
+      for (const std::string& suffix : suffixes(old_id)) {
+        const std::string key = from(old_id).name + "." + suffix;
+        out_.tensors.add(to(news[i]).name + "." + suffix,
+                         rows_of(suffix, old_id) == Rows::kShared ? tensor(key) : part(key));
+      }
+      put_target(news[i], one->rank, one->scaling, is_feedforward(old_id));
+    }
+  }
+
+  void join(const Nodes& olds, NodeId new_id) {
+    const std::string& name = to(new_id).name;
+    const auto count_in = [&](const auto& is_in) {
+      return static_cast<std::size_t>(std::count_if(olds.begin(), olds.end(), is_in));
+    };
+    const std::size_t own = count_in([&](NodeId id) { return !own_keys(id, new_id).empty(); });
+    const std::size_t adapted = count_in([&](NodeId id) { return target(id) != nullptr; });
+    if (own != 0 && own != olds.size())
+      fail(from(olds[0]).name, ": got some of ", olds.size(), " layers retrained, expected all or none: they are one, ",
+           name, ", over the other names.");
+    if (own != 0) {
+      const auto keys = own_keys(olds[0], new_id);
+      for (std::size_t k = 0; k < keys.size(); ++k) {
+        std::vector<at::Tensor> rows;
+        for (const NodeId id : olds) rows.push_back(tensor(own_keys(id, new_id)[k].first));
+        out_.tensors.add(keys[k].second, at::cat(rows, 0));
+      }
+      if (contains(adaptation_.retrained, olds[0])) out_.spec.config.modules_to_save.push_back(name);
+    }
+    if (adapted == 0) return;
+    if (adapter_.spec.config.peft_type == PeftType::kLora) {
+      join_lora(olds, new_id, adapted);
+    } else {
+      join_scales(olds, new_id);
+    }
+  }
+
+  void join_lora(const Nodes& olds, NodeId new_id, std::size_t adapted) {
+    const AdapterConfig& config = adapter_.spec.config;
+    const std::string& name = to(new_id).name;
+    if (config.use_dora && adapted != olds.size())
+      fail(from(olds[0]).name, ": got DoRA on some of ", olds.size(), " layers that are one, ", name,
+           ", over the other names, expected it on all of them.");
+    const AdapterTarget* first = nullptr;
+    for (const NodeId id : olds) first = first == nullptr ? target(id) : first;
+    std::int64_t rank = 0;
+    for (const NodeId id : olds) rank += target(id) != nullptr ? target(id)->rank : 0;
+    std::vector<at::Tensor> downs, ups, rest;
+    std::set<std::string> all;
+    std::int64_t at = 0;
+    for (const NodeId id : olds) {
+      const std::int64_t outputs = std::get<Linear>(from(id).op).out;
+      at::Tensor up = at::zeros({outputs, rank});
+      if (const AdapterTarget* one = target(id)) {
+        const std::string prefix = from(id).name + ".";
+        downs.push_back(tensor(prefix + "lora_A.weight"));
+        // The layers may have other scales; the joined one has the first's.
+        up.slice(1, at, at + one->rank).copy_(tensor(prefix + "lora_B.weight") * (one->scaling / first->scaling));
+        at += one->rank;
+        if (config.lora_bias) rest.push_back(tensor(prefix + "lora_B.bias") * (one->scaling / first->scaling));
+        if (config.use_dora) rest.push_back(tensor(prefix + "lora_magnitude_vector"));
+      } else if (config.lora_bias) {
+        rest.push_back(at::zeros({outputs}));
+      }
+      ups.push_back(up);
+    }
+    if (config.lora_bias && config.use_dora) fail(name, ": got DoRA with lora_bias, which is not joined.");
+    out_.tensors.add(name + ".lora_A.weight", at::cat(downs, 0));
+    out_.tensors.add(name + ".lora_B.weight", at::cat(ups, 0));
+    if (!rest.empty())
+      out_.tensors.add(name + (config.use_dora ? ".lora_magnitude_vector" : ".lora_B.bias"), at::cat(rest, 0));
+    put_target(new_id, rank, first->scaling, false);
+  }
+
+  // IA3 of the outputs; a layer without it is scaled by one.
+  void join_scales(const Nodes& olds, NodeId new_id) {
+    std::vector<at::Tensor> rows;
+    std::string suffix;
+    for (const NodeId id : olds) {
+      if (target(id) == nullptr) {
+        rows.push_back(at::ones({std::get<Linear>(from(id).op).out, 1}));
+        continue;
+      }
+      suffix = suffixes(id).front();
+      if (rows_of(suffix, id) == Rows::kShared)
+        fail(from(id).name, ": got IA3 on its input, expected it on its output. It cannot be joined exactly.");
+      rows.push_back(tensor(from(id).name + "." + suffix));
+    }
+    out_.tensors.add(to(new_id).name + "." + suffix, at::cat(rows, 0));
+    put_target(new_id, 0, 1, false);
+  }
+
+  const AdapterFolder& adapter_;
+  Pairs pairs_;
+  Adaptation adaptation_;
+  AdapterFolder out_;
+  std::vector<std::string> targets_;
+  std::vector<std::string> feedforward_;
+};
+
+}  // namespace
+
+AdapterFolder convert_adapter(const AdapterFolder& adapter, const ModelEntry& entry, Library to) {
+  return Converter(adapter, pair_nodes(entry, to)).run();
+}
+
+NamedTensors convert_weights(const NamedTensors& weights, const ModelEntry& entry, Library to) {
+  const Pairs pairs = pair_nodes(entry, to);
+  NamedTensors unordered;
+  for (std::size_t i = 0; i < pairs.from_nodes.size(); ++i) {
+    const auto &olds = pairs.from_nodes[i], &news = pairs.to_nodes[i];
+    const auto parameters = pairs.from.parameters(olds[0]);
+    for (std::size_t p = 0; p < parameters.size(); ++p) {
+      std::vector<at::Tensor> rows;
+      for (const NodeId id : olds) rows.push_back(*weights.find(pairs.from.parameters(id)[p].name));
+      const at::Tensor all = rows.size() == 1 ? rows[0] : at::cat(rows, 0);
+      const auto parts = all.chunk(static_cast<std::int64_t>(news.size()), 0);
+      for (std::size_t n = 0; n < news.size(); ++n)
+        unordered.add(pairs.to.parameters(news[n])[p].name, news.size() == 1 ? all : parts[n].contiguous());
+    }
+  }
+  NamedTensors out;
+  for (const auto& parameter : pairs.to.parameters()) out.add(parameter.name, *unordered.find(parameter.name));
+  return out;
+}
+
+}  // namespace lorikeet

@@ -1,0 +1,125 @@
+#include "loading/convert_adapter.h"
+
+#include <ATen/Functions.h>
+#include <ATen/core/grad_mode.h>
+#include <doctest/doctest.h>
+
+#include "engine/executor.h"
+#include "engine/network.h"
+#include "graph/small_graphs.h"
+#include "models/models.h"
+#include "models/transformers_config.h"
+#include "refusal.h"
+
+using namespace lorikeet;
+
+namespace {
+
+ModelEntry small_vit_entry(Library library) {
+  ModelEntry entry = transformers_model({{"model_type", "vit"},
+                                         {"hidden_size", 12},
+                                         {"num_hidden_layers", 2},
+                                         {"num_attention_heads", 3},
+                                         {"intermediate_size", 20},
+                                         {"image_size", 8},
+                                         {"patch_size", 4},
+                                         {"num_labels", 5}});
+  entry.library = library;
+  return entry;
+}
+
+// An adapter with values as if it had been trained.
+AdapterFolder trained(const ModelEntry& entry, const AdapterSpec& spec, const NamedTensors& weights) {
+  const Network network(adapt(entry.build(), spec), weights, 1);
+  at::Generator generator = seeded(2);
+  const at::NoGradGuard no_grad;
+  for (auto& [name, tensor] : network.trainable()) tensor.add_(at::empty(tensor.sizes()).normal_(0, 0.3, generator));
+  AdapterFolder folder;
+  folder.spec = spec;
+  for (const auto& [name, tensor] : network.adapter_tensors()) folder.tensors.add(name, tensor.detach().clone());
+  return folder;
+}
+
+at::Tensor logits(const ModelEntry& entry, const AdapterFolder& folder, const NamedTensors& weights) {
+  const Adaptation adaptation = adapt(entry.build(), folder.spec);
+  check_adapter_tensors(folder.tensors, adaptation, "converted");
+  Network network(adaptation, weights, 3);
+  network.load_adapter_tensors(folder.tensors);
+  at::Generator generator = seeded(4);
+  return make_plain_executor(network, {})->predict(at::empty({3, 3, 8, 8}).normal_(0, 1, generator));
+}
+
+AdapterSpec spec_on(std::vector<std::string> targets) {
+  AdapterSpec spec;
+  spec.config.r = 2;
+  spec.config.lora_alpha = 6;
+  spec.config.target_modules = std::move(targets);
+  return spec;
+}
+
+void check_all_ways(Library library, const AdapterSpec& spec) {
+  const ModelEntry entry = small_vit_entry(library);
+  const NamedTensors weights = random_weights(entry.build(), 1);
+  const AdapterFolder folder = trained(entry, spec, weights);
+  const at::Tensor expected = logits(entry, folder, weights);
+  for (const Library to : {Library::kTimm, Library::kTransformers, Library::kTorchvision}) {
+    CAPTURE(library_name(to));
+    const ModelEntry other = small_vit_entry(to);
+    const AdapterFolder converted = convert_adapter(folder, entry, to);
+    const NamedTensors other_weights = convert_weights(weights, entry, to);
+    CHECK(at::allclose(logits(other, converted, other_weights), expected, 1e-5, 1e-5));
+    const AdapterFolder back = convert_adapter(converted, other, library);
+    CHECK(at::allclose(logits(entry, back, convert_weights(other_weights, other, library)), expected, 1e-5, 1e-5));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a converted adapter computes the same, whether qkv is cut or joined") {
+  AdapterSpec on_qkv = spec_on({"qkv", "fc1"});
+  on_qkv.config.modules_to_save = {"head", "norm"};
+  on_qkv.output_classes = 3;
+  on_qkv.config.rank_pattern = {{"blocks.1.attn.qkv", 3}};
+  on_qkv.config.alpha_pattern = {{"fc1", 5}};
+  check_all_ways(Library::kTimm, on_qkv);
+  on_qkv.config.use_dora = true;
+  check_all_ways(Library::kTimm, on_qkv);
+
+  AdapterSpec on_two = spec_on({"q_proj", "v_proj", "fc2"});
+  on_two.config.alpha_pattern = {{"v_proj", 5}};
+  on_two.config.use_rslora = true;
+  on_two.config.modules_to_save = {"classifier"};
+  on_two.head = Head{{4}, 3};
+  check_all_ways(Library::kTransformers, on_two);
+
+  AdapterSpec biases = spec_on({"q_proj", "k_proj", "v_proj"});
+  biases.config.bias = TrainedBias::kAll;
+  check_all_ways(Library::kTransformers, biases);
+
+  AdapterSpec scales = spec_on({"k_proj", "v_proj", "fc2"});
+  scales.config.peft_type = PeftType::kIa3;
+  scales.config.feedforward_modules = std::vector<std::string>{"fc2"};
+  check_all_ways(Library::kTransformers, scales);
+}
+
+TEST_CASE("what no adapter over the other names can compute is refused") {
+  const auto refused = [](Library from, const AdapterSpec& spec, Library to) {
+    const ModelEntry entry = small_vit_entry(from);
+    const AdapterFolder folder = trained(entry, spec, random_weights(entry.build(), 1));
+    return refusal<Error>([&] { convert_adapter(folder, entry, to); });
+  };
+  AdapterSpec dora = spec_on({"q_proj"});
+  dora.config.use_dora = true;
+  CHECK(refused(Library::kTransformers, dora, Library::kTimm).find("got DoRA on some of 3 layers") !=
+        std::string::npos);
+  AdapterSpec retrained = spec_on({"fc1"});
+  retrained.config.modules_to_save = {"k_proj"};
+  CHECK(refused(Library::kTransformers, retrained, Library::kTimm).find("got some of 3 layers retrained") !=
+        std::string::npos);
+  AdapterSpec loha = spec_on({"qkv"});
+  loha.config.peft_type = PeftType::kLoha;
+  CHECK(refused(Library::kTimm, loha, Library::kTransformers).find("expected LoRA, DoRA or IA3") != std::string::npos);
+  const ModelEntry resnet = find_model("resnet18");
+  CHECK(
+      refusal<Error>([&] { convert_adapter({}, resnet, Library::kTransformers); }).starts_with("transformers: has no"));
+}
