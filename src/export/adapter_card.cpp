@@ -22,7 +22,11 @@ std::string python_base(const AdapterMetadata& metadata, const ModelEntry& model
     if (std::isalnum(static_cast<unsigned char>(c)) == 0 && std::string_view("._-").find(c) == std::string_view::npos)
       c = '_';
   }
-  return "base = " + model.python + "\nbase.load_state_dict(torch.load(\"" + file + "\", weights_only=True))\n";
+  // Only recent versions of torch.load read safetensors.
+  const bool is_safetensors = file.ends_with(".safetensors");
+  return cat(is_safetensors ? "import safetensors.torch\n" : "", "base = ", model.python, "\nbase.load_state_dict(",
+             is_safetensors ? "safetensors.torch.load_file(\"" : "torch.load(\"", file,
+             is_safetensors ? "\"))\n" : "\", weights_only=True))\n");
 }
 
 std::string text_of(const Json& json, const char* key) {
@@ -63,7 +67,7 @@ std::string adapter_card(const AdapterFolder& folder) {
   card.modules_to_save = config.modules_to_save;
   card.uses_peft = config.has_targets() || !config.modules_to_save.empty() || config.bias != TrainedBias::kNone;
   card.classes = metadata.classes;
-  card.learned = count_trainable(adaptation);
+  card.trainable = count_trainable(adaptation);
   card.bytes = folder.tensors.bytes();
   card.data = text_of(metadata.training, "data");
   if (std::filesystem::path(card.data).is_absolute()) {  // where it lies on this machine is nobody else's business

@@ -55,10 +55,9 @@ std::string facts(const ModelCard& card) {
       << " |\n| base | " << plain(card.base_model) << ", weights " << plain(card.base_weights)
       << " |\n| base's SHA-256 | `" << card.base_sha256 << "` over names, shapes and values |\n| method | "
       << plain(card.method) << " |\n";
-  if (!card.modules_to_save.empty())
-    out << "| retrained in full | " << plain(join(card.modules_to_save, ", ")) << " |\n";
+  if (!card.modules_to_save.empty()) out << "| trained in full | " << plain(join(card.modules_to_save, ", ")) << " |\n";
   if (!card.head.empty()) out << "| head after the network | " << card.head.size() << " Linear layers |\n";
-  out << "| learned | " << with_commas(card.learned) << " numbers, " << human_bytes(card.bytes) << " |\n";
+  out << "| trained | " << with_commas(card.trainable) << " parameters, " << human_bytes(card.bytes) << " |\n";
   if (!card.data.empty()) out << "| data | " << plain(card.data) << " |\n";
   if (card.accuracy) {
     out << "| accuracy | " << fixed(*card.accuracy, 4) << " on " << with_commas(card.images) << " images of the "
@@ -70,9 +69,10 @@ std::string facts(const ModelCard& card) {
 
 std::string python(const ModelCard& card) {
   std::ostringstream out;
-  out << "```python\nimport torch, torchvision\n";
+  out << "```python\nimport PIL.Image, PIL.ImageOps\n";
   if (card.uses_peft) out << "import peft\n";
   if (!card.head.empty()) out << "import safetensors.torch\n";
+  out << "import torch, torchvision\n\n";
   out << card.python_base;
   if (card.replaced)
     out << "base." << card.replaced->module << " = torch.nn.Linear(" << card.replaced->in << ", " << card.replaced->out
@@ -97,8 +97,8 @@ std::string python(const ModelCard& card) {
   if (card.crop > 0) out << "    torchvision.transforms.CenterCrop(" << card.crop << "),\n";
   out << "    torchvision.transforms.ToTensor(),\n    torchvision.transforms.Normalize(" << tuple(card.mean) << ", "
       << tuple(card.std) << "),\n])\n"
-      << "# image = PIL.ImageOps.exif_transpose(PIL.Image.open(\"image.png\")).convert(\"RGB\")\n"
-      << "# logits = model(prepare(image)[None])\n```\n";
+      << "\nimage = PIL.ImageOps.exif_transpose(PIL.Image.open(\"image.png\")).convert(\"RGB\")\n"
+      << "with torch.inference_mode():\n    logits = model(prepare(image)[None])\n```\n";
   return std::move(out).str();
 }
 

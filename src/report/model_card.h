@@ -18,7 +18,7 @@ struct ModelCard {
   bool uses_peft = true;  // whether there is anything for PEFT to load
   std::vector<std::string> modules_to_save;
   std::vector<std::string> classes;
-  std::int64_t learned = 0;
+  std::int64_t trainable = 0;
   std::uint64_t bytes = 0;  // of the tensors
 
   std::string data;

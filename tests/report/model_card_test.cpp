@@ -13,7 +13,7 @@ ModelCard sample() {
   card.base_sha256 = "abc";
   card.method = "LoRA, r=4, lora_alpha=8";
   card.classes = {"cat", "dog"};
-  card.learned = 12345;
+  card.trainable = 12345;
   card.bytes = 49380;
   card.data = "photos";
   card.split = "test";
@@ -40,7 +40,7 @@ TEST_CASE("a card begins with the Hub's front matter and says what there is to k
   for (const char* part :
        {"base_model: \"resnet50\"\n", "    - type: accuracy\n      value: 0.9700\n---\n",
         "# resnet50 adapted to photos\n", "2 classes: cat, dog |", "weights resnet50.v1 |", "`abc`",
-        "LoRA, r=4, lora_alpha=8", "12,345 numbers", "0.9700 on 1,000 images of the test split, in float32"}) {
+        "LoRA, r=4, lora_alpha=8", "12,345 parameters", "0.9700 on 1,000 images of the test split, in float32"}) {
     CAPTURE(part);
     CHECK(has(text, part));
   }
