@@ -22,7 +22,8 @@ namespace {
 constexpr std::uint64_t kMaxWeights = 4ULL << 30;
 
 constexpr const char* kOfflineHint =
-    "Check the network, set LORIKEET_MIRROR to a mirror's address, or pass a file with --weights.";
+    "Check the network, set LORIKEET_MIRROR to a mirror's address, or give a weights file: --weights FILE, in a recipe "
+    "weights: FILE.";
 
 bool is_ignored(const std::string& name) {
   const std::string_view suffix = ".num_batches_tracked";  // only training-mode BatchNorm counts batches
@@ -80,26 +81,34 @@ NamedTensors fit_base_weights(NamedTensors file, const fs::path& path, const Mod
     translated.add(std::move(own_name), tensor);
   }
 
+  const auto likeness = [&] {
+    const auto others = guess_models(file);
+    return others.empty() || others.front() == model.name ? "" : " These look like those of " + others.front() + ".";
+  };
+  const std::string output = graph.node(graph.output()).name;
   NamedTensors out;
   std::vector<std::string> expected;
   for (const auto& parameter : graph.parameters()) {
     expected.push_back(parameter.name);
     const at::Tensor* tensor = translated.find(parameter.name);
     if (tensor == nullptr) {
-      const auto others = guess_models(file);
       fail(path.string(), ": got no tensor '", parameter.name, "', expected the weights of ", model.name, ".",
-           others.empty() ? "" : " These look like those of " + others.front() + ".");
+           likeness());
     }
     if (tensor->sizes() != at::IntArrayRef(parameter.shape)) {
       fail(path.string(), ": tensor '", parameter.name, "': got shape ", shape_text(tensor->sizes()), ", expected ",
-           shape_text(parameter.shape), " for ", model.name, ".");
+           shape_text(parameter.shape), " for ", model.name, ".",
+           parameter.name == output + ".weight"
+               ? " A model with another output is not a base; 'lorikeet extract' makes an adapter of it."
+               : likeness());
     }
     out.add(parameter.name, checked_values(parameter, *tensor, path.string()));
   }
   for (const auto& [name, tensor] : translated) {
     if (!out.contains(name)) {
+      const bool is_of_head = name.starts_with("head.0.");  // as merge names it; timm's output is "head.weight"
       fail(path.string(), ": got the unknown tensor '", printable(name), "', expected only those of ", model.name, ".",
-           did_you_mean(name, expected));
+           is_of_head ? " A head belongs to an adapter, not to its base." : did_you_mean(name, expected));
     }
   }
   return out;

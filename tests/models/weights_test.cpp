@@ -83,6 +83,8 @@ TEST_CASE("weights that do not fit the graph are refused, by name") {
   refused(missing, "got no tensor 'layer1.1.bn2.running_var', expected the weights of small.");
   refused(good_but("layer1.0.conv9.weight", at::ones({2})), "unknown tensor 'layer1.0.conv9.weight'");
   refused(good_but("layer1.0.conv9.weight", at::ones({2})), "Did you mean 'layer1.0.conv");
+  refused(good_but("head.0.weight", at::ones({2})), "A head belongs to an adapter");
+  refused(good_but("fc.weight", at::ones({6, 8})), "'lorikeet extract' makes an adapter of it.");
   refused(good_but("fc.bias", at::ones({6})), "tensor 'fc.bias': got shape (6,), expected (5,) for small.");
   refused(good_but("fc.bias", at::ones({5, 1})), "got shape (5, 1)");
   refused(good_but("fc.bias", at::ones({5}, at::kLong)), "tensor 'fc.bias': got type Long");
