@@ -111,7 +111,8 @@ InputFile::InputFile(fs::path path) : path_(std::move(path)) {
   struct stat status {};
   if (::fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) {
     ::close(descriptor_);
-    fail(path_.string(), ": got something that is not a regular file, expected a file.");
+    fail(path_.string(), ": got ", S_ISDIR(status.st_mode) ? "a folder" : "something that is not a regular file",
+         ", expected a file.");
   }
   size_ = static_cast<std::uint64_t>(status.st_size);
 }

@@ -27,7 +27,7 @@ constexpr const char* kAbout =
     "\n"
     "  lorikeet train recipes/article/case2.yaml     train an adapter into runs/case2\n"
     "  lorikeet eval runs/case2                      measure its accuracy on the test images\n"
-    "  lorikeet predict runs/case2 digit.png         the class of an image\n";
+    "  lorikeet predict runs/case2 digit.png         classify an image\n";
 
 int report(int status, const std::string& message) {
   print_note("lorikeet: " + message);
@@ -59,6 +59,14 @@ const CLI::App& named_command(const CLI::App& app) {
   return found.empty() ? app : named_command(*found.front());
 }
 
+// "'lorikeet train --help' says what is expected."
+std::string help_hint(const CLI::App& app) {
+  std::string words;
+  for (const CLI::App* command = &named_command(app); command != nullptr; command = command->get_parent())
+    words = cat(command->get_name(), " ", words);
+  return cat("'", words, "--help' says what is expected.");
+}
+
 // The message for an option that the command does not have, where it can say more than CLI11's: a key of a recipe,
 // which is written without dashes, or a misspelt option. Empty otherwise.
 std::string wrong_option(const CLI::App& app, int argc, char** argv) {
@@ -79,6 +87,7 @@ std::string wrong_option(const CLI::App& app, int argc, char** argv) {
       return cat(where, " Keys of a recipe are given without dashes: ", printable(cat(key, "=", value)), ".");
     }
     if (const auto near = nearest(name, names); !near.empty()) return cat(where, " Did you mean '", near.front(), "'?");
+    return cat(where, " ", help_hint(app));
   }
   return "";
 }
@@ -103,8 +112,7 @@ int run(int argc, char** argv) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     if (const std::string wrong = wrong_command(app, argc, argv); !wrong.empty()) return report(kUsage, wrong);
     if (const std::string wrong = wrong_option(app, argc, argv); !wrong.empty()) return report(kUsage, wrong);
-    return report(
-        kUsage, std::string(error.what()) + ". 'lorikeet --help' and 'lorikeet COMMAND --help' say what is expected.");
+    return report(kUsage, cat(error.what(), ". ", help_hint(app)));
   } catch (const UsageError& error) {
     return report(kUsage, error.what());
   } catch (const Error& error) {

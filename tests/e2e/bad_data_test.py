@@ -95,7 +95,7 @@ class BadIdx(CommandTest):
         folder = self.mnist("directory")
         (folder / images).unlink()
         (folder / images).mkdir()
-        cases.append((self.sample(folder), [folder / images, "not a regular file"]))
+        cases.append((self.sample(folder), [folder / images, "got a folder, expected a file"]))
         self.assert_all_refused(1, cases)
         self.assertFalse((self.folder / "out").exists())
 

@@ -113,7 +113,7 @@ class Commands(CommandTest):
         )
         half = self.json("inspect", "resnet50", "--memory", "--batch-size", 8, "--precision", "bfloat16")["memory"]
         self.assertEqual(half["activations"] * 2, memory[0]["activations"])
-        self.assertIn("memory:  about ", self.lorikeet("inspect", "resnet50", "--memory"))
+        self.assertIn("memory:    about ", self.lorikeet("inspect", "resnet50", "--memory"))
 
     def test_inspect_reads_weights_files(self):
         self.assertEqual(self.json("inspect", EFFICIENTNET)["model"], "efficientnet_lite0")
@@ -157,8 +157,10 @@ USAGE = [
     ([], ["subcommand"]),
     (["trian"], ["'trian'", "Did you mean 'train'?"]),
     (["models", "lst"], ["'lst'", "Did you mean 'list'?"]),
-    (["train"], ["recipe"]),
-    (["inspect", "resnet50", "--nonsense"], ["--nonsense"]),
+    (["train"], ["recipe", "'lorikeet train --help' says"]),
+    (["train", "r.yaml", "--dry-run"], ["'--dry-run'", "unknown option", "'lorikeet train --help' says"]),
+    (["models", "get"], ["name", "'lorikeet models get --help' says"]),
+    (["inspect", "resnet50", "--nonsense"], ["--nonsense", "'lorikeet inspect --help' says"]),
     (["inspect", "resnet50", "--rnak", "4"], ["'--rnak'", "unknown option", "Did you mean '--rank'?"]),
     (["train", "r.yaml", "--epochs", "3"], ["'--epochs'", "without dashes: epochs=3."]),
     (["train", "r.yaml", "--batch-size", "8"], ["'--batch-size'", "without dashes: batch_size=8."]),
@@ -279,12 +281,12 @@ class BadCalls(CommandTest):
     def test_what_is_not_there_or_of_another_kind(self):
         cases = [
             (["train", "none.yaml"], ["none.yaml", "No such file"]),
-            (["train", "."], ["not a regular file"]),
+            (["train", "."], [": got a folder, expected a file"]),
             (["inspect", "."], ["adapter_config.json"]),
             (["eval", "no/run", "data=mnist"], ["no/run"]),
             (["predict", "efficientnet_lite0", "none.png"], ["none.png", "No such file"]),
-            (["predict", "efficientnet_lite0", "."], ["not a regular file"]),
-            (["predict", "efficientnet_lite0", "x.png", "--weights", "."], ["not a regular file"]),
+            (["predict", "efficientnet_lite0", "."], [": got a folder, expected a file"]),
+            (["predict", "efficientnet_lite0", "x.png", "--weights", "."], [": got a folder, expected a file"]),
             (["predict", "efficientnet_lite0", "x.png", "--weights", "none.pth"], ["none.pth", "No such file"]),
             (["merge", "no/run", "--out", "x.pth"], ["no/run"]),
             (["merge", "efficientnet_lite0", "--out", "/dev/null/x.pth"], ["/dev/null", "Not a directory"]),
