@@ -13,6 +13,7 @@
 #include "loading/loaded_model.h"
 #include "models/weights.h"
 #include "report/table.h"
+#include "train/recipe.h"
 
 namespace lorikeet::cli {
 namespace {
@@ -24,6 +25,7 @@ struct ExtractCommandOptions {
   std::string targets;
   std::vector<std::string> classes;
   ExtractOptions extract;
+  lorikeet::DataOptions data;
   std::string out;
 };
 
@@ -62,8 +64,8 @@ int extract_command(const ExtractCommandOptions& options) {
   folder.spec.config.base_model_name_or_path = base.entry->name;
   double worst = 0;
   for (const auto& layer : extracted.layers) worst = std::max(worst, layer.error);
-  folder.metadata =
-      AdapterMetadata{base.entry->name, base.weights_name, base.sha256.get(), classes, base.preprocessing};
+  folder.metadata = AdapterMetadata{base.entry->name, base.weights_name, base.sha256.get(), classes,
+                                    data_preprocessing(options.data, base.preprocessing)};
   folder.metadata->weights_path = recorded_path(base.weights_file);
   folder.metadata->training = {{"extracted_with_rank", options.extract.rank}, {"largest_error", worst}};
   write_adapter_with_card(options.out, folder);
@@ -98,16 +100,21 @@ void add_extract(CLI::App& app, int& status) {
       ->capture_default_str();
   command
       ->add_option("--match", options->targets,
-                   "Where LoRA goes, as target_modules: a regular expression for the whole name; default: every Conv2d "
-                   "and Linear but the output")
+                   "Where LoRA goes, as target_modules: a regular expression for the complete name; default: every "
+                   "Conv2d and Linear except the output")
       ->type_name("REGEX");
-  command->add_option("--classes", options->classes, "Names of the outputs; default: the base's, or 0, 1 …")
+  command->add_option("--classes", options->classes, "Names of the outputs, by commas; default: the base's, or 0, 1 …")
       ->delimiter(',')
-      ->type_name("NAME,…");
+      ->type_name("NAME");
+  command
+      ->add_option("--image-size", options->data.image_size,
+                   "Height and width of the images that the tuned model takes; default: those of the base's weights")
+      ->check(CLI::Range(16, 4096));
   command->add_option("--out", options->out, "Folder of the adapter")->required()->type_name("FOLDER");
   command->footer(
-      "The error is the norm of what the rank leaves out of a layer's change, relative to the norm of that change.\n"
-      "Modules that changed and get no LoRA are saved in full, as modules_to_save.");
+      "error: the norm of the part of a layer's change that the rank leaves out, relative to the norm of the change.\n"
+      "Modules that changed and get no LoRA are saved in full, as modules_to_save. A weights file does not hold the\n"
+      "preprocessing: give --image-size where the tuned model was trained at another size.");
   command->callback([options, &status] {
     if (!options->targets.empty()) options->extract.target_modules = options->targets;
     status = extract_command(*options);

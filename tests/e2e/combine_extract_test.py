@@ -81,6 +81,10 @@ class CombineExtract(CommandTest):
         self.assertIn("2 layers, largest error 0.00 %", text)
         options = ("--preprocess", "normalise")  # the run's own image size is not in the weights
         self.assert_same(self.logits(self.folder / "found", *options), self.logits(self.one, *options))
+        arguments = ["extract", "--model", "efficientnet_lite0", "--from", self.folder / "tuned.safetensors"]
+        sized = self.folder / "sized"
+        self.lorikeet(*arguments, "--rank", 4, "--image-size", 32, "--out", sized)
+        self.assert_same(self.logits(sized), self.logits(self.one))
         cut = self.lorikeet(
             "unmerge",
             "--model",
