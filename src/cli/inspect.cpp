@@ -139,12 +139,12 @@ Json adapter_json(const AdapterFolder& adapter) {
 }
 
 void print_adapter(const AdapterFolder& adapter) {
-  std::printf("adapter: %s", summary(adapter.spec.config).c_str());
+  std::printf("adapter:   %s", summary(adapter.spec.config).c_str());
   if (!adapter.spec.config.modules_to_save.empty())
     std::printf(", retrained: %s", join(adapter.spec.config.modules_to_save, ", ").c_str());
   std::printf("\n");
   if (const auto& metadata = adapter.metadata) {
-    std::printf("base:    %s, weights %s, SHA-256 %s\nclasses: %s\n", metadata->base_model.c_str(),
+    std::printf("base:      %s, weights %s, SHA-256 %s\nclasses:   %s\n", metadata->base_model.c_str(),
                 printable(metadata->base_weights).c_str(), metadata->base_sha256.c_str(),
                 printable(join(metadata->classes, ", "), 200).c_str());
   }
@@ -209,22 +209,22 @@ int inspect_command(const InspectOptions& options) {
     return 0;
   }
 
-  std::printf("model:   %s, %s parameters, %s, %s GFLOPs for one image of %d pixels\n", subject.model->name.c_str(),
+  std::printf("model:     %s, %s parameters, %s, %s GFLOPs for one image of %d pixels\n", subject.model->name.c_str(),
               with_commas(parameters).c_str(), human_bytes(static_cast<std::uint64_t>(parameters) * 4).c_str(),
               fixed(2e-9 * static_cast<double>(macs), 2).c_str(), size);
   if (subject.adapter) print_adapter(*subject.adapter);
   if (trainable > 0) {
-    std::printf("learned: %s parameters, %s %% of the model's\n", with_commas(trainable).c_str(),
+    std::printf("trainable: %s parameters, %s %% of the model's\n", with_commas(trainable).c_str(),
                 fixed(100 * static_cast<double>(trainable) / static_cast<double>(parameters), 2).c_str());
   }
   if (!options.match.empty()) {
-    std::printf("match:   '%s' hits %zu modules; LoRA with r=%s there has %s parameters\n", options.match.c_str(),
+    std::printf("match:     '%s' hits %zu modules; LoRA with r=%s there has %s parameters\n", options.match.c_str(),
                 shown.size(), std::to_string(options.rank).c_str(), with_commas(shown_trainable).c_str());
   }
   if (options.memory) {
     const MemoryEstimate memory = memory_of(subject, size, options);
     std::printf(
-        "memory:  about %s for batches of %s: weights %s, made of them for speed %s, gradients and AdamW %s, "
+        "memory:    about %s for batches of %s: weights %s, packed weights %s, gradients and AdamW %s, "
         "activations %s (of an evaluation %s), the program with libtorch %s; the data and a cache of the frozen prefix "
         "not counted\n",
         human_bytes(memory.total()).c_str(), std::to_string(options.batch_size).c_str(),
@@ -236,7 +236,7 @@ int inspect_command(const InspectOptions& options) {
                {"operation"},
                {"output"},
                {"parameters", true},
-               {options.match.empty() ? "learned" : "LoRA", true},
+               {options.match.empty() ? "trainable" : "LoRA", true},
                {"MFLOPs", true}});
   for (const auto& row : shown) {
     table.add({row.name, row.kind, row.output, row.parameters > 0 ? with_commas(row.parameters) : "",
@@ -250,32 +250,32 @@ int inspect_command(const InspectOptions& options) {
 }  // namespace
 
 void add_inspect(CLI::App& app, int& status) {
-  auto* command =
-      app.add_subcommand("inspect", "Modules, shapes, counts and FLOPs of a model or an adapter; what a pattern hits");
+  auto* command = app.add_subcommand(
+      "inspect", "Modules, shapes, parameter counts and FLOPs of a model or an adapter; what a pattern matches");
   auto options = std::make_shared<InspectOptions>();
   options->model.add_to(*command, "A model's name, a weights file, an adapter's or a run's folder", false);
   command
       ->add_option("--match", options->match,
-                   "Only what this pattern hits as target_modules: a regular expression for the whole name")
+                   "Only the modules that target_modules would match: a regular expression for the complete name")
       ->type_name("REGEX");
-  command->add_option("--rank", options->rank, "Rank for which --match counts LoRA's parameters")
+  command->add_option("--rank", options->rank, "LoRA's rank, for --match")
       ->check(CLI::Range(1, 1 << 16))
       ->capture_default_str();
   command
       ->add_option("--image-size", options->image_size,
-                   "Side of the images in pixels for shapes and FLOPs; default: the weights' own")
+                   "Height and width of the images in pixels; default: that of the adapter or the weights")
       ->check(CLI::Range(1, 4096));
   command->add_flag("--memory", options->memory,
-                    "Also the memory that a training step (of a model without adapter: a prediction) takes");
-  command->add_option("--batch-size", options->batch_size, "Images a step, for --memory")
+                    "Also the memory of a training step, or without an adapter of a prediction");
+  command->add_option("--batch-size", options->batch_size, "Images per step, for --memory")
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
-  command->add_option("--precision", options->precision, "Of activations and frozen weights, for --memory")
+  command->add_option("--precision", options->precision, "Precision of activations and frozen weights, for --memory")
       ->check(CLI::IsMember({name_of(Precision::kFloat32), name_of(Precision::kBFloat16)}))
       ->capture_default_str();
   command->add_flag("--json", options->json, "Print one JSON document on standard output");
   command->footer(
-      "FLOPs are two for each multiply-add of convolutions and linear layers, for one image; LoRA's own are left out.");
+      "FLOPs: for one image, two per multiply-add of the convolutions and linear layers, without those of LoRA.");
   command->callback([options, &status] { status = inspect_command(*options); });
 }
 

@@ -21,6 +21,13 @@ struct TrainOptions {
   bool json = false;
 };
 
+// Of the adapter's tensors. A head has a file of its own, and without layers to adapt it is everything.
+std::string size_text(const TrainSummary& summary) {
+  std::error_code none;
+  const auto head = std::filesystem::file_size(summary.adapter / "head.safetensors", none);
+  return human_bytes(summary.adapter_bytes) + (none ? "" : cat(" and head ", human_bytes(head)));
+}
+
 int train_command(const TrainOptions& options) {
   Recipe recipe = load_recipe(options.recipe, options.overrides);
   if (recipe.run.empty()) recipe.run = free_run_folder(options.recipe);
@@ -34,8 +41,8 @@ int train_command(const TrainOptions& options) {
     std::printf("%s\n", json_text(summary_json(summary, recipe), 2).c_str());
     return 0;
   }
-  std::printf("%s\n%s parameters learned, adapter %s, %s of training (%s img/s)\n", summary.adapter.c_str(),
-              with_commas(summary.trainable_parameters).c_str(), human_bytes(summary.adapter_bytes).c_str(),
+  std::printf("%s\n%s trainable parameters, adapter %s, trained in %s (%s img/s)\n", summary.adapter.c_str(),
+              with_commas(summary.trainable_parameters).c_str(), size_text(summary).c_str(),
               clock(summary.loop.seconds).c_str(), fixed(summary.loop.images_per_second(), 0).c_str());
   if (summary.test.total > 0) std::printf("accuracy %s\n", fixed(summary.test.accuracy(), 4).c_str());
   return 0;
@@ -48,17 +55,16 @@ void add_train(CLI::App& app, int& status) {
   auto options = std::make_shared<TrainOptions>();
   command->add_option("recipe", options->recipe, "YAML file")->required();
   command->add_option("overrides", options->overrides, "key=value: what differs from the recipe");
-  command->add_flag("--force", options->force,
-                    "Replace the run that is in the folder already, once the new one has a checkpoint");
+  command->add_flag("--force", options->force, "Replace the run in the folder, once the new one has a checkpoint");
   command->add_flag("--json", options->json, "Print the summary as JSON on standard output");
   command->footer(
       "Keys of a recipe, with their defaults:\n" + recipe_help() +
-      "  run                                 the run's folder; runs/RECIPE, or runs/RECIPE-2 … where that is taken; "
-      "for a "
-      "run's own recipe.yaml RUN-2 …\n\n"
+      "  run                                 the run's folder; default: runs/RECIPE, or runs/RECIPE-2 … where that "
+      "exists; for the recipe.yaml of a run: RUN-2 …\n\n"
       "A run's folder is locked while a process trains in it. With --force the old run stays until the new one has a "
       "checkpoint: after its first epoch, or a minute.\n"
-      "Ctrl-C keeps the adapter as it is and says where. Exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted.");
+      "Ctrl-C stops the training and saves the adapter as it is. Exit code: 0 done, 1 failed, 2 wrong usage, 130 "
+      "interrupted.");
   command->callback([options, &status] { status = train_command(*options); });
 }
 

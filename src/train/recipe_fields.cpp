@@ -39,32 +39,32 @@ Field betas_field() {
 }
 
 Field resized_crop_field() {
-  return {"random_resized_crop",
-          "of a training image keep a random part, of this least and greatest share of its area, e.g. [0.35, 1]; null: "
-          "all of it",
-          [](Recipe& r, const YAML::Node& n) {
-            auto& scale = r.data.augmentation.resized_crop;
-            scale = {0, 0};
-            if (n.IsNull()) return;
-            if (!n.IsSequence() || n.size() != 2)
-              fail_usage("random_resized_crop: got ", shown(n),
-                         ", expected two shares of the area, e.g. [0.35, 1], or null.");
-            const double most = number("random_resized_crop", n[1], ranges::kShareOfArea);
-            scale = {number("random_resized_crop", n[0], {ranges::kShareOfArea.least, most}), most};
-          },
-          [](const Recipe& r, YAML::Emitter& out) {
-            const auto& scale = r.data.augmentation.resized_crop;
-            if (scale[1] > 0) {
-              out << YAML::Flow << YAML::BeginSeq << exact(scale[0]) << exact(scale[1]) << YAML::EndSeq;
-            } else {
-              out << YAML::Null;
-            }
-          }};
+  return {
+      "random_resized_crop",
+      "of training images take a random crop with this range of the area, as RandomResizedCrop's scale, e.g. [0.35, "
+      "1]; null: no",
+      [](Recipe& r, const YAML::Node& n) {
+        auto& scale = r.data.augmentation.resized_crop;
+        scale = {0, 0};
+        if (n.IsNull()) return;
+        if (!n.IsSequence() || n.size() != 2)
+          fail_usage("random_resized_crop: got ", shown(n),
+                     ", expected two fractions of the area, e.g. [0.35, 1], or null.");
+        const double most = number("random_resized_crop", n[1], ranges::kShareOfArea);
+        scale = {number("random_resized_crop", n[0], {ranges::kShareOfArea.least, most}), most};
+      },
+      [](const Recipe& r, YAML::Emitter& out) {
+        const auto& scale = r.data.augmentation.resized_crop;
+        if (scale[1] > 0) {
+          out << YAML::Flow << YAML::BeginSeq << exact(scale[0]) << exact(scale[1]) << YAML::EndSeq;
+        } else {
+          out << YAML::Null;
+        }
+      }};
 }
 
 Field reference_field() {
-  return {"reference",
-          "what someone else reports for this configuration: title, trainable, accuracy; for 'lorikeet compare'",
+  return {"reference", "published results for this configuration, for 'lorikeet compare': title, trainable, accuracy",
           [](Recipe& r, const YAML::Node& n) {
             r.reference = {};
             if (n.IsNull()) return;
@@ -112,16 +112,17 @@ const std::vector<Field>& all() {
                  LORIKEET_MEMBER(adapter.start_from)),
       whole_field(
           "image_size",
-          "side in pixels to which images are resized and cropped, at least 16; 0: as the weights' own evaluation does",
+          "height and width in pixels to which images are resized and cropped, at least 16; 0: as in the weights' own "
+          "evaluation",
           ranges::kImageSize, LORIKEET_MEMBER(data.image_size)),
       choice_field("preprocess", "eval, or only normalise images that are already at size", {"eval", "normalise"},
                    LORIKEET_MEMBER(data.preprocess)),
       resized_crop_field(),
       whole_field("random_crop_padding",
-                  "then pad with this many black pixels and crop a random region of the original size, as RandomCrop "
-                  "does; 0: no",
+                  "pad with this many black pixels and crop a random region of the original size, as RandomCrop does; "
+                  "0: no",
                   ranges::kImageSize, LORIKEET_MEMBER(data.augmentation.crop_padding)),
-      number_field("random_horizontal_flip", "then mirror training images with this probability", ranges::kProbability,
+      number_field("random_horizontal_flip", "mirror training images with this probability", ranges::kProbability,
                    LORIKEET_MEMBER(data.augmentation.horizontal_flip)),
       whole_field("train_limit", "use only this many training images, drawn by the seed; 0: all", ranges::kCount,
                   LORIKEET_MEMBER(data.train_limit)),
@@ -143,28 +144,28 @@ const std::vector<Field>& all() {
                     "where the adapter goes: a regular expression for the full name, a list of names, or all-linear; "
                     "null: nowhere",
                     LORIKEET_MEMBER(adapter.config.target_modules)),
-      pattern_field("exclude_modules", "where it does not go, in the same form",
+      pattern_field("exclude_modules", "modules that target_modules does not mean, in the same form",
                     LORIKEET_MEMBER(adapter.config.exclude_modules)),
-      words_field("modules_to_save", "modules that are retrained in full and saved in the adapter",
+      words_field("modules_to_save", "modules that are trained in full and saved with the adapter",
                   LORIKEET_MEMBER(adapter.config.modules_to_save)),
       table_field("rank_pattern",
                   "other ranks by pattern for the end of a name, e.g. {'layer4.*': 8}; the first that matches counts",
                   LORIKEET_MEMBER(adapter.config.rank_pattern)),
       table_field("alpha_pattern", "other lora_alpha by pattern, likewise",
                   LORIKEET_MEMBER(adapter.config.alpha_pattern)),
-      whole_numbers_field("layers_to_transform", "of a list of target_modules, only those in layers of these numbers",
+      whole_numbers_field("layers_to_transform", "with a list of target_modules: only the layers with these numbers",
                           LORIKEET_MEMBER(adapter.config.layers_to_transform)),
       words_field("layers_pattern", "the part of the name before a layer's number: layer4 in layer4.1.conv1",
                   LORIKEET_MEMBER(adapter.config.layers_pattern)),
       truth_field("use_rslora", "LoRA: scale by lora_alpha / sqrt(r)", LORIKEET_MEMBER(adapter.config.use_rslora)),
-      truth_field("use_dora", "LoRA: learn each output channel's magnitude apart from its direction",
+      truth_field("use_dora", "DoRA: train each output channel's magnitude and direction separately",
                   LORIKEET_MEMBER(adapter.config.use_dora)),
       truth_field("lora_bias", "LoRA: lora_B has a bias", LORIKEET_MEMBER(adapter.config.lora_bias)),
-      choice_field("bias", "biases of the base that are learned too", trained_bias_names(),
+      choice_field("bias", "biases of the base that are trained too", trained_bias_names(),
                    LORIKEET_MEMBER(adapter.config.bias)),
       choice_field(
           "init_lora_weights",
-          "how LoRA is initialised; after pissa and olora it is saved with twice the rank, over the unchanged base",
+          "LoRA's initial values; after pissa and olora it is saved with twice the rank, over the unchanged base",
           lora_start_names(), LORIKEET_MEMBER(adapter.config.init_lora_weights)),
       truth_field("use_effective_conv2d", "LOHA, LOKR: decompose convolutions as tensors, not as matrices",
                   LORIKEET_MEMBER(adapter.config.use_effective_conv2d)),
@@ -182,56 +183,53 @@ const std::vector<Field>& all() {
 
       whole_field("epochs", "passes over the training images", ranges::kEpochs, LORIKEET_MEMBER(loop.epochs)),
       whole_field("max_steps", "stop after this many steps; 0: never", ranges::kCount, LORIKEET_MEMBER(loop.max_steps)),
-      whole_field("batch_size", "images a step", ranges::kBatchSize, LORIKEET_MEMBER(loop.batch_size)),
+      whole_field("batch_size", "images per step", ranges::kBatchSize, LORIKEET_MEMBER(loop.batch_size)),
       choice_field("optimizer", "the optimizer", {"adamw", "sgd"}, LORIKEET_MEMBER(optimizer.kind)),
       number_field("learning_rate", "the highest learning rate of the schedule", ranges::kLearningRate,
                    LORIKEET_MEMBER(optimizer.learning_rate)),
       number_field("weight_decay", "decoupled for adamw, in the gradient for sgd, as in PyTorch", ranges::kWeightDecay,
                    LORIKEET_MEMBER(optimizer.weight_decay)),
       betas_field(),
-      number_field("eps", "AdamW's guard against division by zero", ranges::kEps, LORIKEET_MEMBER(optimizer.eps)),
-      number_field("momentum", "SGD's", ranges::kDecay, LORIKEET_MEMBER(optimizer.momentum)),
-      truth_field("nesterov", "SGD's", LORIKEET_MEMBER(optimizer.nesterov)),
-      choice_field("schedule", "course of the learning rate after the warm-up", {"constant", "cosine", "one_cycle"},
+      number_field("eps", "AdamW's term for numerical stability", ranges::kEps, LORIKEET_MEMBER(optimizer.eps)),
+      number_field("momentum", "of SGD", ranges::kDecay, LORIKEET_MEMBER(optimizer.momentum)),
+      truth_field("nesterov", "Nesterov momentum, with SGD", LORIKEET_MEMBER(optimizer.nesterov)),
+      choice_field("schedule", "learning rate after the warm-up", {"constant", "cosine", "one_cycle"},
                    LORIKEET_MEMBER(optimizer.schedule)),
-      number_field("warmup", "share of all steps in which the learning rate rises; 0: none, but 0.3 for one_cycle",
+      number_field("warmup", "fraction of the steps in which the learning rate rises; 0: none, but 0.3 for one_cycle",
                    ranges::kWarmup, LORIKEET_MEMBER(optimizer.warmup)),
-      number_field("label_smoothing", "share of the target spread over all classes", ranges::kLabelSmoothing,
+      number_field("label_smoothing", "fraction of the target that is spread over all classes", ranges::kLabelSmoothing,
                    LORIKEET_MEMBER(loop.label_smoothing)),
-      number_field("clip_grad_norm", "largest norm of the gradient; 0: any", ranges::kGradientNorm,
+      number_field("clip_grad_norm", "largest L2 norm of the gradient; 0: no limit", ranges::kGradientNorm,
                    LORIKEET_MEMBER(optimizer.clip_grad_norm)),
       whole_field("early_stop",
                   "stop after this many epochs without a better validation accuracy, and keep the best; 0: never",
                   ranges::kEarlyStop, LORIKEET_MEMBER(loop.early_stop)),
-      {"seed", "seeds the adapter's initial values, the order and the random_… of images, and dropout",
+      {"seed", "seed of the adapter's initial values, the order and augmentation of images, and dropout",
        [](Recipe& r, const YAML::Node& n) {
          r.loop.seed = static_cast<std::uint64_t>(whole("seed", n, ranges::kSeed));
        },
        [](const Recipe& r, YAML::Emitter& out) { out << r.loop.seed; }},
-      truth_field("shuffle", "a new order each epoch", LORIKEET_MEMBER(loop.shuffle)),
+      truth_field("shuffle", "draw a new order for each epoch", LORIKEET_MEMBER(loop.shuffle)),
 
       choice_field("device", "where the network runs", device_names(), LORIKEET_MEMBER(machine.device)),
       choice_field("precision",
-                   "of activations and frozen weights; what is learned stays float32; auto: bfloat16 where the "
-                   "processor has it; int8: the "
-                   "frozen prefix, and all of it once trained, by scales measured on training images",
+                   "of activations and frozen weights; trained parameters stay float32. auto: bfloat16 where the "
+                   "processor has it; int8: the frozen prefix, and the complete network once trained, with scales "
+                   "measured on training images",
                    precision_names(), LORIKEET_MEMBER(machine.precision)),
-      choice_field("engine", "fused, or plain: PyTorch's own operators in its own order, to follow it step by step",
+      choice_field("engine", "plain: PyTorch's own operators in its own order, to follow PyTorch step by step",
                    engine_names(), LORIKEET_MEMBER(machine.engine)),
       whole_field("threads", "threads of the computation; 0: one for each core", ranges::kThreads,
                   LORIKEET_MEMBER(machine.threads)),
-      number_field("cache_gib",
-                   "memory, in GiB, in which the frozen prefix's outputs may be kept for later epochs; 0: none",
+      number_field("cache_gib", "GiB of memory for the frozen prefix's outputs, which later epochs reuse; 0: none",
                    ranges::kGib, LORIKEET_MEMBER(machine.cache_gib)),
       number_field("cache_disk_gib",
-                   "if that is too small, size in GiB of a file in the run's folder that is used instead, if twice "
-                   "that is free; 0: none",
+                   "if that is too small: GiB of a file in the run's folder, used if twice as much is free; 0: none",
                    ranges::kGib, LORIKEET_MEMBER(machine.cache_disk_gib)),
       whole_field(
           "cache_views",
-          "with random_…: draw this many views of each image, keep the prefix's outputs for them all, and begin "
-          "anew with the first; "
-          "0: new ones each epoch, and nothing kept",
+          "with augmentation: draw this many views of each image, cache the prefix's outputs for all of them and use "
+          "them in turn; 0: new views each epoch, no cache",
           ranges::kViews, LORIKEET_MEMBER(data.cache_views)),
       reference_field(),
   };

@@ -122,7 +122,7 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
     if (callbacks.log) callbacks.log(line);
   };
   log(cat(base.entry->name, " (", base.weights_name, "): ", with_commas(out.trainable_parameters), " of ",
-          with_commas(out.total_parameters), " parameters to learn; ", with_commas(data.train->size()), " images of ",
+          with_commas(out.total_parameters), " parameters trainable; ", with_commas(data.train->size()), " images of ",
           data.train->classes().size(), " classes in ", recipe.data.name, "; images of ",
           preprocessing.crop > 0 ? cat(preprocessing.crop, " pixels") : "their own size", "; ", at::get_num_threads(),
           " threads; about ",

@@ -78,6 +78,14 @@ class Train(CommandTest):
         ]
         self.assertEqual(*without_time)
 
+    def test_the_sizes_of_adapter_and_head_are_printed(self):
+        short = ["max_steps=1", "train_limit=32", "test_limit=1"]
+        without_head = self.lorikeet("train", self.recipe(), *short, f"run={self.folder}/a")
+        self.assertRegex(without_head, r"(?m)^[\d,]+ trainable parameters, adapter [\d.]+ KiB, trained in 0:\d\d ")
+        head = self.lorikeet("train", self.recipe(), *short, "head=[]", "replace_output=false", f"run={self.folder}/b")
+        size = (self.folder / "b/adapter/head.safetensors").stat().st_size
+        self.assertIn(f" and head {size / 1024:.1f} KiB, trained in ", head)
+
     def test_run_is_not_overwritten(self):
         before = (self.run_folder / "summary.json").read_bytes()
         self.assert_refused(

@@ -73,7 +73,7 @@ TEST_CASE("impossible values are refused, with what is possible") {
       {"data: {a: 1}", "data: got a table, expected a word."},
       {"preprocess: evla", "preprocess: got 'evla', expected one of eval, normalise."},
       {"random_resized_crop: 0.5",
-       "random_resized_crop: got '0.5', expected two shares of the area, e.g. [0.35, 1], or null."},
+       "random_resized_crop: got '0.5', expected two fractions of the area, e.g. [0.35, 1], or null."},
       {"random_resized_crop: [0.5, 0.4]", "random_resized_crop: got '0.5', expected a number from 0.0001 to 0.4."},
       {"random_resized_crop: [0, 1]", "random_resized_crop: got '0', expected a number from 0.0001 to 1."},
       {"random_horizontal_flip: 2", "random_horizontal_flip: got '2', expected a number from 0 to 1."},
