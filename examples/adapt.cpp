@@ -1,7 +1,8 @@
 // Adapts a pretrained network to a folder of one's own images, saves the adapter, loads it again and predicts with it.
 //
-//   adapt PHOTOS ADAPTER [METHOD]        PHOTOS/train/<class>/*.jpg|png, PHOTOS/test/<class>/*.jpg|png; LORA, LOHA,
-//   LOKR or IA3
+//   adapt PHOTOS ADAPTER [METHOD]
+//
+// PHOTOS holds train/<class>/*.jpg|png and test/<class>/*.jpg|png. METHOD is LORA, LOHA, LOKR or IA3.
 #include <algorithm>
 #include <cstdio>
 #include <exception>
@@ -30,7 +31,7 @@ int adapt(const fs::path& photos, const fs::path& folder, const std::string& met
                .r = 4,
                .replace_output = true,
                .classes = folder_names(photos / "train")});
-  std::printf("%lld parameters to learn\n", static_cast<long long>(model.trainable_parameters()));
+  std::printf("%lld trainable parameters\n", static_cast<long long>(model.trainable_parameters()));
   const lorikeet::TrainReport report = model.train({.data = {.name = photos.string(), .image_size = 64},
                                                     .optimizer = {.learning_rate = 3e-3},
                                                     .loop = {.epochs = 3, .batch_size = 16}});

@@ -63,8 +63,8 @@ struct RunReport {
   std::string summary;
 };
 
-/// Throws UsageError where the folder holds a run already and `replace` is false. For one
-/// thread at a time: a recipe's number of threads is set for the process while it runs.
+/// Throws UsageError where the folder holds a run already and `replace` is false. For one thread at a time: a recipe's
+/// number of threads is set for the process while it runs.
 LORIKEET_EXPORT RunReport train_recipe(const RunRequest& request);
 
 }  // namespace lorikeet
