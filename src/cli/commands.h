@@ -25,6 +25,9 @@ constexpr int kFailed = 1;
 constexpr int kUsage = 2;
 constexpr int kInterrupted = 130;  // 128 + SIGINT, as a shell reports it
 
+/// Accepts whole numbers from `least`. CLI11's own checks name 1.8e308, in full, as the largest number.
+CLI::Validator at_least(std::int64_t least);
+
 /// Options of every command that takes a model.
 struct ModelOptions {
   std::string name;

@@ -98,7 +98,7 @@ void add_data(CLI::App& app, int& status) {
   path->callback([options, &status] { status = print_dataset_path(options->name); });
   auto* sample = command->add_subcommand("sample", "Write the first test images as PNG files, INDEX_CLASS.png");
   sample->add_option("name", options->name, "Name of a dataset, or a folder")->required();
-  sample->add_option("--count", options->count, "How many")->check(CLI::PositiveNumber)->capture_default_str();
+  sample->add_option("--count", options->count, "How many")->check(at_least(1))->capture_default_str();
   sample->add_option("--out", options->out, "Folder for the files")->required();
   sample->callback([options, &status] { status = sample_command(*options); });
 }

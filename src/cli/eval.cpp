@@ -73,7 +73,7 @@ void add_eval(CLI::App& app, int& status) {
   options->model.add_to(*command, "An adapter's or a run's folder, a model's name, or a weights file", true);
   command->add_option("settings", options->settings,
                       "data=NAME or data=FOLDER; by default what the adapter was trained on");
-  command->add_option("--limit", options->limit, "Use only the first N images; 0: all")->check(CLI::NonNegativeNumber);
+  command->add_option("--limit", options->limit, "Use only the first N images; 0: all")->check(at_least(0));
   command->add_flag("--json", options->json,
                     "Print one JSON document on standard output, with the figures of each class");
   command->footer("A folder's test/ is used, or its val/ where test/ is absent or has no labels.");

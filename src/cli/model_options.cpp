@@ -1,7 +1,25 @@
+#include <charconv>
+#include <cstdint>
+#include <string>
+#include <system_error>
+
+#include "base/error.h"
+#include "base/text.h"
 #include "cli/commands.h"
 #include "cli/progress_bar.h"
 
 namespace lorikeet::cli {
+
+CLI::Validator at_least(std::int64_t least) {
+  return {[least](std::string& text) -> std::string {
+            std::int64_t value = 0;
+            const char* end = text.data() + text.size();
+            const auto [stop, error] = std::from_chars(text.data(), end, value);
+            if (error == std::errc() && stop == end && value >= least) return "";
+            return cat("got '", printable(text), "', expected a whole number of at least ", least);
+          },
+          ""};
+}
 
 void ModelOptions::add_to(CLI::App& command, const std::string& what, bool with_preprocess) {
   command.add_option("model", name, what)->required();

@@ -101,9 +101,7 @@ void add_predict(CLI::App& app, int& status) {
   auto options = std::make_shared<PredictOptions>();
   options->model.add_to(*command, "An adapter's or a run's folder, a model's name, or a weights file", true);
   command->add_option("images", options->images, "JPEG or PNG files")->required();
-  command->add_option("--top", options->top, "How many classes to name")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+  command->add_option("--top", options->top, "How many classes to name")->check(at_least(1))->capture_default_str();
   command
       ->add_option("--logits", options->logits,
                    "Write the logits too: one tensor (images, classes) in a safetensors file")
