@@ -4,7 +4,6 @@
 #include "adapters/adapter_folder.h"
 #include "api/boundary.h"
 #include "api/model_state.h"
-#include "base/available_memory.h"
 #include "base/error.h"
 #include "data/dataset.h"
 #include "data/datasets.h"
@@ -79,9 +78,7 @@ TrainReport Model::train(const TrainingOptions& options, const TrainCallbacks& c
 
     const Plan plan = plan_training(network, recipe, preprocessing, data.train->size(),
                                     data.validation ? data.validation->size() : 0);
-    if (const auto available = available_memory(); available && recipe.machine.device == Device::kCpu) {
-      require_memory({network, plan, recipe, preprocessing, data, memory_bytes(splits)}, *available, resident_memory());
-    }
+    require_memory({network, plan, recipe, preprocessing, data, memory_bytes(splits)});
     const LoopData loop_data{data.train, data.validation, preprocessing};
     const auto executor =
         make_training_executor(network, recipe.machine, {.plan = plan, .prepared = loaded.prepared}, loop_data);

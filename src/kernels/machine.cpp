@@ -3,6 +3,9 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
+#include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <c10/util/Exception.h>
 
 #include <thread>
 
@@ -31,6 +34,21 @@ Machine examine_machine() {
           has_bfloat16(),
           has_int8(),
           at::hasCUDA()};
+}
+
+std::optional<std::uint64_t> available_cuda_memory() {
+  if (!at::hasCUDA()) return std::nullopt;
+  try {
+    const auto device = c10::impl::VirtualGuardImpl(at::kCUDA).getDevice().index();
+    auto& allocator = *c10::getDeviceAllocator(at::kCUDA);
+    const auto [free, total] = allocator.getMemoryInfo(device);
+    const auto statistics = allocator.getDeviceStats(device);
+    constexpr auto kAll = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+    const std::int64_t reusable = statistics.reserved_bytes[kAll].current - statistics.allocated_bytes[kAll].current;
+    return free + static_cast<std::uint64_t>(reusable);
+  } catch (const c10::Error&) {  // an allocator that cannot say, as cudaMallocAsync's
+    return std::nullopt;
+  }
 }
 
 }  // namespace lorikeet

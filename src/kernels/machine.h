@@ -1,6 +1,8 @@
 // What this machine offers for computing.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 namespace lorikeet {
@@ -22,5 +24,9 @@ struct Machine {
 };
 
 Machine examine_machine();
+
+/// Bytes that this process may still take on the current CUDA device: what is free there, and what ATen's allocator
+/// keeps for reuse. Nothing where there is no such device.
+std::optional<std::uint64_t> available_cuda_memory();
 
 }  // namespace lorikeet

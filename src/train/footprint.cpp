@@ -2,12 +2,26 @@
 
 #include <algorithm>
 
+#include "base/available_memory.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "kernels/machine.h"
 #include "train/caching.h"
 #include "train/evaluate.h"
 
 namespace lorikeet {
+namespace {
+
+bool is_on_gpu(const PlannedRun& run) { return run.options.machine.device == Device::kCuda; }
+
+// Bytes on the run's device.
+std::uint64_t device_memory(const PlannedRun& run, std::int64_t batch) {
+  MemoryEstimate memory = run_memory(run, batch);
+  if (is_on_gpu(run)) memory.data = memory.program = 0;  // they stay in the machine's memory
+  return memory.total();
+}
+
+}  // namespace
 
 std::uint64_t memory_bytes(const Splits& splits) {
   std::uint64_t out = 0;
@@ -48,10 +62,21 @@ void require_learned_memory(const Adaptation& adaptation, std::uint64_t copies, 
              human_bytes(available), " that this machine has free. Set a smaller r or head, or choose fewer modules.");
 }
 
+void require_memory(const PlannedRun& run) {
+  const auto available = is_on_gpu(run) ? available_cuda_memory() : available_memory();
+  if (!available) return;
+  const MemoryEstimate memory = run_memory(run, run.options.loop.batch_size);
+  // A program that uses the library may hold more than what belongs to this run.
+  const std::uint64_t resident = is_on_gpu(run)
+                                     ? memory.weights
+                                     : std::min(resident_memory(), memory.weights + run.dataset_bytes + memory.program);
+  require_memory(run, *available, resident);
+}
+
 void require_memory(const PlannedRun& run, std::uint64_t available, std::uint64_t resident) {
   const std::int64_t wanted = std::min(run.options.loop.batch_size, run.data.train->size());
   const auto needed = [&](std::int64_t batch) {
-    const std::uint64_t total = run_memory(run, batch).total();
+    const std::uint64_t total = device_memory(run, batch);
     return total - std::min(total, resident);
   };
   if (needed(wanted) <= available) return;
@@ -59,9 +84,10 @@ void require_memory(const PlannedRun& run, std::uint64_t available, std::uint64_
   for (std::int64_t step = wanted; step > 0; step /= 2) {
     while (fits + step < wanted && needed(fits + step) <= available) fits += step;
   }
-  const std::string start = cat("batch_size: got ", run.options.loop.batch_size, ", which takes about ",
-                                human_bytes(run_memory(run, wanted).total()), " of memory, expected at most the ",
-                                human_bytes(available), " that this machine has free. ");
+  const std::string start =
+      cat("batch_size: got ", run.options.loop.batch_size, ", which takes about ",
+          human_bytes(device_memory(run, wanted)), " of memory, expected at most the ", human_bytes(available),
+          " that ", is_on_gpu(run) ? "the GPU" : "this machine", " has free. ");
   if (fits > 0) fail_usage(start, "Set batch_size to ", fits, " or less.");
   fail_usage(start, "No batch fits: set a smaller image_size or cache_gib.");
 }

@@ -1,4 +1,4 @@
-// The memory that a training run takes, and the check that the machine has it.
+// The memory that a training run takes, and the check that the machine, or its GPU, has it.
 #pragma once
 
 #include <cstdint>
@@ -36,8 +36,10 @@ void require_learned_memory(const Adaptation& adaptation, std::uint64_t copies, 
 /// Of a training: the numbers, their gradients and AdamW's two moments.
 inline constexpr std::uint64_t kTrainingCopies = 4;
 
-/// Throws UsageError where the run takes more than `available` bytes beside the `resident` ones that it has already,
-/// with the largest batch size that fits.
+/// Throws UsageError, with the largest batch size that fits, where the run takes more memory than the machine has free:
+/// the GPU's with Device::kCuda. Passes where that is not known. REQUIRES: a network on the device.
+void require_memory(const PlannedRun& run);
+/// The same for `available` free bytes, of which the run does not need those `resident` ones that it already has.
 void require_memory(const PlannedRun& run, std::uint64_t available, std::uint64_t resident);
 
 }  // namespace lorikeet

@@ -97,10 +97,7 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
   options.machine.cache_folder = recipe.run;
   const Plan plan =
       plan_training(network, options, preprocessing, data.train->size(), data.validation ? data.validation->size() : 0);
-  if (available) {
-    require_memory({network, plan, options, preprocessing, data, dataset_bytes}, *available_memory(),
-                   resident_memory());
-  }
+  require_memory({network, plan, options, preprocessing, data, dataset_bytes});
 
   RunFolder run(recipe.run, replace);
   const DiscardOnFailure discard{run};

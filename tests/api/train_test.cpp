@@ -125,6 +125,29 @@ TEST_CASE("train refuses data of other classes") {
   CHECK(refusal([&] { model.train(options); }) == has("expected"));
 }
 
+TEST_CASE("train refuses what takes more memory than there is, and leaves the model as it was") {
+  const Fixture& fixture = Fixture::get();
+  const TemporaryFolder folder;
+  constexpr int kImages = 1000;  // of each class: terabytes in one batch
+  for (const auto label : {"red", "blue"}) {
+    fs::create_directories(folder.path / "train" / label);
+    for (int i = 0; i < kImages; ++i)
+      fs::create_symlink(fixture.images() / "train" / label / "0.png",
+                         folder.path / "train" / label / (std::to_string(i) + ".png"));
+  }
+  Model model = fixture.trained();
+  const auto before = model.logits(fixture.test_images());
+  TrainingOptions options = fixture.training();
+  options.data.name = folder.path.string();
+  options.data.image_size = 4096;
+  options.loop.batch_size = 2 * kImages;
+  const std::string refused = refusal<UsageError>([&] { model.train(options); });
+  CHECK(refused == has("batch_size: got 2000, which takes about"));
+  CHECK(refused == has("TiB of memory"));
+  CHECK(model.logits(fixture.test_images()).values == before.values);
+  CHECK(model.trained_on() == fixture.images().string());
+}
+
 TEST_CASE("a training that fails midway leaves the model as it was") {
   const Fixture& fixture = Fixture::get();
   const TemporaryFolder folder;

@@ -88,3 +88,16 @@ TEST_CASE("a run that takes more memory than there is is refused with the batch 
   CHECK(refused(enough_for_200) == has("Set batch_size to 200 or less."));
   CHECK(refused(1000) == has("No batch fits"));
 }
+
+TEST_CASE("with a GPU, what it holds is compared with what it has free") {
+  SmallRun run;
+  run.recipe.machine.device = Device::kCuda;
+  run.recipe.loop.batch_size = 512;
+  const MemoryEstimate memory = run.memory();
+  const std::uint64_t on_gpu = memory.total() - memory.data - memory.program;
+  CHECK(on_gpu > 0);
+  require_memory(run.planned(), on_gpu, 0);
+  require_memory(run.planned(), on_gpu - memory.weights, memory.weights);
+  CHECK(refusal<UsageError>([&] { require_memory(run.planned(), on_gpu - 1, 0); }) ==
+        has("that the GPU has free. Set batch_size to"));
+}
