@@ -109,6 +109,7 @@ class Lora final : public LayerAdapter {
 void LoraLayer::loaded(const Op& op) { crosses_groups = lorikeet::crosses_groups(lora_A, op, lora_A.size(0)); }
 
 void LoraLayer::moved(at::Device device) {
+  if (generator.defined() && generator.device().type() != device.type()) seed_dropout(generator.current_seed());
   if (!initial_A.defined()) return;
   initial_A = initial_A.to(device);
   initial_B = initial_B.to(device);

@@ -53,6 +53,7 @@ struct AdapterSet::State {
 
   BaseModel base;
   LoadOptions options;
+  MovedTensors moved;                           // the base's, on the device of the options
   std::vector<std::unique_ptr<Entry>> entries;  // whose networks stay where they are
   std::vector<Group> groups;                    // of all entries; made when they are first needed
 
@@ -141,7 +142,7 @@ void AdapterSet::add(const std::string& name, const fs::path& folder) {
     auto entry = std::make_unique<State::Entry>(
         State::Entry{name, adapt_base(own.base, find_adapter(folder), own.options.force)});
     entry->loaded.precision = chosen_precision(own.options, entry->loaded);
-    entry->loaded.network.to(tensor_device(own.options.device));
+    entry->loaded.network.to(tensor_device(own.options.device), &own.moved);
     own.entries.push_back(std::move(entry));
     own.groups.clear();
   });

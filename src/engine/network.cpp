@@ -166,7 +166,7 @@ NamedTensors Network::merged() const {
   return out;
 }
 
-void Network::to(at::Device device) {
+void Network::to(at::Device device, MovedTensors* shared) {
   // Trainable tensors stay leaves: their storage moves, not their identity.
   const auto move = [&](at::Tensor& tensor) {
     const bool learned = tensor.requires_grad();
@@ -174,7 +174,15 @@ void Network::to(at::Device device) {
     tensor.set_requires_grad(learned);
   };
   for (NodeId id = 0; id < tensors_.size(); ++id) {
-    each_tensor(id, [&](const Parameter&, at::Tensor& tensor) { move(tensor); });
+    each_tensor(id, [&](const Parameter&, at::Tensor& tensor) {
+      if (shared == nullptr || tensor.requires_grad() || retrained_.count(id) > 0) return move(tensor);
+      auto& [original, moved] = (*shared)[tensor.unsafeGetTensorImpl()];
+      if (!moved.defined()) {
+        original = tensor;
+        moved = tensor.to(device);
+      }
+      tensor = moved;
+    });
   }
   for (auto& [id, adapter] : adapters_) {
     for (const auto& part : adapter->parts()) move(*part.tensor);

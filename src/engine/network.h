@@ -25,6 +25,10 @@ struct SavedAdapter {
   NamedTensors tensors;
 };
 
+/// Copies on another device, each beside what it is a copy of, by which they are found. Networks that are moved with
+/// the same ones share the copies of what they share: their frozen tensors.
+using MovedTensors = std::map<const at::TensorImpl*, std::pair<at::Tensor, at::Tensor>>;
+
 class Network {
  public:
   /// The network as it was trained, without adapter. `weights` hold every parameter of the graph, in float32.
@@ -63,7 +67,8 @@ class Network {
   /// All parameters of the graph with the adapters in them, under the graph's names. Throws Error where that cannot be.
   NamedTensors merged() const;
 
-  void to(at::Device device);
+  /// `shared`, if there are any, must be of the same device.
+  void to(at::Device device, MovedTensors* shared = nullptr);
 
  private:
   template <typename Visit>

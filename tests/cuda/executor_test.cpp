@@ -158,6 +158,23 @@ TEST_CASE("cuda: the rows of a batch use different adapters") {
   for (std::size_t i = 0; i < which.size(); ++i) CHECK(relative(found[i].cpu(), expected[i]) < 1e-4);
 }
 
+TEST_CASE("cuda: dropout follows the network to the device and is a function of its seed") {
+  AdapterSpec spec = method_spec(PeftType::kLora);
+  spec.config.lora_dropout = 0.5;
+  Network network = adapted_network(find_model("resnet18").build(), spec);
+  network.seed_dropout(1);  // on the CPU
+  const auto logits = [&](EngineKind kind) { return step(network, kind, images_of_side(64), test_device())[0]; };
+  for (const EngineKind kind : {EngineKind::kPlain, EngineKind::kFused}) {
+    const at::Tensor moved = logits(kind);
+    network.seed_dropout(2);
+    const at::Tensor first = logits(kind);
+    CHECK_FALSE(at::equal(logits(kind), first));
+    network.seed_dropout(2);
+    CHECK(at::equal(logits(kind), first));
+    CHECK_FALSE(at::equal(moved, first));
+  }
+}
+
 TEST_CASE("cuda: an adapter goes to the device, into a file and back to the CPU unchanged") {
   const TemporaryFolder folder;
   for (const bool dora : {false, true}) {

@@ -116,3 +116,29 @@ TEST_CASE("merged weights make the same network without an adapter") {
   CHECK_FALSE(at::equal(*merged.find("layer1.2.conv3.weight"),
                         *random_weights(small_resnet(), 1).find("layer1.2.conv3.weight")));
 }
+
+TEST_CASE("networks that are moved with the same copies share them, but for what they learn") {
+  const NamedTensors base = random_weights(small_resnet(), 1);
+  const auto adapted = [&] { return Network(adapt(small_resnet(), full_spec()), base, /*seed=*/0); };
+  Network one = adapted(), two = adapted(), alone = adapted();
+  MovedTensors moved;
+  one.to(at::kMeta, &moved);  // tensors without values, but of an identity
+  two.to(at::kMeta, &moved);
+  alone.to(at::kMeta);
+  std::size_t shared = 0;
+  for (NodeId id = 0; id < one.graph().nodes().size(); ++id) {
+    for (const auto& [key, tensor] : one.tensors(id)) {
+      CAPTURE(one.graph().node(id).name);
+      CAPTURE(key);
+      CHECK(tensor.is_meta());
+      const at::Tensor& other = two.tensors(id)[key];
+      const bool is_frozen = !one.is_retrained(id) && !tensor.requires_grad();
+      CHECK(tensor.is_same(other) == is_frozen);
+      CHECK(tensor.requires_grad() == other.requires_grad());
+      CHECK_FALSE(tensor.is_same(alone.tensors(id)[key]));
+      shared += is_frozen ? 1 : 0;
+    }
+  }
+  CHECK(shared > 0);
+  for (const auto& [name, tensor] : one.trainable()) CHECK(tensor.requires_grad());
+}
