@@ -137,7 +137,7 @@ Combined combine(const std::vector<WeightedAdapter>& adapters, const Graph& base
     layers.push_back({node.name, std::move(factors)});
   }
   out.folder.spec.config.base_model_name_or_path = adapters.front().folder.spec.config.base_model_name_or_path;
-  put_layers(layers, out.folder);
+  put_layers(layers, base, out.folder);
   return out;
 }
 

@@ -2,26 +2,41 @@
 
 #include <algorithm>
 
+#include "adapters/matching.h"
 #include "adapters/pattern_table.h"
+#include "base/text.h"
 
 namespace lorikeet {
 
-void put_layers(const std::vector<ExplicitLayer>& layers, AdapterFolder& folder) {
+namespace {
+
+// A list, as PEFT writes it, of any length; where one would select more, an expression, of which Regex limits the
+// length.
+ModulePattern pattern_of(const std::vector<std::string>& names, const Graph& graph) {
+  if (selects_only(graph, names)) return names;
+  std::vector<std::string> escaped;
+  for (const std::string& name : names) escaped.push_back(escaped_name(name));
+  return join(escaped, "|");
+}
+
+}  // namespace
+
+void put_layers(const std::vector<ExplicitLayer>& layers, const Graph& graph, AdapterFolder& folder) {
   AdapterConfig& config = folder.spec.config;
   config.peft_type = PeftType::kLora;
   config.r = 1;
   // PEFT sorts the two tables when it saves an adapter, and the first pattern that matches the end of a name counts:
   // only patterns that match one name each survive that.
-  std::string pattern;
+  std::vector<std::string> names;
   for (const auto& layer : layers) {
     const std::int64_t rank = layer.factors.rank();
     config.r = std::max(config.r, rank);
-    pattern += (pattern.empty() ? "" : "|") + escaped_name(layer.name);
+    names.push_back(layer.name);
     config.rank_pattern.emplace_back(exact_pattern(layer.name), static_cast<double>(rank));
     config.alpha_pattern.emplace_back(exact_pattern(layer.name), static_cast<double>(rank));
   }
   config.lora_alpha = static_cast<double>(config.r);
-  if (!layers.empty()) config.target_modules = pattern;
+  if (!layers.empty()) config.target_modules = pattern_of(names, graph);
   for (const auto& layer : layers) {
     folder.tensors.add(layer.name + ".lora_A.weight", layer.factors.lora_A);
     folder.tensors.add(layer.name + ".lora_B.weight", layer.factors.lora_B);

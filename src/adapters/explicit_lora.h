@@ -18,7 +18,7 @@ struct ExplicitLayer {
 };
 
 /// Puts a configuration that names just these layers, each with its rank, and their tensors into `folder`, beside the
-/// modules_to_save and tensors that are there.
-void put_layers(const std::vector<ExplicitLayer>& layers, AdapterFolder& folder);
+/// modules_to_save and tensors that are there. `graph` is the base's.
+void put_layers(const std::vector<ExplicitLayer>& layers, const Graph& graph, AdapterFolder& folder);
 
 }  // namespace lorikeet

@@ -71,7 +71,7 @@ Extracted extract_lora(const Graph& graph, const NamedTensors& base, const Named
     for (const auto& parameter : graph.parameters(id))
       out.folder.tensors.add(parameter.name, *tuned.find(parameter.name));
   }
-  put_layers(layers, out.folder);
+  put_layers(layers, graph, out.folder);
   if (has_changed_bias && !biases.empty()) {
     config.bias = TrainedBias::kLoraOnly;
     for (const auto& [key, bias] : biases) out.folder.tensors.add(key, bias);

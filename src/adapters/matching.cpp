@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "adapters/methods.h"
 #include "adapters/pattern_table.h"
@@ -61,6 +62,19 @@ bool is_target(const AdapterConfig& config, const Node& node) {
 
 bool is_name_or_suffix(std::string_view name, const std::string& entry) {
   return name == entry || name.ends_with("." + entry);
+}
+
+bool selects_only(const Graph& graph, const std::vector<std::string>& names) {
+  const std::set<std::string> wanted(names.begin(), names.end());
+  for (const Node& node : graph.nodes()) {
+    for (const std::string& module : self_and_containers(node.name)) {
+      if (wanted.count(module) > 0) continue;
+      for (std::size_t dot = module.find('.'); dot != std::string::npos; dot = module.find('.', dot + 1)) {
+        if (wanted.count(module.substr(dot + 1)) > 0) return false;
+      }
+    }
+  }
+  return true;
 }
 
 // As PEFT wraps modules (utils/other._set_trainable).

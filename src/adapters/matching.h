@@ -42,6 +42,9 @@ void check_every_entry_matches(const Graph& graph, const AdapterConfig& config);
 /// `field` is the name of the pattern, for messages.
 bool matches(const ModulePattern& pattern, std::string_view name, const char* field = "target_modules");
 
+/// Whether a list of these modules' names selects them and nothing else: "conv1" also selects every "….conv1".
+bool selects_only(const Graph& graph, const std::vector<std::string>& names);
+
 /// Whether `name` is `entry` or ends with "." + entry: a list of target_modules or exclude_modules.
 bool is_name_or_suffix(std::string_view name, const std::string& entry);
 /// Whether the module, or one that contains it, ends with an entry of modules_to_save, dot or no dot.

@@ -96,6 +96,27 @@ TEST_CASE("the pattern says where LoRA goes; a bias goes with it; a new output i
   check_adapter_tensors(larger.folder.tensors, adapt(graph, larger.folder.spec), "x");
 }
 
+TEST_CASE("an adapter names as many layers as there are, and no others") {
+  const auto extracted = [](const Graph& graph, const std::vector<std::string>& names) {
+    const NamedTensors base = random_weights(graph, 1);
+    std::vector<std::string> weights;
+    for (const std::string& name : names) weights.push_back(name + ".weight");
+    AdapterFolder folder = extract_lora(graph, base, changed(base, weights), {.rank = 1}).folder;
+    std::vector<std::string> found;
+    for (const auto& target : adapt(graph, folder.spec).targets) found.push_back(graph.node(target.node).name);
+    CHECK(found == names);
+    return folder.spec.config.target_modules;
+  };
+  std::vector<std::string> names;
+  for (int block = 0; block < 60; ++block) {
+    for (const char* layer : {"attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"})
+      names.push_back("blocks." + std::to_string(block) + "." + layer);
+  }
+  CHECK((extracted(small_vit({.depth = 60}), names) == ModulePattern(names)));
+  // In a list "conv1" would be layer1.0.conv1, too.
+  CHECK((extracted(small_resnet(), {"conv1", "layer1.1.conv2"}) == ModulePattern("conv1|layer1\\.1\\.conv2")));
+}
+
 TEST_CASE("nothing to extract is said so") {
   const NamedTensors base = random_weights(small_resnet(), 1);
   CHECK_THROWS_WITH_AS(extract_lora(small_resnet(), base, base, {}), doctest::Contains("got the base model itself"),

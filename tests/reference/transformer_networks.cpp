@@ -1,6 +1,7 @@
 // Writes small transformers for tests/reference/transformer_networks_test.py to build the same from the modules of
 // timm, transformers and PyTorch: NAME.safetensors with the weights, images, logits, and the gradients of a weighted
-// sum of the logits; the names of the weights in order in its metadata; NAME.onnx.
+// sum of the logits; the names of the weights in order in its metadata; NAME.onnx. And deep/, an adapter that names 200
+// layers, with deep.safetensors: the base's weights, images, and the logits with the adapter.
 //
 //   transformer_networks FOLDER
 #include <ATen/Functions.h>
@@ -9,6 +10,8 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "adapters/adapter_folder.h"
+#include "adapters/extract.h"
 #include "base/json.h"
 #include "engine/executor.h"
 #include "engine/small_networks.h"
@@ -116,6 +119,26 @@ void write_network(const std::filesystem::path& folder, const std::string& name,
   write_onnx(folder / (name + ".onnx"), model);
 }
 
+void write_deep_adapter(const std::filesystem::path& folder) {
+  const Graph graph = small_vit({.depth = 50});
+  const NamedTensors base = random_weights(graph, 1);
+  NamedTensors tuned, out;
+  at::Generator generator = seeded(2);
+  for (const auto& [name, tensor] : base) {
+    const bool is_target = name.starts_with("blocks.") && name.ends_with(".weight") && tensor.dim() == 2;
+    tuned.add(name, is_target ? tensor + at::empty(tensor.sizes()).normal_(0, 0.05, generator) : tensor);
+    out.add("weight." + name, tensor);
+  }
+  AdapterFolder adapter = extract_lora(graph, base, tuned, {.rank = 2}).folder;
+  Network network(adapt(graph, adapter.spec), base, /*seed=*/0);
+  network.load_adapter_tensors(adapter.tensors);
+  out.add("images", at::empty({2, 3, 8, 8}).normal_(0, 1, generator));
+  out.add("base.logits", make_fused_executor(Network(graph, base), {})->predict(*out.find("images")));
+  out.add("logits", make_fused_executor(network, {})->predict(*out.find("images")));
+  write_adapter_folder(folder / "deep", adapter);
+  write_safetensors(folder / "deep.safetensors", out);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -123,5 +146,6 @@ int main(int argc, char** argv) {
   write_network(argv[1], "timm", small_vit());
   write_network(argv[1], "transformers", transformers_vit());
   write_network(argv[1], "torch", encoder());
+  write_deep_adapter(argv[1]);
   return 0;
 }

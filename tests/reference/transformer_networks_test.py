@@ -14,7 +14,8 @@ from safetensors import safe_open
 
 from reference import ROOT, read_tensors
 
-import transformers  # after reference, which makes torchvision importable
+import peft  # after reference, which makes torchvision importable
+import transformers
 from timm.models.vision_transformer import VisionTransformer
 
 NETWORKS = os.environ.get("LORIKEET_TRANSFORMER_NETWORKS", str(ROOT / "build/bin/transformer_networks"))
@@ -114,6 +115,20 @@ class Networks(unittest.TestCase):
             for key, parameter in module.named_parameters():
                 difference = (tensors["gradient." + own_name(key)] - parameter.grad).abs().max().item()
                 self.assertLess(difference, BOUND * scale, f"{name}: gradient of {key}")
+
+    def test_peft_opens_an_adapter_of_200_layers(self):
+        tensors = read_tensors(self.folder / "deep.safetensors")
+        base = VisionTransformer(img_size=8, patch_size=4, embed_dim=12, depth=50, num_heads=3, num_classes=5).eval()
+        base.load_state_dict({key: tensors["weight." + key] for key in base.state_dict()})
+        model = peft.PeftModel.from_pretrained(base, self.folder / "deep")
+        adapted = [name for name, module in model.named_modules() if isinstance(module, peft.tuners.lora.LoraLayer)]
+        self.assertEqual(len(adapted), 200)
+        with torch.inference_mode():
+            self.assert_close("logits", tensors["logits"], model(tensors["images"]))
+            with model.disable_adapter():
+                without = model(tensors["images"])
+        self.assert_close("logits without the adapter", tensors["base.logits"], without)
+        self.assertGreater((tensors["logits"] - without).abs().max() / without.abs().max(), 1e-2)
 
     def test_onnxruntime_gives_the_same_logits_for_any_batch(self):
         for name, tensors, module in self.each():
