@@ -92,10 +92,7 @@ TrainReport Model::train(const TrainingOptions& options, const TrainCallbacks& c
     metadata.preprocessing = preprocessing;
     metadata.precision = recipe.machine.precision;
     metadata.activation_ranges.clear();
-    if (is_int8) {
-      metadata.activation_ranges = merged_ranges(network, loop_data);
-      loaded.prepared->release_unused();  // merged weights are another base
-    }
+    if (is_int8) metadata.activation_ranges = merged_ranges(network, loop_data, loaded.prepared);
     metadata.training = {{"data", recipe.data.name}, {"images", data.train->size()},
                          {"seed", recipe.loop.seed}, {"trainable_parameters", trainable_parameters()},
                          {"epochs", report.epochs},  {"steps", report.steps}};

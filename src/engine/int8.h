@@ -10,7 +10,8 @@ namespace lorikeet {
 /// Runs images through a network's frozen prefix in float32. The network must outlive it.
 class RangeMeter {
  public:
-  RangeMeter(const Network& network, const Plan& plan);
+  /// `prepared` is what is made of the network's base, to be shared; null: its own.
+  RangeMeter(const Network& network, const Plan& plan, std::shared_ptr<PreparedBase> prepared = nullptr);
   RangeMeter(const RangeMeter&) = delete;
   RangeMeter& operator=(const RangeMeter&) = delete;
 

@@ -173,7 +173,7 @@ class Int8Executor final : public StepExecutor {
 
 }  // namespace
 
-RangeMeter::RangeMeter(const Network& network, const Plan& plan) {
+RangeMeter::RangeMeter(const Network& network, const Plan& plan, std::shared_ptr<PreparedBase> prepared) {
   const auto observe = [this, &graph = network.graph()](NodeId id, const at::Tensor& value) {
     const auto [low, high] = at::aminmax(value);
     const std::pair<float, float> found(low.item<float>(), high.item<float>());
@@ -181,7 +181,7 @@ RangeMeter::RangeMeter(const Network& network, const Plan& plan) {
     if (!is_new)
       known->second = {std::min(known->second.first, found.first), std::max(known->second.second, found.second)};
   };
-  executor_ = make_fused_executor(network, {.plan = plan, .observe = observe});
+  executor_ = make_fused_executor(network, {.plan = plan, .prepared = std::move(prepared), .observe = observe});
 }
 
 std::unique_ptr<Executor> make_int8_executor(const Network& network, const ExecutorOptions& options,

@@ -173,7 +173,7 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
 
   if (is_int8 && !out.interrupted) {
     folder.metadata->precision = recipe.machine.precision;
-    folder.metadata->activation_ranges = merged_ranges(network, loop_data);
+    folder.metadata->activation_ranges = merged_ranges(network, loop_data, base.prepared);
   }
   const auto& judged = data.test ? data.test : data.validation;
   if (judged && !out.interrupted) {

@@ -16,7 +16,9 @@ std::unique_ptr<Executor> make_training_executor(const Network& network, const M
                                                  ExecutorOptions options, const LoopData& data);
 
 /// Ranges of the network with its adapter merged in, for some of the training images: what a finished int8 adapter is
-/// run with. Throws Error if the adapter cannot be merged.
-ActivationRanges merged_ranges(const Network& network, const LoopData& data);
+/// run with. `prepared` is the base's: layers without an adapter stay as they are. Throws Error if the adapter cannot
+/// be merged.
+ActivationRanges merged_ranges(const Network& network, const LoopData& data,
+                               const std::shared_ptr<PreparedBase>& prepared);
 
 }  // namespace lorikeet

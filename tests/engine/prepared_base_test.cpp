@@ -180,6 +180,21 @@ TEST_CASE("a gradient outlives its executor") {
   for (std::size_t i = 0; i < trainable.size(); ++i) CHECK(at::equal(trainable[i].second.grad(), expected[i + 1]));
 }
 
+TEST_CASE("measuring ranges uses what executors have packed") {
+  const Network network = trained_network(spec_for("", {"fc"}));
+  const auto prepared = std::make_shared<PreparedBase>();
+  RangeMeter meter(network, make_plan(network), prepared);
+  meter.add(some_images());
+  const std::uint64_t packed = prepared->bytes();
+  CHECK(packed > 0);
+  const auto executor = make_fused_executor(network, {.prepared = prepared});
+  executor->predict(some_images());
+  CHECK(prepared->bytes() == packed);
+  RangeMeter alone(network, make_plan(network));
+  alone.add(some_images());
+  CHECK(meter.ranges() == alone.ranges());
+}
+
 TEST_CASE("int8 weights are shared where the base and the scales are the same") {
   const NamedTensors base = random_weights(small_resnet(), 1);
   std::vector<Network> networks;
