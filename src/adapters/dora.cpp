@@ -4,6 +4,10 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
+#include <mutex>
+#include <vector>
+
 namespace lorikeet {
 namespace {
 
@@ -30,6 +34,40 @@ at::Tensor scale_of(const at::Tensor& magnitude, const at::Tensor& norms) {
   return (magnitude / norms.masked_fill(is_zero, 1)).masked_fill(is_zero, 0);
 }
 
+// The norms of a layer's weights, computed again only after a tensor that they depend on was replaced or written to:
+// once for all evaluations of a finished adapter. For any number of threads.
+class CachedNorms {
+ public:
+  at::Tensor of(const LoraLayer& lora, const Node& node, const at::Tensor& weight) {
+    std::vector<Revision> revisions;
+    for (const at::Tensor* tensor : {&weight, &lora.lora_A, &lora.lora_B, &lora.initial_A, &lora.initial_B}) {
+      if (!tensor->defined()) continue;
+      if (tensor->is_inference()) return weight_norms(lora, node, weight);  // has no version
+      revisions.push_back({WeakTensor(tensor->getIntrusivePtr()), tensor->_version()});
+    }
+    const std::lock_guard lock(mutex_);
+    if (!norms_.defined() || revisions != revisions_) {
+      norms_ = weight_norms(lora, node, weight);
+      revisions_ = std::move(revisions);
+    }
+    return norms_;
+  }
+
+ private:
+  using WeakTensor = c10::weak_intrusive_ptr<at::TensorImpl, at::UndefinedTensorImpl>;
+
+  // A tensor and how often it was written to in place. The weak reference keeps its address from being used again.
+  struct Revision {
+    WeakTensor tensor;
+    std::int64_t version;
+    bool operator==(const Revision& other) const { return tensor == other.tensor && version == other.version; }
+  };
+
+  std::mutex mutex_;
+  std::vector<Revision> revisions_;
+  at::Tensor norms_;
+};
+
 class Dora final : public LayerAdapter {
  public:
   Dora(LoraLayer lora, Node node, const at::Tensor& weight) : lora_(std::move(lora)), node_(std::move(node)) {
@@ -41,8 +79,9 @@ class Dora final : public LayerAdapter {
   }
 
   at::Tensor forward(const Op& op, const NodeTensors& base, const at::Tensor& x, bool training) const override {
-    const at::Tensor scale =
-        scale_of(magnitude_, weight_norms(lora_, node_, base.weight()).reshape(per_output())).to(x.scalar_type());
+    const at::Tensor norms =
+        training ? weight_norms(lora_, node_, base.weight()) : norms_.of(lora_, node_, base.weight());
+    const at::Tensor scale = scale_of(magnitude_, norms.reshape(per_output())).to(x.scalar_type());
     NodeTensors without_bias = base;
     without_bias.set("bias", at::Tensor());
     if (training && lora_.dropout > 0) {
@@ -85,6 +124,7 @@ class Dora final : public LayerAdapter {
   LoraLayer lora_;
   Node node_;
   at::Tensor magnitude_;
+  mutable CachedNorms norms_;
 };
 
 }  // namespace

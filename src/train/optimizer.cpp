@@ -51,7 +51,10 @@ double Optimizer::step(double learning_rate) {
                     /*maximize=*/false, /*is_first_step=*/steps_done_ == 0);
   }
   ++steps_done_;
-  for (at::Tensor& parameter : parameters_) parameter.mutable_grad() = at::Tensor();
+  for (at::Tensor& parameter : parameters_) {
+    parameter.unsafeGetTensorImpl()->bump_version();  // the fused operators do not: DoRA's cached norms depend on it
+    parameter.mutable_grad() = at::Tensor();
+  }
   return norm;
 }
 

@@ -210,6 +210,45 @@ TEST_CASE("float32 adapters work on bfloat16 activations") {
   });
 }
 
+TEST_CASE("DoRA computes the norms of its weights again only after one of them changed") {
+  AdapterConfig config;
+  config.r = 2;
+  config.use_dora = true;
+  const at::NoGradGuard no_grad;
+  for (const Layer& on : weighted_layers()) {
+    CAPTURE(on.kind);
+    Adapted layer = adapted(config, on);
+    at::Tensor lora_B = *layer.adapter->parts()[1].tensor;
+    lora_B.add_(noise(lora_B.sizes(), 2));
+    const auto forward = [&] { return layer.forward(); };
+    const at::Tensor first = forward();
+    CHECK(at::equal(forward(), first));
+    const auto changed_output = [&] {  // with norms that no cache has
+      at::Tensor& own = *layer.adapter->parts()[1].tensor;
+      own = lora_B.clone();
+      const at::Tensor out = forward();
+      own = lora_B;
+      return out;
+    };
+
+    const at::Tensor original = lora_B.clone();
+    std::copy_n((original * 2).const_data_ptr<double>(), original.numel(), lora_B.mutable_data_ptr<double>());
+    const at::Tensor kept = forward();  // written to without ATen's knowledge
+    CHECK_FALSE(at::allclose(kept, changed_output()));
+    lora_B.copy_(original * 2);
+    CHECK(at::equal(forward(), changed_output()));
+    lora_B.copy_(original);
+    CHECK(at::equal(forward(), first));
+
+    const at::Tensor weight = layer.base.weight();
+    layer.base.set("weight", weight * 3);
+    const at::Tensor other = forward();
+    CHECK_FALSE(at::allclose(other, first));
+    layer.base.weight().copy_(weight);
+    CHECK(at::equal(forward(), first));
+  }
+}
+
 TEST_CASE("DoRA on filters of zeros, as pruning leaves them: finite, and they stay zero") {
   AdapterConfig config;
   config.r = 2;
