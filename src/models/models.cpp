@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "models/convnext.h"
 #include "models/efficientnet_lite.h"
 #include "models/resnet.h"
 #include "models/vit.h"
@@ -16,7 +17,7 @@ namespace {
 using Family = std::vector<ModelEntry> (*)();
 
 // The first family that has a name keeps it.
-const std::vector<Family> kFamilies{resnet_models, efficientnet_lite_models, vit_models};
+const std::vector<Family> kFamilies{resnet_models, efficientnet_lite_models, convnext_models, vit_models};
 
 // "ResNet (resnet18, resnet34 …), ViT (…)".
 std::string known_models() {

@@ -5,20 +5,18 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "models/convnext.h"
 #include "models/vit.h"
 
 namespace lorikeet {
 namespace {
 
-constexpr std::int64_t kLargest = 1 << 20;
-
 using Reader = ModelEntry (*)(const Json&);
 
 const std::map<std::string, Reader> kReaders{
-    {"vit", vit_from_config},
-    {"deit", vit_from_config},
-    {"dinov2", vit_from_config},
-    {"dinov2_with_registers", vit_from_config},
+    {"convnext", convnext_from_config}, {"convnextv2", convnext_from_config},
+    {"vit", vit_from_config},           {"deit", vit_from_config},
+    {"dinov2", vit_from_config},        {"dinov2_with_registers", vit_from_config},
 };
 
 }  // namespace
@@ -28,11 +26,11 @@ const Json* TransformersConfig::find(const std::string& key) const {
   return found == json_.end() || found->is_null() ? nullptr : &*found;
 }
 
-std::int64_t TransformersConfig::whole(const std::string& key, std::int64_t otherwise) const {
+std::int64_t TransformersConfig::whole(const std::string& key, std::int64_t otherwise, std::int64_t most) const {
   const Json* value = find(key);
   if (value == nullptr) return otherwise;
-  if (!value->is_number_integer() || *value < 1 || *value > kLargest)
-    fail(key, ": got ", printable(json_text(*value)), ", expected a whole number from 1 to ", kLargest, ".");
+  if (!value->is_number_integer() || *value < 1 || *value > most)
+    fail(key, ": got ", printable(json_text(*value)), ", expected a whole number from 1 to ", most, ".");
   return value->get<std::int64_t>();
 }
 
@@ -58,17 +56,17 @@ std::string TransformersConfig::text(const std::string& key, const std::string& 
   return value->get<std::string>();
 }
 
-std::vector<std::int64_t> TransformersConfig::list(const std::string& key,
-                                                   const std::vector<std::int64_t>& otherwise) const {
+std::vector<std::int64_t> TransformersConfig::list(const std::string& key, const std::vector<std::int64_t>& otherwise,
+                                                   std::int64_t most) const {
   const Json* value = find(key);
   if (value == nullptr) return otherwise;
-  constexpr std::size_t kMost = 64;
-  const bool is_list = value->is_array() && !value->empty() && value->size() <= kMost;
-  if (!is_list) fail(key, ": got ", json_kind(*value), ", expected a list of 1 to ", kMost, " whole numbers.");
+  constexpr std::size_t kLongest = 16;
+  const bool is_list = value->is_array() && !value->empty() && value->size() <= kLongest;
+  if (!is_list) fail(key, ": got ", json_kind(*value), ", expected a list of 1 to ", kLongest, " whole numbers.");
   std::vector<std::int64_t> out;
   for (const Json& one : *value) {
-    if (!one.is_number_integer() || one < 1 || one > kLargest)
-      fail(key, ": got ", printable(json_text(one)), ", expected whole numbers from 1 to ", kLargest, ".");
+    if (!one.is_number_integer() || one < 1 || one > most)
+      fail(key, ": got ", printable(json_text(one)), ", expected whole numbers from 1 to ", most, ".");
     out.push_back(one.get<std::int64_t>());
   }
   return out;

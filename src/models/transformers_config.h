@@ -17,13 +17,18 @@ class TransformersConfig {
   /// Keeps a reference.
   explicit TransformersConfig(const Json& json) : json_(json) {}
 
-  /// From 1 to 2^20.
-  std::int64_t whole(const std::string& key, std::int64_t otherwise) const;
+  static constexpr std::int64_t kLargest = 1 << 16;
+  /// Layers of one kind: a graph of more would be an attack.
+  static constexpr std::int64_t kMostLayers = 256;
+
+  /// From 1 to `most`.
+  std::int64_t whole(const std::string& key, std::int64_t otherwise, std::int64_t most = kLargest) const;
   double real(const std::string& key, double otherwise) const;
   bool flag(const std::string& key, bool otherwise) const;
   std::string text(const std::string& key, const std::string& otherwise = "") const;
-  /// A list of whole numbers.
-  std::vector<std::int64_t> list(const std::string& key, const std::vector<std::int64_t>& otherwise) const;
+  /// A list of whole numbers from 1 to `most`.
+  std::vector<std::int64_t> list(const std::string& key, const std::vector<std::int64_t>& otherwise,
+                                 std::int64_t most = kLargest) const;
   /// "gelu", "gelu_new" or "gelu_pytorch_tanh".
   GeluForm gelu(const std::string& key) const;
   /// As many as id2label has, or else num_labels.

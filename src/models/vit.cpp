@@ -258,7 +258,7 @@ ModelEntry vit_from_config(const Json& json) {
   VitOptions options{.image_size = config.whole("image_size", is_dinov2 ? 518 : 224),
                      .patch_size = config.whole("patch_size", is_dinov2 ? 14 : 16),
                      .width = config.whole("hidden_size", 768),
-                     .depth = config.whole("num_hidden_layers", 12),
+                     .depth = config.whole("num_hidden_layers", 12, TransformersConfig::kMostLayers),
                      .heads = config.whole("num_attention_heads", 12),
                      .eps = config.real("layer_norm_eps", is_dinov2 ? 1e-6 : 1e-12),
                      .gelu = config.gelu("hidden_act"),

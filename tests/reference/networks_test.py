@@ -32,6 +32,8 @@ CONFIGURATIONS = [
     ("vit-tanh", "ViT", dict(hidden_size=48, num_hidden_layers=1, num_attention_heads=3, hidden_act="gelu_new", qkv_bias=False)),
     ("deit", "DeiT", dict(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, intermediate_size=96)),
     ("dinov2", "Dinov2", dict(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, image_size=112, patch_size=14)),
+    ("convnext", "ConvNext", dict(patch_size=4, hidden_sizes=[16, 32, 48, 64], depths=[1, 2, 1, 1])),
+    ("convnextv2", "ConvNextV2", dict(patch_size=4, hidden_sizes=[16, 32, 48, 64], depths=[1, 2, 1, 1])),
     ("dinov2_with_registers", "Dinov2WithRegisters", dict(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, image_size=112, patch_size=14)),
 ]
 
