@@ -3,6 +3,7 @@
 #include <cassert>
 #include <cctype>
 #include <optional>
+#include <set>
 #include <utility>
 
 namespace lorikeet {
@@ -43,9 +44,25 @@ struct Renamed {
   std::vector<std::vector<NodeId>> nodes;
 };
 
-// The order in which the library registers what the table names: its rows, each for all numbers.
+// Declares the modules called `prefix`, which ends with "#", in the order of their numbers: "stages.0", "stages.1" …
+void declare_numbered(Graph& out, const Graph& graph, const NameTable& names, const std::string& prefix) {
+  for (const Node& node : graph.nodes()) {
+    for (const Rename& row : names) {
+      if (!row.to.starts_with(prefix)) continue;
+      if (const auto numbers = match(row.from, node.name)) out.declare(filled(prefix, *numbers));
+    }
+  }
+}
+
+// The order in which the library registers what the table names: its rows, but numbered modules by their numbers even
+// if the first of them lacks the first row.
 void declare_names(Graph& out, const Graph& graph, const NameTable& names) {
+  std::set<std::string> numbered;
   for (const Rename& row : names) {
+    for (std::size_t at = row.to.find('#'); at != std::string::npos; at = row.to.find('#', at + 1)) {
+      const std::string prefix = row.to.substr(0, at + 1);
+      if (numbered.insert(prefix).second) declare_numbered(out, graph, names, prefix);
+    }
     for (const Node& node : graph.nodes()) {
       const auto numbers = match(row.from, node.name);
       if (!numbers) continue;
