@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "models/convnext.h"
 #include "models/efficientnet_lite.h"
+#include "models/inverted_residual.h"
 #include "models/resnet.h"
 #include "models/vit.h"
 
@@ -17,7 +18,8 @@ namespace {
 using Family = std::vector<ModelEntry> (*)();
 
 // The first family that has a name keeps it.
-const std::vector<Family> kFamilies{resnet_models, efficientnet_lite_models, convnext_models, vit_models};
+const std::vector<Family> kFamilies{resnet_models,    efficientnet_lite_models, efficientnet_models,
+                                    mobilenet_models, convnext_models,          vit_models};
 
 // "ResNet (resnet18, resnet34 …), ViT (…)".
 std::string known_models() {
