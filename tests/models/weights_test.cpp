@@ -18,10 +18,10 @@ namespace {
 std::string strip_their(const std::string& name) { return name.rfind("their.", 0) == 0 ? name.substr(6) : name; }
 
 const ModelEntry kSmall{.name = "small",
-                       .family = "",
-                       .network = [] { return small_resnet(); },
-                       .names = {{{Library::kTorchvision, {}}}},
-                       .translate_name = strip_their};
+                        .family = "",
+                        .network = [] { return small_resnet(); },
+                        .names = {{{Library::kTorchvision, {}}}},
+                        .translate_name = strip_their};
 
 NamedTensors reload(const NamedTensors& tensors) {
   const TemporaryFolder folder;

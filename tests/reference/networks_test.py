@@ -24,6 +24,7 @@ import transformers  # after reference, which makes torchvision importable
 
 BINARY = os.environ.get("LORIKEET_MODEL_NETWORKS", str(ROOT / "build/bin/model_networks"))
 LOGITS_BOUND, GRADIENT_BOUND, ONNX_BOUND = 1e-4, 1e-3, 1e-4  # relative to the largest element
+FUSED_BOUND = 3e-4  # folding BatchNorm rounds otherwise, and random weights magnify it
 IGNORED = (".num_batches_tracked", ".relative_position_index", ".relative_coords_table", ".attn_mask")
 
 # transformers' models have no table here but configurations: (name, class, configuration).
@@ -72,7 +73,7 @@ def make_module(model):
     if model["library"] == "torchvision":
         return getattr(torchvision.models, model["name"])()
     name = model["name"].removeprefix("timm/")
-    return timm.create_model({"efficientnet_lite0": "tf_efficientnet_lite0"}.get(name, name), num_classes=1000)
+    return timm.create_model("tf_" + name if name.startswith("efficientnet_lite") else name, num_classes=1000)
 
 
 def native_size(module):
@@ -146,7 +147,7 @@ class Networks(unittest.TestCase):
             print(name, {key: value if isinstance(value, bool) else f"{value:.1e}" for key, value in result.items() if key != "difference"}, flush=True)
             self.assertTrue(result["names"], result.get("difference"))
             self.assertLess(result["logits"], LOGITS_BOUND)
-            self.assertLess(result["fused"], LOGITS_BOUND)
+            self.assertLess(result["fused"], FUSED_BOUND)
             self.assertLess(result["gradients"], GRADIENT_BOUND)
             self.assertLess(result["onnx"], ONNX_BOUND)
             return result
