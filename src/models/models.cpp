@@ -7,8 +7,10 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "models/convnext.h"
+#include "models/densenet.h"
 #include "models/efficientnet_lite.h"
 #include "models/inverted_residual.h"
+#include "models/regnet.h"
 #include "models/resnet.h"
 #include "models/vit.h"
 
@@ -18,8 +20,8 @@ namespace {
 using Family = std::vector<ModelEntry> (*)();
 
 // The first family that has a name keeps it.
-const std::vector<Family> kFamilies{resnet_models,    efficientnet_lite_models, efficientnet_models,
-                                    mobilenet_models, convnext_models,          vit_models};
+const std::vector<Family> kFamilies{resnet_models, efficientnet_lite_models, efficientnet_models, mobilenet_models,
+                                    regnet_models, densenet_models,          convnext_models,     vit_models};
 
 // "ResNet (resnet18, resnet34 …), ViT (…)".
 std::string known_models() {
