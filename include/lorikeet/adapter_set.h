@@ -25,8 +25,8 @@ namespace lorikeet {
 
 class LORIKEET_EXPORT AdapterSet {
  public:
-  /// The base, as `load` takes it: a model's name or a weights file. `options.force`, `device` and `precision` are for
-  /// every adapter that is added.
+  /// The base, as `load` takes it: a model's name or folder or a weights file. `options.force`, `device` and
+  /// `precision` are for every adapter that is added.
   explicit AdapterSet(const std::string& base, const LoadOptions& options = {});
   AdapterSet(AdapterSet&&) noexcept;
   AdapterSet& operator=(AdapterSet&&) noexcept;

@@ -155,7 +155,8 @@ class LORIKEET_EXPORT Model {
   std::unique_ptr<State> state_;
 };
 
-/// `name` is a model's name ("resnet50"), a weights file, an adapter's folder or a run's folder.
+/// `name` is a model's name ("resnet50"), the folder of a model that transformers or timm saved, ORG/NAME of the
+/// Hugging Face Hub, a weights file, an adapter's folder or a run's folder.
 LORIKEET_EXPORT Model load(const std::string& name, const LoadOptions& options = {});
 
 /// Writes a safetensors file with one tensor, "logits" (rows, columns).

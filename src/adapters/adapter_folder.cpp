@@ -121,6 +121,9 @@ Preprocessing parse_preprocessing(const Json& json, const std::string& where) {
   for (const double s : out.std) {
     if (!(s > 0)) fail(where, ": std: got ", s, ", expected numbers above 0.");
   }
+  if (fields.has("resize_mode")) out.squash = fields.choice("resize_mode", {"shorter_side", "squash"}) == "squash";
+  if (fields.has("crop_rounding")) out.crop_rounds_down = fields.choice("crop_rounding", {"even", "down"}) == "down";
+  if (fields.has("channels")) out.bgr = fields.choice("channels", {"rgb", "bgr"}) == "bgr";
   return out;
 }
 
@@ -221,12 +224,16 @@ std::string pretty(const Json& json) { return json_text(json, 2) + "\n"; }
 }  // namespace
 
 Json preprocessing_json(const Preprocessing& p) {
-  return {{"resize", p.resize},
-          {"crop", p.crop},
-          {"interpolation", p.interpolation == Interpolation::kBicubic ? "bicubic" : "bilinear"},
-          {"antialias", true},
-          {"mean", p.mean},
-          {"std", p.std}};
+  Json out{{"resize", p.resize},
+           {"crop", p.crop},
+           {"interpolation", p.interpolation == Interpolation::kBicubic ? "bicubic" : "bilinear"},
+           {"antialias", true},
+           {"mean", p.mean},
+           {"std", p.std}};
+  if (p.squash) out["resize_mode"] = "squash";
+  if (p.crop_rounds_down) out["crop_rounding"] = "down";
+  if (p.bgr) out["channels"] = "bgr";
+  return out;
 }
 
 bool is_adapter_folder(const fs::path& path) {

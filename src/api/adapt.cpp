@@ -76,20 +76,19 @@ void Model::adapt(const AdapterOptions& options) {
     LoadedModel& loaded = state().loaded;
     if (loaded.adapter) fail_usage("adapt: got a model that is adapted already, expected a base model. Load it again.");
     check_class_names(options.classes);
-    const ModelEntry& entry = find_model(loaded.model_name);
     AdaptationOptions wanted;
-    wanted.config = adapter_config(options, entry.name);
+    wanted.config = adapter_config(options, loaded.model_name);
     wanted.head = options.head;
     wanted.head_activation = options.head_relu ? Activation::kRelu : Activation::kNone;
     wanted.replace_output = options.replace_output;
     wanted.check();
     const auto classes = static_cast<std::int64_t>(options.classes.size());
     const AdapterSpec spec = wanted.spec(classes);
-    const Graph graph = entry.build();
+    const Graph graph = loaded.network.graph();
     check_every_entry_matches(graph, spec.config);
     const Adaptation adaptation = lorikeet::adapt(graph, spec);
     if (const std::int64_t outputs = output_features(adaptation.graph); outputs != classes) {
-      fail_usage("classes: got ", classes, " names, expected ", outputs, ", the outputs of ", entry.name,
+      fail_usage("classes: got ", classes, " names, expected ", outputs, ", the outputs of ", loaded.model_name,
                  ". Set replace_output or a head.");
     }
     if (const auto available = available_memory()) require_learned_memory(adaptation, /*copies=*/1, *available);
@@ -97,8 +96,8 @@ void Model::adapt(const AdapterOptions& options) {
     if (!options.start_from.empty()) start_from(options.start_from, adaptation, network);
     network.to(tensor_device(state().device));
     AdapterFolder adapter{spec,
-                          AdapterMetadata{entry.name, loaded.weights_name, loaded.base_sha256.get(), options.classes,
-                                          loaded.preprocessing, loaded.precision},
+                          AdapterMetadata{loaded.model_name, loaded.weights_name, loaded.base_sha256.get(),
+                                          options.classes, loaded.preprocessing, loaded.precision},
                           {}};
     adapter.metadata->weights_path = recorded_path(loaded.weights_file);
     std::vector<std::string> names = options.classes;

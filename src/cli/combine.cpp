@@ -9,9 +9,11 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/progress_bar.h"
 #include "export/adapter_card.h"
+#include "loading/base_source.h"
+#include "loading/loaded_model.h"
 #include "loading/resolve_name.h"
-#include "models/models.h"
 #include "report/table.h"
 
 namespace fs = std::filesystem;
@@ -48,13 +50,14 @@ int combine_command(const CombineOptions& options) {
   for (const auto& adapter : options.adapters) parts.push_back(read_part(adapter));
   std::string model = options.model;
   for (const auto& part : parts) {
-    if (model.empty() && part.folder.metadata) model = part.folder.metadata->base_model;
+    if (model.empty() && part.folder.metadata) model = choice_of_adapter(part.folder, part.name, {}).model;
   }
   if (model.empty()) fail_usage("model: got adapters that do not name their base. Name it with --model.");
+  const BaseSource base = find_base(model, download_bar(), /*with_weights=*/false);
   const Combination how = options.how == "cat"   ? Combination::kCat
                           : options.how == "svd" ? Combination::kSvd
                                                  : Combination::kLinear;
-  Combined combined = combine(parts, find_model(model).build(), how, options.rank);
+  Combined combined = combine(parts, base.graph, how, options.rank);
   if (auto& metadata = combined.folder.metadata) {
     metadata->precision = Precision::kFloat32;
     metadata->activation_ranges.clear();

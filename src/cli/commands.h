@@ -28,6 +28,11 @@ constexpr int kInterrupted = 130;  // 128 + SIGINT, as a shell reports it
 /// Accepts whole numbers from `least`. CLI11's own checks name 1.8e308, in full, as the largest number.
 CLI::Validator at_least(std::int64_t least);
 
+/// What names a model, for --help.
+inline constexpr const char* kAnyModel =
+    "An adapter's or a run's folder, a model's name or folder (as transformers or timm saves it), ORG/NAME of the Hub, "
+    "or a weights file";
+
 /// Options of every command that takes a model.
 struct ModelOptions {
   std::string name;

@@ -70,7 +70,7 @@ int eval_command(const EvalOptions& options) {
 void add_eval(CLI::App& app, int& status) {
   auto* command = app.add_subcommand("eval", "Measure the accuracy of an adapter or a model on the test images");
   auto options = std::make_shared<EvalOptions>();
-  options->model.add_to(*command, "An adapter's or a run's folder, a model's name, or a weights file", true);
+  options->model.add_to(*command, kAnyModel, true);
   command->add_option("settings", options->settings,
                       "data=NAME or data=FOLDER; by default what the adapter was trained on");
   command->add_option("--limit", options->limit, "Use only the first N images; 0: all")->check(at_least(0));

@@ -38,7 +38,7 @@ int export_command(const ExportOptions& options) {
 void add_export(CLI::App& app, int& status) {
   auto* command = app.add_subcommand("export", "Write an adapter with its base, or a model, for other programs: ONNX");
   auto options = std::make_shared<ExportOptions>();
-  options->model.add_to(*command, "An adapter's or a run's folder, a model's name, or a weights file", false);
+  options->model.add_to(*command, kAnyModel, false);
   command
       ->add_option("--format", options->format,
                    "onnx: operator set 17 (ONNX 1.12, onnxruntime 1.12 and newer), float32")

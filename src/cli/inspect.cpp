@@ -16,6 +16,7 @@
 #include "engine/tensor_type.h"
 #include "graph/shapes.h"
 #include "io/named_tensors.h"
+#include "loading/base_source.h"
 #include "loading/loaded_model.h"
 #include "loading/resolve_name.h"
 #include "models/weights.h"
@@ -40,43 +41,44 @@ struct InspectOptions {
 // What is inspected: the graph with its adapter, where there is one. No weights are needed; those that are named are
 // checked.
 struct Subject {
-  const ModelEntry* model = nullptr;
+  std::shared_ptr<const ModelEntry> model;
   Graph graph;
   std::optional<AdapterFolder> adapter;
   Adaptation adaptation;
   Preprocessing preprocessing;
 };
 
+// The model that `choice` names, with its weights where it names them.
+void open_base(const ModelChoice& choice, Subject& out) {
+  if (choice.weights.empty()) {
+    BaseSource source = find_base(choice.model, download_bar(), /*with_weights=*/false);
+    std::for_each(source.notes.begin(), source.notes.end(), print_note);
+    out.model = source.entry;
+    out.graph = std::move(source.graph);
+    out.preprocessing = source.preprocessing;
+    return;
+  }
+  const BaseModel base = load_base_model(choice, download_bar());
+  std::for_each(base.notes.begin(), base.notes.end(), print_note);
+  out.model = base.entry;
+  out.graph = base.graph;
+  out.preprocessing = base.preprocessing;
+}
+
 Subject open_subject(const ModelOptions& options) {
   Subject out;
-  if (const ResolvedName resolved = resolve_name(options.name); resolved.kind == NameKind::kAdapter) {
-    const fs::path& path = resolved.path;
-    out.adapter = read_adapter_folder(path);
-    std::string base = options.model;
-    if (base.empty())
-      base =
-          out.adapter->metadata ? out.adapter->metadata->base_model : out.adapter->spec.config.base_model_name_or_path;
-    if (!is_model_name(base))
-      fail_usage(path.string(), ": got an adapter that does not name its base (PEFT wrote it). Name it with --model.");
-    out.model = &find_model(base);
-    out.graph = out.model->build();
-    if (!options.weights.empty()) load_base_weights(options.weights, *out.model, out.graph);
-    out.adaptation = adapt_as(*out.adapter, out.graph, path);
-    out.graph = out.adaptation.graph;
-    out.preprocessing = out.adapter->metadata ? out.adapter->metadata->preprocessing : out.model->preprocessing;
+  const ModelChoice given{options.model, options.weights};
+  const ResolvedName resolved = resolve_name(options.name);
+  if (resolved.kind != NameKind::kAdapter) {
+    open_base(base_choice(options.name, given), out);
+    out.adaptation.graph = out.graph;
     return out;
   }
-  const ModelChoice choice = base_choice(options.name, {options.model, options.weights});
-  std::string name = choice.model;
-  if (!choice.weights.empty()) {
-    const BaseModel base = load_base_model(choice, {});
-    std::for_each(base.notes.begin(), base.notes.end(), print_note);
-    name = base.entry->name;
-  }
-  out.model = &find_model(name);
-  out.graph = out.model->build();
-  out.adaptation.graph = out.graph;
-  out.preprocessing = default_preprocessing(name);
+  out.adapter = read_adapter_folder(resolved.path);
+  open_base(choice_of_adapter(*out.adapter, resolved.path, given), out);
+  out.adaptation = adapt_as(*out.adapter, out.graph, resolved.path);
+  out.graph = out.adaptation.graph;
+  if (out.adapter->metadata) out.preprocessing = out.adapter->metadata->preprocessing;
   return out;
 }
 
@@ -253,7 +255,7 @@ void add_inspect(CLI::App& app, int& status) {
   auto* command = app.add_subcommand(
       "inspect", "Modules, shapes, parameter counts and FLOPs of a model or an adapter; what a pattern matches");
   auto options = std::make_shared<InspectOptions>();
-  options->model.add_to(*command, "A model's name, a weights file, an adapter's or a run's folder", false);
+  options->model.add_to(*command, kAnyModel, false);
   command
       ->add_option("--match", options->match,
                    "Only the modules that target_modules would match: a regular expression for the complete name")

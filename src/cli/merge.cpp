@@ -34,7 +34,7 @@ void add_merge(CLI::App& app, int& status) {
   auto* command =
       app.add_subcommand("merge", "Add an adapter into its base: a state dict that plain torchvision or timm loads");
   auto options = std::make_shared<MergeOptions>();
-  options->model.add_to(*command, "An adapter's or a run's folder, a model's name, or a weights file", false);
+  options->model.add_to(*command, kAnyModel, false);
   command->add_option("--out", options->out, "The file; its ending says the format: .pth (torch.load) or .safetensors")
       ->required()
       ->type_name("FILE");

@@ -25,7 +25,11 @@ void ModelOptions::add_to(CLI::App& command, const std::string& what, bool with_
   command.add_option("model", name, what)->required();
   command.add_option("--weights", weights, "File (.pth or .safetensors) with the base model's weights")
       ->type_name("FILE");
-  command.add_option("--model", model, "Name of the base model, where an adapter or a weights file does not say it")
+  command
+      .add_option(
+          "--model", model,
+          "Base model, where an adapter or a weights file does not say it: a name, a folder, or ORG/NAME of the "
+          "Hub")
       ->type_name("NAME");
   command.add_flag("--force", force, "Take an adapter over other weights than those it was trained on");
   if (!with_preprocess) return;

@@ -99,7 +99,7 @@ int predict_command(const PredictOptions& options) {
 void add_predict(CLI::App& app, int& status) {
   auto* command = app.add_subcommand("predict", "Classify images with an adapter or a model");
   auto options = std::make_shared<PredictOptions>();
-  options->model.add_to(*command, "An adapter's or a run's folder, a model's name, or a weights file", true);
+  options->model.add_to(*command, kAnyModel, true);
   command->add_option("images", options->images, "JPEG or PNG files")->required();
   command->add_option("--top", options->top, "How many classes to name")->check(at_least(1))->capture_default_str();
   command

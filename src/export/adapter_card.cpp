@@ -7,6 +7,8 @@
 #include "adapters/methods.h"
 #include "base/compute.h"
 #include "base/error.h"
+#include "loading/base_source.h"
+#include "loading/loaded_model.h"
 #include "models/models.h"
 #include "report/model_card.h"
 
@@ -22,6 +24,7 @@ std::string python_base(const AdapterMetadata& metadata, const ModelEntry& model
     if (std::isalnum(static_cast<unsigned char>(c)) == 0 && std::string_view("._-").find(c) == std::string_view::npos)
       c = '_';
   }
+  if (!is_model_name(metadata.base_model)) return "base = " + model.python + "\n";
   // Only recent versions of torch.load read safetensors.
   const bool is_safetensors = file.ends_with(".safetensors");
   return cat(is_safetensors ? "import safetensors.torch\n" : "", "base = ", model.python, "\nbase.load_state_dict(",
@@ -51,11 +54,17 @@ void put_accuracy(const Json& training, ModelCard& card) {
 }  // namespace
 
 std::string adapter_card(const AdapterFolder& folder) {
-  if (!folder.metadata || !is_model_name(folder.metadata->base_model)) return "";
+  if (!folder.metadata) return "";
+  BaseSource source;
+  try {
+    source = find_base(choice_of_adapter(folder, "adapter", {}).model, {}, /*with_weights=*/false);
+  } catch (const Error&) {
+    return "";  // the base is not on this machine any more
+  }
   const AdapterMetadata& metadata = *folder.metadata;
   const AdapterConfig& config = folder.spec.config;
-  const ModelEntry& model = find_model(metadata.base_model);
-  const Graph base = model.build();
+  const ModelEntry& model = *source.entry;
+  const Graph& base = source.graph;
   const Adaptation adaptation = adapt(base, folder.spec);
 
   ModelCard card;
@@ -88,6 +97,8 @@ std::string adapter_card(const AdapterFolder& folder) {
   const Preprocessing& p = metadata.preprocessing;
   card.resize = p.resize;
   card.crop = p.crop;
+  card.squash = p.squash;
+  card.bgr = p.bgr;
   card.interpolation = p.interpolation == Interpolation::kBicubic ? "BICUBIC" : "BILINEAR";
   card.mean.assign(p.mean.begin(), p.mean.end());
   card.std.assign(p.std.begin(), p.std.end());

@@ -49,13 +49,15 @@ struct Axis {
   std::string part(const char* what) const { return name + "." + what; }
 };
 
-// Of a crop's rest, half goes before; of an odd rest the odd pixel goes to the even side, as Python rounds.
+// Of a crop's rest, half goes before; of an odd rest the odd pixel goes to the even side, as Python rounds, or after.
 Axis make_axis(Steps& steps, const char* name, const std::string& from, const std::string& shorter,
                const Preprocessing& preprocessing) {
   Axis axis{name, from, "", "", ""};
-  // The shorter side becomes `resize`, the longer ⌊resize · long / short⌋.
-  axis.to = steps.add("Div", axis.part("to"),
-                      {steps.add("Mul", axis.part("product"), {from, steps.whole(preprocessing.resize)}), shorter});
+  // The shorter side becomes `resize`, the longer ⌊resize · long / short⌋; or both become `resize`.
+  const std::string resize = steps.whole(preprocessing.resize);
+  axis.to = preprocessing.squash
+                ? resize
+                : steps.add("Div", axis.part("to"), {steps.add("Mul", axis.part("product"), {from, resize}), shorter});
   if (preprocessing.crop == 0) {
     axis.begin = steps.whole(0);
     axis.length = axis.to;
@@ -65,6 +67,10 @@ Axis make_axis(Steps& steps, const char* name, const std::string& from, const st
   axis.length = steps.whole(preprocessing.crop);
   const std::string rest = steps.add("Sub", axis.part("rest"), {axis.to, axis.length});
   const std::string half = steps.add("Div", axis.part("half"), {rest, two});
+  if (preprocessing.crop_rounds_down) {
+    axis.begin = half;
+    return axis;
+  }
   const std::string odd = steps.add("Mul", axis.part("odd"),
                                     {steps.add("Mod", axis.part("rest_is_odd"), {rest, two}),
                                      steps.add("Mod", axis.part("half_is_odd"), {half, two})});
@@ -160,6 +166,10 @@ std::string add_preprocessing(OnnxModel& model, const std::string& images, const
   Steps steps(model);
   std::string x = steps.add("Transpose", "planar", {images}, {{"perm", Ints{0, 3, 1, 2}}});
   if (preprocessing.resize > 0) x = resized(steps, x, preprocessing);
+  if (preprocessing.bgr) {
+    const at::Tensor order = at::tensor(at::ArrayRef<std::int64_t>({2, 1, 0}), at::kLong);
+    x = steps.add("Gather", "bgr", {x, steps.constant("bgr_order", order)}, {{"axis", std::int64_t{1}}});
+  }
   // In this order, each rounded to float32, as torchvision and `normalise` do it.
   x = steps.add("Cast", "pixels", {x}, {{"to", kOnnxFloat}});
   x = steps.add("Div", "scaled", {x, steps.constant("white", at::scalar_tensor(255, at::kFloat))});

@@ -112,7 +112,11 @@ struct HubRepository::Answer {
   }
   bool is_file() const { return status >= 200 && status < 400; }
   bool is_passing() const { return status == 0 || lorikeet::is_passing(status); }
-  bool lacks_file() const { return header("x-error-code") == "EntryNotFound"; }
+  // `is_known`: the repository and the revision exist, which a mirror may not say otherwise.
+  bool lacks_file(bool is_known) const {
+    const std::string code = header("x-error-code");
+    return code == "EntryNotFound" || (status == kNotFound && code.empty() && is_known);
+  }
 };
 
 std::optional<HubName> parse_hub_name(const std::string& text) {
@@ -299,8 +303,9 @@ std::optional<fs::path> HubRepository::find(const std::string& file) {
     return cache_.find(commit_, file);
   }
 
+  const bool is_known = !commit_.empty();
   Answer answer = ask(file);
-  if (!answer.is_file() && !answer.lacks_file()) {
+  if (!answer.is_file() && !answer.lacks_file(is_known)) {
     const bool is_wrong_revision = answer.header("x-error-code") == "RevisionNotFound";
     const auto cached = is_wrong_revision ? std::nullopt : cached_commit();
     const auto path = cached ? cache_.find(*cached, file) : std::nullopt;
@@ -312,17 +317,17 @@ std::optional<fs::path> HubRepository::find(const std::string& file) {
     }
     Retries retries(kRetries, [&] { wait(file); });
     while (lorikeet::is_passing(answer.status) && retries.wait(answer.headers)) answer = ask(file);
-    if (!answer.is_file() && !answer.lacks_file()) refuse(answer);
+    if (!answer.is_file() && !answer.lacks_file(is_known)) refuse(answer);
   }
 
   const std::string commit = answer.header("x-repo-commit");
-  if (answer.lacks_file() && commit.empty()) return std::nullopt;
+  if (answer.lacks_file(is_known) && commit.empty()) return std::nullopt;
   if (!is_plain_name(commit)) {
     fail(name_.repository, ": got no X-Repo-Commit in the answer of ", shown_address(answer.url),
          ", expected the Hub's. Check HF_ENDPOINT, and proxies.");
   }
   if (commit_.empty()) commit_ = commit;
-  if (answer.lacks_file()) {
+  if (answer.lacks_file(is_known)) {
     try {
       cache_.remember_missing(commit_, file);
     } catch (const Error&) {  // as above

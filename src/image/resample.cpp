@@ -110,10 +110,11 @@ at::Tensor resample(const at::Tensor& image, std::int64_t height, std::int64_t w
                         region.top + region.height <= height && region.left + region.width <= width);
   const at::Tensor input = image.permute({1, 2, 0}).contiguous();  // (H, W, 3)
   const Axis vertical = make_axis(input.size(0), height, region.top, region.height, interpolation);
-  const std::int64_t first_row = vertical.first.front();
-  const std::int64_t rows = vertical.first.back() + vertical.count.back() - first_row;
-
   // A pass that changes nothing is left out, as in Pillow.
+  const bool keeps_height = input.size(0) == height;
+  const std::int64_t first_row = keeps_height ? region.top : vertical.first.front();
+  const std::int64_t rows = keeps_height ? region.height : vertical.first.back() + vertical.count.back() - first_row;
+
   at::Tensor wide = input.narrow(0, first_row, rows);
   if (input.size(1) != width) {
     const Axis horizontal = make_axis(input.size(1), width, region.left, region.width, interpolation);
@@ -126,7 +127,7 @@ at::Tensor resample(const at::Tensor& image, std::int64_t height, std::int64_t w
   } else {
     wide = wide.narrow(1, region.left, region.width).contiguous();
   }
-  if (input.size(0) == height) return wide.permute({2, 0, 1});
+  if (keeps_height) return wide.permute({2, 0, 1});
 
   at::Tensor out = at::empty({region.height, region.width, 3}, input.options());
   const auto row_bytes = static_cast<std::size_t>(region.width * 3);

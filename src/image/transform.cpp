@@ -21,8 +21,9 @@ struct Size {
   std::int64_t width;
 };
 
-// A resize to the shorter side `shorter`; the longer one as Python computes it, in double and rounded down.
-Size resized(Size from, std::int64_t shorter) {
+// A resize of the shorter side to `shorter`; the longer one as Python computes it, in double and rounded down.
+Size resized(Size from, std::int64_t shorter, bool squash = false) {
+  if (squash) return {shorter, shorter};
   const auto longer = [&](std::int64_t longest, std::int64_t shortest) {
     return static_cast<std::int64_t>(static_cast<double>(shorter * longest) / static_cast<double>(shortest));
   };
@@ -30,17 +31,18 @@ Size resized(Size from, std::int64_t shorter) {
   return {shorter, longer(from.width, from.height)};
 }
 
-// Python's int(round((size - crop) / 2)): halves go to the even side.
-std::int64_t crop_offset(std::int64_t size, std::int64_t crop) {
+// Python's int(round((size - crop) / 2)), where halves go to the even side, or (size - crop) // 2.
+std::int64_t crop_offset(std::int64_t size, std::int64_t crop, bool rounds_down) {
   const std::int64_t spare = size - crop;
+  if (rounds_down) return spare / 2;
   return spare / 2 + (spare % 2 != 0 && spare / 2 % 2 != 0 ? 1 : 0);
 }
 
 // What a centre crop keeps of an image of `size`.
-Region cropped(Size size, std::int64_t crop) {
+Region cropped(Size size, std::int64_t crop, bool rounds_down) {
   Region region{0, 0, std::min(size.height, crop), std::min(size.width, crop)};
-  region.top = crop_offset(size.height, region.height);
-  region.left = crop_offset(size.width, region.width);
+  region.top = crop_offset(size.height, region.height, rounds_down);
+  region.left = crop_offset(size.width, region.width, rounds_down);
   return region;
 }
 
@@ -79,24 +81,26 @@ at::Tensor resize_shorter_side(const at::Tensor& image, int size, Interpolation 
   return resample(image, to.height, to.width, {0, 0, to.height, to.width}, interpolation);
 }
 
-at::Tensor center_crop(const at::Tensor& image, int size) {
+at::Tensor center_crop(const at::Tensor& image, int size, bool rounds_down) {
   TORCH_INTERNAL_ASSERT(size > 0);
-  const Region keep = cropped(size_of(image), size);
+  const Region keep = cropped(size_of(image), size, rounds_down);
   return pad_to(image.narrow(1, keep.top, keep.height).narrow(2, keep.left, keep.width), size);
 }
 
 at::Tensor prepare(const at::Tensor& image, const Preprocessing& preprocessing) {
   const Size from = size_of(image);
-  if (preprocessing.crop == 0) {
-    return compact(preprocessing.resize == 0
-                       ? image
-                       : resize_shorter_side(image, preprocessing.resize, preprocessing.interpolation));
-  }
-  if (preprocessing.resize == 0) return compact(center_crop(image, preprocessing.crop));
-  const Size to = resized(from, preprocessing.resize);
-  if (to.height == from.height && to.width == from.width) return compact(center_crop(image, preprocessing.crop));
-  const Region keep = cropped(to, preprocessing.crop);
-  return compact(pad_to(resample(image, to.height, to.width, keep, preprocessing.interpolation), preprocessing.crop));
+  const int crop = preprocessing.crop;
+  const bool rounds_down = preprocessing.crop_rounds_down;
+  const Interpolation interpolation = preprocessing.interpolation;
+  if (preprocessing.resize == 0) return compact(crop == 0 ? image : center_crop(image, crop, rounds_down));
+  if (crop == 0 && !preprocessing.squash)
+    return compact(resize_shorter_side(image, preprocessing.resize, interpolation));
+  const Size to = resized(from, preprocessing.resize, preprocessing.squash);
+  if (to.height == from.height && to.width == from.width)
+    return compact(crop == 0 ? image : center_crop(image, crop, rounds_down));
+  if (crop == 0) return compact(resample(image, to.height, to.width, {0, 0, to.height, to.width}, interpolation));
+  const Region keep = cropped(to, crop, rounds_down);
+  return compact(pad_to(resample(image, to.height, to.width, keep, interpolation), crop));
 }
 
 at::Tensor normalise(const at::Tensor& batch, const Preprocessing& preprocessing) {
@@ -112,13 +116,16 @@ at::Tensor normalise(const at::Tensor& batch, const Preprocessing& preprocessing
     const at::Tensor values = at::from_blob(table.data(), {3, 256}, at::kFloat);
     const at::Tensor low = values.select(1, 0).reshape({1, 3, 1, 1}).to(batch.device());
     const at::Tensor step = values.select(1, 255).reshape({1, 3, 1, 1}).to(batch.device()).sub(low).div_(255);
-    return at::addcmul(low, batch.to(at::kFloat, false, false, at::MemoryFormat::ChannelsLast), step);
+    const at::Tensor pixels = preprocessing.bgr ? batch.flip(1) : batch;
+    return at::addcmul(low, pixels.to(at::kFloat, false, false, at::MemoryFormat::ChannelsLast), step);
   }
 
   const std::int64_t pixels = batch.size(2) * batch.size(3);
   const bool rows_adjoin = batch.stride(2) == batch.size(3) * batch.stride(3);  // pixels of an image lie at one stride
   const at::Tensor input = rows_adjoin ? batch : batch.contiguous(at::MemoryFormat::ChannelsLast);
   const std::int64_t image_stride = input.stride(0), channel_stride = input.stride(1), pixel_stride = input.stride(3);
+  const std::int64_t first = preprocessing.bgr ? 2 * channel_stride : 0;
+  const std::int64_t last = 2 * channel_stride - first;
   at::Tensor out = at::empty(batch.sizes(), batch.options().dtype(at::kFloat), at::MemoryFormat::ChannelsLast);
   const std::uint8_t* from = input.const_data_ptr<std::uint8_t>();
   float* to = out.mutable_data_ptr<float>();
@@ -128,9 +135,9 @@ at::Tensor normalise(const at::Tensor& batch, const Preprocessing& preprocessing
       const std::int64_t image = begin / pixels, stop = std::min(end, (image + 1) * pixels);
       const std::uint8_t* pixel = from + image * image_stride + (begin - image * pixels) * pixel_stride;
       for (float* out_pixel = to + begin * 3; begin < stop; ++begin, pixel += pixel_stride, out_pixel += 3) {
-        out_pixel[0] = table[0][pixel[0]];
+        out_pixel[0] = table[0][pixel[first]];
         out_pixel[1] = table[1][pixel[channel_stride]];
-        out_pixel[2] = table[2][pixel[2 * channel_stride]];
+        out_pixel[2] = table[2][pixel[last]];
       }
     }
   });

@@ -4,7 +4,10 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "fetch/hub.h"
 #include "io/weights_file.h"
+#include "loading/base_source.h"
+#include "loading/model_files.h"
 #include "loading/resolve_name.h"
 #include "models/imagenet_classes.h"
 #include "models/weights.h"
@@ -14,6 +17,7 @@ namespace fs = std::filesystem;
 namespace lorikeet {
 namespace {
 
+// Of outputs for which the model's files have no names.
 std::vector<std::string> class_names(std::int64_t outputs) {
   const auto& imagenet = imagenet_classes();
   if (outputs == static_cast<std::int64_t>(imagenet.size())) return imagenet;
@@ -35,10 +39,12 @@ void check_base(const AdapterFolder& folder, const BaseModel& base, const fs::pa
 ModelChoice base_choice(const std::string& name, const ModelChoice& choice) {
   ModelChoice out = choice;
   switch (const ResolvedName resolved = resolve_name(name); resolved.kind) {
-    case NameKind::kModel: out.model = name; break;
+    case NameKind::kModel:
+    case NameKind::kModelFolder:
+    case NameKind::kHubModel: out.model = name; break;
     case NameKind::kWeightsFile: out.weights = resolved.path; break;
     case NameKind::kAdapter:
-      fail_usage(printable(name), ": got an adapter, expected a model's name or a weights file.");
+      fail_usage(printable(name), ": got an adapter, expected a model's name or folder, or a weights file.");
   }
   return out;
 }
@@ -62,21 +68,35 @@ BaseModel load_base_model(const ModelChoice& choice, const DownloadCallback& pro
       file.notes.push_back(cat("took the weights for those of ", name, ", which also fit ",
                                join({names.begin() + 1, names.end()}, ", "), ". Name another with --model."));
   }
-  base.entry = &find_model(name);
-  base.preprocessing = default_preprocessing(name);
-  base.graph = base.entry->build();
+  const BaseSource source = find_base(name, progress, choice.weights.empty());
+  base.entry = source.entry;
+  base.preprocessing = source.preprocessing;
+  base.graph = source.graph;
   fs::path path = choice.weights;
-  if (path.empty()) {
+  if (!path.empty()) {
+    base.weights_name = to_utf8(path.filename().string());
+    base.weights_file = fs::absolute(path).lexically_normal();
+  } else if (source.is_of_table()) {
     const WeightsEntry& official = find_weights(name);
     path = fetch_weights(official, progress);
     base.weights_name = official.name;
     file = read_weights_file(path);
   } else {
-    base.weights_name = to_utf8(path.filename().string());
-    base.weights_file = fs::absolute(path).lexically_normal();
+    path = source.weights.front();
+    base.weights_name = source.weights_name;
+    base.weights_file = source.folder;
+    file = read_weights(source.weights);
   }
-  base.notes = file.notes;
-  base.weights = fit_base_weights(std::move(file), path, *base.entry, base.graph);
+  if (!source.is_of_table()) file = with_network_name(std::move(file), base.graph);
+  base.notes = source.notes;
+  base.notes.insert(base.notes.end(), file.notes.begin(), file.notes.end());
+  if (const std::string note = fit_outputs(file, *base.entry, base.graph); !note.empty())
+    base.notes.push_back(cat(path.string(), ": ", note));
+  base.weights =
+      fit_base_weights(std::move(file), path, *base.entry, base.graph, {.skips_unknown = !source.is_of_table()});
+  base.notes.insert(base.notes.end(), base.weights.notes.begin(), base.weights.notes.end());
+  const std::int64_t outputs = output_features(base.graph);
+  base.classes = static_cast<std::int64_t>(source.classes.size()) == outputs ? source.classes : class_names(outputs);
   base.sha256 = std::async(std::launch::async, [weights = base.weights]() mutable {
     const NamedTensors own = std::move(weights);  // freed at the end: the future keeps what the lambda holds
     return fingerprint(own);
@@ -86,10 +106,8 @@ BaseModel load_base_model(const ModelChoice& choice, const DownloadCallback& pro
 
 LoadedModel use_base_model(BaseModel base) {
   Network network(base.graph, base.weights);
-  return {std::move(network),  base.preprocessing, class_names(output_features(base.graph)),
-          Precision::kFloat32, std::nullopt,       base.entry->name,
-          base.weights_name,   base.weights_file,  base.sha256,
-          base.prepared,       base.notes};
+  return {std::move(network), base.preprocessing, base.classes, Precision::kFloat32, std::nullopt, base.entry->name,
+          base.weights_name,  base.weights_file,  base.sha256,  base.prepared,       base.notes};
 }
 
 Adaptation adapt_as(AdapterFolder& folder, const Graph& base, const fs::path& path) {
@@ -123,7 +141,8 @@ LoadedModel adapt_base(const BaseModel& base, AdapterFolder folder, const fs::pa
   network.load_adapter_tensors(folder.tensors);
   const std::int64_t outputs = output_features(network.graph());
   Preprocessing preprocessing = base.preprocessing;
-  std::vector<std::string> classes = class_names(outputs);
+  const bool keeps_outputs = static_cast<std::int64_t>(base.classes.size()) == outputs;
+  std::vector<std::string> classes = keeps_outputs ? base.classes : class_names(outputs);
   Precision precision = Precision::kFloat32;
   if (folder.metadata) {
     preprocessing = folder.metadata->preprocessing;
@@ -142,35 +161,60 @@ LoadedModel adapt_base(const BaseModel& base, AdapterFolder folder, const fs::pa
 
 LoadedModel adapt_base(const BaseModel& base, const fs::path& path, bool force) {
   AdapterFolder folder = read_adapter_folder(path);
-  if (folder.metadata && folder.metadata->base_model != base.entry->name) {
+  // Folders and repositories may be copies of each other: whether one is the base, its SHA-256 says.
+  if (folder.metadata && folder.metadata->base_model != base.entry->name && is_model_name(base.entry->name)) {
     fail(path.string(), ": got an adapter of ", printable(folder.metadata->base_model), ", expected one of ",
          base.entry->name, ".");
   }
   return adapt_base(base, std::move(folder), path, force);
 }
 
-LoadedModel load_adapter(const fs::path& path, const ModelChoice& choice, const DownloadCallback& progress) {
-  AdapterFolder folder = read_adapter_folder(path);
-  ModelChoice wanted = choice;
-  if (folder.metadata) {
-    const bool is_official = folder.metadata->weights_path.empty() && is_model_name(folder.metadata->base_weights);
-    if (wanted.model.empty()) {
-      // The official weights' name, which also says the version, where it is one.
-      wanted.model = is_official ? folder.metadata->base_weights : folder.metadata->base_model;
-    }
-    if (find_model(wanted.model).name != find_model(folder.metadata->base_model).name) {
-      fail(path.string(), ": got model '", wanted.model, "', expected '", folder.metadata->base_model,
-           "', which the adapter was trained on.");
-    }
-    if (wanted.weights.empty() && !is_official) wanted.weights = recorded_weights(*folder.metadata, path);
-  } else if (wanted.model.empty()) {
+ModelChoice choice_of_adapter(const AdapterFolder& folder, const fs::path& path, const ModelChoice& choice) {
+  ModelChoice out = choice;
+  if (!folder.metadata) {
     const std::string& base_name = folder.spec.config.base_model_name_or_path;
-    if (is_model_name(base_name)) wanted.model = base_name;
-    if (wanted.model.empty() && wanted.weights.empty()) {
+    const bool is_known = is_model_name(base_name) || is_folder_or_hub_model(base_name);
+    if (out.model.empty() && (out.weights.empty() || is_model_name(base_name)) && is_known) out.model = base_name;
+    if (out.model.empty() && out.weights.empty()) {
       fail_usage(path.string(),
                  ": got an adapter that does not name its base (PEFT wrote it). Name the model with --model, e.g. "
                  "--model resnet50.");
     }
+    return out;
+  }
+  const AdapterMetadata& metadata = *folder.metadata;
+  const bool is_official = metadata.weights_path.empty() && has_weights(metadata.base_weights);
+  const bool is_of_table = is_model_name(metadata.base_model);
+  if (out.model.empty()) {
+    // The official weights' name, which also says the version, the folder, or the Hub's commit.
+    const bool is_hub = !is_of_table && metadata.weights_path.empty() && parse_hub_name(metadata.base_weights);
+    out.model = is_official || is_hub                    ? metadata.base_weights
+                : is_model_folder(metadata.weights_path) ? metadata.weights_path
+                                                         : metadata.base_model;
+    if (!is_model_name(out.model) && !is_folder_or_hub_model(out.model)) {
+      fail(
+          path.string(), ": got no base model; the adapter was trained on the model in the folder '",
+          printable(metadata.base_weights), "'",
+          metadata.weights_path.empty() ? "" : cat(", which is not at ", printable(metadata.weights_path), " any more"),
+          ". Name it with --model.");
+    }
+  } else if (is_of_table && is_model_name(out.model) &&
+             find_model(out.model).name != find_model(metadata.base_model).name) {
+    fail(path.string(), ": got model '", out.model, "', expected '", metadata.base_model,
+         "', which the adapter was trained on.");
+  }
+  return out;
+}
+
+LoadedModel load_adapter(const fs::path& path, const ModelChoice& choice, const DownloadCallback& progress) {
+  AdapterFolder folder = read_adapter_folder(path);
+  ModelChoice wanted = choice_of_adapter(folder, path, choice);
+  if (folder.metadata && wanted.weights.empty()) {
+    const AdapterMetadata& metadata = *folder.metadata;
+    const bool is_official = metadata.weights_path.empty() && has_weights(metadata.base_weights);
+    const bool has_file = !metadata.weights_path.empty() && !is_model_folder(metadata.weights_path);
+    if (is_model_name(wanted.model) ? !is_official : has_file && choice.model.empty())
+      wanted.weights = recorded_weights(metadata, path);
   }
   return adapt_base(load_base_model(wanted, progress), std::move(folder), path, choice.force);
 }

@@ -45,13 +45,14 @@ std::vector<std::string> shards_of(const fs::path& index) {
   return out;
 }
 
-ModelFiles find_files(const FindFile& find, const std::string& where) {
+ModelFiles find_files(const FindFile& find, const std::string& where, bool with_weights) {
   ModelFiles out;
   const auto config = find(kConfig);
   if (!config) fail(where, ": got no ", kConfig, ", expected a model as transformers or timm saves it.");
   out.config = *config;
   out.folder = config->parent_path();
   out.preprocessor = find(kPreprocessor);
+  if (!with_weights) return out;
   for (const std::string name : kWeights) {
     if (const auto file = find(name)) {
       out.weights = {*file};
@@ -76,18 +77,19 @@ bool is_model_folder(const fs::path& path) {
   return fs::is_regular_file(path / kConfig, ignored) && !is_adapter_folder(path);
 }
 
-ModelFiles find_model_files(const fs::path& folder) {
+ModelFiles find_model_files(const fs::path& folder, bool with_weights) {
   const auto find = [&](const std::string& name) -> std::optional<fs::path> {
     std::error_code ignored;
     if (!fs::exists(fs::symlink_status(folder / name, ignored))) return std::nullopt;
     return path_inside(folder, name);
   };
-  return find_files(find, folder.string());
+  return find_files(find, folder.string(), with_weights);
 }
 
-ModelFiles fetch_model_files(HubRepository& repository) {
+ModelFiles fetch_model_files(HubRepository& repository, bool with_weights) {
   try {
-    return find_files([&](const std::string& name) { return repository.find(name); }, repository.repository());
+    const auto find = [&](const std::string& name) { return repository.find(name); };
+    return find_files(find, repository.repository(), with_weights);
   } catch (const Error& error) {
     if (repository.offline_reason().empty()) throw;
     throw Error(cat(error.what(), " Only the cache was looked at, because ", repository.offline_reason(), "."));

@@ -30,10 +30,10 @@ struct ModelFiles {
 bool is_model_folder(const std::filesystem::path& path);
 
 /// Throws Error where one is missing, and where a link or an index leads out of the folder (links of a snapshot into
-/// its own cache's blobs are allowed).
-ModelFiles find_model_files(const std::filesystem::path& folder);
+/// its own cache's blobs are allowed). Without `with_weights` the weights are not looked for.
+ModelFiles find_model_files(const std::filesystem::path& folder, bool with_weights = true);
 
 /// The same files of a repository of the Hub, downloaded where they are not in the cache.
-ModelFiles fetch_model_files(HubRepository& repository);
+ModelFiles fetch_model_files(HubRepository& repository, bool with_weights = true);
 
 }  // namespace lorikeet

@@ -3,6 +3,9 @@
 #include "adapters/adapter_folder.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "fetch/hub.h"
+#include "loading/model_files.h"
+#include "models/models.h"
 
 namespace fs = std::filesystem;
 
@@ -22,12 +25,20 @@ fs::path find_adapter(const fs::path& name) {
 ResolvedName resolve_name(const std::string& name) {
   if (auto adapter = adapter_path(name)) return {NameKind::kAdapter, *std::move(adapter)};
   std::error_code ignored;
+  if (is_model_folder(name)) return {NameKind::kModelFolder, name};
   if (fs::is_directory(name, ignored)) {
-    fail(printable(name), ": got a folder without adapter_config.json, expected an adapter or a run's folder.");
+    fail(printable(name),
+         ": got a folder without adapter_config.json or config.json, expected an adapter, a run's folder or a model.");
   }
   if (fs::is_regular_file(name, ignored)) return {NameKind::kWeightsFile, name};
-  if (name.find('/') != std::string::npos) {
-    fail(printable(name), ": got nothing there, expected an adapter's folder, a run's folder, or a weights file.");
+  if (is_model_name(name)) return {NameKind::kModel};
+  const std::size_t slash = name.find('/');
+  // In a folder that exists, a path that leads to nothing is a mistake, and no name to ask the Hub for.
+  const bool is_path = slash != std::string::npos && fs::is_directory(name.substr(0, slash), ignored);
+  if (const auto hub = parse_hub_name(name); hub && !is_path) return {NameKind::kHubModel};
+  if (slash != std::string::npos) {
+    fail(printable(name), ": got nothing there, expected an adapter's folder, a run's folder, a model's folder, or a ",
+         "weights file.");
   }
   return {NameKind::kModel};
 }

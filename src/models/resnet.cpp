@@ -1,6 +1,10 @@
 #include "models/resnet.h"
 
+#include <algorithm>
 #include <string>
+
+#include "base/error.h"
+#include "models/transformers_config.h"
 
 namespace lorikeet {
 namespace {
@@ -44,6 +48,30 @@ NodeId block(Graph& graph, const std::string& name, NodeId input, std::int64_t i
   return graph.add(name + (bottleneck ? ".relu_2" : ".relu_1"), Relu{}, {x});
 }
 
+// Of transformers. Its stages count from 0.
+NameTable resnet_transformers_names(bool bottleneck) {
+  NameTable out{{"conv1", "resnet.embedder.embedder.convolution"}, {"bn1", "resnet.embedder.embedder.normalization"}};
+  for (int stage = 0; stage < 4; ++stage) {
+    const std::string from = "layer" + std::to_string(stage + 1) + ".#.";
+    const std::string to = "resnet.encoder.stages." + std::to_string(stage) + ".layers.#.";
+    out.push_back({from + "downsample.0", to + "shortcut.convolution"});
+    out.push_back({from + "downsample.1", to + "shortcut.normalization"});
+    for (int part = 0; part < (bottleneck ? 3 : 2); ++part) {
+      const std::string own = std::to_string(part + 1), theirs = to + "layer." + std::to_string(part);
+      out.push_back({from + "conv" + own, theirs + ".convolution"});
+      out.push_back({from + "bn" + own, theirs + ".normalization"});
+    }
+  }
+  out.push_back({"fc", "classifier.1"});
+  return out;
+}
+
+LibraryNames resnet_library_names(bool bottleneck) {
+  return {{{Library::kTorchvision, {}},
+           {Library::kTimm, {}},
+           {Library::kTransformers, resnet_transformers_names(bottleneck)}}};
+}
+
 }  // namespace
 
 Graph build_resnet(const ResNetOptions& options) {
@@ -75,7 +103,7 @@ std::vector<ModelEntry> resnet_models() {
     return ModelEntry{.name = name,
                       .family = "ResNet",
                       .network = [options] { return build_resnet(options); },
-                      .names = {{{Library::kTorchvision, {}}, {Library::kTimm, {}}}},
+                      .names = resnet_library_names(options.bottleneck),
                       .python = "torchvision.models." + name + "()",
                       .preprocessing = preprocessing,
                       .weights = std::move(weights)};
@@ -91,6 +119,30 @@ std::vector<ModelEntry> resnet_models() {
           entry("resnet152", {.blocks = {3, 8, 36, 3}, .bottleneck = true},
                 {torchvision_weights("resnet152", 2, "f82ba261", true, v2),
                  torchvision_weights("resnet152", 1, "394f9c45", false, v1)})};
+}
+
+ModelEntry resnet_from_config(const Json& json) {
+  const TransformersConfig config(json);
+  ResNetOptions options{.bottleneck = config.text("layer_type", "bottleneck") == "bottleneck",
+                        .classes = config.classes()};
+  if (!options.bottleneck) config.expect_text("layer_type", "basic");
+  config.expect_whole("num_channels", 3);
+  config.expect_whole("embedding_size", 64);
+  config.expect_text("hidden_act", "relu");
+  config.expect_flag("downsample_in_first_stage", false);
+  config.expect_flag("downsample_in_bottleneck", false);
+  const std::int64_t narrowest = options.bottleneck ? 256 : 64;
+  const std::vector<std::int64_t> widths{narrowest, 2 * narrowest, 4 * narrowest, 8 * narrowest};
+  // The default is that of bottlenecks, whatever the kind of layer.
+  if (config.list("hidden_sizes", {256, 512, 1024, 2048}) != widths)
+    fail("hidden_sizes: got other widths, expected ", narrowest, " and each twice the one before.");
+  const auto depths = config.list("depths", {3, 4, 6, 3});
+  constexpr std::int64_t kDeepest = 100;
+  if (depths.size() != options.blocks.size() || *std::max_element(depths.begin(), depths.end()) > kDeepest)
+    fail("depths: got ", depths.size(), " numbers, expected 4 of at most ", kDeepest, ".");
+  std::copy(depths.begin(), depths.end(), options.blocks.begin());
+  return config.entry(
+      "ResNet", [options] { return build_resnet(options); }, resnet_library_names(options.bottleneck));
 }
 
 }  // namespace lorikeet

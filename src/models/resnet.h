@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "base/json.h"
 #include "models/model_entry.h"
 
 namespace lorikeet {
@@ -19,5 +20,9 @@ struct ResNetOptions {
 Graph build_resnet(const ResNetOptions& options);
 
 std::vector<ModelEntry> resnet_models();
+
+/// A transformers model of type "resnet", as its config.json describes it. Throws Error, without the file's name, for
+/// values that are out of range or not those of torchvision's networks.
+ModelEntry resnet_from_config(const Json& config);
 
 }  // namespace lorikeet

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "models/convnext.h"
+#include "models/resnet.h"
 #include "models/vit.h"
 
 namespace lorikeet {
@@ -17,6 +18,7 @@ const std::map<std::string, Reader> kReaders{
     {"convnext", convnext_from_config}, {"convnextv2", convnext_from_config},
     {"vit", vit_from_config},           {"deit", vit_from_config},
     {"dinov2", vit_from_config},        {"dinov2_with_registers", vit_from_config},
+    {"resnet", resnet_from_config},
 };
 
 }  // namespace

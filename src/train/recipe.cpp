@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "engine/tensor_type.h"
+#include "models/models.h"
 #include "train/ranges.h"
 #include "train/recipe_field.h"
 #include "train/recipe_key.h"
@@ -81,8 +82,9 @@ Recipe resolved(Recipe recipe) {
 }
 
 Recipe with_absolute_paths(Recipe recipe) {
-  for (std::string* path : {&recipe.data.name, &recipe.weights, &recipe.adapter.start_from}) {
+  for (std::string* path : {&recipe.model, &recipe.data.name, &recipe.weights, &recipe.adapter.start_from}) {
     std::error_code missing;
+    if (path == &recipe.model && is_model_name(recipe.model)) continue;
     if (path->empty() || !fs::exists(*path, missing)) continue;  // a name
     *path = without_trailing_slash(fs::absolute(*path).lexically_normal()).string();
   }

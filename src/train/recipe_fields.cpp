@@ -104,7 +104,10 @@ Field reference_field() {
 
 const std::vector<Field>& all() {
   static const std::vector<Field> kFields{
-      text_field("model", "name of the base model; 'lorikeet models list' shows them", LORIKEET_MEMBER(model)),
+      text_field("model",
+                 "base model: a name ('lorikeet models list' shows them), a folder that transformers or timm "
+                 "saved, or ORG/NAME of the Hub",
+                 LORIKEET_MEMBER(model)),
       text_field("weights", "file with the base weights; empty: the official ones of that name",
                  LORIKEET_MEMBER(weights)),
       text_field("data", "name of a dataset, or a folder train|val|test/<class>/*.jpg|png", LORIKEET_MEMBER(data.name)),

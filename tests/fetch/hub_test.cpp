@@ -117,6 +117,16 @@ TEST_CASE("a file that the repository lacks is remembered as missing") {
   CHECK(machine.server.requests() == strings({"HEAD main/absent.json"}));
 }
 
+TEST_CASE("a mirror that gives no reason for a missing file is understood once the repository is known") {
+  HubMachine machine;
+  machine.server.next_answers = {http_answer("404 Not Found", "")};
+  CHECK(hub_refusal({"org/net"}) == has("got HTTP 404"));
+  HubRepository repository({"org/net"});
+  CHECK(repository.find("config.json").has_value());
+  machine.server.next_answers = {http_answer("404 Not Found", "")};
+  CHECK_FALSE(repository.find("absent.json").has_value());
+}
+
 TEST_CASE("the token is sent to the Hub and to no other host") {
   HubMachine machine;
   machine.server.token = "hf_abc";

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "image/pattern.h"
@@ -71,6 +72,31 @@ TEST_CASE("resizes and crops equal torchvision's on PIL images, step by step and
       CHECK(checksum(prepare(image, steps(r.size, kCrops[i], r.interpolation))) == r.cropped[i]);
     }
   }
+}
+
+TEST_CASE("a squash gives a square, of which a crop is a part, also where one side keeps its length") {
+  for (const auto& [width, height] : {std::pair{37, 40}, std::pair{40, 37}, std::pair{40, 40}, std::pair{23, 61}}) {
+    for (const Interpolation interpolation : {kBilinear, kBicubic}) {
+      CAPTURE(width);
+      CAPTURE(height);
+      const at::Tensor image = pattern(width, height);
+      Preprocessing p = steps(40, 0, interpolation);
+      p.squash = true;
+      const at::Tensor whole = prepare(image, p);
+      REQUIRE(whole.sizes() == at::IntArrayRef({3, 40, 40}));
+      p.crop = 33;  // an odd margin of 7
+      CHECK(at::equal(prepare(image, p), whole.narrow(1, 4, 33).narrow(2, 4, 33)));
+      p.crop_rounds_down = true;
+      CHECK(at::equal(prepare(image, p), whole.narrow(1, 3, 33).narrow(2, 3, 33)));
+    }
+  }
+}
+
+TEST_CASE("a network that reads B, G, R gets them, with its own mean") {
+  const at::Tensor batch = pattern(9, 7).unsqueeze(0);
+  Preprocessing p;
+  p.bgr = true;
+  CHECK(at::equal(normalise(batch, p), normalise(batch.flip(1), Preprocessing{})));
 }
 
 TEST_CASE("a centre crop rounds halves to even and pads with black, as torchvision's") {

@@ -28,6 +28,12 @@ TEST_CASE("a name is what there is under it: an adapter, a run, a file, or else 
   CHECK(resolve_name(at("w.pth")).path == at("w.pth"));
   CHECK((resolve_name("resnet50.v1").kind == NameKind::kModel));
   CHECK((resolve_name("no-such-model").kind == NameKind::kModel));  // find_model() says what there is
+  put(folder.path / "empty/config.json", "{}");
+  CHECK((resolve_name(at("empty")).kind == NameKind::kModelFolder));
+  CHECK(resolve_name(at("empty")).path == at("empty"));
+  fs::remove(folder.path / "empty/config.json");
+  CHECK((resolve_name("google/vit-base-patch16-224").kind == NameKind::kHubModel));
+  CHECK((resolve_name("hf-hub:timm/resnet50.a1_in1k@v1").kind == NameKind::kHubModel));
 
   CHECK(refusal([&] { resolve_name(at("empty")); }) == has("got a folder without adapter_config.json"));
   CHECK(refusal([&] { resolve_name(at("absent")); }) == has("got nothing there"));

@@ -9,6 +9,7 @@
 #include "graph/small_graphs.h"
 #include "io/safetensors.h"
 #include "lorikeet/error.h"
+#include "refusal.h"
 #include "temporary_folder.h"
 
 using namespace lorikeet;
@@ -73,6 +74,50 @@ TEST_CASE("weights load in the graph's order and in float32, whatever the file's
 
   const NamedTensors half = reload(good_but("fc.weight", weights.find("fc.weight")->to(at::kBFloat16)));
   CHECK((half.find("fc.weight")->scalar_type() == at::kFloat));
+}
+
+TEST_CASE("what people's files hold beside the weights is left out, with a note") {
+  NamedTensors profiled = good();
+  for (const char* name : {"total_ops", "total_params", "layer1.0.conv1.total_ops", "layer1.0.conv1.total_params"})
+    profiled.add(name, at::zeros({1}, at::kDouble));
+  const NamedTensors loaded = reload(profiled);
+  CHECK(loaded.size() == good().size());
+  REQUIRE(loaded.notes.size() == 1);
+  CHECK(loaded.notes[0] == has("left out 4 counters of a profiler (total_ops, total_params)"));
+
+  NamedTensors other_task = good();
+  other_task.add("pooler.dense.weight", at::ones({2}));
+  const NamedTensors fitted = fit_base_weights(other_task, "w.bin", kSmall, kSmall.build(), {.skips_unknown = true});
+  CHECK(fitted.size() == good().size());
+  REQUIRE(fitted.notes.size() == 1);
+  CHECK(fitted.notes[0] == "w.bin: left out tensors that small does not have: 'pooler.dense.weight'");
+}
+
+TEST_CASE("a backbone without an output layer gets a zero one") {
+  NamedTensors backbone;
+  for (const auto& [name, tensor] : good()) {
+    if (!name.starts_with("fc.")) backbone.add(name, tensor);
+  }
+  const NamedTensors loaded = reload(backbone);
+  CHECK(loaded.find("fc.weight")->eq(0).all().item<bool>());
+  REQUIRE(loaded.notes.size() == 1);
+  CHECK(loaded.notes[0] == has("has no output layer 'fc', which is zero until it is trained"));
+}
+
+TEST_CASE("the output layer takes the file's number of classes") {
+  Graph graph = kSmall.build();
+  const std::int64_t own = output_features(graph);
+  CHECK(fit_outputs(good(), kSmall, graph).empty());
+  const std::int64_t in = good().find("fc.weight")->size(1);
+  NamedTensors other = good_but("fc.weight", at::ones({own + 3, in}));
+  other.set("fc.bias", at::ones({own + 3}));
+  CHECK(fit_outputs(other, kSmall, graph) ==
+        "the output layer 'fc' has " + std::to_string(own + 3) + " outputs, not " + std::to_string(own));
+  CHECK(output_features(graph) == own + 3);
+  CHECK(fit_base_weights(other, "w.pth", kSmall, graph).size() == good().size());
+  graph = kSmall.build();
+  CHECK(fit_outputs(good_but("fc.weight", at::ones({own, in + 1})), kSmall, graph).empty());  // of another network
+  CHECK(output_features(graph) == own);
 }
 
 TEST_CASE("weights that do not fit the graph are refused, by name") {

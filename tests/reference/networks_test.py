@@ -35,6 +35,8 @@ CONFIGURATIONS = [
     ("dinov2", "Dinov2", dict(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, image_size=112, patch_size=14)),
     ("convnext", "ConvNext", dict(patch_size=4, hidden_sizes=[16, 32, 48, 64], depths=[1, 2, 1, 1])),
     ("convnextv2", "ConvNextV2", dict(patch_size=4, hidden_sizes=[16, 32, 48, 64], depths=[1, 2, 1, 1])),
+    ("resnet", "ResNet", dict(depths=[1, 2, 1, 1])),
+    ("resnet-basic", "ResNet", dict(depths=[2, 1, 1, 1], layer_type="basic", hidden_sizes=[64, 128, 256, 512])),
     ("dinov2_with_registers", "Dinov2WithRegisters", dict(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, image_size=112, patch_size=14)),
 ]
 

@@ -1,0 +1,240 @@
+#include "loading/base_source.h"
+
+#include <cctype>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "fetch/hub.h"
+#include "io/safetensors.h"
+#include "io/weights_file.h"
+#include "loading/model_files.h"
+#include "models/class_labels.h"
+#include "models/preprocessor_config.h"
+#include "models/transformers_config.h"
+
+namespace fs = std::filesystem;
+
+namespace lorikeet {
+namespace {
+
+constexpr std::uint64_t kMaxConfig = 16 << 20;
+constexpr std::int64_t kMaxOutputs = 1'000'000;
+constexpr const char* kHubScheme = "hf-hub:";
+
+// What `action` throws, with the file's name before it.
+template <typename Action>
+auto in_file(const fs::path& path, const Action& action) {
+  try {
+    return action();
+  } catch (const Error& error) {
+    throw Error(cat(path.string(), ": ", error.what()));
+  }
+}
+
+Json read_object(const fs::path& path) {
+  Json json = parse_json(read_file(path, kMaxConfig), path.string());
+  if (!json.is_object()) fail(path.string(), ": got ", json_kind(json), ", expected an object.");
+  return json;
+}
+
+// An entry of the table, which is never freed.
+std::shared_ptr<const ModelEntry> of_table(const ModelEntry& entry) { return {std::shared_ptr<void>(), &entry}; }
+
+void set_outputs(Graph& graph, std::int64_t outputs) {
+  auto linear = std::get<Linear>(graph.node(graph.output()).op);
+  linear.out = outputs;
+  graph.replace(graph.output(), linear);
+}
+
+// timm's own names are those of the table, with "timm/" where another library has the same. Where both call the modules
+// the same, there is one entry.
+const ModelEntry& timm_entry(const std::string& architecture) {
+  if (const std::string own = "timm/" + architecture; is_model_name(own)) return find_model(own);
+  const ModelEntry& entry = find_model(architecture);
+  if (!entry.names.tables.contains(Library::kTimm))
+    fail_usage("got '", printable(architecture), "', which is not known under timm's names.");
+  return entry;
+}
+
+// timm's config.json: `pretrained_cfg` is an object of its own, or, in old files, the whole.
+BaseSource read_timm(const Json& config) {
+  const auto own = config.find("pretrained_cfg");
+  if (own != config.end() && !own->is_object()) fail("pretrained_cfg: got ", json_kind(*own), ", expected an object.");
+  Json pretrained = own == config.end() ? config : *own;
+  for (const char* key : {"num_classes", "label_names", "label_descriptions"}) {
+    if (const auto found = config.find(key); found != config.end() && !found->is_null()) pretrained[key] = *found;
+  }
+  const auto arguments = config.find("model_args");
+  if (arguments != config.end() && arguments->is_object() && !arguments->empty()) {
+    fail("model_args: got '", printable(arguments->begin().key()),
+         "', which changes the network, expected none. Save the model with timm.create_model's defaults.");
+  }
+  const auto& architecture = config.at("architecture");
+  if (!architecture.is_string()) fail("architecture: got ", json_kind(architecture), ", expected a string.");
+  BaseSource out;
+  try {
+    const ModelEntry& entry = timm_entry(architecture.get<std::string>());
+    out.entry = of_table(entry);
+    out.graph = named_for(entry.network(), entry.names, Library::kTimm);
+  } catch (const UsageError& error) {
+    throw Error(cat("architecture: ", error.what()));
+  }
+  out.preprocessing = timm_config_preprocessing(pretrained, out.notes);
+  if (const auto classes = pretrained.find("num_classes"); classes != pretrained.end()) {
+    if (!classes->is_number_integer() || *classes < 0 || *classes > kMaxOutputs)
+      fail("num_classes: got ", printable(json_text(*classes)), ", expected a whole number up to ", kMaxOutputs, ".");
+    if (*classes > 0) set_outputs(out.graph, classes->get<std::int64_t>());
+  }
+  out.classes = timm_labels(pretrained);
+  return out;
+}
+
+// The steps of a transformers model without preprocessor_config.json: its image processor's defaults, for the images
+// that the network was made for.
+Json default_processor(const Json& config) {
+  const auto size = config.find("image_size");
+  return size == config.end() || !size->is_number_integer() ? Json::object() : Json{{"size", *size}};
+}
+
+BaseSource read_transformers(const Json& config, const ModelFiles& files) {
+  BaseSource out;
+  in_file(files.config, [&] {
+    out.entry = std::make_shared<const ModelEntry>(transformers_model(config));
+    out.graph = out.entry->build();
+    out.classes = transformers_labels(config);
+  });
+  const std::string type = config.at("model_type").get<std::string>();
+  if (files.preprocessor) {
+    const Json processor = read_object(*files.preprocessor);
+    out.preprocessing =
+        in_file(*files.preprocessor, [&] { return transformers_preprocessing(processor, type, out.notes); });
+  } else {
+    out.preprocessing =
+        in_file(files.config, [&] { return transformers_preprocessing(default_processor(config), type, out.notes); });
+    out.notes.push_back(cat(files.folder.string(), ": has no preprocessor_config.json; images are prepared as by the ",
+                            "defaults of transformers"));
+  }
+  return out;
+}
+
+BaseSource read_model_config(const ModelFiles& files) {
+  const Json config = read_object(files.config);
+  BaseSource out;
+  if (config.contains("architecture")) {
+    out = in_file(files.config, [&] { return read_timm(config); });
+  } else if (config.contains("model_type")) {
+    out = read_transformers(config, files);
+  } else {
+    fail(files.config.string(),
+         ": got neither \"model_type\" nor \"architecture\", expected a model that transformers or timm saved.");
+  }
+  const auto outputs = static_cast<std::size_t>(output_features(out.graph));
+  if (!out.classes.empty() && out.classes.size() != outputs) {
+    fail(files.config.string(), ": got ", out.classes.size(), " names of classes, expected ", outputs,
+         ", one for each output.");
+  }
+  out.weights = files.weights;
+  return out;
+}
+
+// For a Python string that people run.
+std::string plain_text(std::string text) {
+  for (char& c : text) {
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && std::string_view("._-/@").find(c) == std::string_view::npos)
+      c = '_';
+  }
+  return text;
+}
+
+// An entry of that name, for messages and for adapters, and what opens the same in Python; `scheme` is timm's.
+void rename_entry(BaseSource& source, const std::string& name, const std::string& scheme) {
+  auto entry = std::make_shared<ModelEntry>(*source.entry);
+  entry->name = name;
+  const std::string path = plain_text(source.weights_name);
+  const std::size_t at = scheme == kHubScheme ? path.rfind('@') : path.size();
+  entry->python = entry->library == Library::kTransformers
+                      ? "__import__(\"transformers\").AutoModelForImageClassification.from_pretrained(\"" +
+                            path.substr(0, at) + "\"" +
+                            (at == path.size() ? "" : ", revision=\"" + path.substr(at + 1) + "\"") + ")"
+                      : "__import__(\"timm\").create_model(\"" + scheme + path + "\", pretrained=True)";
+  source.entry = std::move(entry);
+}
+
+BaseSource read_folder(const fs::path& folder, bool with_weights) {
+  BaseSource out = read_model_config(find_model_files(folder, with_weights));
+  out.folder = without_trailing_slash(fs::absolute(folder).lexically_normal());
+  out.weights_name = to_utf8(out.folder.filename().string());
+  rename_entry(out, out.weights_name, "local-dir:");
+  return out;
+}
+
+BaseSource read_hub_model(const HubName& name, const DownloadCallback& progress, bool with_weights) {
+  HubRepository repository(name, progress);
+  BaseSource out = read_model_config(fetch_model_files(repository, with_weights));
+  if (!repository.offline_reason().empty()) {
+    out.notes.push_back(cat(name.repository, ": taken from the cache, because ", repository.offline_reason()));
+  }
+  out.weights_name = name.repository + "@" + repository.commit();
+  rename_entry(out, name.repository, kHubScheme);
+  return out;
+}
+
+}  // namespace
+
+bool is_folder_or_hub_model(const std::string& name) {
+  return !is_model_name(name) && (is_model_folder(name) || parse_hub_name(name));
+}
+
+BaseSource find_base(const std::string& name, const DownloadCallback& progress, bool with_weights) {
+  if (!is_model_name(name)) {
+    if (is_model_folder(name)) return read_folder(name, with_weights);
+    if (const auto hub = parse_hub_name(name)) return read_hub_model(*hub, progress, with_weights);
+  }
+  const ModelEntry& entry = find_model(name);
+  BaseSource out;
+  out.entry = of_table(entry);
+  out.graph = entry.build();
+  out.preprocessing = default_preprocessing(name);
+  return out;
+}
+
+NamedTensors with_network_name(NamedTensors file, const Graph& graph) {
+  std::string prefix;
+  for (const Parameter& parameter : graph.parameters()) {
+    if (parameter.node == graph.output()) continue;
+    const std::string first = parameter.name.substr(0, parameter.name.find('.') + 1);
+    if (first.empty() || (!prefix.empty() && first != prefix)) return file;
+    prefix = first;
+  }
+  NamedTensors out;
+  out.notes = file.notes;
+  for (const auto& [name, tensor] : file) {
+    if (name.starts_with(prefix)) return file;
+    out.add(prefix + name, tensor);
+  }
+  return out;
+}
+
+NamedTensors read_weights(const std::vector<fs::path>& files) {
+  if (files.size() == 1) return read_weights_file(files.front());
+  NamedTensors out;
+  for (const fs::path& file : files) {
+    const NamedTensors part = file.extension() == ".safetensors" ? read_safetensors(file) : read_weights_file(file);
+    for (const auto& [name, tensor] : part) {
+      if (out.contains(name))
+        fail(file.string(), ": got the tensor '", printable(name), "', expected it in one file of the model alone.");
+      out.add(name, tensor);
+    }
+    out.notes.insert(out.notes.end(), part.notes.begin(), part.notes.end());
+  }
+  out.remove_wrapper_prefixes();
+  return out;
+}
+
+}  // namespace lorikeet
