@@ -40,8 +40,8 @@ Moments clamped(const Moments& x, double high) {
 
 Moments moments_of(const Node& node, const NodeTensors& tensors, const std::vector<Moments>& values) {
   const auto input = [&](std::size_t i) -> const Moments& { return values[node.inputs[i]]; };
-  if (const auto clamp = clamp_of(node.op))
-    return input(0).mean.defined() ? clamped(input(0), clamp->high) : Moments{};  // all begin at 0
+  if (const auto activation = activation_of(node.op); activation && activation->clamp.active())
+    return input(0).mean.defined() ? clamped(input(0), activation->clamp.high) : Moments{};  // all begin at 0
   return std::visit(
       Overload{
           [&](const BatchNorm2d&) {

@@ -1,8 +1,9 @@
-// The fast executor. Frozen convolutions run as fused steps (engine/fusion.h) in channels-last memory with BatchNorm
-// folded into their weights (engine/prepared_base.h); backward they give the gradient to their input and nothing else,
-// and keep one bit an element for their activation. LoRA rides on the step of its convolution: the low-rank part is a
-// thin matrix product added before the activation. Everything else is ATen's operators and autograd, as in the plain
-// executor.
+// The fast executor. Frozen convolutions and Linear layers run as fused steps (engine/fusion.h), convolutions in
+// channels-last memory with BatchNorm folded into their weights (engine/prepared_base.h). Backward they give the
+// gradient to their input and nothing else, and what they keep of their activation is one bit an element, or 24
+// (kernels/epilogue.h). LoRA is part of its layer's step: the low-rank part is a thin matrix product added before the
+// activation. Attention in float32 runs by kernels/attention.h. Everything else is ATen's operators and autograd, as in
+// the plain executor.
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
@@ -11,11 +12,13 @@
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "adapters/lora.h"
 #include "engine/fusion.h"
 #include "engine/prepared_base.h"
 #include "engine/step_executor.h"
+#include "kernels/attention.h"
 #include "kernels/epilogue.h"
 #include "kernels/frozen_conv.h"
 
@@ -28,24 +31,45 @@ using torch::autograd::variable_list;
 // A frozen step as it runs. The prepared convolution is the base's; autograd keeps it alive until the gradient is
 // there.
 struct FrozenStep : torch::CustomClassHolder {
-  FrozenStep(std::shared_ptr<const PreparedConv> shared, const Clamp& bounds)
-      : prepared(std::move(shared)), clamp(bounds) {}
+  FrozenStep(std::shared_ptr<const PreparedConv> shared, const FusedStep& step, bool is_linear)
+      : prepared(std::move(shared)), activation(step.activation), takes_rows(is_linear) {}
+
+  // The image that the convolution takes: a Linear's rows are the pixels of one image.
+  at::Tensor image(const at::Tensor& value) const {
+    return takes_rows ? image_of(value.reshape({-1, value.size(-1)}))
+                      : value.contiguous(at::MemoryFormat::ChannelsLast);
+  }
+  // The way back; `like` is any value with the same leading dimensions.
+  at::Tensor value(const at::Tensor& image, at::IntArrayRef like) const {
+    if (!takes_rows) return image;
+    std::vector<std::int64_t> shape = like.vec();
+    shape.back() = image.size(1);
+    return pixels_of(image).view(shape);
+  }
 
   std::shared_ptr<const PreparedConv> prepared;
-  Clamp clamp;
+  FusedActivation activation;
+  bool takes_rows;
 };
 using FrozenStepPtr = c10::intrusive_ptr<FrozenStep>;
 
-// y = clamp(conv(x) + low·upᵀ + bias + residual); low (N·H'·W', r) and up (out, r) come from LoRA, or are undefined.
-at::Tensor run_frozen(const FrozenStep& step, const at::Tensor& x, const at::Tensor& residual, const at::Tensor& low,
-                      const at::Tensor& up, bool masked, at::Tensor& mask) {
+// What LoRA adds: low (N·H'·W', r) times upᵀ, up (out, r). Both undefined where there is none.
+struct LowRankPart {
+  at::Tensor low;
+  at::Tensor up;
+};
+
+// y = activation(conv(x) + low·upᵀ + bias + residual). `kept` becomes what the activation's gradient needs, if `keeps`.
+at::Tensor run_frozen(const FrozenStep& step, const at::Tensor& x, const at::Tensor& residual, const LowRankPart& lora,
+                      bool keeps, at::Tensor& kept) {
   const FrozenConv& conv = step.prepared->conv;
-  const Epilogue after{step.prepared->bias, residual, step.clamp};
-  if (!low.defined() && !masked) return conv.forward(x, after);
-  at::Tensor y = conv.forward(x);
-  if (low.defined()) pixels_of(y).addmm_(low, up.t());
-  mask = apply_epilogue_(y, after, masked);
-  return y;
+  const Epilogue after{step.prepared->bias, residual.defined() ? step.image(residual) : residual, step.activation};
+  const bool in_one_pass = !step.activation.active() || (!lora.low.defined() && !keeps);
+  const at::Tensor image = step.image(x);
+  const at::Tensor y = in_one_pass ? conv.forward(image, after) : conv.forward(image);
+  if (lora.low.defined()) pixels_of(y).addmm_(lora.low, lora.up.t());
+  if (!in_one_pass) kept = apply_epilogue_(y, after, keeps);
+  return step.value(y, x.sizes());
 }
 
 at::Tensor tensor_or_none(const std::optional<at::Tensor>& tensor) { return tensor.value_or(at::Tensor()); }
@@ -55,15 +79,14 @@ struct FrozenFunction : torch::autograd::Function<FrozenFunction> {
 
   static at::Tensor forward(AutogradContext* context, const FrozenStepPtr& step, const at::Tensor& x,
                             const Optional& residual, const Optional& low, const Optional& up) {
-    at::Tensor mask;
-    at::Tensor y =
-        run_frozen(*step, x, tensor_or_none(residual), tensor_or_none(low), tensor_or_none(up), /*masked=*/true, mask);
+    at::Tensor kept;
+    at::Tensor y = run_frozen(*step, x, tensor_or_none(residual), {tensor_or_none(low), tensor_or_none(up)},
+                              /*keeps=*/true, kept);
     // Neither x nor y is kept.
-    context->save_for_backward({mask, tensor_or_none(low), tensor_or_none(up)});
+    context->save_for_backward({kept, tensor_or_none(low), tensor_or_none(up)});
     context->saved_data["step"] = c10::IValue::make_capsule(step);
     context->saved_data["x"] = x.requires_grad();
-    context->saved_data["height"] = x.size(2);
-    context->saved_data["width"] = x.size(3);
+    context->saved_data["shape"] = x.sizes();
     context->saved_data["residual"] = residual.has_value() && residual->requires_grad();
     return y;
   }
@@ -72,12 +95,15 @@ struct FrozenFunction : torch::autograd::Function<FrozenFunction> {
     auto& data = context->saved_data;
     const auto step = c10::static_intrusive_pointer_cast<FrozenStep>(data["step"].toCapsule());
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor &mask = saved[0], &low = saved[1], &up = saved[2];
-    const at::Tensor grad = mask_gradient(grads[0], mask);
+    const at::Tensor &kept = saved[0], &low = saved[1], &up = saved[2];
+    const at::Tensor grad = activation_gradient(step->image(grads[0]), kept, step->activation);
+    const std::vector<std::int64_t> shape = data["shape"].toIntVector();
     variable_list out(5);
-    if (data["x"].toBool())
-      out[1] = step->prepared->conv.input_gradient(grad, {data["height"].toInt(), data["width"].toInt()});
-    if (data["residual"].toBool()) out[2] = grad;
+    if (data["x"].toBool()) {
+      const Pair size = step->takes_rows ? Pair{grad.size(2), grad.size(3)} : Pair{shape[2], shape[3]};
+      out[1] = step->value(step->prepared->conv.input_gradient(grad, size), shape);
+    }
+    if (data["residual"].toBool()) out[2] = step->value(grad, grads[0].sizes());
     if (low.defined()) {
       // Thin products: by the layouts as they come, MKL takes three and five times as long.
       const at::Tensor pixels = pixels_of(grad);
@@ -94,37 +120,47 @@ class FusedExecutor final : public StepExecutor {
       : StepExecutor(network, options, at::MemoryFormat::ChannelsLast, fuse), frozen_(steps().size()) {
     const at::NoGradGuard no_grad;
     for (std::size_t i = 0; i < steps().size(); ++i) {
-      if (!steps()[i].frozen_conv) continue;
-      frozen_[i] = c10::make_intrusive<FrozenStep>(prepared().conv(network, steps()[i], precision()), steps()[i].clamp);
+      const FusedStep& step = steps()[i];
+      if (!step.frozen_layer) continue;
+      const bool is_linear = std::holds_alternative<Linear>(network.graph().node(step.first).op);
+      frozen_[i] = c10::make_intrusive<FrozenStep>(prepared().conv(network, step, precision()), step, is_linear);
     }
   }
 
  private:
   at::Tensor run_step(std::size_t index, const Values& values, bool training) override {
-    return frozen_[index] ? run_conv(steps()[index], frozen_[index], values, training)
-                          : run_node(steps()[index].first, values, training);
+    if (frozen_[index]) return run_layer(steps()[index], frozen_[index], values, training);
+    const NodeId id = steps()[index].first;
+    if (const auto* op = std::get_if<Attention>(&network().graph().node(id).op)) {
+      const std::vector<at::Tensor> inputs = inputs_of(values, id);
+      if (has_attention(*op, inputs)) return attention(*op, inputs, only_query(id));
+    }
+    return run_node(id, values, training);
   }
 
-  at::Tensor run_conv(const FusedStep& step, const FrozenStepPtr& frozen, const Values& values, bool training) const {
+  at::Tensor run_layer(const FusedStep& step, const FrozenStepPtr& frozen, const Values& values, bool training) const {
     const Node& node = network().graph().node(step.first);
-    const at::Tensor x = values[node.inputs[0]].contiguous(at::MemoryFormat::ChannelsLast);
-    const at::Tensor residual = step.residual ? values[*step.residual] : at::Tensor();
-    at::Tensor low;
-    at::Tensor up;
+    const at::Tensor value = read(values, node.inputs[0], step.first);
+    const at::Tensor x = frozen->takes_rows ? value.contiguous() : value.contiguous(at::MemoryFormat::ChannelsLast);
+    const at::Tensor residual = step.residual ? read(values, *step.residual, step.output) : at::Tensor();
+    LowRankPart lora;
     if (const LayerAdapter* adapter = network().adapter(step.first)) {
       const auto layer = adapter->low_rank();  // or fuse() would have left the node alone
-      low = pixels_of(lora_down(*layer, node.op, x, training));
-      up = (layer->lora_B.flatten(1) * (frozen->prepared->scale * layer->scaling).unsqueeze(1)).to(precision());
+      const at::Tensor low = lora_down(*layer, node.op, x, training);
+      lora.low = frozen->takes_rows ? low.reshape({-1, low.size(-1)}) : pixels_of(low);
+      lora.up = (layer->lora_B.flatten(1) * (frozen->prepared->scale * layer->scaling).unsqueeze(1)).to(precision());
     }
     const bool learns = at::GradMode::is_enabled() &&
-                        (x.requires_grad() || low.defined() || (residual.defined() && residual.requires_grad()));
-    if (learns)
-      return FrozenFunction::apply(frozen, x, optional_tensor(residual), optional_tensor(low), optional_tensor(up));
-    at::Tensor no_mask;
-    return run_frozen(*frozen, x, residual, low, up, /*masked=*/false, no_mask);
+                        (x.requires_grad() || lora.low.defined() || (residual.defined() && residual.requires_grad()));
+    if (learns) {
+      return FrozenFunction::apply(frozen, x, optional_tensor(residual), optional_tensor(lora.low),
+                                   optional_tensor(lora.up));
+    }
+    at::Tensor nothing;
+    return run_frozen(*frozen, x, residual, lora, /*keeps=*/false, nothing);
   }
 
-  std::vector<FrozenStepPtr> frozen_;  // one a step; null where it is not a frozen convolution
+  std::vector<FrozenStepPtr> frozen_;  // one a step; null where it is not a frozen layer
 };
 
 }  // namespace

@@ -6,15 +6,17 @@
 #include <algorithm>
 #include <limits>
 
+#include "kernels/frozen_conv.h"
+
 namespace lorikeet {
 namespace {
 
-// Walks from a convolution towards the output for as long as the way does not branch.
+// Walks from a frozen layer towards the output for as long as the way does not branch.
 class Fuser {
  public:
-  Fuser(const Network& network, const Plan& plan)
-      : network_(network), plan_(plan), nodes_(network.graph().nodes()), readers_(nodes_.size()),
-        taken_(nodes_.size(), false) {
+  Fuser(const Network& network, const Plan& plan, bool with_linear)
+      : network_(network), plan_(plan), with_linear_(with_linear), nodes_(network.graph().nodes()),
+        readers_(nodes_.size()), taken_(nodes_.size(), false) {
     for (NodeId id = 0; id < nodes_.size(); ++id) {
       for (const NodeId input : nodes_[id].inputs) readers_[input].push_back(id);
     }
@@ -25,7 +27,7 @@ class Fuser {
     for (NodeId id = 1; id < nodes_.size(); ++id) {
       if (!taken_[id]) out.push_back(step_from(id));
     }
-    // A residual is computed between a convolution and its sum.
+    // A residual is computed between a layer and its sum.
     std::sort(out.begin(), out.end(), [](const FusedStep& a, const FusedStep& b) { return a.output < b.output; });
     return out;
   }
@@ -35,12 +37,16 @@ class Fuser {
     FusedStep step;
     step.first = step.output = id;
     taken_[id] = true;
-    const auto* conv = std::get_if<Conv2d>(&nodes_[id].op);
+    const Op& op = nodes_[id].op;
+    const bool is_layer = std::holds_alternative<Conv2d>(op) || (with_linear_ && std::holds_alternative<Linear>(op));
     const LayerAdapter* adapter = network_.adapter(id);
-    if (conv == nullptr || network_.is_retrained(id) || (adapter != nullptr && !adapter->low_rank())) return step;
-    step.frozen_conv = true;
+    if (!is_layer || network_.is_retrained(id) || (adapter != nullptr && !adapter->low_rank())) return step;
+    step.frozen_layer = true;
     if (const auto next = only_reader(step); next && std::holds_alternative<BatchNorm2d>(nodes_[*next].op)) {
       step.norm = take(step, *next);
+    }
+    if (const auto next = only_reader(step); next && std::holds_alternative<LayerScale>(nodes_[*next].op)) {
+      step.layer_scale = take(step, *next);
     }
     if (const auto next = only_reader(step); next && std::holds_alternative<Add>(nodes_[*next].op)) {
       const auto& summands = nodes_[*next].inputs;
@@ -49,8 +55,8 @@ class Fuser {
       take(step, *next);
     }
     if (const auto next = only_reader(step)) {
-      if (const auto clamp = clamp_of(nodes_[*next].op)) {
-        step.clamp = *clamp;
+      if (const auto activation = activation_of(nodes_[*next].op)) {
+        step.activation = *activation;
         take(step, *next);
       }
     }
@@ -74,27 +80,44 @@ class Fuser {
 
   const Network& network_;
   const Plan& plan_;
+  bool with_linear_;
   const std::vector<Node>& nodes_;
   std::vector<std::vector<NodeId>> readers_;
   std::vector<bool> taken_;
 };
 
-// By what BatchNorm multiplies a convolution, in double: (out,); ones without BatchNorm.
+// All in double, (out,). Ones without LayerScale.
+at::Tensor layer_scale_of(const FusedStep& step, const Network& network) {
+  const at::Tensor& weight = network.tensors(step.first).weight();
+  if (!step.layer_scale) return at::ones({weight.size(0)}, weight.options().dtype(at::kDouble));
+  return network.tensors(*step.layer_scale)[""].to(at::kDouble).flatten();
+}
+
 at::Tensor exact_scale(const FusedStep& step, const Network& network) {
-  if (!step.norm)
-    return at::ones({std::get<Conv2d>(network.graph().node(step.first).op).out},
-                    network.tensors(step.first).weight().options().dtype(at::kDouble));
+  const at::Tensor scale = layer_scale_of(step, network);
+  if (!step.norm) return scale;
   const NodeTensors& norm = network.tensors(*step.norm);
-  return norm.weight().to(at::kDouble) /
-         at::sqrt(norm["running_var"].to(at::kDouble) + std::get<BatchNorm2d>(network.graph().node(*step.norm).op).eps);
+  const double eps = std::get<BatchNorm2d>(network.graph().node(*step.norm).op).eps;
+  return scale * norm.weight().to(at::kDouble) / at::sqrt(norm["running_var"].to(at::kDouble) + eps);
 }
 
 }  // namespace
 
-std::optional<Clamp> clamp_of(const Op& op) {
-  if (std::holds_alternative<Relu>(op)) return Clamp{0, std::numeric_limits<float>::infinity()};
-  if (std::holds_alternative<Relu6>(op)) return Clamp{0, 6};
+std::optional<FusedActivation> activation_of(const Op& op) {
+  if (std::holds_alternative<Relu>(op)) return FusedActivation{.clamp = {0, std::numeric_limits<float>::infinity()}};
+  if (std::holds_alternative<Relu6>(op)) return FusedActivation{.clamp = {0, 6}};
+  if (const auto* gelu = std::get_if<Gelu>(&op)) {
+    return FusedActivation{.smooth =
+                               gelu->form == GeluForm::kTanh ? SmoothActivation::kGeluTanh : SmoothActivation::kGelu};
+  }
+  if (std::holds_alternative<Silu>(op)) return FusedActivation{.smooth = SmoothActivation::kSilu};
+  if (std::holds_alternative<HardSwish>(op)) return FusedActivation{.smooth = SmoothActivation::kHardSwish};
   return std::nullopt;
+}
+
+Conv2d conv_of(const Op& op) {
+  const auto* linear = std::get_if<Linear>(&op);
+  return linear == nullptr ? std::get<Conv2d>(op) : pointwise_conv(*linear);
 }
 
 std::vector<NodeId> FusedStep::inputs(const Graph& graph) const {
@@ -103,7 +126,13 @@ std::vector<NodeId> FusedStep::inputs(const Graph& graph) const {
   return out;
 }
 
-std::vector<FusedStep> fuse(const Network& network, const Plan& plan) { return Fuser(network, plan).steps(); }
+std::vector<FusedStep> fuse(const Network& network, const Plan& plan) {
+  return Fuser(network, plan, /*with_linear=*/true).steps();
+}
+
+std::vector<FusedStep> fuse_convolutions(const Network& network, const Plan& plan) {
+  return Fuser(network, plan, /*with_linear=*/false).steps();
+}
 
 std::vector<FusedStep> single_steps(const Network& network, const Plan&) {
   std::vector<FusedStep> out(network.graph().nodes().size() - 1);
@@ -131,9 +160,10 @@ at::Tensor folded_bias(const FusedStep& step, const Network& network) {
   const at::Tensor scale = exact_scale(step, network);
   const at::Tensor& own = network.tensors(step.first).bias();
   const at::Tensor bias = own.defined() ? own.to(at::kDouble) : at::zeros_like(scale);
-  if (!step.norm) return bias.to(at::kFloat);
+  if (!step.norm) return (bias * scale).to(at::kFloat);
   const NodeTensors& norm = network.tensors(*step.norm);
-  return ((bias - norm["running_mean"].to(at::kDouble)) * scale + norm.bias().to(at::kDouble)).to(at::kFloat);
+  const at::Tensor shift = norm.bias().to(at::kDouble) * layer_scale_of(step, network);
+  return ((bias - norm["running_mean"].to(at::kDouble)) * scale + shift).to(at::kFloat);
 }
 
 }  // namespace lorikeet

@@ -47,7 +47,7 @@ at::Tensor real_of(const at::Tensor& stored, const Quantization& q) {
 class Int8Executor final : public StepExecutor {
  public:
   Int8Executor(const Network& network, const ExecutorOptions& options, const ActivationRanges& ranges)
-      : StepExecutor(network, options, at::MemoryFormat::ChannelsLast, fuse), ranges_(ranges),
+      : StepExecutor(network, options, at::MemoryFormat::ChannelsLast, fuse_convolutions), ranges_(ranges),
         rest_(make_fused_executor(network, with_prepared(options))), means_(expected_means(network)),
         convs_(steps().size()) {
     const Graph& graph = network.graph();
@@ -56,7 +56,7 @@ class Int8Executor final : public StepExecutor {
       quantization_.push_back(found == ranges.end() ? Quantization{} : quantization_for(found->second));
     }
     for (const FusedStep& step : steps()) {
-      if (!step.frozen_conv || plan().segment[step.first] != Segment::kFrozenPrefix) continue;
+      if (!step.frozen_layer || plan().segment[step.first] != Segment::kFrozenPrefix) continue;
       std::vector<NodeId> needed = step.inputs(graph);
       needed.push_back(step.output);
       for (const NodeId id : needed) {
@@ -72,7 +72,7 @@ class Int8Executor final : public StepExecutor {
     const at::NoGradGuard no_grad;
     for (std::size_t i = 0; i < steps().size(); ++i) {
       const FusedStep& step = steps()[i];
-      if (!step.frozen_conv || plan().segment[step.first] != Segment::kFrozenPrefix) continue;
+      if (!step.frozen_layer || plan().segment[step.first] != Segment::kFrozenPrefix) continue;
       convs_[i].int8 = prepared().int8_conv(network, step, quantization_[graph.node(step.first).inputs[0]]);
     }
   }
@@ -111,7 +111,7 @@ class Int8Executor final : public StepExecutor {
   at::Tensor run_step(std::size_t index, const Values& values, bool training) override {
     const FusedStep& step = steps()[index];
     const Node& node = network().graph().node(step.first);
-    if (step.frozen_conv) return run_conv(index, values);
+    if (step.frozen_layer) return run_conv(index, values);
     const at::Tensor& x = values[node.inputs[0]];
     if (const auto* pool = std::get_if<MaxPool2d>(&node.op); pool != nullptr && x.scalar_type() == at::kByte)
       return run_pool(*pool, x);
@@ -127,8 +127,8 @@ class Int8Executor final : public StepExecutor {
     const auto& conv = convs_[index].int8;
     Int8Conv::Sum residual;
     if (step.residual) residual = {stored(*step.residual, values[*step.residual]), quantization_[*step.residual]};
-    return (*conv)(
-        x, {bias_for(index, {x.size(2), x.size(3)}), residual, step.clamp.low == 0, quantization_[step.output]});
+    return (*conv)(x, {bias_for(index, {x.size(2), x.size(3)}), residual, step.activation.clamp.low == 0,
+                       quantization_[step.output]});
   }
 
   // Rounded weights move the outputs' means, most where a channel has few of them (depthwise): corrected by what

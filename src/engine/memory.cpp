@@ -8,8 +8,10 @@
 #include <vector>
 
 #include "engine/fusion.h"
+#include "engine/token_reads.h"
 #include "graph/shapes.h"
 #include "kernels/frozen_conv.h"
+#include "kernels/head_attention.h"
 
 namespace lorikeet {
 namespace {
@@ -24,7 +26,9 @@ Bytes prepared_bytes(const Network& network, const FusedStep& step, const Shapes
   const auto& in = shapes[node.inputs[0]];
   const at::Tensor& weight = network.tensors(step.first).weight();
   const auto type = weight.options().dtype(element == 2 ? at::kBFloat16 : at::kFloat);
-  const ConvStrategy strategy = FrozenConv::strategy_for(std::get<Conv2d>(node.op), type, in[1], in[2]);
+  const bool is_linear = std::holds_alternative<Linear>(node.op);
+  const ConvStrategy strategy = is_linear ? ConvStrategy::kPointwiseGemm
+                                          : FrozenConv::strategy_for(std::get<Conv2d>(node.op), type, in[1], in[2]);
   const Bytes elements = strategy == ConvStrategy::kDenseGemm ? element_count(in) * element_count(shapes[step.first])
                                                               : static_cast<Bytes>(weight.numel());
   return elements * element * (has_gradient && strategy != ConvStrategy::kPlain ? 2 : 1);
@@ -104,11 +108,26 @@ class Walk {
       out += layer ? values_[step.first] / features * static_cast<Bytes>(layer->lora_A.size(0)) * element_
                    : values_[step.first] * element_;
     }
-    if (step.frozen_conv) return out + (step.clamp.active() ? values_[step.output] / 8 : 0);
+    if (step.frozen_layer) return out + activation_bytes(step);
     std::vector<Shape> inputs;
-    for (const NodeId input : node.inputs) inputs.push_back(shapes_[input]);
+    Bytes input_elements = 0;
+    for (const NodeId input : node.inputs) {
+      inputs.push_back(shapes_[input]);
+      input_elements += values_[input];
+    }
+    const auto* attention = std::get_if<Attention>(&node.op);
+    if (attention != nullptr && element_ == sizeof(float) &&
+        has_head_attention(attention->features / attention->heads, inputs.back()[0]))
+      return out + input_elements * element_;  // kernels/attention.h
     return out + batch_ * lorikeet::kept_bytes(node.op, {inputs, shapes_[step.output]},
                                                {element_, network_.is_retrained(step.first)});
+  }
+
+  // What its activation keeps.
+  Bytes activation_bytes(const FusedStep& step) const {
+    const Bytes elements = values_[step.output];
+    if (step.activation.smooth != SmoothActivation::kNone) return elements * smooth_kept_bytes(element_);
+    return step.activation.clamp.active() ? elements / 8 : 0;
   }
 
   // Gradients come into being at the last reader of a value and go once the step that made the value has used them.
@@ -119,7 +138,7 @@ class Walk {
       if (!has_gradient(step->output)) continue;
       const Bytes own = values_[step->output] * element_;
       if (!has[step->output]) live_ += own;  // the output's
-      const Bytes masked = step->frozen_conv && step->clamp.active() ? own : 0;
+      const Bytes masked = step->frozen_layer && step->activation.active() ? own : 0;
       Bytes passing = masked + padded_bytes(*step);
       for (const NodeId input : step->inputs(network_.graph())) {
         if (!has_gradient(input)) continue;
@@ -173,7 +192,7 @@ std::int64_t evaluation_batch(const Graph& graph, std::int64_t height, std::int6
 }
 
 MemoryEstimate estimate_memory(const Network& network, const Plan& plan, const ImageCost& image, std::int64_t batch) {
-  const auto shapes = infer_shapes(network.graph(), image.height, image.width);
+  const auto shapes = computed_shapes(network.graph(), image.height, image.width);
   MemoryEstimate out;
   std::set<std::string> names;
   for (const auto& parameter : network.graph().parameters()) {
@@ -185,7 +204,7 @@ MemoryEstimate estimate_memory(const Network& network, const Plan& plan, const I
     if (names.count(name) == 0) out.weights += tensor.nbytes();
   }
   for (const FusedStep& step : fuse(network, plan)) {
-    if (!step.frozen_conv) continue;
+    if (!step.frozen_layer) continue;
     const NodeId input = network.graph().node(step.first).inputs[0];
     out.prepared +=
         prepared_bytes(network, step, shapes, image.element_size, /*has_gradient=*/!is_frozen(plan.segment[input]));

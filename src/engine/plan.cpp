@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "engine/token_reads.h"
 #include "graph/shapes.h"
 
 namespace lorikeet {
@@ -19,6 +20,11 @@ void find_frontier(Plan& plan, const Graph& graph) {
     }
   }
   if (plan.frontier.empty()) plan.frontier.push_back(graph.output());
+}
+
+std::vector<Shape> shapes_of(const Graph& graph, const ImageCost& image) {
+  return image.all_tokens ? infer_shapes(graph, image.height, image.width)
+                          : computed_shapes(graph, image.height, image.width);
 }
 
 std::uint64_t bytes_of(const Plan& plan, const std::vector<std::vector<std::int64_t>>& shapes,
@@ -72,11 +78,11 @@ std::vector<Plan> plans_with_common_prefix(const std::vector<const Network*>& ne
 }
 
 std::uint64_t frontier_bytes(const Plan& plan, const Graph& graph, const ImageCost& image) {
-  return bytes_of(plan, infer_shapes(graph, image.height, image.width), image.element_size);
+  return bytes_of(plan, shapes_of(graph, image), image.element_size);
 }
 
 Plan cut_prefix(const Plan& plan, const Graph& graph, const ImageCost& image, std::uint64_t limit) {
-  const auto shapes = infer_shapes(graph, image.height, image.width);
+  const auto shapes = shapes_of(graph, image);
   const auto macs = count_macs(graph, image.height, image.width);
   Plan best = plan;
   std::int64_t most = 0;

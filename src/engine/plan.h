@@ -37,6 +37,8 @@ struct ImageCost {
   std::int64_t height = 0;
   std::int64_t width = 0;
   std::uint64_t element_size = 4;
+  /// As the plain engine computes: also the tokens that nothing reads (engine/token_reads.h).
+  bool all_tokens = false;
 };
 
 /// Bytes of the frontier's tensors for one image.

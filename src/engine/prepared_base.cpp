@@ -26,7 +26,7 @@ void append(Key& key, double value) { key.push_back(std::bit_cast<std::int64_t>(
 // What a frozen convolution is made of.
 struct ConvSource {
   ConvSource(const Network& network, const FusedStep& step)
-      : conv(std::get<Conv2d>(network.graph().node(step.first).op)), tensors{network.tensors(step.first)} {
+      : conv(conv_of(network.graph().node(step.first).op)), tensors{network.tensors(step.first)} {
     for (const Pair& pair : {conv.kernel, conv.stride, conv.padding, conv.dilation})
       key.insert(key.end(), pair.begin(), pair.end());
     key.insert(key.end(), {conv.groups, conv.same_padding ? 1 : 0});
@@ -34,10 +34,14 @@ struct ConvSource {
       tensors.push_back(network.tensors(*step.norm));
       append(key, std::get<BatchNorm2d>(network.graph().node(*step.norm).op).eps);
     }
+    if (step.layer_scale) tensors.push_back(network.tensors(*step.layer_scale));
+    key.push_back(step.layer_scale ? 1 : 0);
     for (const NodeTensors& node : tensors) append(key, node);
   }
 
-  const Conv2d& conv;
+  at::Tensor weight() const { return tensors[0].weight().view({conv.out, -1, conv.kernel[0], conv.kernel[1]}); }
+
+  Conv2d conv;
   std::vector<NodeTensors> tensors;
   Key key;
 };
@@ -59,11 +63,12 @@ std::shared_ptr<const PreparedConv> PreparedBase::conv(const Network& network, c
                                                        at::ScalarType precision) {
   ConvSource source(network, step);
   source.key.push_back(static_cast<std::int64_t>(precision));
+  const at::Tensor weight = source.weight();
   const std::lock_guard lock(mutex_);
   return find_or_make(convs_, std::move(source.key), std::move(source.tensors), [&] {
     const at::Tensor scale = folded_scale(step, network);
-    return std::shared_ptr<const PreparedConv>(new PreparedConv{
-        folded_bias(step, network), scale, {source.conv, network.tensors(step.first).weight(), scale, precision}});
+    return std::shared_ptr<const PreparedConv>(
+        new PreparedConv{folded_bias(step, network), scale, {source.conv, weight, scale, precision}});
   });
 }
 

@@ -19,7 +19,7 @@
 
 namespace lorikeet {
 
-/// A frozen convolution with its BatchNorm folded in.
+/// A frozen convolution with its BatchNorm folded in; a frozen Linear as a 1×1 convolution of rows.
 struct PreparedConv {
   at::Tensor bias;   // (out,) float32, BatchNorm's shift in it
   at::Tensor scale;  // (out,) float32: by what BatchNorm multiplies, LoRA's part too; ones without BatchNorm
@@ -34,9 +34,9 @@ class PreparedBase {
   PreparedBase(const PreparedBase&) = delete;
   PreparedBase& operator=(const PreparedBase&) = delete;
 
-  /// REQUIRES: step.frozen_conv.
+  /// REQUIRES: step.frozen_layer.
   std::shared_ptr<const PreparedConv> conv(const Network& network, const FusedStep& step, at::ScalarType precision);
-  /// The same convolution in int8, for inputs of this quantization. REQUIRES: step.frozen_conv.
+  /// The same convolution in int8, for inputs of this quantization. REQUIRES: step.frozen_layer.
   std::shared_ptr<const FrozenInt8Conv> int8_conv(const Network& network, const FusedStep& step,
                                                   const Quantization& input);
   /// The tensors of a frozen node: in `precision` but for those that stay float32, and those of four dimensions in

@@ -6,17 +6,22 @@
 
 #include <utility>
 
+#include "engine/token_reads.h"
+
 namespace lorikeet {
 
 StepExecutor::StepExecutor(const Network& network, const ExecutorOptions& options, at::MemoryFormat layout,
                            std::vector<FusedStep> (*steps_of)(const Network&, const Plan&))
     : network_(network), prepared_(options.prepared != nullptr ? options.prepared : std::make_shared<PreparedBase>()),
       plan_(options.plan ? *options.plan : make_plan(network)), precision_(options.precision), layout_(layout),
-      observe_(options.observe), steps_(steps_of(network, plan_)), frozen_(network.graph().nodes().size()),
+      observe_(options.observe), steps_(steps_of(network, plan_)),
+      only_token_(steps_of == single_steps ? std::vector<std::optional<std::int64_t>>(network.graph().nodes().size())
+                                           : only_tokens_read(network.graph())),
+      frozen_(network.graph().nodes().size()),
       prefix_readers_(count_readers(steps_, network.graph(), plan_, /*prefix=*/true)),
       suffix_readers_(count_readers(steps_, network.graph(), plan_, /*prefix=*/false)) {
   for (const FusedStep& step : steps_) {
-    if (step.frozen_conv || network.is_retrained(step.first)) continue;
+    if (step.frozen_layer || network.is_retrained(step.first)) continue;
     frozen_[step.first] = prepared_->tensors(network, step.first, precision_, layout_);
   }
 }
@@ -53,14 +58,30 @@ void StepExecutor::run(Values& values, bool prefix, bool training) {
   }
 }
 
+at::Tensor StepExecutor::read(const Values& values, NodeId id, NodeId reader) const {
+  const auto& token = only_token_[reader];
+  const bool is_narrower = token && !only_token_[id] && is_token_wise(network_.graph().node(reader).op);
+  return is_narrower ? values[id].narrow(1, *token, 1) : values[id];
+}
+
+std::vector<at::Tensor> StepExecutor::inputs_of(const Values& values, NodeId id) const {
+  std::vector<at::Tensor> out;
+  for (const NodeId input : network_.graph().node(id).inputs) out.push_back(read(values, input, id));
+  return out;
+}
+
 at::Tensor StepExecutor::run_node(NodeId id, const Values& values, bool training) const {
   const Node& node = network_.graph().node(id);
   const NodeTensors learned = network_.is_retrained(id) ? cast(id) : NodeTensors();
   const NodeTensors& own = network_.is_retrained(id) ? learned : *frozen_[id];
   if (const LayerAdapter* adapter = network_.adapter(id))
-    return adapter->forward(node.op, own, values[node.inputs[0]], training);
-  std::vector<at::Tensor> inputs;
-  for (const NodeId input : node.inputs) inputs.push_back(values[input]);
+    return adapter->forward(node.op, own, read(values, node.inputs[0], id), training);
+  std::vector<at::Tensor> inputs = inputs_of(values, id);
+  if (std::holds_alternative<Attention>(node.op) && only_token_[id]) {  // one query
+    if (inputs.size() == 1) inputs = inputs[0].chunk(3, -1);
+    inputs[0] = inputs[0].narrow(1, *only_token_[id], 1);
+  }
+  if (std::holds_alternative<TakeToken>(node.op) && only_token_[node.inputs[0]]) return inputs[0].select(1, 0);
   return apply(node.op, own, inputs);
 }
 

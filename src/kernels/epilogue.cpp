@@ -92,37 +92,41 @@ void mask_rows(const at::Tensor& from_bits, const at::Tensor& mask, const at::Te
   });
 }
 
-at::Tensor apply_epilogue_plain_(const at::Tensor& y, const Epilogue& after, bool masked) {
+at::Tensor apply_clamp_plain_(const at::Tensor& y, const Epilogue& after, bool masked) {
+  const Clamp& clamp = after.activation.clamp;
   y.add_(after.bias.to(y.scalar_type()).view({1, -1, 1, 1}));
   if (after.residual.defined()) y.add_(after.residual);
   at::Tensor mask;
-  if (masked) mask = at::logical_and(y > after.clamp.low, y < after.clamp.high);
-  if (after.clamp.active()) y.clamp_(after.clamp.low, after.clamp.high);
+  if (masked) mask = at::logical_and(y > clamp.low, y < clamp.high);
+  if (clamp.active()) y.clamp_(clamp.low, clamp.high);
   return mask;
 }
 
 }  // namespace
 
-at::Tensor apply_epilogue_(const at::Tensor& y, const Epilogue& after, bool masked) {
-  masked = masked && after.clamp.active();
-  if (!packs(y)) return apply_epilogue_plain_(y, after, masked);
+at::Tensor apply_epilogue_(const at::Tensor& y, const Epilogue& after, bool keeps) {
   const at::Tensor& residual = after.residual;
   assert(y.is_contiguous(at::MemoryFormat::ChannelsLast) && (!residual.defined() || residual.sizes() == y.sizes()));
   const at::Tensor other = residual.defined() ? residual.contiguous(at::MemoryFormat::ChannelsLast) : residual;
+  const auto& [clamp, smooth] = after.activation;
+  if (smooth != SmoothActivation::kNone) return apply_smooth_(y, after.bias, other, smooth, keeps);
+  const bool masked = keeps && clamp.active();
+  if (!packs(y)) return apply_clamp_plain_(y, after, masked);
   const at::Tensor mask =
       masked ? at::empty({y.numel() / kBits}, y.options().dtype(at::kByte).memory_format(at::MemoryFormat::Contiguous))
              : at::Tensor();
   if (y.scalar_type() == at::kFloat) {
-    finish_rows<float>(y, after.bias, other, after.clamp, mask);
+    finish_rows<float>(y, after.bias, other, clamp, mask);
   } else {
-    finish_rows<at::BFloat16>(y, after.bias, other, after.clamp, mask);
+    finish_rows<at::BFloat16>(y, after.bias, other, clamp, mask);
   }
   return mask;
 }
 
-at::Tensor mask_gradient(const at::Tensor& grad, const at::Tensor& mask) {
+at::Tensor activation_gradient(const at::Tensor& grad, const at::Tensor& mask, const FusedActivation& activation) {
   const at::Tensor from = grad.contiguous(at::MemoryFormat::ChannelsLast);
   if (!mask.defined()) return from;
+  if (activation.smooth != SmoothActivation::kNone) return smooth_gradient(from, mask, activation.smooth);
   if (mask.scalar_type() == at::kBool) return from * mask;
   const at::Tensor out = at::empty_like(from);
   if (from.scalar_type() == at::kFloat) {

@@ -1,10 +1,12 @@
-// What follows a convolution, in one pass over its output: bias, residual sum, activation; and what the activation's
-// gradient needs, one bit an element instead of the output itself.
+// What follows a convolution or Linear, in one pass over its output: bias, residual sum, activation; and what the
+// activation's gradient needs: one bit an element of a clamp, 24 or 16 of a smooth activation.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <limits>
+
+#include "kernels/smooth_activation.h"
 
 namespace lorikeet {
 
@@ -18,18 +20,27 @@ struct Clamp {
   }
 };
 
-/// y → clamp(y + bias + residual).
+/// At most one of the two does something.
+struct FusedActivation {
+  Clamp clamp = {};
+  SmoothActivation smooth = SmoothActivation::kNone;
+
+  bool active() const { return clamp.active() || smooth != SmoothActivation::kNone; }
+};
+
+/// y → activation(y + bias + residual).
 struct Epilogue {
   at::Tensor bias;      // (C,) float32
   at::Tensor residual;  // like y, or undefined
-  Clamp clamp;
+  FusedActivation activation;
 };
 
-/// Applies it to y (N, C, H, W), channels-last, in place. Gives the mask where `masked` and the clamp is active: which
-/// elements lay strictly between the bounds. Opaque.
-at::Tensor apply_epilogue_(const at::Tensor& y, const Epilogue& after, bool masked);
+/// Applies it to y (N, C, H, W), channels-last, in place. Gives what activation_gradient() needs where `keeps` and the
+/// activation is active; opaque.
+at::Tensor apply_epilogue_(const at::Tensor& y, const Epilogue& after, bool keeps);
 
-/// grad where the mask has a one, elsewhere 0; a new tensor, channels-last. An undefined mask passes everything.
-at::Tensor mask_gradient(const at::Tensor& grad, const at::Tensor& mask);
+/// The gradient before the activation: grad where a clamp's value lay strictly between the bounds, elsewhere 0; or grad
+/// times the derivative. channels-last; grad itself where `kept` is undefined and grad is channels-last.
+at::Tensor activation_gradient(const at::Tensor& grad, const at::Tensor& kept, const FusedActivation& activation);
 
 }  // namespace lorikeet

@@ -67,6 +67,10 @@ at::Tensor flipped_transposed(const Conv2d& conv, const at::Tensor& weight) {
 
 at::Tensor pixels_of(const at::Tensor& x) { return x.permute({0, 2, 3, 1}).reshape({-1, x.size(1)}); }
 
+at::Tensor image_of(const at::Tensor& rows) { return images_of(rows.contiguous(), 1, {rows.size(0), 1}); }
+
+Conv2d pointwise_conv(const Linear& linear) { return {.in = linear.in, .out = linear.out, .bias = linear.bias}; }
+
 at::Tensor scaled_weight(const at::Tensor& weight, const at::Tensor& scale) {
   return weight * scale.view({-1, 1, 1, 1});
 }
@@ -87,9 +91,6 @@ namespace {
 enum Form : int { kWeight, kFlipped, kMatrix, kTransposedMatrix, kDense, kTransposedDense, kPlainWeight };
 
 const ConvGeometry kPointwise{{1, 1}, {0, 0}, {1, 1}, 1};
-
-// rows (M, C) as one image of M pixels, without a copy.
-at::Tensor image_of(const at::Tensor& rows) { return images_of(rows, 1, {rows.size(0), 1}); }
 
 }  // namespace
 
@@ -172,7 +173,7 @@ at::Tensor FrozenConv::packed(const Source& source, const ConvGeometry& geometry
 at::Tensor FrozenConv::product(const at::Tensor& rows, const Source& matrix, const Epilogue* after) const {
   if (!can_pack(options())) {
     const at::Tensor y = at::mm(rows, packings_.get_plain(matrix.form, matrix.part, matrix.make).t());
-    if (after != nullptr) apply_epilogue_(image_of(y), *after, /*masked=*/false);
+    if (after != nullptr) apply_epilogue_(image_of(y), *after, /*keeps=*/false);
     return y;
   }
   const at::Tensor image = image_of(rows);
@@ -211,7 +212,7 @@ at::Tensor FrozenConv::forward(const at::Tensor& x, const Epilogue& after) const
     return images_of(product(pixels_of(strided_input(conv_, x)), matrix(size), &by_pixel), x.size(0), size.out);
   }
   const at::Tensor y = forward(x);
-  apply_epilogue_(y, after, /*masked=*/false);
+  apply_epilogue_(y, after, /*keeps=*/false);
   return y;
 }
 

@@ -17,6 +17,12 @@ namespace lorikeet {
 /// (N, C, H, W) in channels-last memory → (N·H·W, C), without a copy.
 at::Tensor pixels_of(const at::Tensor& x);
 
+/// rows (M, C) as one image of M pixels, channels-last; without a copy where they are contiguous.
+at::Tensor image_of(const at::Tensor& rows);
+
+/// A Linear as the 1×1 convolution of an image whose pixels are the rows.
+Conv2d pointwise_conv(const Linear& linear);
+
 /// A frozen convolution's weights with BatchNorm's scale in them.
 at::Tensor scaled_weight(const at::Tensor& weight, const at::Tensor& scale);
 

@@ -22,6 +22,36 @@ at::Tensor call(const char* name, const char* overload, std::vector<c10::IValue>
   return std::move(stack.at(0)).toTensor();
 }
 
+// An activation as ATen's operators name it.
+struct Attributes {
+  const char* name = "none";
+  c10::List<std::optional<at::Scalar>> numbers;
+  c10::IValue algorithm;
+};
+
+bool has_relu(const FusedActivation& activation) {
+  return activation.clamp.low == 0 && activation.clamp.high == std::numeric_limits<float>::infinity();
+}
+
+Attributes attributes_of(const FusedActivation& activation) {
+  Attributes out;
+  const Clamp& clamp = activation.clamp;
+  switch (activation.smooth) {
+    case SmoothActivation::kNone:
+      if (clamp.active()) out.name = has_relu(activation) ? "relu" : "hardtanh";
+      if (clamp.active() && !has_relu(activation)) out.numbers = {at::Scalar(clamp.low), at::Scalar(clamp.high)};
+      break;
+    case SmoothActivation::kGelu:
+    case SmoothActivation::kGeluTanh:
+      out.name = "gelu";
+      out.algorithm = activation.smooth == SmoothActivation::kGelu ? "none" : "tanh";
+      break;
+    case SmoothActivation::kSilu: out.name = "swish"; break;
+    case SmoothActivation::kHardSwish: out.name = "hardswish"; break;
+  }
+  return out;
+}
+
 at::Tensor by_channel(const at::Tensor& values) { return values.view({-1, 1, 1, 1}); }
 
 // What one step of each output channel's weights stands for, (out,).
@@ -52,25 +82,24 @@ at::Tensor packed_conv(const at::Tensor& x, const at::Tensor& packed, const Conv
 
 at::Tensor packed_conv(const at::Tensor& x, const at::Tensor& packed, const ConvGeometry& geometry,
                        const Epilogue& after) {
-  const bool is_relu = after.clamp.low == 0 && after.clamp.high == std::numeric_limits<float>::infinity();
+  const bool is_relu = has_relu(after.activation);
   const at::Tensor bias = after.bias.to(x.scalar_type());
-  c10::List<std::optional<at::Scalar>> bounds;
   if (!after.residual.defined()) {
-    const char* const activation = !after.clamp.active() ? "none" : is_relu ? "relu" : "hardtanh";
-    if (after.clamp.active() && !is_relu) bounds = {at::Scalar(after.clamp.low), at::Scalar(after.clamp.high)};
+    const Attributes attributes = attributes_of(after.activation);
     return call("mkldnn::_convolution_pointwise", "",
                 {x, packed, bias, list(geometry.padding), list(geometry.stride), list(geometry.dilation),
-                 geometry.groups, activation, bounds, c10::IValue()});
+                 geometry.groups, attributes.name, attributes.numbers, attributes.algorithm});
   }
-  if (after.clamp.active() && !is_relu) {  // oneDNN through ATen knows no other activation after a sum
+  if (after.activation.active() && !is_relu) {  // oneDNN through ATen knows no other activation after a sum
     const at::Tensor y = packed_conv(x, packed, geometry);
-    apply_epilogue_(y, after, /*masked=*/false);
+    apply_epilogue_(y, after, /*keeps=*/false);
     return y;
   }
-  return call(
-      "mkldnn::_convolution_pointwise", "binary",
-      {x, after.residual, packed, bias, list(geometry.padding), list(geometry.stride), list(geometry.dilation),
-       geometry.groups, "add", at::Scalar(1), is_relu ? c10::IValue("relu") : c10::IValue(), bounds, c10::IValue()});
+  const c10::List<std::optional<at::Scalar>> no_numbers;
+  return call("mkldnn::_convolution_pointwise", "binary",
+              {x, after.residual, packed, bias, list(geometry.padding), list(geometry.stride), list(geometry.dilation),
+               geometry.groups, "add", at::Scalar(1), is_relu ? c10::IValue("relu") : c10::IValue(), no_numbers,
+               c10::IValue()});
 }
 
 std::vector<std::int64_t> layout_shape(at::IntArrayRef weight, at::ScalarType type, const ConvGeometry& geometry,

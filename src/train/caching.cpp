@@ -23,7 +23,8 @@ CacheBudget cache_budget(const MachineOptions& machine) {
 }
 
 ImageCost image_cost(const MachineOptions& machine, const Preprocessing& preprocessing) {
-  return {preprocessing.crop, preprocessing.crop, activation_bytes(machine.precision)};
+  return {preprocessing.crop, preprocessing.crop, activation_bytes(machine.precision),
+          machine.engine == EngineKind::kPlain};
 }
 
 RunLength run_length(const LoopOptions& loop, std::int64_t images) {

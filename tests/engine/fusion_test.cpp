@@ -3,6 +3,7 @@
 #include <ATen/Functions.h>  // before doctest: c10 defines a CHECK macro too
 #include <doctest/doctest.h>
 
+#include "engine/executor.h"
 #include "engine/small_networks.h"
 
 using namespace lorikeet;
@@ -66,4 +67,68 @@ TEST_CASE("every step comes after what it reads") {
     known[step.output] = true;
   }
   CHECK(known.back());
+}
+
+TEST_CASE("a frozen Linear takes up GELU, LayerScale and the residual sum") {
+  CHECK(steps_text(Network(small_vit(), random_weights(small_vit(), 1))) ==
+        std::vector<std::string>{"patch_embed.proj",
+                                 "patch_embed.tokens",
+                                 "cls_token",
+                                 "pos_embed",
+                                 "blocks.0.norm1",
+                                 "blocks.0.attn.qkv",
+                                 "blocks.0.attn",
+                                 "blocks.0.attn.proj+pos_embed>blocks.0.add1",
+                                 "blocks.0.norm2",
+                                 "blocks.0.mlp.fc1>blocks.0.mlp.act",
+                                 "blocks.0.mlp.fc2+blocks.0.add1>blocks.0.add2",
+                                 "blocks.1.norm1",
+                                 "blocks.1.attn.qkv",
+                                 "blocks.1.attn",
+                                 "blocks.1.attn.proj+blocks.0.add2>blocks.1.add1",
+                                 "blocks.1.norm2",
+                                 "blocks.1.mlp.fc1>blocks.1.mlp.act",
+                                 "blocks.1.mlp.fc2+blocks.1.add1>blocks.1.add2",
+                                 "norm",
+                                 "class",
+                                 "head"});
+  // One that learns whole stays alone, and so does GELU after it.
+  const auto steps = steps_text(trained_network(spec_for("", {"mlp.fc1"}), 1, small_vit()));
+  CHECK(has(steps, "blocks.1.mlp.fc1"));
+  CHECK(has(steps, "blocks.1.mlp.act"));
+}
+
+TEST_CASE("LayerScale and smooth activations run inside their layers' steps, with the same values and gradients") {
+  Graph graph;
+  const NodeId input = graph.add("input", Input{3}, {});
+  NodeId x = graph.add("conv", Conv2d{.in = 3, .out = 8, .bias = true}, {input});
+  x = graph.add("act", HardSwish{}, {x});
+  const NodeId shortcut = x;
+  x = graph.add("conv2", Conv2d{.in = 8, .out = 8, .kernel = {3, 3}, .padding = {1, 1}}, {x});
+  x = graph.add("bn2", BatchNorm2d{8}, {x});
+  x = graph.add("act2", Silu{}, {x});
+  x = graph.add("conv3", Conv2d{.in = 8, .out = 8, .bias = true}, {x});
+  x = graph.add("gamma", LayerScale{8, true}, {x});
+  x = graph.add("add", Add{}, {x, shortcut});
+  x = graph.add("act3", Gelu{}, {x});
+  x = graph.add("pool", GlobalAvgPool{}, {x});
+  graph.add("fc", Linear{8, 5}, {x});
+  for (const std::string& targets : {std::string("conv"), std::string("conv2"), std::string("conv3")}) {
+    const Network network = trained_network(spec_for(targets), 1, graph);
+    CHECK(steps_text(network) ==
+          std::vector<std::string>{"conv>act", "conv2+bn2>act2", "conv3+act>act3", "pool", "fc"});
+    std::vector<std::vector<at::Tensor>> gradients;
+    for (const EngineKind kind : {EngineKind::kPlain, EngineKind::kFused}) {
+      const auto executor = make_executor(kind, network, {});
+      const at::Tensor logits = executor->run_suffix(executor->run_prefix(some_images()), true);
+      CHECK(relative(logits.detach(), evaluate(network, some_images()).detach()) < 1e-5);
+      logits.square().sum().backward();
+      gradients.emplace_back();
+      for (auto& [name, tensor] : network.trainable()) {
+        gradients.back().push_back(tensor.grad().clone());
+        tensor.mutable_grad() = at::Tensor();
+      }
+    }
+    for (std::size_t i = 0; i < gradients[0].size(); ++i) CHECK(relative(gradients[1][i], gradients[0][i]) < 1e-5);
+  }
 }

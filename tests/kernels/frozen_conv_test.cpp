@@ -122,14 +122,20 @@ TEST_CASE("a frozen convolution and its gradient are ATen's, however it runs") {
       CHECK(relative(own, x.grad()) < 1e-5);
       CHECK(own.is_contiguous(at::MemoryFormat::ChannelsLast));
 
-      const Epilogue relu{noise({c.conv.out}, 5),
-                          noise(expected.sizes(), 6).contiguous(at::MemoryFormat::ChannelsLast),
-                          {0, std::numeric_limits<float>::infinity()}};
-      for (const Epilogue& after : {relu, Epilogue{relu.bias, {}, relu.clamp}, Epilogue{relu.bias, {}, {0, 1}},
-                                    Epilogue{relu.bias, relu.residual, {0, 1}}, Epilogue{relu.bias, relu.residual, {}},
-                                    Epilogue{relu.bias, {}, {}}}) {
+      const at::Tensor bias = noise({c.conv.out}, 5);
+      const at::Tensor other = noise(expected.sizes(), 6).contiguous(at::MemoryFormat::ChannelsLast);
+      const FusedActivation kActivations[]{{.clamp = {0, std::numeric_limits<float>::infinity()}},
+                                           {.clamp = {0, 1}},
+                                           {},
+                                           {.smooth = SmoothActivation::kGelu},
+                                           {.smooth = SmoothActivation::kGeluTanh},
+                                           {.smooth = SmoothActivation::kSilu},
+                                           {.smooth = SmoothActivation::kHardSwish}};
+      for (std::size_t i = 0; i < 2 * std::size(kActivations); ++i) {
+        const Epilogue after{bias, i % 2 == 0 ? at::Tensor() : other, kActivations[i / 2]};
+        CAPTURE(i);
         const at::Tensor finished = expected.detach().contiguous(at::MemoryFormat::ChannelsLast).clone();
-        apply_epilogue_(finished, after, /*masked=*/false);
+        apply_epilogue_(finished, after, /*keeps=*/false);
         CHECK(relative(conv.forward(x.detach(), after), finished) < 1e-5);
       }
     }
