@@ -15,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/reference"))
 
 from reference import BINARY, ROOT, SHARED, shared_weights, torch  # noqa: E402
 
+from transformer_cases import TRANSFORMERS, transformer_weights  # noqa: E402
+
 EXPERT_WAYS = ["folded", "compiled", "bf16", "compiled_bf16"]
 FLOAT32_WAYS = ["folded", "compiled"]
 EFFICIENTNET = "efficientnet_lite0"  # the demo's recipe; the other cases are the article's, on ResNet-50
@@ -64,16 +66,12 @@ class Bench:
 
     def ours_train(self, case, *overrides):
         """Seconds of each step and losses, of a run of the case's recipe."""
-        recipe, weights = (
-            (f"demo/{case}", []) if case == EFFICIENTNET else (f"article/{case}", [f"weights={self.weights}"])
-        )
         with tempfile.TemporaryDirectory() as folder:
             started = time.time()
             _, _, peak = run(
                 BINARY,
                 "train",
-                ROOT / f"recipes/{recipe}.yaml",
-                *weights,
+                *self.recipe(case, Path(folder)),
                 f"run={folder}/run",
                 "schedule=constant",
                 "learning_rate=1e-3",
@@ -92,6 +90,29 @@ class Bench:
             "peak_bytes": peak,
             "first_step": first,
         }
+
+    def recipe(self, case, folder):
+        """A case's recipe and the weights that it needs."""
+        if case == EFFICIENTNET:
+            return [ROOT / f"recipes/demo/{case}.yaml"]
+        if case not in TRANSFORMERS:
+            return [ROOT / f"recipes/article/{case}.yaml", f"weights={self.weights}"]
+        what = TRANSFORMERS[case]
+        weights = transformer_weights(case, ROOT / "build/bench-weights")
+        base = {"model": what.model, "weights": str(weights)} if what.model else {"model": str(weights)}
+        path = folder / "recipe.yaml"
+        fields = {
+            **base,
+            "data": "mnist",
+            "target_modules": what.targets,
+            "r": 16,
+            "lora_alpha": 16,
+            "lora_dropout": what.dropout,
+            "modules_to_save": [what.classifier],
+            "replace_output": True,
+        }
+        path.write_text(json.dumps(fields))  # which is YAML, too
+        return [path]
 
     def ours_step(self, case, pixels, batch, steps, *overrides):
         return self.ours_train(
@@ -165,16 +186,16 @@ def step_measure(pixels, batch, steps, *overrides, ways=None, case="case2"):
     return measure, "img/s"
 
 
-def cached_measure(case, pixels, batch, steps):
+def cached_measure(case, pixels, batch, steps, precision="auto", ways=None):
     speed = images_per_second(batch)
 
     def measure(bench):
         count = bench.steps(steps)
         work = {"case": case, "batch": batch, "pixels": pixels, "steps": min(count, bench.steps(20))}
         return (
-            lambda: bench.ours_cached(case, pixels, batch, count, "precision=auto"),
+            lambda: bench.ours_cached(case, pixels, batch, count, f"precision={precision}"),
             lambda: bench.peer("train", "documented", **work),
-            lambda: bench.expert("train", speed, **work),
+            lambda: bench.expert("train", speed, ways, **work),
             speed,
         )
 
@@ -210,6 +231,25 @@ def inference_measure(precision):
     return measure, "img/s"
 
 
+def transformer_inference_measure(precision):
+    """A frozen ViT-B/16 as `eval` runs it: nothing but its last Linear learns, and one epoch computes it."""
+    batch, pixels = 8, 224
+    speed = images_per_second(batch)
+
+    def measure(bench):
+        count = bench.steps(8)
+        work = {"case": "vit_base", "batch": batch, "pixels": pixels, "steps": count}
+        overrides = ["target_modules=null", f"precision={precision}"]
+        return (
+            lambda: bench.ours_step("vit_base", pixels, batch, count, *overrides),
+            lambda: bench.peer("infer", "documented", **work),
+            lambda: bench.expert("infer", speed, ["folded", "compiled", "onnxruntime"], **work),
+            speed,
+        )
+
+    return measure, "img/s"
+
+
 def reach_measure(goal):
     """Seconds of training; infinite where the accuracy stays below the goal.
 
@@ -234,11 +274,11 @@ def reach_measure(goal):
     return measure, "s"
 
 
-def memory_measure():
+def memory_measure(case="case2", batch=32, precision="auto"):
     def measure(bench):
-        work = {"case": "case2", "batch": 32, "pixels": 224, "steps": 4}
+        work = {"case": case, "batch": batch, "pixels": 224, "steps": 4}
         return (
-            lambda: bench.ours_step("case2", 224, 32, 4, "cache_gib=0", "precision=auto"),
+            lambda: bench.ours_step(case, 224, batch, 4, "cache_gib=0", f"precision={precision}"),
             lambda: bench.peer("train", "documented", **work),
             lambda: bench.peer("train", "folded", **work),
             lambda result: result["peak_bytes"] / 1e9,
@@ -275,10 +315,20 @@ MEASURES = {
     "peak_memory_224": memory_measure(),
     "first_step": first_step_measure(),
     "seconds_to_0965": reach_measure(0.965),
+    "vit_tiny_step": step_measure(224, 32, 12, "precision=float32", ways=FLOAT32_WAYS, case="vit_tiny"),
+    "vit_small_step": step_measure(224, 16, 10, "precision=float32", ways=FLOAT32_WAYS, case="vit_small"),
+    "vit_base_guide_step": step_measure(224, 8, 8, "precision=float32", ways=FLOAT32_WAYS, case="vit_base_guide"),
+    "vit_tiny_last_four_cached": cached_measure("vit_tiny_last_four", 224, 32, 16, "float32", FLOAT32_WAYS),
+    "vit_small_last_four_cached": cached_measure("vit_small_last_four", 224, 16, 16, "float32", FLOAT32_WAYS),
+    "vit_base_last_four_cached": cached_measure("vit_base_last_four", 224, 8, 16, "float32", FLOAT32_WAYS),
+    "vit_base_inference_float32": transformer_inference_measure("float32"),
+    "peak_memory_vit_tiny": memory_measure("vit_tiny", 32, "float32"),
+    "peak_memory_vit_small": memory_measure("vit_small", 16, "float32"),
+    "peak_memory_vit_base_guide": memory_measure("vit_base_guide", 8, "float32"),
 }
 NEEDS_BFLOAT16 = {"inference_224_bf16"}
 ONE_ROUND = {"seconds_to_0965"}
-SMALLER_IS_BETTER = {"peak_memory_224", "first_step", "seconds_to_0965"}
+SMALLER_IS_BETTER = {name for name in MEASURES if name.startswith("peak_memory")} | {"first_step", "seconds_to_0965"}
 
 
 def finite(value):

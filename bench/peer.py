@@ -1,11 +1,13 @@
 """Runs one peer on one task and prints one JSON object.
 
-The tasks: ResNet-50 or EfficientNet-Lite0 adapted by PEFT on PyTorch, and PyTorch's inference.
+The tasks: ResNet-50, EfficientNet-Lite0 or a vision transformer (bench/transformer_cases.py) adapted by PEFT on
+PyTorch, and inference.
 
   documented   as PEFT's and the article's examples have it: float32, training mode, contiguous memory
   folded       what an expert would do: evaluation mode, BatchNorm folded into the convolutions, channels-last
   bf16         the same with frozen weights and activations in bfloat16
   compiled     folded, through torch.compile; compiled_bf16 likewise
+  onnxruntime  inference by onnxruntime, in float32
 """
 import argparse
 import json
@@ -22,6 +24,8 @@ import torch  # noqa: E402
 from reference import Classifier, mnist_batches, timm_efficientnet_lite0, torchvision_model  # noqa: E402
 
 import peft  # noqa: E402  (after reference, which makes torchvision importable)
+
+from transformer_cases import TRANSFORMERS, Logits, transformer_model  # noqa: E402
 
 
 def fold_batch_norm(model):
@@ -41,8 +45,25 @@ def three_layers():
     return torch.nn.Sequential(torch.nn.Linear(1000, 512), torch.nn.Linear(512, 256), torch.nn.Linear(256, 10))
 
 
+def adapted_transformer(case, way):
+    what = TRANSFORMERS[case]
+    config = peft.LoraConfig(
+        r=16,
+        lora_alpha=16,
+        lora_dropout=what.dropout,
+        target_modules=what.targets,
+        modules_to_save=[what.classifier],
+    )
+    model = Logits(peft.get_peft_model(transformer_model(case, classes=10), config))
+    model.train(way == "documented")
+    learned = [p for p in model.parameters() if p.requires_grad]
+    return torch.compile(model) if way.startswith("compiled") else model, learned
+
+
 def adapted(case, way, weights):
-    """The article's case, or the demo's recipe, as PEFT makes it, and the parameters that learn."""
+    """The article's case, the demo's recipe or a transformer, as PEFT makes it, and the parameters that learn."""
+    if case in TRANSFORMERS:
+        return adapted_transformer(case, way)
     base = timm_efficientnet_lite0() if case == "efficientnet_lite0" else torchvision_model("resnet50", weights)
     if way != "documented":
         fold_batch_norm(base)
@@ -114,9 +135,28 @@ def reach(options):
     return {**result, "accuracy": right / total}
 
 
+def onnxruntime_session(model, images):
+    import io
+    import os
+
+    import onnxruntime
+
+    file = io.BytesIO()
+    torch.onnx.export(model, images, file, dynamo=False, input_names=["images"], dynamic_axes={"images": {0: "batch"}})
+    session_options = onnxruntime.SessionOptions()
+    session_options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    session = onnxruntime.InferenceSession(file.getvalue(), session_options, providers=["CPUExecutionProvider"])
+    return lambda batch: session.run(None, {"images": batch.numpy()})
+
+
 def infer(options):
-    model = torchvision_model("resnet50", options.weights)
-    if options.way != "documented":
+    if options.case in TRANSFORMERS:
+        model = Logits(transformer_model(options.case, classes=10)).eval()
+    else:
+        model = torchvision_model("resnet50", options.weights)
+    if options.way == "onnxruntime":
+        model = onnxruntime_session(model, next(batches(options))[0])
+    elif options.way != "documented":
         model = fold_batch_norm(model).to(memory_format=torch.channels_last)
         model = model.to(torch.bfloat16) if options.way.endswith("bf16") else model
         model = torch.compile(model) if options.way.startswith("compiled") else model
