@@ -39,21 +39,30 @@ class ModuleSelector {
 using PatternValues = std::vector<std::pair<std::string, double>>;
 
 struct AdapterOptions {
-  /// The method: "LORA", "LOHA", "LOKR", "IA3" or "LN_TUNING".
+  /// The method: "LORA", "LOHA", "LOKR", "IA3", "LN_TUNING", "HIRA", "OFT" or "BOFT".
   std::string peft_type = "LORA";
   ModuleSelector target_modules = {};
   ModuleSelector exclude_modules = {};
   /// Modules that are trained in full.
   std::vector<std::string> modules_to_save = {};
 
-  // LORA, LOHA, LOKR.
-  /// The rank, 1 to 65,536.
+  // LORA, LOHA, LOKR, HIRA.
+  /// The rank, 1 to 65,536; of OFT with oft_block_size 0 the number of blocks.
   std::int64_t r = 8;
-  double lora_alpha = 8;
   PatternValues rank_pattern = {};
+
+  // LORA, LOHA, LOKR.
+  double lora_alpha = 8;
   PatternValues alpha_pattern = {};
+
+  // All but IA3 and LN_TUNING.
   std::vector<std::int64_t> layers_to_transform = {};
   std::vector<std::string> layers_pattern = {};
+
+  // LORA, OFT, BOFT.
+  /// Biases of the base that are learned too: "none", "all", or those of the adapted layers: "lora_only", "oft_only" or
+  /// "boft_only". "all" without targets is BitFit.
+  std::string bias = "none";
 
   // LORA.
   double lora_dropout = 0;
@@ -62,8 +71,6 @@ struct AdapterOptions {
   bool lora_bias = false;
   /// "default", "gaussian", "pissa", "olora" or "orthogonal".
   std::string init_lora_weights = "default";
-  /// Biases of the base that are learned too: "none", "all" or "lora_only". "all" without targets is BitFit.
-  std::string bias = "none";
 
   // LOHA, LOKR.
   bool use_effective_conv2d = false;
@@ -75,6 +82,25 @@ struct AdapterOptions {
   // IA3.
   /// Of the targets, those whose input is scaled instead of their output.
   ModuleSelector feedforward_modules = {};
+
+  // HIRA.
+  double hira_dropout = 0;
+
+  // OFT.
+  /// Columns of the weight that are rotated together; 0: `r` blocks.
+  std::int64_t oft_block_size = 32;
+  bool block_share = false;
+  bool coft = false;
+  /// PEFT's `eps`, with coft.
+  double coft_eps = 6e-5;
+  bool use_cayley_neumann = true;
+  std::int64_t num_cayley_neumann_terms = 5;
+
+  // BOFT. One of the first two is 0.
+  std::int64_t boft_block_size = 4;
+  std::int64_t boft_block_num = 0;
+  std::int64_t boft_n_butterfly_factor = 1;
+  double boft_dropout = 0;
 
   // What PEFT does not have.
   /// The network's last Linear gets one output for each class, and new weights; name it in modules_to_save.

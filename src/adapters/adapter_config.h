@@ -14,13 +14,19 @@
 namespace lorikeet {
 
 /// PEFT's `peft_type`. DoRA is LoRA with use_dora; BitFit is LoRA with bias "all" and no target.
-enum class PeftType { kLora, kLoha, kLokr, kIa3, kLnTuning };
+enum class PeftType { kLora, kLoha, kLokr, kIa3, kLnTuning, kHira, kOft, kBoft };
 
 /// "LORA", "LOHA" …, in the order of PeftType.
 const std::vector<std::string>& peft_type_names();
 const std::string& name_of(PeftType type);
-/// Whether the method has `r` and a scale.
+/// Whether the method has a rank, `r` and `rank_pattern`.
 bool has_rank(PeftType type);
+/// Whether it has a scale, `alpha` and `alpha_pattern`.
+bool has_alpha(PeftType type);
+/// Whether it has `layers_to_transform` and `layers_pattern`.
+bool has_layer_filter(PeftType type);
+/// Whether it has `bias`.
+bool has_bias(PeftType type);
 
 /// Which modules a field means: none, a regular expression for the whole dotted name, or a list of names and suffixes.
 using ModulePattern = std::variant<std::monostate, std::string, std::vector<std::string>>;
@@ -36,11 +42,40 @@ enum class LoraStart { kDefault, kGaussian, kPissa, kOlora, kOrthogonal };
 /// "default", "gaussian" …, in the order of LoraStart.
 const std::vector<std::string>& lora_start_names();
 
-/// Which biases of the base are learned (PEFT's `bias`): none, all there are, those of the layers with LoRA.
-enum class TrainedBias { kNone, kAll, kLoraOnly };
+/// Which biases of the base are learned (PEFT's `bias`): none, all there are, those of the layers with an adapter,
+/// which has a name for each method.
+enum class TrainedBias { kNone, kAll, kLoraOnly, kOftOnly, kBoftOnly };
 
-/// "none", "all", "lora_only", in the order of TrainedBias.
+/// "none", "all", "lora_only" …, in the order of TrainedBias.
 const std::vector<std::string>& trained_bias_names();
+
+/// OFT's own fields.
+struct OftOptions {
+  /// Rows of a block; 0: `r` is the number of blocks.
+  std::int64_t block_size = 32;
+  /// One block for all of a layer.
+  bool block_share = false;
+  /// Constrained: the blocks' skew-symmetric matrices stay within `eps` of zero.
+  bool coft = false;
+  double eps = 6e-5;
+  /// Approximates the Cayley transform by a Neumann series of that many terms.
+  bool use_cayley_neumann = true;
+  std::int64_t num_cayley_neumann_terms = 5;
+
+  bool operator==(const OftOptions&) const = default;
+};
+
+/// BOFT's own fields.
+struct BoftOptions {
+  /// Rows of a block; 0: `block_num` is the number of blocks. One of the two is 0.
+  std::int64_t block_size = 4;
+  std::int64_t block_num = 0;
+  std::int64_t n_butterfly_factor = 1;
+  /// Probability of replacing a block of one factor by the identity.
+  double dropout = 0;
+
+  bool operator==(const BoftOptions&) const = default;
+};
 
 struct AdapterConfig {
   PeftType peft_type = PeftType::kLora;
@@ -49,13 +84,20 @@ struct AdapterConfig {
   std::vector<std::string> modules_to_save;
   std::string base_model_name_or_path;
 
-  // LoRA, LoHa, LoKr.
+  // LoRA, LoHa, LoKr, HiRA; of OFT with `oft.block_size` 0 the number of blocks.
   std::int64_t r = 8;
-  double lora_alpha = 8;  // `alpha` in the files of LoHa and LoKr
   PatternTable rank_pattern;
+
+  // LoRA, LoHa, LoKr.
+  double lora_alpha = 8;  // `alpha` in the files of LoHa and LoKr
   PatternTable alpha_pattern;
+
+  // All but IA3 and norm tuning.
   std::vector<std::int64_t> layers_to_transform;
   std::vector<std::string> layers_pattern;
+
+  // LoRA, OFT, BOFT.
+  TrainedBias bias = TrainedBias::kNone;
 
   // LoRA.
   double lora_dropout = 0;
@@ -63,7 +105,6 @@ struct AdapterConfig {
   bool use_dora = false;
   /// lora_B has a bias.
   bool lora_bias = false;
-  TrainedBias bias = TrainedBias::kNone;
   LoraStart init_lora_weights = LoraStart::kDefault;
 
   // LoHa, LoKr.
@@ -77,6 +118,12 @@ struct AdapterConfig {
   // IA3.
   /// Of the targets, those whose input is scaled instead of their output.
   ModulePattern feedforward_modules;
+
+  // HiRA.
+  double hira_dropout = 0;
+
+  OftOptions oft;
+  BoftOptions boft;
 
   /// Fields that are not interpreted here, as they were read.
   Json other = Json::object();

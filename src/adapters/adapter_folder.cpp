@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "adapters/oft.h"
 #include "base/compute.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -299,6 +300,17 @@ void check_adapter_tensors(const NamedTensors& tensors, const Adaptation& adapta
       fail(where, ": got the unknown tensor '", printable(name), "', expected only what its configuration names.",
            did_you_mean(name, names));
     }
+  }
+}
+
+void check_defined_in_peft(const AdapterFolder& folder, const Adaptation& adaptation, const std::string& where) {
+  if (folder.metadata || adaptation.config.peft_type != PeftType::kOft) return;
+  for (const auto& target : adaptation.targets) {
+    const Node& node = adaptation.graph.node(target.node);
+    if (is_same_in_peft_oft(node.op)) continue;
+    fail(where, ": got OFT on ", node.name, ", a ", describe(node.op),
+         ", in a folder without lorikeet.json, expected 1×1 convolutions and Linear only. On larger kernels PEFT adds "
+         "up overlapping patches, which its merged weight does not; merge it with PEFT, or train it here.");
   }
 }
 

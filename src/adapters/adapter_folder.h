@@ -60,6 +60,10 @@ AdapterFolder read_adapter_folder(const std::filesystem::path& path);
 /// unknown, shapes as expected, floating-point, finite.
 void check_adapter_tensors(const NamedTensors& tensors, const Adaptation& adaptation, const std::string& where);
 
+/// For a folder without lorikeet.json, which PEFT wrote: throws Error where its layer computes what no weight can hold
+/// (OFT on kernels larger than 1×1, see adapters/oft.h).
+void check_defined_in_peft(const AdapterFolder& folder, const Adaptation& adaptation, const std::string& where);
+
 /// For a folder without lorikeet.json: where the tensor of the network's own output has another number of rows than the
 /// base, the output was replaced.
 void infer_output_classes(AdapterFolder& folder, const Graph& base);

@@ -30,22 +30,8 @@ const at::Tensor& DeltaAdapter::tensor(const std::string& suffix) const {
       ->second;
 }
 
-at::Tensor DeltaAdapter::forward(const Op& op, const NodeTensors& base, const at::Tensor& x, bool) const {
-  NodeTensors sum = base;
-  sum.set("weight", base.weight() + delta_weight().view(base.weight().sizes()).to(x.scalar_type()));
-  return apply(op, sum, x);
-}
-
-NodeTensors DeltaAdapter::merged(const Node&, const NodeTensors& base) const {
-  NodeTensors out = base;
-  out.set("weight", base.weight() + delta_weight().view(base.weight().sizes()));
-  return out;
-}
-
-WeightShape weight_shape(const Op& op) {
-  if (const auto* linear = std::get_if<Linear>(&op)) return {linear->out, linear->in};
-  const auto& conv = std::get<Conv2d>(op);
-  return {conv.out, conv.in / conv.groups, conv.kernel};
+at::Tensor DeltaAdapter::adapted(const at::Tensor& weight, bool) const {
+  return weight + delta_weight().view(weight.sizes()).to(weight.scalar_type());
 }
 
 at::Tensor cp_weight(const at::Tensor& t, const at::Tensor& a, const at::Tensor& b) {

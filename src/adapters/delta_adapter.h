@@ -8,15 +8,13 @@
 #include <utility>
 #include <vector>
 
-#include "adapters/layer_adapter.h"
+#include "adapters/weight_adapter.h"
 
 namespace lorikeet {
 
-class DeltaAdapter : public LayerAdapter {
+class DeltaAdapter : public WeightAdapter {
  public:
   std::vector<Part> parts() override;
-  at::Tensor forward(const Op& op, const NodeTensors& base, const at::Tensor& x, bool training) const override;
-  NodeTensors merged(const Node& node, const NodeTensors& base) const override;
   int kept_weights() const override { return 2; }  // ΔW before it is scaled, and the sum
 
  protected:
@@ -31,18 +29,10 @@ class DeltaAdapter : public LayerAdapter {
   virtual at::Tensor delta_weight() const = 0;
 
  private:
+  at::Tensor adapted(const at::Tensor& weight, bool training) const final;
+
   std::vector<std::pair<std::string, at::Tensor>> tensors_;
 };
-
-/// The weight as these methods see it: (out, in / groups, kh, kw); kernel (1, 1) of a Linear.
-struct WeightShape {
-  std::int64_t out = 0, in = 0;
-  Pair kernel{1, 1};
-
-  bool is_pointwise() const { return kernel == Pair{1, 1}; }
-  std::int64_t columns() const { return in * kernel[0] * kernel[1]; }
-};
-WeightShape weight_shape(const Op& op);
 
 /// t (r, r, kh, kw), a (r, out), b (r, in) → Σ t[i,j]·a[i,p]·b[j,q], (out, in, kh, kw): CP decomposition with a core.
 at::Tensor cp_weight(const at::Tensor& t, const at::Tensor& a, const at::Tensor& b);

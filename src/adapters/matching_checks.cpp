@@ -127,19 +127,28 @@ void check_layers(const AdapterConfig& config, const std::vector<std::string>& t
 void check_options_of_method(const AdapterConfig& config) {
   const AdapterConfig defaults;
   const bool is_lokr = config.peft_type == PeftType::kLokr;
+  const bool is_oft = config.peft_type == PeftType::kOft;
   const bool has_patterns = !config.rank_pattern.empty() || !config.alpha_pattern.empty();
   const bool has_layers = !config.layers_to_transform.empty() || !config.layers_pattern.empty();
   const std::pair<bool, const char*> kUnused[]{
       {!has_rank(config.peft_type) && has_patterns, "rank_pattern or alpha_pattern"},
-      {!has_rank(config.peft_type) && has_layers, "layers_to_transform or layers_pattern"},
+      {!has_alpha(config.peft_type) && !config.alpha_pattern.empty(), "alpha_pattern"},
+      {!has_layer_filter(config.peft_type) && has_layers, "layers_to_transform or layers_pattern"},
       {!is_lokr && config.peft_type != PeftType::kLoha && config.use_effective_conv2d, "use_effective_conv2d"},
       {!is_lokr && (config.decompose_both || config.decompose_factor != defaults.decompose_factor),
        "decompose_both or decompose_factor"},
       {config.peft_type != PeftType::kIa3 && config.feedforward_modules != defaults.feedforward_modules,
-       "feedforward_modules"}};
+       "feedforward_modules"},
+      {config.peft_type != PeftType::kHira && config.hira_dropout != 0, "hira_dropout"},
+      {!is_oft && config.oft != defaults.oft, "one of OFT's options"},
+      {config.peft_type != PeftType::kBoft && config.boft != defaults.boft, "one of BOFT's options"}};
   for (const auto& [is_unused, option] : kUnused) {
     if (is_unused)
       fail_usage(option, ": got it with peft_type ", name_of(config.peft_type), ", which does not have it.");
+  }
+  if (is_oft && config.oft.block_size > 0 && config.r != defaults.r) {
+    fail_usage("r: got ", config.r, " with oft_block_size ", config.oft.block_size,
+               ", expected one of them: with oft_block_size 0, r is the number of blocks.");
   }
 }
 
@@ -206,7 +215,8 @@ void check_every_entry_matches(const Graph& graph, const AdapterConfig& config) 
   check_feedforward(config, targets);
   if (config.bias != TrainedBias::kNone && found.biases.empty()) {
     const bool is_all = config.bias == TrainedBias::kAll;
-    fail_usage("bias: got ", is_all ? "all" : "lora_only", ", but ", is_all ? "nothing" : "no layer with LoRA",
+    fail_usage("bias: got ", trained_bias_names()[static_cast<std::size_t>(config.bias)], ", but ",
+               is_all ? "nothing" : cat("no layer with ", method_of(config).name),
                " has a bias that is not retrained anyway.");
   }
 }

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 
+#include "adapters/boft.h"
 #include "adapters/dora.h"
+#include "adapters/hira.h"
 #include "adapters/ia3.h"
 #include "adapters/loha.h"
 #include "adapters/lokr.h"
 #include "adapters/lora.h"
 #include "adapters/norm_tuning.h"
+#include "adapters/oft.h"
 #include "base/error.h"
 
 namespace lorikeet {
@@ -28,6 +31,9 @@ const std::vector<Method>& methods() {
       {"LoHa", PeftType::kLoha, false, kWeighted, is_weighted, loha_tensors, make_loha},
       {"LoKr", PeftType::kLokr, false, kWeighted, is_weighted, lokr_tensors, make_lokr},
       {"IA3", PeftType::kIa3, false, kWeighted, is_weighted, ia3_tensors, make_ia3},
+      {"HiRA", PeftType::kHira, false, kWeighted, is_weighted, hira_tensors, make_hira},
+      {"OFT", PeftType::kOft, false, kWeighted, is_weighted, oft_tensors, make_oft},
+      {"BOFT", PeftType::kBoft, false, kWeighted, is_weighted, boft_tensors, make_boft},
       {"norm tuning", PeftType::kLnTuning, false, kNormalising, is_normalising, norm_tensors, make_norm},
   };
   return kMethods;
@@ -42,9 +48,18 @@ const Method& method_of(const AdapterConfig& config) {
 
 std::string summary(const AdapterConfig& config) {
   const Method& method = method_of(config);
+  const PeftType type = config.peft_type;
   std::string out = config.has_targets() ? method.name : "no method";
-  if (config.has_targets() && has_rank(config.peft_type))
-    out += cat(", r=", config.r, config.peft_type == PeftType::kLora ? ", lora_alpha=" : ", alpha=", config.lora_alpha);
+  if (config.has_targets()) {
+    if (has_rank(type) || (type == PeftType::kOft && config.oft.block_size == 0)) out += cat(", r=", config.r);
+    if (has_alpha(type)) out += cat(type == PeftType::kLora ? ", lora_alpha=" : ", alpha=", config.lora_alpha);
+    if (type == PeftType::kOft && config.oft.block_size > 0) out += cat(", oft_block_size=", config.oft.block_size);
+    if (type == PeftType::kBoft) {
+      const BoftOptions& boft = config.boft;
+      out +=
+          boft.block_size > 0 ? cat(", boft_block_size=", boft.block_size) : cat(", boft_block_num=", boft.block_num);
+    }
+  }
   if (config.bias != TrainedBias::kNone)
     out += config.bias == TrainedBias::kAll ? ", all biases" : ", the biases beside it";
   return out;

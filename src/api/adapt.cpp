@@ -49,6 +49,11 @@ AdapterConfig adapter_config(const AdapterOptions& options, const std::string& b
   config.decompose_both = options.decompose_both;
   config.decompose_factor = options.decompose_factor;
   config.feedforward_modules = options.feedforward_modules.value();
+  config.hira_dropout = options.hira_dropout;
+  config.oft = {options.oft_block_size, options.block_share,        options.coft,
+                options.coft_eps,       options.use_cayley_neumann, options.num_cayley_neumann_terms};
+  config.boft = {options.boft_block_size, options.boft_block_num, options.boft_n_butterfly_factor,
+                 options.boft_dropout};
   return config;
 }
 

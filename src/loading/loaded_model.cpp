@@ -115,6 +115,7 @@ Adaptation adapt_as(AdapterFolder& folder, const Graph& base, const fs::path& pa
   try {
     Adaptation adaptation = adapt(base, folder.spec);
     check_adapter_tensors(folder.tensors, adaptation, path.string());
+    check_defined_in_peft(folder, adaptation, path.string());
     return adaptation;
   } catch (const UsageError& error) {
     throw Error(cat(path.string(), ": ", error.what()));  // the adapter's fault, not the call's

@@ -33,6 +33,7 @@ inline constexpr WholeRange kBatchSize{1, 65536};
 inline constexpr WholeRange kSeed{0, std::numeric_limits<std::int64_t>::max()};
 inline constexpr WholeRange kThreads{0, 1024};
 inline constexpr WholeRange kRank{1, 1 << 16};
+inline constexpr WholeRange kBlockSize{0, 1 << 16};
 inline constexpr WholeRange kHeadWidth{1, 1 << 20};
 inline constexpr std::size_t kHeadLayers = 64;
 

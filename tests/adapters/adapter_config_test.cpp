@@ -129,9 +129,9 @@ TEST_CASE("defaults are PEFT's, and no targets are its placeholder") {
 }
 
 TEST_CASE("methods and options that would change the numbers are refused, by name") {
-  const Json other = parse_json(R"({"peft_type": "OFT"})", "file");
+  const Json other = parse_json(R"({"peft_type": "VERA"})", "file");
   CHECK_THROWS_WITH_AS(parse_adapter_config(other, "file"),
-                       doctest::Contains("peft_type: got \"OFT\", expected one of LORA, LOHA"), Error);
+                       doctest::Contains("peft_type: got \"VERA\", expected one of LORA, LOHA"), Error);
   CHECK_THROWS_WITH_AS(parse_adapter_config(parse_json("{}", "file"), "file"), doctest::Contains("peft_type: got null"),
                        Error);
   CHECK_THROWS_WITH_AS(parse_adapter_config(parse_json("[]", "file"), "file"), doctest::Contains("got a list"), Error);
@@ -159,11 +159,15 @@ TEST_CASE("every method's configuration comes back, in PEFT's names") {
     config.target_modules = std::vector<std::string>{"conv1", "conv2"};
     config.exclude_modules = std::vector<std::string>{"layer1"};
     config.modules_to_save = {"fc"};
-    const bool has_rank = i < 3;
+    const bool has_alpha = i < 3;
+    const bool has_rank = has_alpha || config.peft_type == PeftType::kHira;
+    const bool has_layers = config.peft_type != PeftType::kIa3 && config.peft_type != PeftType::kLnTuning;
+    if (has_alpha) config.lora_alpha = 5;
     if (has_rank) {
       config.r = 3;
-      config.lora_alpha = 5;
       config.rank_pattern = {{"a", 2}};
+    }
+    if (has_layers) {
       config.layers_to_transform = {1, 2};
       config.layers_pattern = {"layer"};
     }
@@ -175,11 +179,22 @@ TEST_CASE("every method's configuration comes back, in PEFT's names") {
     if (config.peft_type == PeftType::kLokr)
       config.decompose_both = true, config.decompose_factor = 4, config.use_effective_conv2d = true;
     if (config.peft_type == PeftType::kIa3) config.feedforward_modules = std::vector<std::string>{"conv1"};
+    if (config.peft_type == PeftType::kHira) config.hira_dropout = 0.25;
+    if (config.peft_type == PeftType::kOft) {
+      config.oft = {0, true, true, 0.5, false, 7};
+      config.bias = TrainedBias::kOftOnly;
+    }
+    if (config.peft_type == PeftType::kBoft) {
+      config.boft = {0, 8, 3, 0.25};
+      config.bias = TrainedBias::kBoftOnly;
+    }
     const Json json = adapter_config_json(config);
     CHECK(json["peft_type"] == peft_type_names()[i]);
-    CHECK(json.contains("r") == has_rank);
+    CHECK(json.contains("r") == (has_rank || config.peft_type == PeftType::kOft));
+    CHECK(json.contains("rank_pattern") == has_rank);
+    CHECK(json.contains("layers_pattern") == has_layers);
     CHECK(json.contains("lora_alpha") == (config.peft_type == PeftType::kLora));
-    CHECK(json.contains("alpha") == (has_rank && config.peft_type != PeftType::kLora));
+    CHECK(json.contains("alpha") == (has_alpha && config.peft_type != PeftType::kLora));
     const AdapterConfig read = parse_adapter_config(json, "file");
     CHECK(adapter_config_json(read).dump() == json.dump());
     CHECK(read.r == config.r);
@@ -191,6 +206,31 @@ TEST_CASE("every method's configuration comes back, in PEFT's names") {
     CHECK(read.decompose_factor == config.decompose_factor);
     CHECK(read.use_effective_conv2d == config.use_effective_conv2d);
     CHECK((read.feedforward_modules == config.feedforward_modules));
+    CHECK(read.hira_dropout == config.hira_dropout);
+    CHECK((read.oft == config.oft));
+    CHECK((read.boft == config.boft));
+  }
+}
+
+TEST_CASE("OFT's configuration has a size or a number of blocks, the other 0") {
+  const auto parse_oft = [](const std::string& fields) {
+    return parse_adapter_config(parse_json(R"({"peft_type": "OFT")" + fields + "}", "file"), "file");
+  };
+  CHECK(parse_oft(R"(, "r": 0, "oft_block_size": 16)").oft.block_size == 16);
+  const AdapterConfig by_number = parse_oft(R"(, "r": 4, "oft_block_size": 0)");
+  CHECK(by_number.r == 4);
+  CHECK(by_number.oft.block_size == 0);
+  CHECK(adapter_config_json(by_number)["r"] == 4);
+  CHECK(adapter_config_json(parse_oft(R"(, "oft_block_size": 16)"))["r"] == 0);
+  for (const auto& [fields, because] :
+       {std::pair{R"(, "r": 4)", "file: got no oft_block_size, expected one. Before"},
+        {R"(, "r": 4, "oft_block_size": 16)", "file: r, oft_block_size: got 4 and 16"},
+        {R"(, "r": 0, "oft_block_size": 0)", "file: r, oft_block_size: got 0 and 0"},
+        {R"(, "oft_block_size": "16")", "file: oft_block_size: got a string"},
+        {R"(, "oft_block_size": 16, "num_cayley_neumann_terms": 100000)", "file: num_cayley_neumann_terms: got 100000"},
+        {R"(, "oft_block_size": 16, "eps": -1)", "file: eps: got -1"}}) {
+    CAPTURE(fields);
+    CHECK_THROWS_WITH_AS(parse_oft(fields), doctest::Contains(because), Error);
   }
 }
 
@@ -204,6 +244,11 @@ TEST_CASE("options that do not go together are refused") {
                  "with peft_type LOHA, expected it with LORA only");
   refused_config([](AdapterConfig& c) { c.peft_type = PeftType::kIa3, c.bias = TrainedBias::kAll; },
                  "with peft_type IA3");
+  refused_config([](AdapterConfig& c) { c.peft_type = PeftType::kOft, c.bias = TrainedBias::kLoraOnly; },
+                 "bias: got lora_only with peft_type OFT, expected none, all or oft_only");
+  refused_config([](AdapterConfig& c) { c.peft_type = PeftType::kBoft, c.boft.block_num = 4; },
+                 "boft_block_size, boft_block_num: got 4 and 4, expected one of the two to be 0");
+  refused_config([](AdapterConfig& c) { c.peft_type = PeftType::kHira, c.hira_dropout = 1; }, "hira_dropout: got 1");
   refused_config([](AdapterConfig& c) { c.lora_bias = c.use_dora = true; }, "lora_bias: got it with use_dora");
   refused_config([](AdapterConfig& c) { c.lora_bias = true, c.init_lora_weights = LoraStart::kPissa; },
                  "lora_bias: got it with");

@@ -18,18 +18,20 @@ namespace lorikeet {
 struct Layer {
   std::string kind;
   Op op;
-  /// Whether its input is (N, tokens, features).
-  bool on_tokens = false;
+  /// Of a Linear: those of its input between the first and the last, (N, …, features).
+  std::vector<std::int64_t> positions = {};
 };
 
 inline std::vector<Layer> weighted_layers() {
   return {
       {"Linear", Linear{6, 5}},
-      {"Linear on tokens", Linear{6, 5}, true},
+      {"Linear on tokens", Linear{6, 5}, {3}},
+      {"Linear on (N, H, W, C)", Linear{6, 5}, {3, 2}},
       {"Conv2d 1×1", Conv2d{.in = 4, .out = 6}},
       {"Conv2d 3×3", Conv2d{.in = 4, .out = 6, .kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}, .bias = true}},
       {"dilated", Conv2d{.in = 4, .out = 6, .kernel = {3, 3}, .padding = {2, 2}, .dilation = {2, 2}}},
       {"uneven padding", Conv2d{.in = 4, .out = 6, .kernel = {3, 5}, .stride = {2, 1}, .same_padding = true}},
+      {"grouped 1×1", Conv2d{.in = 4, .out = 6, .groups = 2}},
       {"grouped",
        Conv2d{.in = 4, .out = 6, .kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}, .groups = 2, .bias = true}},
       {"depthwise", Conv2d{.in = 4, .out = 4, .kernel = {3, 3}, .padding = {1, 1}, .groups = 4}}};
@@ -49,7 +51,12 @@ inline at::Tensor input_for(const Op& op) {
   return std::holds_alternative<Linear>(op) ? noise({3, 6}, 9) : noise({2, 4, 7, 8}, 9);
 }
 
-inline at::Tensor input_for(const Layer& layer) { return layer.on_tokens ? noise({2, 3, 6}, 9) : input_for(layer.op); }
+inline at::Tensor input_for(const Layer& layer) {
+  if (layer.positions.empty()) return input_for(layer.op);
+  std::vector<std::int64_t> shape{2, 6};
+  shape.insert(shape.begin() + 1, layer.positions.begin(), layer.positions.end());
+  return noise(shape, 9);
+}
 
 inline std::vector<Layer> normalising_layers() {
   return {{"BatchNorm2d", BatchNorm2d{4}}, {"LayerNorm", LayerNorm{6}}};

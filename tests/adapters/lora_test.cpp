@@ -30,7 +30,7 @@ at::Generator any() { return seeded(1); }
 }  // namespace
 
 TEST_CASE("the matrices begin as PEFT's: A random within its bounds, B zero, so that nothing is added") {
-  for (const auto& [kind, op, on_tokens] : weighted_layers()) {
+  for (const auto& [kind, op, positions] : weighted_layers()) {
     CAPTURE(kind);
     const Node node{"x", op, {0}};
     at::Generator generator = any();
@@ -81,7 +81,7 @@ TEST_CASE("what is added is s · B(A(x)), with the layer's geometry in A and its
 }
 
 TEST_CASE("PEFT's adapter of a grouped convolution reaches across the groups: it runs, and is not merged") {
-  for (const auto& [kind, op, on_tokens] : weighted_layers()) {
+  for (const auto& [kind, op, positions] : weighted_layers()) {
     CAPTURE(kind);
     const Node node{"layer.x", op, {0}};
     const LoraLayer layer = trained(op);

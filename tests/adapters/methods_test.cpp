@@ -9,6 +9,8 @@
 #include <algorithm>
 
 #include "adapters/layers.h"
+#include "adapters/oft.h"
+#include "lorikeet/error.h"
 
 using namespace lorikeet;
 
@@ -53,6 +55,16 @@ std::vector<Variant> variants() {
               [](AdapterConfig& c) { c.r = 1, c.decompose_both = true, c.decompose_factor = 4; }),
       variant("IA3", PeftType::kIa3, [](AdapterConfig&) {}),
       variant("IA3, input", PeftType::kIa3, [](AdapterConfig& c) { c.feedforward_modules = std::string(".*"); }),
+      variant("HiRA", PeftType::kHira, [](AdapterConfig&) {}),
+      variant("OFT", PeftType::kOft, [](AdapterConfig& c) { c.oft.block_size = 4; }),
+      variant("OFT, blocks of 3", PeftType::kOft, [](AdapterConfig& c) { c.oft.block_size = 3; }),
+      variant("OFT, 2 blocks, exact", PeftType::kOft,
+              [](AdapterConfig& c) { c.r = 2, c.oft.block_size = 0, c.oft.use_cayley_neumann = false; }),
+      variant("OFT, shared", PeftType::kOft, [](AdapterConfig& c) { c.oft.block_size = 3, c.oft.block_share = true; }),
+      variant("BOFT", PeftType::kBoft, [](AdapterConfig& c) { c.boft = {.block_size = 0, .block_num = 1}; }),
+      variant("BOFT, blocks of 2", PeftType::kBoft, [](AdapterConfig& c) { c.boft.block_size = 2; }),
+      variant("BOFT, two factors", PeftType::kBoft,
+              [](AdapterConfig& c) { c.boft.block_size = 2, c.boft.n_butterfly_factor = 2; }),
       variant("norm tuning", PeftType::kLnTuning, [](AdapterConfig&) {})};
 }
 
@@ -89,6 +101,15 @@ void train(Adapted& layer, std::uint64_t seed = 3) {
   layer.adapter->loaded();
 }
 
+// Whether the blocks of OFT and BOFT fit the layer; another test has what is refused.
+bool fits(const AdapterConfig& config, const Op& op) {
+  if (config.peft_type != PeftType::kOft && config.peft_type != PeftType::kBoft) return true;
+  const std::int64_t columns = tensors_for(op).weight()[0].numel();
+  const BoftOptions& boft = config.boft;
+  if (config.peft_type == PeftType::kOft) return columns > 2 || config.oft.block_size > 2;
+  return boft.block_size == 0 || columns % (boft.block_size << (boft.n_butterfly_factor - 1)) == 0;
+}
+
 template <typename Check>
 void on_every_layer(const Check& check) {
   std::vector<Layer> layers = weighted_layers();
@@ -97,7 +118,7 @@ void on_every_layer(const Check& check) {
     for (const Layer& layer : layers) {
       CAPTURE(name);
       CAPTURE(layer.kind);
-      if (method_of(config).adapts(layer.op)) check(config, layer);
+      if (method_of(config).adapts(layer.op) && fits(config, layer.op)) check(config, layer);
     }
   }
 }
@@ -249,13 +270,97 @@ TEST_CASE("DoRA computes the norms of its weights again only after one of them c
   }
 }
 
+TEST_CASE("OFT takes the nearest divisor for a block size, as PEFT does") {
+  CHECK(nearest_divisor(64, 32) == 32);
+  CHECK(nearest_divisor(64, 30) == 32);
+  CHECK(nearest_divisor(4, 3) == 2);  // of two equally near ones the smaller
+  CHECK(nearest_divisor(147, 32) == 21);
+  CHECK(nearest_divisor(9, 32) == 9);
+  CHECK(nearest_divisor(13, 12) == 13);
+}
+
+TEST_CASE("blocks that fit no layer are refused, by its name") {
+  const Layer conv{"Conv2d 1×1", Conv2d{.in = 4, .out = 6}};
+  const auto refused = [&](PeftType type, void (*set)(AdapterConfig&), const char* because) {
+    CHECK_THROWS_WITH_AS(adapted(variant("", type, set).config, conv), doctest::Contains(because), UsageError);
+  };
+  refused(
+      PeftType::kOft, [](AdapterConfig& c) { c.oft.block_size = 1; }, "oft_block_size: got 1 for layer.x");
+  refused(
+      PeftType::kBoft, [](AdapterConfig& c) { c.boft.block_size = 3; },
+      "boft_block_size: got 3 for layer.x, expected a divisor of 4");
+  refused(
+      PeftType::kBoft, [](AdapterConfig& c) { c.boft = {.block_size = 0, .block_num = 5}; },
+      "boft_block_num: got 5 for layer.x");
+  refused(
+      PeftType::kBoft, [](AdapterConfig& c) { c.boft.n_butterfly_factor = 3; },
+      "boft_n_butterfly_factor: got 3 for layer.x with 1 blocks of 4");
+}
+
+TEST_CASE("an exact Cayley transform and BOFT's are rotations: with s = 1 each filter keeps its length") {
+  for (const PeftType type : {PeftType::kOft, PeftType::kBoft}) {
+    AdapterConfig config;
+    config.peft_type = type;
+    config.oft.use_cayley_neumann = false;
+    config.boft = {.block_size = 2, .block_num = 0, .n_butterfly_factor = 2};
+    Adapted layer = adapted(config, {"Conv2d 1×1", Conv2d{.in = 4, .out = 6}});
+    *layer.adapter->parts()[0].tensor += noise(layer.adapter->parts()[0].tensor->sizes(), 3);
+    const auto lengths = [](const at::Tensor& weight) { return at::linalg_vector_norm(weight.flatten(1), 2, 1); };
+    const at::Tensor merged = layer.adapter->merged(layer.node, layer.base).weight();
+    CHECK(close(lengths(merged), lengths(layer.base.weight())));
+    CHECK(relative(merged, layer.base.weight()) > 0.1);
+  }
+}
+
+TEST_CASE("COFT keeps each block within eps, and in training the optimiser goes on from there") {
+  AdapterConfig config;
+  config.peft_type = PeftType::kOft;
+  config.oft.block_size = 2;
+  config.oft.coft = true;
+  config.oft.eps = 1e-3;
+  Adapted layer = adapted(config, {"Conv2d 1×1", Conv2d{.in = 4, .out = 6}});
+  train(layer);
+  const at::Tensor& triangles = *layer.adapter->parts()[0].tensor;
+  const at::Tensor before = triangles.clone();
+  CHECK(relative(layer.forward(), layer.plain()) < 2e-3);
+  CHECK(at::equal(triangles, before));  // prediction writes nothing
+  const at::Tensor predicted = layer.forward();
+  CHECK(close(layer.adapter->forward(layer.node.op, layer.base, layer.x, /*training=*/true), predicted));
+  CHECK(std::abs(triangles.abs().max().item<double>() - 1e-3 / 2) < 1e-9);  // eps / √2 blocks / √2 places in Q
+}
+
+TEST_CASE("dropout leaves out as much as it says, by the seed, and only in training") {
+  for (const PeftType type : {PeftType::kHira, PeftType::kBoft}) {
+    AdapterConfig config;
+    config.peft_type = type;
+    config.r = 2;
+    config.hira_dropout = config.boft.dropout = 0.5;
+    config.boft.block_size = 2;
+    Adapted layer = adapted(config, {"Conv2d 3×3", Conv2d{.in = 4, .out = 6, .kernel = {3, 3}}});
+    train(layer);
+    const auto run = [&](std::uint64_t seed) {
+      layer.adapter->seed_dropout(seed);
+      return layer.adapter->forward(layer.node.op, layer.base, layer.x, /*training=*/true);
+    };
+    CHECK(at::equal(run(1), run(1)));
+    CHECK_FALSE(at::allclose(run(1), run(2)));
+    CHECK(at::equal(layer.forward(), layer.forward()));
+    CHECK_FALSE(at::allclose(run(1), layer.forward()));
+    if (type == PeftType::kHira) {  // its mean is the layer without dropout
+      at::Tensor sum = at::zeros_like(layer.forward());
+      for (std::uint64_t seed = 0; seed < 2000; ++seed) sum += run(seed);
+      CHECK(relative(sum / 2000, layer.forward()) < 0.1);
+    }
+  }
+}
+
 TEST_CASE("DoRA on filters of zeros, as pruning leaves them: finite, and they stay zero") {
   AdapterConfig config;
   config.r = 2;
   config.use_dora = true;
-  for (const auto& [kind, op, on_tokens] : weighted_layers()) {
+  for (const auto& [kind, op, positions] : weighted_layers()) {
     CAPTURE(kind);
-    CAPTURE(on_tokens);
+    CAPTURE(positions.size());
     Adapted layer{{"layer.x", op, {0}}, tensors_for(op), input_for(op), config, {1, config.r, 0.75}, nullptr};
     layer.base.weight().slice(0, 0, 2).zero_();
     NodeTensors single = layer.base;

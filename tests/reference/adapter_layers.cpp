@@ -20,18 +20,48 @@ using namespace lorikeet;
 
 namespace {
 
-// Rank 4: PEFT asks for a multiple of the groups.
-AdapterConfig config_of(const Method& method, bool alternative) {
-  AdapterConfig out;
-  out.peft_type = method.peft_type;
-  out.use_dora = method.use_dora;
-  out.target_modules = std::vector<std::string>{"layer"};
-  out.r = 4;
-  out.lora_alpha = 6;
-  if (alternative && method.peft_type == PeftType::kLokr) out.r = 1;  // w2 is a product then
-  if (alternative) out.use_effective_conv2d = true;
-  if (alternative && method.peft_type == PeftType::kIa3) out.feedforward_modules = std::vector<std::string>{"layer"};
+// Of one method, those that compute in different ways. Rank 4: PEFT asks for a multiple of the groups.
+std::vector<AdapterConfig> configs_of(const Method& method) {
+  AdapterConfig plain;
+  plain.peft_type = method.peft_type;
+  plain.use_dora = method.use_dora;
+  plain.target_modules = std::vector<std::string>{"layer"};
+  plain.r = 4;
+  plain.lora_alpha = 6;
+  plain.oft.block_size = 2;
+  plain.boft = {.block_size = 0, .block_num = 1};
+  std::vector<AdapterConfig> out{plain};
+  const auto add = [&](const auto& set) {
+    out.push_back(plain);
+    set(out.back());
+  };
+  if (method.peft_type == PeftType::kLoha) add([](AdapterConfig& c) { c.use_effective_conv2d = true; });
+  if (method.peft_type == PeftType::kLokr)
+    add([](AdapterConfig& c) { c.r = 1, c.use_effective_conv2d = true; });  // w2 is a product then
+  if (method.peft_type == PeftType::kIa3)
+    add([](AdapterConfig& c) { c.feedforward_modules = std::vector<std::string>{"layer"}; });
+  if (method.peft_type == PeftType::kOft) {
+    add([](AdapterConfig& c) { c.oft.block_size = 0, c.r = 2, c.oft.use_cayley_neumann = false; });
+    add([](AdapterConfig& c) { c.oft.block_size = 3, c.oft.block_share = true; });
+    add([](AdapterConfig& c) { c.oft.block_size = 3, c.oft.coft = true, c.oft.eps = 0.3; });
+    for (const std::int64_t terms : {2, 3, 4, 6})
+      add([&](AdapterConfig& c) { c.oft.num_cayley_neumann_terms = terms; });
+  }
+  if (method.peft_type == PeftType::kBoft) {
+    add([](AdapterConfig& c) { c.boft.block_size = 2, c.boft.block_num = 0; });
+    add([](AdapterConfig& c) { c.boft = {.block_size = 2, .n_butterfly_factor = 2}; });
+  }
   return out;
+}
+
+// Whether BOFT's and OFT's blocks divide the layer's filters.
+bool fits(const AdapterConfig& config, const Op& op) {
+  const BoftOptions& boft = config.boft;
+  const bool is_oft = config.peft_type == PeftType::kOft;
+  if (!is_oft && config.peft_type != PeftType::kBoft) return true;
+  const std::int64_t columns = tensors_for(op).weight()[0].numel();
+  if (is_oft) return columns % 2 == 0 || config.oft.block_size == 3;
+  return boft.block_size == 0 || columns % (boft.block_size << (boft.n_butterfly_factor - 1)) == 0;
 }
 
 Json layer_json(const Op& op) {
@@ -95,12 +125,10 @@ int main(int argc, char** argv) {
   for (const Layer& layer : normalising_layers()) layers.push_back(layer);
   int count = 0;
   for (const Method& method : methods()) {
-    for (const bool alternative : {false, true}) {
-      if (alternative && (method.peft_type == PeftType::kLora || method.peft_type == PeftType::kLnTuning)) continue;
+    for (const AdapterConfig& config : configs_of(method)) {
       for (const Layer& layer : layers) {
-        if (!method.adapts(layer.op)) continue;
-        write_layer(std::filesystem::path(argv[1]) / (std::to_string(count++) + ".safetensors"), method,
-                    config_of(method, alternative), layer);
+        if (!method.adapts(layer.op) || !fits(config, layer.op)) continue;
+        write_layer(std::filesystem::path(argv[1]) / (std::to_string(count++) + ".safetensors"), method, config, layer);
       }
     }
   }

@@ -25,6 +25,8 @@ import peft  # after reference, which makes torchvision importable
 
 TARGETS = r"layer4\.1\.conv[12]|layer4\.0\.downsample\.0|fc"  # 3×3, 1×1, Linear
 LORA = dict(r=4, lora_alpha=6, target_modules=TARGETS)
+POINTWISE = r"layer4\.0\.downsample\.0|fc"  # of OFT, which PEFT computes otherwise on larger kernels, and of
+# BOFT, for which it makes matrices of (in · kh · kw)² numbers
 RANKED = dict(r=4, alpha=6, target_modules=TARGETS)
 CONFIGS = {
     "LoRA": peft.LoraConfig(**LORA),
@@ -47,6 +49,13 @@ CONFIGS = {
     "IA3": peft.IA3Config(
         target_modules=["layer4.1.conv2", "layer4.1.conv1", "fc"], feedforward_modules=["layer4.1.conv1"]
     ),
+    "HiRA": peft.HiraConfig(r=4, target_modules=TARGETS),
+    "OFT": peft.OFTConfig(oft_block_size=16, target_modules=POINTWISE),
+    "OFT, exact, constrained, the biases beside it": peft.OFTConfig(
+        r=8, oft_block_size=0, target_modules=POINTWISE, use_cayley_neumann=False, coft=True, eps=1.0, bias="oft_only"
+    ),
+    "OFT, one block": peft.OFTConfig(oft_block_size=16, target_modules=POINTWISE, block_share=True),
+    "BOFT": peft.BOFTConfig(target_modules=POINTWISE, bias="boft_only"),
     "norm tuning": peft.LNTuningConfig(target_modules=r"layer4\..*bn."),
 }
 # LoHa and LoKr on layers with stride 1 only: where TensorFlow's padding is uneven, PEFT adds tensors of different sizes
@@ -74,6 +83,19 @@ RECIPES = {
     "LoKr": ["peft_type=LOKR"],
     "LoKr of tensors": ["peft_type=LOKR", "r=2", "use_effective_conv2d=true", "decompose_both=true"],
     "IA3": ["peft_type=IA3", r"feedforward_modules=layer4\.1\.conv1"],
+    "HiRA": ["peft_type=HIRA"],
+    "OFT": ["peft_type=OFT", "r=8", "oft_block_size=16", f"target_modules='{POINTWISE}'"],
+    "OFT, exact, constrained, the biases beside it": [
+        "peft_type=OFT",
+        "r=8",
+        "oft_block_size=0",
+        "use_cayley_neumann=false",
+        "coft=true",
+        "coft_eps=0.01",
+        "bias=oft_only",
+        f"target_modules='{POINTWISE}'",
+    ],
+    "BOFT": ["peft_type=BOFT", "bias=boft_only", f"target_modules='{POINTWISE}'"],
     "norm tuning": ["peft_type=LN_TUNING", r"target_modules=layer4\..*bn."],
     "BitFit": ["target_modules=null", "bias=all", "modules_to_save=[fc]"],
 }
@@ -117,6 +139,19 @@ class Folders(FolderTest, unittest.TestCase):
                 )
 
     @needs_shared
+    def test_oft_of_pefts_on_larger_kernels_is_refused(self):
+        """PEFT's layer is no convolution there; its merged weight is what ours computes."""
+        model = trained(
+            peft.get_peft_model(
+                torchvision_model("resnet18", self.weights()), peft.OFTConfig(target_modules=["layer4.1.conv1"])
+            )
+        )
+        model.save_pretrained(self.folder + "/adapter")
+        base = ("--model", "resnet18", "--weights", self.weights())
+        with self.assertRaisesRegex(AssertionError, r"got OFT on layer4\.1\.conv1, a Conv2d\(512, 512, kernel_size=\(3, 3"):
+            lorikeet("inspect", self.folder + "/adapter", *base)
+
+    @needs_shared
     def test_ours_opens_in_peft(self):
         recipe = Path(self.folder) / "recipe.yaml"
         recipe.write_text(
@@ -155,7 +190,18 @@ class Training(FolderTest, unittest.TestCase):
             "lora_alpha=6",
             rf"target_modules='{TARGETS}'",
         ]
-        for name in ("DoRA", "a bias in B, the biases beside it", "LoHa", "LoKr of tensors", "IA3", "norm tuning"):
+        for name in (
+            "DoRA",
+            "a bias in B, the biases beside it",
+            "LoHa",
+            "LoKr of tensors",
+            "IA3",
+            "HiRA",
+            "OFT",
+            "OFT, exact, constrained, the biases beside it",
+            "BOFT",
+            "norm tuning",
+        ):
             with self.subTest(name):
                 self.train_both(torchvision_model("resnet18", weights), [*common, *RECIPES[name]], steps=10)
 

@@ -1,0 +1,373 @@
+// Reads and writes PEFT's adapter_config.json.
+#include "adapters/adapter_config.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <map>
+
+#include "base/error.h"
+#include "base/text.h"
+
+namespace lorikeet {
+namespace {
+
+constexpr std::size_t kMaxNames = 10'000;
+constexpr std::int64_t kHiraRank = 32;  // PEFT's default
+
+// PEFT's placeholder for an adapter that consists of modules_to_save alone (peft/utils/constants.py).
+constexpr const char* kDummyTargets = "dummy-target-modules";
+
+std::vector<std::string> string_list(const Json& value, const std::string& where) {
+  if (value.is_null()) return {};
+  if (value.is_string()) return {value.get<std::string>()};
+  if (!value.is_array() || value.size() > kMaxNames)
+    fail(where, ": got ", json_kind(value), ", expected a list of names.");
+  std::vector<std::string> out;
+  for (const auto& item : value) {
+    if (!item.is_string()) fail(where, ": got ", json_kind(item), " in the list, expected a name.");
+    out.push_back(item.get<std::string>());
+  }
+  return out;
+}
+
+ModulePattern module_pattern(const Json& value, const std::string& where) {
+  if (value.is_null()) return {};
+  if (value.is_string()) {
+    if (value == kDummyTargets) return {};
+    return value.get<std::string>();
+  }
+  return string_list(value, where);
+}
+
+double number(const Json& value, const std::string& where) {
+  if (!value.is_number()) fail(where, ": got ", json_kind(value), ", expected a number.");
+  return value.get<double>();
+}
+
+std::int64_t whole_number(const Json& value, const std::string& where) {
+  if (!value.is_number_integer() || value.is_number_float() ||
+      (value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX)) {
+    fail(where, ": got ", json_kind(value), ", expected a whole number.");
+  }
+  return value.get<std::int64_t>();
+}
+
+bool truth(const Json& value, const std::string& where) {
+  if (value.is_null()) return false;
+  if (!value.is_boolean()) fail(where, ": got ", json_kind(value), ", expected true or false.");
+  return value.get<bool>();
+}
+
+PatternTable pattern_table(const Json& value, const std::string& where) {
+  if (value.is_null()) return {};
+  if (!value.is_object() || value.size() > kMaxNames)
+    fail(where, ": got ", json_kind(value), ", expected an object of numbers by pattern.");
+  PatternTable out;
+  for (const auto& [pattern, item] : value.items()) out.emplace_back(pattern, number(item, where));
+  return out;
+}
+
+Json to_json(const ModulePattern& pattern) {
+  if (const auto* text = std::get_if<std::string>(&pattern)) return *text;
+  if (const auto* list = std::get_if<std::vector<std::string>>(&pattern)) return *list;
+  return nullptr;
+}
+
+template <typename T>
+Json list_or_null(const std::vector<T>& list) {
+  return list.empty() ? Json(nullptr) : Json(list);
+}
+
+// A whole number is written as one: PEFT compares and prints `8`, not `8.0`.
+Json tidy_number(double value) {
+  if (value == std::floor(value) && std::abs(value) < 1e15) return static_cast<std::int64_t>(value);
+  return value;
+}
+
+Json to_json(const PatternTable& table) {
+  Json out = Json::object();
+  for (const auto& [pattern, value] : table) out[pattern] = tidy_number(value);
+  return out;
+}
+
+// Options that change what an adapter computes and that this version does not have: refused unless at these values.
+const std::map<std::string, std::vector<Json>>& neutral_values() {
+  static const std::map<std::string, std::vector<Json>> kNeutral{
+      {"fan_in_fan_out", {false}},      {"target_parameters", {nullptr}}, {"trainable_token_indices", {nullptr}},
+      {"layer_replication", {nullptr}}, {"use_bdlora", {nullptr, false}}, {"alora_invocation_tokens", {nullptr}},
+      {"arrow_config", {nullptr}},      {"use_qalora", {false}},          {"kasa_config", {nullptr}},
+      {"monteclora_config", {nullptr}}};
+  return kNeutral;
+}
+
+// The position of a text in a list of names; throws Error if it is none of them.
+std::size_t choice(const Json& value, const std::vector<std::string>& names, const std::string& where) {
+  const auto found = value.is_string() ? std::find(names.begin(), names.end(), value.get<std::string>()) : names.end();
+  if (found == names.end())
+    fail(where, ": got ", printable(value.dump(), 60), ", expected one of ", join(names, ", "), ".");
+  return static_cast<std::size_t>(found - names.begin());
+}
+
+const char* alpha_key(PeftType type) { return type == PeftType::kLora ? "lora_alpha" : "alpha"; }
+
+LoraStart read_start(const Json& value, const std::string& where, Json& other) {
+  const auto& names = lora_start_names();
+  if (const auto found =
+          value.is_string() ? std::find(names.begin() + 1, names.end(), value.get<std::string>()) : names.end();
+      found != names.end()) {
+    return static_cast<LoraStart>(found - names.begin());
+  }
+  // A finished adapter holds its tensors; their start no longer matters, except to a program that rewrites the file.
+  // But CorDA, LoftQ, LoRA-GA and PiSSA by iteration also took something away from the base weights that cannot be
+  // found again.
+  if (value.is_string() && value != "eva" && value != "mica") {
+    fail(where, ": got ", printable(value.dump(), 60), ", expected true or one of ", join(names, ", "),
+         ". This start changes the base weights; convert the adapter with PEFT's "
+         "save_pretrained(path_initial_model_for_weight_conversion=…).");
+  }
+  if (value != true) other["init_lora_weights"] = value;
+  return LoraStart::kDefault;
+}
+
+// PEFT's OFT has either a size or a number of blocks; before 0.14 it had no size, and other tensors.
+void check_block_size(const Json& json, const std::string& where) {
+  if (!json.contains("oft_block_size")) {
+    fail(where, ": got no oft_block_size, expected one. Before 0.14 PEFT had another OFT, which is not supported.");
+  }
+  const Json &r = json.value("r", Json(0)), &size = json["oft_block_size"];
+  if ((r == 0) == (size == 0)) {
+    fail(where, ": r, oft_block_size: got ", r.dump(), " and ", size.dump(),
+         ", expected one of the two to be 0, as in PEFT: the other follows from the layer.");
+  }
+}
+
+using FieldReader = std::function<void(const Json&, const std::string&)>;
+
+// The fields that a method's configuration has here, each with what reads it.
+std::map<std::string, FieldReader> readers(AdapterConfig& config) {
+  const auto ignored = [](const Json&, const std::string&) {};
+  std::map<std::string, FieldReader> out{
+      {"target_modules", [&](const Json& v, const std::string& w) { config.target_modules = module_pattern(v, w); }},
+      {"exclude_modules", [&](const Json& v, const std::string& w) { config.exclude_modules = module_pattern(v, w); }},
+      {"modules_to_save", [&](const Json& v, const std::string& w) { config.modules_to_save = string_list(v, w); }},
+      {"base_model_name_or_path",
+       [&](const Json& v, const std::string& w) {
+         if (!v.is_null() && !v.is_string()) fail(w, ": got ", json_kind(v), ", expected a name.");
+         if (v.is_string()) config.base_model_name_or_path = v.get<std::string>();
+       }},
+      {"peft_type", ignored},
+      {"inference_mode", ignored},
+      {"peft_version", ignored}};
+  if (has_rank(config.peft_type)) {
+    out["r"] = [&](const Json& v, const std::string& w) { config.r = whole_number(v, w); };
+    out["rank_pattern"] = [&](const Json& v, const std::string& w) { config.rank_pattern = pattern_table(v, w); };
+  }
+  if (has_alpha(config.peft_type)) {
+    out[alpha_key(config.peft_type)] = [&](const Json& v, const std::string& w) { config.lora_alpha = number(v, w); };
+    out["alpha_pattern"] = [&](const Json& v, const std::string& w) { config.alpha_pattern = pattern_table(v, w); };
+  }
+  if (has_layer_filter(config.peft_type)) {
+    out["layers_pattern"] = [&](const Json& v, const std::string& w) { config.layers_pattern = string_list(v, w); };
+    out["layers_to_transform"] = [&](const Json& v, const std::string& w) {
+      if (v.is_null()) return;
+      if (v.is_array()) {
+        if (v.size() > kMaxNames) fail(w, ": got ", v.size(), " numbers, expected at most ", kMaxNames, ".");
+        for (const auto& item : v) config.layers_to_transform.push_back(whole_number(item, w));
+      } else {
+        config.layers_to_transform = {whole_number(v, w)};
+      }
+    };
+  }
+  if (has_bias(config.peft_type)) {
+    out["bias"] = [&](const Json& v, const std::string& w) {
+      config.bias = static_cast<TrainedBias>(choice(v, trained_bias_names(), w));
+    };
+  }
+  if (config.peft_type == PeftType::kLora) {
+    out["lora_dropout"] = [&](const Json& v, const std::string& w) { config.lora_dropout = number(v, w); };
+    out["use_rslora"] = [&](const Json& v, const std::string& w) { config.use_rslora = truth(v, w); };
+    out["use_dora"] = [&](const Json& v, const std::string& w) { config.use_dora = truth(v, w); };
+    out["lora_bias"] = [&](const Json& v, const std::string& w) { config.lora_bias = truth(v, w); };
+    out["init_lora_weights"] = [&](const Json& v, const std::string& w) {
+      config.init_lora_weights = read_start(v, w, config.other);
+    };
+  }
+  if (config.peft_type == PeftType::kLoha || config.peft_type == PeftType::kLokr) {
+    out["use_effective_conv2d"] = [&](const Json& v, const std::string& w) {
+      config.use_effective_conv2d = truth(v, w);
+    };
+  }
+  if (config.peft_type == PeftType::kLokr) {
+    out["decompose_both"] = [&](const Json& v, const std::string& w) { config.decompose_both = truth(v, w); };
+    out["decompose_factor"] = [&](const Json& v, const std::string& w) {
+      config.decompose_factor = whole_number(v, w);
+    };
+  }
+  if (config.peft_type == PeftType::kIa3) {
+    out["feedforward_modules"] = [&](const Json& v, const std::string& w) {
+      config.feedforward_modules = module_pattern(v, w);
+    };
+  }
+  if (config.peft_type == PeftType::kHira) {
+    config.r = kHiraRank;
+    out["hira_dropout"] = [&](const Json& v, const std::string& w) { config.hira_dropout = number(v, w); };
+  }
+  if (config.peft_type == PeftType::kOft) {
+    const auto whole = [](std::int64_t& member) {
+      return [&member](const Json& v, const std::string& w) { member = whole_number(v, w); };
+    };
+    const auto flag = [](bool& member) {
+      return [&member](const Json& v, const std::string& w) { member = truth(v, w); };
+    };
+    OftOptions& oft = config.oft;
+    out["r"] = [&](const Json& v, const std::string& w) {
+      if (const std::int64_t blocks = whole_number(v, w); blocks != 0) config.r = blocks;
+    };
+    out["oft_block_size"] = whole(oft.block_size);
+    out["block_share"] = flag(oft.block_share);
+    out["coft"] = flag(oft.coft);
+    out["eps"] = [&](const Json& v, const std::string& w) { oft.eps = number(v, w); };
+    out["use_cayley_neumann"] = flag(oft.use_cayley_neumann);
+    out["num_cayley_neumann_terms"] = whole(oft.num_cayley_neumann_terms);
+  }
+  if (config.peft_type == PeftType::kBoft) {
+    const auto whole = [](std::int64_t& member) {
+      return [&member](const Json& v, const std::string& w) { member = whole_number(v, w); };
+    };
+    BoftOptions& boft = config.boft;
+    out["boft_block_size"] = whole(boft.block_size);
+    out["boft_block_num"] = whole(boft.block_num);
+    out["boft_n_butterfly_factor"] = whole(boft.n_butterfly_factor);
+    out["boft_dropout"] = [&](const Json& v, const std::string& w) { boft.dropout = number(v, w); };
+  }
+  return out;
+}
+
+// What only this method's configuration has.
+std::map<std::string, Json> own_fields(const AdapterConfig& config) {
+  switch (config.peft_type) {
+    case PeftType::kLora: {
+      const bool is_default = config.init_lora_weights == LoraStart::kDefault;
+      return {{"fan_in_fan_out", false},
+              {"lora_dropout", config.lora_dropout},
+              {"use_rslora", config.use_rslora},
+              {"use_dora", config.use_dora},
+              {"lora_bias", config.lora_bias},
+              {"init_lora_weights",
+               is_default ? Json(true) : Json(lora_start_names()[static_cast<std::size_t>(config.init_lora_weights)])}};
+    }
+    case PeftType::kLoha:
+      return {{"init_weights", true},
+              {"module_dropout", 0.0},
+              {"rank_dropout", 0.0},
+              {"use_effective_conv2d", config.use_effective_conv2d}};
+    case PeftType::kLokr:
+      return {{"init_weights", true},
+              {"module_dropout", 0.0},
+              {"rank_dropout", 0.0},
+              {"rank_dropout_scale", false},
+              {"use_effective_conv2d", config.use_effective_conv2d},
+              {"decompose_both", config.decompose_both},
+              {"decompose_factor", config.decompose_factor}};
+    case PeftType::kIa3:
+      return {{"fan_in_fan_out", false},
+              // PEFT takes null for "look the architecture up", and knows no vision models.
+              {"feedforward_modules", std::holds_alternative<std::monostate>(config.feedforward_modules)
+                                          ? Json::array()
+                                          : to_json(config.feedforward_modules)},
+              {"init_ia3_weights", true}};
+    case PeftType::kLnTuning: return {};
+    case PeftType::kHira:
+      return {{"fan_in_fan_out", false}, {"hira_dropout", config.hira_dropout}, {"init_weights", true}};
+    case PeftType::kOft: {
+      const OftOptions& oft = config.oft;
+      return {{"fan_in_fan_out", false},
+              {"init_weights", true},
+              {"module_dropout", 0.0},
+              {"r", oft.block_size == 0 ? config.r : 0},
+              {"oft_block_size", oft.block_size},
+              {"block_share", oft.block_share},
+              {"coft", oft.coft},
+              {"eps", oft.eps},
+              {"use_cayley_neumann", oft.use_cayley_neumann},
+              {"num_cayley_neumann_terms", oft.num_cayley_neumann_terms}};
+    }
+    case PeftType::kBoft: {
+      const BoftOptions& boft = config.boft;
+      return {{"fan_in_fan_out", false},
+              {"init_weights", true},
+              {"boft_block_size", boft.block_size},
+              {"boft_block_num", boft.block_num},
+              {"boft_n_butterfly_factor", boft.n_butterfly_factor},
+              {"boft_dropout", boft.dropout}};
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+AdapterConfig parse_adapter_config(const Json& json, const std::string& where) {
+  if (!json.is_object()) fail(where, ": got ", json_kind(json), ", expected PEFT's object of settings.");
+  AdapterConfig config;
+  config.peft_type =
+      static_cast<PeftType>(choice(json.value("peft_type", Json(nullptr)), peft_type_names(), where + ": peft_type"));
+  const auto fields = readers(config);
+  for (const auto& [key, value] : json.items()) {
+    if (const auto field = fields.find(key); field != fields.end()) {
+      field->second(value, cat(where, ": ", key));
+      continue;
+    }
+    if (const auto neutral = neutral_values().find(key); neutral != neutral_values().end()) {
+      bool is_neutral = false;
+      for (const auto& allowed : neutral->second) is_neutral = is_neutral || value == allowed;
+      if (!is_neutral) {
+        fail(where, ": ", key, ": got ", printable(value.dump(), 60), ", expected ", neutral->second.front().dump(),
+             ". This option changes what the adapter computes and is not supported yet.");
+      }
+    }
+    config.other[key] = value;
+  }
+  if (config.peft_type == PeftType::kOft) check_block_size(json, where);
+  try {
+    check_adapter_config(config, where);
+  } catch (const UsageError& error) {
+    throw Error(error.what());  // in a file it is the file that is wrong, not the call
+  }
+  return config;
+}
+
+Json adapter_config_json(const AdapterConfig& config) {
+  std::map<std::string, Json> out{
+      {"auto_mapping", nullptr},
+      {"base_model_name_or_path",
+       config.base_model_name_or_path.empty() ? Json(nullptr) : Json(config.base_model_name_or_path)},
+      {"exclude_modules", to_json(config.exclude_modules)},
+      {"inference_mode", true},
+      {"modules_to_save", list_or_null(config.modules_to_save)},
+      {"peft_type", name_of(config.peft_type)},
+      {"peft_version", "0.21.0"},
+      {"target_modules", config.has_targets() ? to_json(config.target_modules) : Json(kDummyTargets)},
+      {"task_type", nullptr}};
+  if (has_rank(config.peft_type)) {
+    out["r"] = config.r;
+    out["rank_pattern"] = to_json(config.rank_pattern);
+  }
+  if (has_alpha(config.peft_type)) {
+    out[alpha_key(config.peft_type)] = tidy_number(config.lora_alpha);
+    out["alpha_pattern"] = to_json(config.alpha_pattern);
+  }
+  if (has_layer_filter(config.peft_type)) {
+    out["layers_pattern"] = list_or_null(config.layers_pattern);
+    out["layers_to_transform"] = list_or_null(config.layers_to_transform);
+  }
+  if (has_bias(config.peft_type)) out["bias"] = trained_bias_names()[static_cast<std::size_t>(config.bias)];
+  for (const auto& [key, value] : own_fields(config)) out[key] = value;
+  for (const auto& [key, value] : config.other.items()) out[key] = value;
+  Json ordered = Json::object();
+  for (auto& [key, value] : out) ordered[key] = std::move(value);
+  return ordered;
+}
+
+}  // namespace lorikeet
