@@ -41,6 +41,7 @@ using PatternValues = std::vector<std::pair<std::string, double>>;
 struct AdapterOptions {
   /// The method: "LORA", "LOHA", "LOKR", "IA3", "LN_TUNING", "HIRA", "OFT" or "BOFT".
   std::string peft_type = "LORA";
+  /// Or the name of a set of modules: "all-linear", "all-conv", or "auto", a choice for the network.
   ModuleSelector target_modules = {};
   ModuleSelector exclude_modules = {};
   /// Modules that are trained in full.

@@ -3,6 +3,7 @@
 #include <c10/util/accumulate.h>
 
 #include <algorithm>
+#include <map>
 
 #include "adapters/methods.h"
 #include "base/error.h"
@@ -59,27 +60,29 @@ Adaptation adapt(const Graph& base, const AdapterSpec& spec) {
   return out;
 }
 
-std::string bias_key(const Node& node, bool has_adapter) {
-  return node.name + (has_adapter ? ".base_layer." : ".") + node.tensor_prefix + "bias";
+std::string bias_key(const std::string& module, bool has_adapter) {
+  return module + (has_adapter ? ".base_layer.bias" : ".bias");
 }
 
 std::vector<Parameter> adapter_parameters(const Adaptation& adaptation) {
   const Graph& graph = adaptation.graph;
   const Method& method = method_of(adaptation.config);
   std::vector<Parameter> out;
-  std::vector<NodeId> targets;
+  std::map<NodeId, std::string> modules;  // of the targets
   for (const auto& target : adaptation.targets) {
-    targets.push_back(target.node);
+    modules.emplace(target.node, module_name(graph, target));
     const Node& node = graph.node(target.node);
     for (auto& tensor : method.tensors(node, target, adaptation.config)) {
-      out.push_back(
-          {node.name + "." + tensor.suffix, target.node, std::move(tensor.shape), /*buffer=*/!tensor.learned});
+      out.push_back({modules.at(target.node) + "." + tensor.suffix, target.node, std::move(tensor.shape),
+                     /*buffer=*/!tensor.learned});
     }
   }
   for (const NodeId id : adaptation.biases) {
+    const bool has_adapter = modules.count(id) > 0;
     for (auto& parameter : graph.parameters(id)) {
       if (parameter.key == "bias")
-        out.push_back({bias_key(graph.node(id), contains(targets, id)), id, std::move(parameter.shape)});
+        out.push_back({bias_key(has_adapter ? modules.at(id) : graph.node(id).name, has_adapter), id,
+                       std::move(parameter.shape)});
     }
   }
   for (const auto* nodes : {&adaptation.retrained, &adaptation.head}) {

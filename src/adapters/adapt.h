@@ -54,8 +54,8 @@ std::vector<Parameter> adapter_parameters(const Adaptation& adaptation);
 /// Of these, those that are learned.
 std::vector<Parameter> trainable_parameters(const Adaptation& adaptation);
 
-/// The key of a learned bias of the base: PEFT puts a layer with LoRA into another module.
-std::string bias_key(const Node& node, bool has_adapter);
+/// The key of a learned bias of the base: PEFT puts a layer with an adapter into another module.
+std::string bias_key(const std::string& module, bool has_adapter);
 
 /// A layer whose adapter has at least as many numbers as the layer itself.
 struct Oversized {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "adapters/attention.h"
 #include "adapters/explicit_lora.h"
 #include "adapters/lora.h"
 #include "base/error.h"
@@ -114,6 +115,9 @@ Combined combine(const std::vector<WeightedAdapter>& adapters, const Graph& base
     std::vector<std::string> lora_keys;
     for (const auto& target : adaptation.targets) {
       const std::string name = base.node(target.node).name;
+      if (out_proj_of_attention(base, target.node) || !target.module.empty())
+        fail(adapter.name, ": got LoRA on ", name,
+             ", a torch.nn.MultiheadAttention, whose adapters cannot be combined.");
       LoraLayer layer;
       for (const auto& [suffix, tensor] :
            {std::pair(".lora_A.weight", &layer.lora_A), std::pair(".lora_B.weight", &layer.lora_B)}) {

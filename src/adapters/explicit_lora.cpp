@@ -4,22 +4,8 @@
 
 #include "adapters/matching.h"
 #include "adapters/pattern_table.h"
-#include "base/text.h"
 
 namespace lorikeet {
-
-namespace {
-
-// A list, as PEFT writes it, of any length; where one would select more, an expression, of which Regex limits the
-// length.
-ModulePattern pattern_of(const std::vector<std::string>& names, const Graph& graph) {
-  if (selects_only(graph, names)) return names;
-  std::vector<std::string> escaped;
-  for (const std::string& name : names) escaped.push_back(escaped_name(name));
-  return join(escaped, "|");
-}
-
-}  // namespace
 
 void put_layers(const std::vector<ExplicitLayer>& layers, const Graph& graph, AdapterFolder& folder) {
   AdapterConfig& config = folder.spec.config;
@@ -36,7 +22,7 @@ void put_layers(const std::vector<ExplicitLayer>& layers, const Graph& graph, Ad
     config.alpha_pattern.emplace_back(exact_pattern(layer.name), static_cast<double>(rank));
   }
   config.lora_alpha = static_cast<double>(config.r);
-  if (!layers.empty()) config.target_modules = pattern_of(names, graph);
+  if (!layers.empty()) config.target_modules = exact_targets(graph, names);
   for (const auto& layer : layers) {
     folder.tensors.add(layer.name + ".lora_A.weight", layer.factors.lora_A);
     folder.tensors.add(layer.name + ".lora_B.weight", layer.factors.lora_B);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "adapters/attention.h"
 #include "adapters/explicit_lora.h"
 #include "adapters/methods.h"
 #include "base/error.h"
@@ -27,9 +28,12 @@ Extracted extract_lora(const Graph& graph, const NamedTensors& base, const Named
     const Node& node = graph.node(id);
     if (!has_parameters(node.op)) continue;
     const bool is_output = id == graph.output();
-    const bool is_target = adapts(node.op) && (std::holds_alternative<std::monostate>(options.target_modules)
-                                                   ? !is_output
-                                                   : matches(options.target_modules, node.name));
+    // An attention of PyTorch's has one adapter for two layers: kept as a whole.
+    const bool is_attention = attention_of_out_proj(graph, id) || out_proj_of_attention(graph, id);
+    const bool is_target =
+        adapts(node.op) && !is_attention &&
+        (std::holds_alternative<std::monostate>(options.target_modules) ? !is_output
+                                                                        : matches(options.target_modules, node.name));
     bool has_changed = false;
     at::Tensor delta, bias;
     double norm = 0;
@@ -55,7 +59,7 @@ Extracted extract_lora(const Graph& graph, const NamedTensors& base, const Named
     out.layers.push_back(
         {node.name, factors.rank(), factors.error, delta.norm().item<double>() / std::max(norm, 1e-30)});
     layers.push_back({node.name, std::move(factors)});
-    if (bias.defined()) biases.emplace_back(bias_key(node, /*has_adapter=*/true), bias);
+    if (bias.defined()) biases.emplace_back(bias_key(node.name, /*has_adapter=*/true), bias);
   }
   if (layers.empty() && kept.empty()) fail("tuned: got the base model itself, expected one that differs from it.");
   for (const NodeId id : kept) config.modules_to_save.push_back(graph.node(id).name);
@@ -66,8 +70,8 @@ Extracted extract_lora(const Graph& graph, const NamedTensors& base, const Named
     out.kept.push_back(name);
     std::erase_if(layers, [&](const ExplicitLayer& layer) { return layer.name == name; });
     std::erase_if(out.layers, [&](const ExtractedLayer& layer) { return layer.name == name; });
-    std::erase_if(biases,
-                  [&](const auto& entry) { return entry.first == bias_key(graph.node(id), /*has_adapter=*/true); });
+    std::erase_if(
+        biases, [&](const auto& entry) { return entry.first == bias_key(graph.node(id).name, /*has_adapter=*/true); });
     for (const auto& parameter : graph.parameters(id))
       out.folder.tensors.add(parameter.name, *tuned.find(parameter.name));
   }

@@ -27,6 +27,7 @@ class Hira final : public WeightAdapter {
   }
 
   int kept_weights() const override { return 1; }  // the changed one
+  void moved(at::Device device) override { factors_.moved(device); }
   void seed_dropout(std::uint64_t seed) override { factors_.seed_dropout(seed); }
 
  private:

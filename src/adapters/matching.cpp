@@ -4,8 +4,10 @@
 #include <cmath>
 #include <set>
 
+#include "adapters/attention.h"
 #include "adapters/methods.h"
 #include "adapters/pattern_table.h"
+#include "adapters/target_sets.h"
 #include "base/error.h"
 #include "base/regex.h"
 #include "base/text.h"
@@ -44,13 +46,13 @@ std::vector<NodeId> trained_biases(const Graph& graph, TrainedBias bias, const M
                                        [&](const AdapterTarget& target) { return target.node == id; });
     const bool is_retrained =
         std::find(matches.retrained.begin(), matches.retrained.end(), id) != matches.retrained.end();
+    if (out_proj_of_attention(graph, id)) continue;  // PEFT takes in_proj_bias for no bias
     if (has_bias && !is_retrained && (bias == TrainedBias::kAll || is_target)) out.push_back(id);
   }
   return out;
 }
 
 bool is_target(const AdapterConfig& config, const Node& node) {
-  if (is_all_linear(config.target_modules)) return std::holds_alternative<Linear>(node.op);
   if (!matches(config.target_modules, node.name)) return false;
   // As in PEFT, layers_to_transform narrows lists only, and in them what matches by suffix, not what is named in full.
   if (std::holds_alternative<std::string>(config.target_modules)) return true;
@@ -58,7 +60,29 @@ bool is_target(const AdapterConfig& config, const Node& node) {
   return std::find(list.begin(), list.end(), node.name) != list.end() || passes_layer_filter(config, node.name);
 }
 
+const AdapterTarget* target_of(const Matches& matches, std::optional<NodeId> id) {
+  const auto found = std::find_if(matches.targets.begin(), matches.targets.end(),
+                                  [&](const AdapterTarget& target) { return target.node == id; });
+  return found == matches.targets.end() ? nullptr : &*found;
+}
+
+// PEFT's adapter of an attention's out_proj, where that of its in_proj is `attention`.
+AdapterTarget out_proj_target(const Graph& graph, const AdapterConfig& config, const AdapterTarget& attention,
+                              NodeId out_proj) {
+  const std::string& name = graph.node(attention.node).name;
+  if (config.lora_bias) {
+    fail_usage("lora_bias: got it on ", name,
+               ", an attention, expected it without. PEFT uses one of its two biases only.");
+  }
+  const bool is_pefts = config.peft_type == PeftType::kLora && !config.use_dora;  // other methods are not PEFT's there
+  return {out_proj, attention.rank, attention.scaling * (is_pefts ? 2 : 1), out_proj_module(name)};
+}
+
 }  // namespace
+
+const std::string& module_name(const Graph& graph, const AdapterTarget& target) {
+  return target.module.empty() ? graph.node(target.node).name : target.module;
+}
 
 bool is_name_or_suffix(std::string_view name, const std::string& entry) {
   return name == entry || name.ends_with("." + entry);
@@ -98,14 +122,6 @@ bool passes_layer_filter(const AdapterConfig& config, const std::string& name) {
          config.layers_to_transform.end();
 }
 
-bool is_all_linear(const ModulePattern& pattern) {
-  const auto* text = std::get_if<std::string>(&pattern);
-  if (text == nullptr) return false;
-  std::string lower = *text;
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
-  return lower == "all-linear";
-}
-
 bool matches(const ModulePattern& pattern, std::string_view name, const char* field) {
   if (const auto* text = std::get_if<std::string>(&pattern)) return Regex(*text, field).full_match(name);
   if (const auto* list = std::get_if<std::vector<std::string>>(&pattern)) {
@@ -115,20 +131,42 @@ bool matches(const ModulePattern& pattern, std::string_view name, const char* fi
   return false;
 }
 
+ModulePattern exact_targets(const Graph& graph, const std::vector<std::string>& names, bool as_expression) {
+  if (!as_expression && selects_only(graph, names)) return names;
+  std::vector<std::string> escaped;
+  for (const std::string& name : names) escaped.push_back(escaped_name(name));
+  return join(escaped, "|");
+}
+
 Matches match_modules(const Graph& graph, const AdapterConfig& config) {
   check_something_matches(graph, config);
   const Method& method = method_of(config);
   const CompiledPatterns ranks(config.rank_pattern, "rank_pattern"), alphas(config.alpha_pattern, "alpha_pattern");
   Matches out;
+  const auto set = target_set(config.target_modules);
+  std::set<NodeId> in_set;
+  if (set) {
+    const auto nodes = targets_of(*set, graph, config.peft_type).nodes;
+    in_set.insert(nodes.begin(), nodes.end());
+  }
   for (NodeId id = 0; id < graph.nodes().size(); ++id) {
     const Node& node = graph.node(id);
     if (!has_parameters(node.op)) continue;
     const bool saved = std::any_of(config.modules_to_save.begin(), config.modules_to_save.end(),
                                    [&](const std::string& entry) { return is_saved(node.name, entry); });
     if (saved) out.retrained.push_back(id);
-    if (saved || !is_module(node.op) || matches(config.exclude_modules, node.name, "exclude_modules") ||
-        !is_target(config, node))
+    if (saved || !is_module(node.op)) continue;
+    const bool is_hit = !matches(config.exclude_modules, node.name, "exclude_modules") &&
+                        (set ? in_set.count(id) > 0 : is_target(config, node));
+    if (const AdapterTarget* attention = target_of(out, attention_of_out_proj(graph, id))) {
+      if (is_hit) {
+        fail_usage("target_modules: got a pattern that matches ", graph.node(attention->node).name, " and ", node.name,
+                   ", expected only the first: it adapts both, as in PEFT.");
+      }
+      out.targets.push_back(out_proj_target(graph, config, *attention, id));
       continue;
+    }
+    if (!is_hit) continue;
     if (!method.adapts(node.op)) {
       fail_usage("target_modules: got a pattern that matches ", node.name, ", a ", op_name(node.op), ", expected only ",
                  method.layers, ", where ", method.name, " can go. Narrow it, or use exclude_modules.");
@@ -138,7 +176,7 @@ Matches match_modules(const Graph& graph, const AdapterConfig& config) {
     const double scale = config.use_rslora ? std::sqrt(static_cast<double>(rank)) : static_cast<double>(rank);
     out.targets.push_back({id, rank, alpha / scale});
   }
-  if (is_all_linear(config.target_modules) && out.targets.empty()) {
+  if (set == TargetSet::kAllLinear && out.targets.empty()) {
     fail_usage("target_modules: got all-linear, but each Linear, which on this network means ", linear_names(graph),
                ", is in exclude_modules or modules_to_save, expected at least one module to adapt.");
   }

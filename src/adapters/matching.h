@@ -17,7 +17,12 @@ struct AdapterTarget {
   std::int64_t rank;
   /// alpha / rank, or alpha / √rank with rsLoRA.
   double scaling;
+  /// Its name in the keys of the adapter's file, if that is not the node's.
+  std::string module = {};
 };
+
+/// The module in the keys of the adapter's file: "layer1.0.conv1".
+const std::string& module_name(const Graph& graph, const AdapterTarget& target);
 
 struct Matches {
   std::vector<AdapterTarget> targets;
@@ -28,8 +33,8 @@ struct Matches {
 };
 
 /// Throws UsageError where target_modules or all of modules_to_save matches nothing (near misses are named), or where a
-/// target is a module that the method cannot adapt. `all-linear` is every Linear, the output too, as PEFT has it for
-/// models that are not of transformers.
+/// target is a module that the method cannot adapt. A text that names a set of modules (adapters/target_sets.h) is that
+/// set.
 Matches match_modules(const Graph& graph, const AdapterConfig& config);
 
 /// Throws UsageError where a part of what somebody asks for has no effect: an entry of a list or a pattern that matches
@@ -37,6 +42,10 @@ Matches match_modules(const Graph& graph, const AdapterConfig& config);
 /// lets that pass, with a warning at most, and so do adapters that are loaded: with task_type SEQ_CLS PEFT itself saves
 /// "classifier" and "score", of which a model has one.
 void check_every_entry_matches(const Graph& graph, const AdapterConfig& config);
+
+/// target_modules for exactly these modules: a list of their names, as PEFT writes it, of any length, or if it would
+/// select more, or `as_expression`, an expression, of which Regex limits the length.
+ModulePattern exact_targets(const Graph& graph, const std::vector<std::string>& names, bool as_expression = false);
 
 /// Whether PEFT's rule counts `name` in: a string is matched in full, a list entry is the name or a dotted suffix.
 /// `field` is the name of the pattern, for messages.
@@ -51,8 +60,6 @@ bool is_name_or_suffix(std::string_view name, const std::string& entry);
 bool is_saved(const std::string& name, const std::string& entry);
 /// Whether layers_to_transform and layers_pattern let `name` pass.
 bool passes_layer_filter(const AdapterConfig& config, const std::string& name);
-/// "all-linear" in any case.
-bool is_all_linear(const ModulePattern& pattern);
 
 /// Throws UsageError where all of target_modules or of modules_to_save matches nothing.
 void check_something_matches(const Graph& graph, const AdapterConfig& config);

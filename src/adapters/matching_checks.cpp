@@ -1,10 +1,12 @@
 // Finds the parts of an adapter's configuration that have no effect on a network.
 #include <algorithm>
 
+#include "adapters/attention.h"
 #include "adapters/ia3.h"
 #include "adapters/matching.h"
 #include "adapters/methods.h"
 #include "adapters/pattern_table.h"
+#include "adapters/target_sets.h"
 #include "base/error.h"
 #include "base/regex.h"
 #include "base/text.h"
@@ -161,11 +163,23 @@ void check_feedforward(const AdapterConfig& config, const std::vector<std::strin
   fail_usage("feedforward_modules: got a pattern that matches no module that target_modules selects.");
 }
 
+// PEFT's adapter of an attention's out_proj alone has no effect.
+void check_out_proj(const Graph& graph, const Matches& found) {
+  for (const auto& target : found.targets) {
+    const auto attention = attention_of_out_proj(graph, target.node);
+    if (!attention || !target.module.empty()) continue;
+    fail_usage("target_modules: got a pattern that matches ", graph.node(target.node).name, " but not ",
+               graph.node(*attention).name,
+               ", expected the latter, which adapts both. PEFT ignores an adapter of the "
+               "former alone.");
+  }
+}
+
 }  // namespace
 
 void check_something_matches(const Graph& graph, const AdapterConfig& config) {
   if (const auto* pattern = std::get_if<std::string>(&config.target_modules);
-      pattern != nullptr && !is_all_linear(config.target_modules)) {
+      pattern != nullptr && !target_set(config.target_modules)) {
     const Regex regex(*pattern, "target_modules");
     check_entries(
         graph, config, "target_modules", {*pattern}, /*every=*/true,
@@ -207,6 +221,7 @@ void check_every_entry_matches(const Graph& graph, const AdapterConfig& config) 
   check_lists(graph, config, /*every=*/true);
   check_excluded(graph, config);
   const Matches found = match_modules(graph, config);
+  check_out_proj(graph, found);
   std::vector<std::string> targets;
   for (const auto& target : found.targets) targets.push_back(graph.node(target.node).name);
   check_layers(config, targets);

@@ -4,12 +4,14 @@
 
 #include "adapters/adapter_folder.h"
 #include "adapters/matching.h"
+#include "adapters/target_sets.h"
 #include "api/boundary.h"
 #include "api/model_state.h"
 #include "base/available_memory.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "engine/tensor_type.h"
+#include "loading/adapter_names.h"
 #include "loading/resolve_name.h"
 #include "train/footprint.h"
 #include "train/recipe.h"
@@ -88,9 +90,11 @@ void Model::adapt(const AdapterOptions& options) {
     wanted.replace_output = options.replace_output;
     wanted.check();
     const auto classes = static_cast<std::int64_t>(options.classes.size());
-    const AdapterSpec spec = wanted.spec(classes);
+    AdapterSpec spec = wanted.spec(classes);
     const Graph graph = loaded.network.graph();
+    use_current_names(spec.config, *loaded.entry, graph);
     check_every_entry_matches(graph, spec.config);
+    expand_target_set(graph, spec.config);
     const Adaptation adaptation = lorikeet::adapt(graph, spec);
     if (const std::int64_t outputs = output_features(adaptation.graph); outputs != classes) {
       fail_usage("classes: got ", classes, " names, expected ", outputs, ", the outputs of ", loaded.model_name,

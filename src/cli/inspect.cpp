@@ -16,6 +16,7 @@
 #include "engine/tensor_type.h"
 #include "graph/shapes.h"
 #include "io/named_tensors.h"
+#include "loading/adapter_names.h"
 #include "loading/base_source.h"
 #include "loading/loaded_model.h"
 #include "loading/resolve_name.h"
@@ -76,6 +77,7 @@ Subject open_subject(const ModelOptions& options) {
   }
   out.adapter = read_adapter_folder(resolved.path);
   open_base(choice_of_adapter(*out.adapter, resolved.path, given), out);
+  use_current_names(*out.adapter, *out.model, out.graph);
   out.adaptation = adapt_as(*out.adapter, out.graph, resolved.path);
   out.graph = out.adaptation.graph;
   if (out.adapter->metadata) out.preprocessing = out.adapter->metadata->preprocessing;

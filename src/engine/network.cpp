@@ -71,7 +71,12 @@ Network::Network(const Adaptation& adaptation, const NamedTensors& base_weights,
     auto adapter = method.start(graph_.node(target.node), tensors_[target.node], target, config_, generator);
     for (const auto& part : adapter->parts()) part.tensor->set_requires_grad(part.learned);
     adapters_.emplace(target.node, std::move(adapter));
+    targets_.emplace(target.node, target);
   }
+}
+
+std::string Network::adapter_key(NodeId id, const std::string& suffix) const {
+  return module_name(graph_, targets_.at(id)) + "." + suffix;
 }
 
 const LayerAdapter* Network::adapter(NodeId id) const {
@@ -83,11 +88,13 @@ std::vector<std::pair<std::string, at::Tensor>> Network::trainable() const {
   std::vector<std::pair<std::string, at::Tensor>> out;
   for (const auto& [id, adapter] : adapters_) {
     for (const auto& part : adapter->parts()) {
-      if (part.learned) out.emplace_back(graph_.node(id).name + "." + part.suffix, *part.tensor);
+      if (part.learned) out.emplace_back(adapter_key(id, part.suffix), *part.tensor);
     }
   }
   for (const NodeId id : biases_)
-    out.emplace_back(bias_key(graph_.node(id), adapter(id) != nullptr), tensors_[id].bias());
+    out.emplace_back(adapter(id) != nullptr ? bias_key(module_name(graph_, targets_.at(id)), true)
+                                            : bias_key(graph_.node(id).name, false),
+                     tensors_[id].bias());
   for (const NodeId id : retrained_) {
     for (const auto& parameter : graph_.parameters(id)) {
       if (!parameter.buffer) out.emplace_back(parameter.name, tensors_[id][parameter.key]);
@@ -100,7 +107,7 @@ std::vector<std::pair<std::string, at::Tensor>> Network::trainable() const {
 NamedTensors Network::with_buffers(NamedTensors tensors) const {
   for (const auto& [id, adapter] : adapters_) {
     for (const auto& part : adapter->parts()) {
-      if (!part.learned) tensors.add(graph_.node(id).name + "." + part.suffix, *part.tensor);
+      if (!part.learned) tensors.add(adapter_key(id, part.suffix), *part.tensor);
     }
   }
   for (const NodeId id : retrained_) {
@@ -127,7 +134,7 @@ void Network::load_adapter_tensors(const NamedTensors& tensors) {
 NamedTensors Network::state_tensors() const {
   NamedTensors out = adapter_tensors();
   for (const auto& [id, adapter] : adapters_) {
-    for (const auto& part : adapter->constants()) out.add(graph_.node(id).name + "." + part.suffix, *part.tensor);
+    for (const auto& part : adapter->constants()) out.add(adapter_key(id, part.suffix), *part.tensor);
   }
   return out;
 }
@@ -149,8 +156,7 @@ SavedAdapter Network::saved_adapter() const {
   for (const auto& [id, adapter] : adapters_) adapted.push_back(graph_.node(id).name);
   make_order_free(out.config, adapted);
   for (const auto& [id, adapter] : adapters_) {
-    for (auto& [suffix, tensor] : adapter->saved())
-      out.tensors.set(graph_.node(id).name + "." + suffix, std::move(tensor));
+    for (auto& [suffix, tensor] : adapter->saved()) out.tensors.set(adapter_key(id, suffix), std::move(tensor));
   }
   return out;
 }

@@ -71,6 +71,8 @@ class Network {
   void to(at::Device device, MovedTensors* shared = nullptr);
 
  private:
+  /// The key of a tensor of the node's adapter.
+  std::string adapter_key(NodeId id, const std::string& suffix) const;
   template <typename Visit>
   void each_tensor(NodeId id, Visit&& visit);
   NamedTensors with_buffers(NamedTensors tensors) const;
@@ -79,8 +81,9 @@ class Network {
   std::vector<NodeTensors> tensors_;
   AdapterConfig config_;
   std::map<NodeId, std::unique_ptr<LayerAdapter>> adapters_;
-  std::set<NodeId> biases_;     // nodes of which only the bias is learned
-  std::set<NodeId> retrained_;  // whole nodes
+  std::map<NodeId, AdapterTarget> targets_;  // of adapters_
+  std::set<NodeId> biases_;                  // nodes of which only the bias is learned
+  std::set<NodeId> retrained_;               // whole nodes
 };
 
 }  // namespace lorikeet

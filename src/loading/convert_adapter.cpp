@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "adapters/attention.h"
 #include "adapters/methods.h"
 #include "adapters/pattern_table.h"
 #include "base/error.h"
@@ -60,6 +61,7 @@ class Converter {
     for (const NodeId id : adaptation_.head) {
       for (const auto& parameter : adaptation_.graph.parameters(id)) add(parameter.name, parameter.name);
     }
+    join_attention(pairs_.to, targets_, out_);
     if (config.has_targets()) config.target_modules = targets_;
     if (!std::holds_alternative<std::monostate>(config.feedforward_modules)) config.feedforward_modules = feedforward_;
     return std::move(out_);
@@ -104,7 +106,10 @@ class Converter {
       for (std::size_t i = 0; i < olds.size(); ++i) out.emplace_back(olds[i].name, news[i].name);
     } else if (contains(adaptation_.biases, old_id)) {
       const bool adapted = target(old_id) != nullptr;
-      out.emplace_back(bias_key(from(old_id), adapted), bias_key(to(new_id), adapted));
+      if (out_proj_of_attention(pairs_.to, new_id))
+        fail(from(old_id).name, ": got a trained bias, which is ", to(new_id).name,
+             ".in_proj_bias over the other names. PEFT's bias does not include it.");
+      out.emplace_back(bias_key(old_module(old_id), adapted), bias_key(to(new_id).name, adapted));
     }
     return out;
   }
@@ -114,9 +119,15 @@ class Converter {
     if (contains(adaptation_.retrained, old_id)) out_.spec.config.modules_to_save.push_back(to(new_id).name);
     if (const AdapterTarget* one = target(old_id)) {
       for (const std::string& suffix : suffixes(old_id))
-        add(to(new_id).name + "." + suffix, from(old_id).name + "." + suffix);
+        add(to(new_id).name + "." + suffix, old_module(old_id) + "." + suffix);
       put_target(new_id, one->rank, one->scaling, is_feedforward(old_id));
     }
+  }
+
+  // In the keys of the adapter's file.
+  const std::string& old_module(NodeId id) const {
+    const AdapterTarget* one = target(id);
+    return one != nullptr ? module_name(pairs_.from, *one) : from(id).name;
   }
 
   // The method's tensors of a target: "lora_A.weight" …
@@ -136,10 +147,11 @@ class Converter {
     const std::string& name = to(id).name;
     targets_.push_back(name);
     if (feedforward) feedforward_.push_back(name);
-    if (!has_rank(config.peft_type)) return;
+    if (has_rank(config.peft_type) && rank != config.r)
+      config.rank_pattern.emplace_back(exact_pattern(name), static_cast<double>(rank));
+    if (!has_alpha(config.peft_type)) return;
     const double alpha =
         scaling * (config.use_rslora ? std::sqrt(static_cast<double>(rank)) : static_cast<double>(rank));
-    if (rank != config.r) config.rank_pattern.emplace_back(exact_pattern(name), static_cast<double>(rank));
     if (alpha != config.lora_alpha) config.alpha_pattern.emplace_back(exact_pattern(name), alpha);
   }
 

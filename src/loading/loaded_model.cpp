@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "fetch/hub.h"
 #include "io/weights_file.h"
+#include "loading/adapter_names.h"
 #include "loading/base_source.h"
 #include "loading/model_files.h"
 #include "loading/resolve_name.h"
@@ -107,7 +108,7 @@ BaseModel load_base_model(const ModelChoice& choice, const DownloadCallback& pro
 LoadedModel use_base_model(BaseModel base) {
   Network network(base.graph, base.weights);
   return {std::move(network), base.preprocessing, base.classes, Precision::kFloat32, std::nullopt, base.entry->name,
-          base.weights_name,  base.weights_file,  base.sha256,  base.prepared,       base.notes};
+          base.weights_name,  base.weights_file,  base.sha256,  base.prepared,       base.notes,   base.entry};
 }
 
 Adaptation adapt_as(AdapterFolder& folder, const Graph& base, const fs::path& path) {
@@ -137,6 +138,9 @@ fs::path recorded_weights(const AdapterMetadata& metadata, const fs::path& adapt
 
 LoadedModel adapt_base(const BaseModel& base, AdapterFolder folder, const fs::path& path, bool force) {
   if (!force) check_base(folder, base, path);
+  std::vector<std::string> notes = base.notes;
+  if (use_current_names(folder, *base.entry, base.graph))
+    notes.push_back(path.string() + " has the module names of transformers 4; read as those of transformers 5.");
   const Adaptation adaptation = adapt_as(folder, base.graph, path);
   Network network(adaptation, base.weights, /*seed=*/0);
   network.load_adapter_tensors(folder.tensors);
@@ -155,7 +159,7 @@ LoadedModel adapt_base(const BaseModel& base, AdapterFolder folder, const fs::pa
     }
   }
   return {std::move(network), preprocessing,     std::move(classes), precision,     std::move(folder), base.entry->name,
-          base.weights_name,  base.weights_file, base.sha256,        base.prepared, base.notes};
+          base.weights_name,  base.weights_file, base.sha256,        base.prepared, std::move(notes),  base.entry};
 }
 
 }  // namespace

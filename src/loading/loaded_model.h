@@ -71,6 +71,7 @@ struct LoadedModel {
   std::shared_future<std::string> base_sha256;
   std::shared_ptr<PreparedBase> prepared;
   std::vector<std::string> notes;
+  std::shared_ptr<const ModelEntry> entry;
 };
 
 /// The base alone.

@@ -144,10 +144,11 @@ const std::vector<Field>& all() {
                    LORIKEET_MEMBER(adapter.config.lora_alpha)),
       number_field("lora_dropout", "probability of dropping an input of LoRA", ranges::kDropout,
                    LORIKEET_MEMBER(adapter.config.lora_dropout)),
-      pattern_field("target_modules",
-                    "where the adapter goes: a regular expression for the full name, a list of names, or all-linear; "
-                    "null: nowhere",
-                    LORIKEET_MEMBER(adapter.config.target_modules)),
+      pattern_field(
+          "target_modules",
+          "modules to adapt: a regular expression for the full name, a list of names, all-linear, all-conv, or auto: a "
+          "choice for the network, which is printed; null: none",
+          LORIKEET_MEMBER(adapter.config.target_modules)),
       pattern_field("exclude_modules", "modules that target_modules does not mean, in the same form",
                     LORIKEET_MEMBER(adapter.config.exclude_modules)),
       words_field("modules_to_save", "modules that are trained in full and saved with the adapter",

@@ -105,6 +105,9 @@ TEST_CASE("cuda: every method gives the CPU's logits and gradients") {
       {"LoHa", method_spec(PeftType::kLoha)},
       {"LoKr", method_spec(PeftType::kLokr)},
       {"IA3", method_spec(PeftType::kIa3)},
+      {"HiRA", method_spec(PeftType::kHira)},
+      {"OFT", method_spec(PeftType::kOft)},
+      {"BOFT", method_spec(PeftType::kBoft)},
       {"norm tuning", method_spec(PeftType::kLnTuning)}};
   for (const auto& [name, spec] : specs) {
     CAPTURE(name);

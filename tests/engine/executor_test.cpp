@@ -37,6 +37,10 @@ std::vector<AdapterSpec> specs() {
   out.push_back(with(some, [](AdapterConfig& c) { c.peft_type = PeftType::kLoha; }));
   out.push_back(with(some, [](AdapterConfig& c) { c.peft_type = PeftType::kLokr; }));
   out.push_back(with(some, [](AdapterConfig& c) { c.peft_type = PeftType::kIa3; }));
+  out.push_back(with(some, [](AdapterConfig& c) { c.peft_type = PeftType::kHira; }));
+  out.push_back(with(some, [](AdapterConfig& c) { c.peft_type = PeftType::kOft; }));
+  out.push_back(
+      with(some, [](AdapterConfig& c) { c.peft_type = PeftType::kBoft, c.boft = {.block_size = 0, .block_num = 1}; }));
   out.push_back(with(spec_for(R"(.*\.bn3)"), [](AdapterConfig& c) { c.peft_type = PeftType::kLnTuning; }));
   out.push_back(with(spec_for(""), [](AdapterConfig& c) { c.bias = TrainedBias::kAll; }));
   return out;

@@ -41,6 +41,9 @@ std::vector<AdapterSpec> vit_specs() {
                      c.peft_type = PeftType::kIa3;
                      c.feedforward_modules = std::string(".*fc2");
                    }),
+          vit_spec(linear, [](AdapterConfig& c) { c.peft_type = PeftType::kHira; }),
+          vit_spec(linear, [](AdapterConfig& c) { c.peft_type = PeftType::kOft, c.oft.block_size = 4; }),
+          vit_spec(linear, [](AdapterConfig& c) { c.peft_type = PeftType::kBoft; }),
           vit_spec(R"(.*norm[12]?)", [](AdapterConfig& c) { c.peft_type = PeftType::kLnTuning; }, {"head"}),
           vit_spec("", [](AdapterConfig& c) { c.bias = TrainedBias::kAll; }),
           vit_spec("", [](AdapterConfig&) {}, {"cls_token", "pos_embed", "norm", "mlp.fc1"}),

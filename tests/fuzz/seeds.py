@@ -212,8 +212,9 @@ def adapter_config_seeds():
         "megatron_core": "x",
     }
     yield {**config, "target_modules": "dummy-target-modules", "r": 65536, "lora_alpha": -1e300}
-    for method in "DORA", "LOHA", "LOKR", "IA3", "LN_TUNING":
+    for method in "DORA", "LOHA", "LOKR", "IA3", "LN_TUNING", "HIRA", "BOFT":
         yield {**config, "peft_type": method}
+    yield {**config, "peft_type": "OFT", "r": 0, "oft_block_size": 32, "coft": True, "eps": 6e-5, "block_share": True}
     yield {**config, "r": 1e400}
     yield [[[{"a": "\u00fc\ud83e\udd9c"}]]]
 

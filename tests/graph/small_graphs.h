@@ -85,6 +85,35 @@ inline Graph small_vit(const SmallVit& vit = {}) {
   return graph;
 }
 
+/// torchvision's VisionTransformer in small, with its names: (3, 8, 8) → (5,). Its attention is a
+/// torch.nn.MultiheadAttention, whose packed projection is the node `self_attention`.
+inline Graph small_torchvision_vit() {
+  constexpr std::int64_t kFeatures = 12, kTokens = 4;
+  Graph graph;
+  NodeId x = graph.add("input", Input{3}, {});
+  x = graph.add("conv_proj", Conv2d{.in = 3, .out = kFeatures, .kernel = {4, 4}, .stride = {4, 4}, .bias = true}, {x});
+  x = graph.add("tokens", PixelsToTokens{}, {x});
+  x = graph.add("class_token", PrependTokens{1, kFeatures}, {x});
+  x = graph.add("encoder.pos_embedding", PositionEmbedding{kTokens + 1, kFeatures, 1}, {x});
+  for (const std::string number : {"0", "1"}) {
+    const std::string layer = "encoder.layers.encoder_layer_" + number + ".", attention = layer + "self_attention";
+    NodeId y = graph.add(layer + "ln_1", LayerNorm{kFeatures, 1e-6}, {x});
+    y = graph.add(attention, Linear{kFeatures, 3 * kFeatures}, {y});
+    graph.set_tensor_prefix(y, "in_proj_");
+    y = graph.add(attention + ".attention", Attention{kFeatures, 3}, {y});
+    y = graph.add(attention + ".out_proj", Linear{kFeatures, kFeatures}, {y});
+    x = graph.add(layer + "add1", Add{}, {x, y});
+    y = graph.add(layer + "ln_2", LayerNorm{kFeatures, 1e-6}, {x});
+    y = graph.add(layer + "mlp.0", Linear{kFeatures, 2 * kFeatures}, {y});
+    y = graph.add(layer + "mlp.1", Gelu{}, {y});
+    y = graph.add(layer + "mlp.3", Linear{2 * kFeatures, kFeatures}, {y});
+    x = graph.add(layer + "add2", Add{}, {x, y});
+  }
+  x = graph.add("encoder.ln", LayerNorm{kFeatures, 1e-6}, {x});
+  graph.add("heads.head", Linear{kFeatures, 5}, {graph.add("class", TakeToken{}, {x})});
+  return graph;
+}
+
 /// 1×1 convolutions of these names one after the other, then the Linear `fc`.
 inline Graph conv_chain(const std::vector<std::string>& names) {
   Graph graph;

@@ -57,12 +57,14 @@ AdapterSpec spec_on(std::vector<std::string> targets) {
   return spec;
 }
 
-void check_all_ways(Library library, const AdapterSpec& spec) {
+const std::vector<Library> kLibraries{Library::kTimm, Library::kTransformers, Library::kTorchvision};
+
+void check_all_ways(Library library, const AdapterSpec& spec, const std::vector<Library>& others = kLibraries) {
   const ModelEntry entry = small_vit_entry(library);
   const NamedTensors weights = random_weights(entry.build(), 1);
   const AdapterFolder folder = trained(entry, spec, weights);
   const at::Tensor expected = logits(entry, folder, weights);
-  for (const Library to : {Library::kTimm, Library::kTransformers, Library::kTorchvision}) {
+  for (const Library to : others) {
     CAPTURE(library_name(to));
     const ModelEntry other = small_vit_entry(to);
     const AdapterFolder converted = convert_adapter(folder, entry, to);
@@ -83,7 +85,19 @@ TEST_CASE("a converted adapter computes the same, whether qkv is cut or joined")
   on_qkv.config.alpha_pattern = {{"fc1", 5}};
   check_all_ways(Library::kTimm, on_qkv);
   on_qkv.config.use_dora = true;
-  check_all_ways(Library::kTimm, on_qkv);
+  check_all_ways(Library::kTimm, on_qkv, {Library::kTransformers});
+
+  // torchvision's attention has one adapter for both of its projections, with one rank.
+  AdapterSpec on_both = spec_on({"qkv", "attn.proj"});
+  on_both.config.rank_pattern = {{"blocks.1.attn.proj", 4}, {"blocks.0.attn.qkv", 3}};
+  on_both.config.alpha_pattern = {{"blocks.0.attn.proj", 5}};
+  check_all_ways(Library::kTimm, on_both);
+  on_both.config.use_rslora = true;
+  check_all_ways(Library::kTimm, on_both);
+  check_all_ways(Library::kTimm, spec_on({"attn.proj"}));
+  AdapterSpec on_attention = spec_on({"self_attention", "mlp.0"});
+  on_attention.config.rank_pattern = {{"encoder_layer_1.self_attention", 3}};
+  check_all_ways(Library::kTorchvision, on_attention);
 
   AdapterSpec on_two = spec_on({"q_proj", "v_proj", "fc2"});
   on_two.config.alpha_pattern = {{"v_proj", 5}};
@@ -94,9 +108,9 @@ TEST_CASE("a converted adapter computes the same, whether qkv is cut or joined")
 
   AdapterSpec biases = spec_on({"q_proj", "k_proj", "v_proj"});
   biases.config.bias = TrainedBias::kAll;
-  check_all_ways(Library::kTransformers, biases);
+  check_all_ways(Library::kTransformers, biases, {Library::kTimm});  // PEFT does not train in_proj_bias
 
-  AdapterSpec scales = spec_on({"k_proj", "v_proj", "fc2"});
+  AdapterSpec scales = spec_on({"k_proj", "v_proj", "o_proj", "fc2"});
   scales.config.peft_type = PeftType::kIa3;
   scales.config.feedforward_modules = std::vector<std::string>{"fc2"};
   check_all_ways(Library::kTransformers, scales);
@@ -119,6 +133,13 @@ TEST_CASE("what no adapter over the other names can compute is refused") {
   AdapterSpec loha = spec_on({"qkv"});
   loha.config.peft_type = PeftType::kLoha;
   CHECK(refused(Library::kTimm, loha, Library::kTransformers).find("expected LoRA, DoRA or IA3") != std::string::npos);
+  AdapterSpec joined = spec_on({"qkv"});
+  joined.config.use_dora = true;
+  CHECK(refused(Library::kTimm, joined, Library::kTorchvision).find("They are adapted together") != std::string::npos);
+  AdapterSpec biases = spec_on({"fc1"});
+  biases.config.bias = TrainedBias::kAll;
+  CHECK(refused(Library::kTimm, biases, Library::kTorchvision).find("PEFT's bias does not include it") !=
+        std::string::npos);
   const ModelEntry lite = find_model("efficientnet_lite0");  // which transformers does not have
   CHECK(refusal<Error>([&] { convert_adapter({}, lite, Library::kTransformers); }).starts_with("transformers: has no"));
 }

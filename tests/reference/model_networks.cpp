@@ -4,7 +4,9 @@
 //   weights.safetensors  under the library's names
 //   inputs.safetensors   images (N, 3, H, W), direction (N, classes)
 // and gets output.safetensors: logits, those of the fused executor, and the gradients of (logits · direction) with
-// respect to each learned tensor; the names of the tensors, in order, in its metadata.
+// respect to each learned tensor; the names of the tensors, in order, in its metadata. With "adapter": PATH, for
+// tests/reference/adapted_models_test.py, it gets the logits with that adapter, and in its metadata which modules
+// all-linear, all-conv and auto mean.
 //
 //   model_networks FOLDER
 #include <ATen/Functions.h>
@@ -13,11 +15,13 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "adapters/target_sets.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "engine/executor.h"
 #include "export/onnx_export.h"
 #include "io/safetensors.h"
+#include "loading/loaded_model.h"
 #include "lorikeet/error.h"
 #include "models/models.h"
 #include "models/transformers_config.h"
@@ -37,10 +41,30 @@ at::Tensor evaluate(const Network& network, const at::Tensor& images) {
   return values.back();
 }
 
+void run_adapted(const std::filesystem::path& folder, const std::string& adapter, const ModelEntry& entry) {
+  BaseModel base;
+  base.entry = &entry;
+  base.graph = entry.build();
+  base.weights = load_base_weights(folder / "weights.safetensors", entry, base.graph);
+  const LoadedModel model = adapt_base(base, adapter, /*force=*/true);
+  NamedTensors out;
+  out.add("logits", make_plain_executor(model.network, {})
+                        ->predict(*read_safetensors(folder / "inputs.safetensors").find("images"))
+                        .contiguous());
+  for (const char* set : {"all-linear", "all-conv", "auto"}) {
+    std::vector<std::string> names;
+    for (const NodeId id : targets_of(*target_set(std::string(set)), base.graph, PeftType::kLora).nodes)
+      names.push_back(base.graph.node(id).name);
+    out.metadata[set] = json_text(names);
+  }
+  write_safetensors(folder / "output.safetensors", out);
+}
+
 void run(const std::filesystem::path& folder) {
   const Json request = parse_json(read_file(folder / "request.json", 1 << 24), "request.json");
   const ModelEntry entry = request.contains("config") ? transformers_model(request["config"])
                                                       : find_model(request["model"].get<std::string>());
+  if (request.contains("adapter")) return run_adapted(folder, request["adapter"].get<std::string>(), entry);
   const Graph graph = entry.build();
   const NamedTensors weights = load_base_weights(folder / "weights.safetensors", entry, graph);
   const NamedTensors inputs = read_safetensors(folder / "inputs.safetensors");

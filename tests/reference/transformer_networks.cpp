@@ -1,7 +1,9 @@
 // Writes small transformers for tests/reference/transformer_networks_test.py to build the same from the modules of
 // timm, transformers and PyTorch: NAME.safetensors with the weights, images, logits, and the gradients of a weighted
 // sum of the logits; the names of the weights in order in its metadata; NAME.onnx. And deep/, an adapter that names 200
-// layers, with deep.safetensors: the base's weights, images, and the logits with the adapter.
+// layers, with deep.safetensors: the base's weights, images, and the logits with the adapter. For
+// tests/reference/attention_test.py adapters of torchvision's attention: a folder each, with logits.safetensors beside
+// the adapter's files.
 //
 //   transformer_networks FOLDER
 #include <ATen/Functions.h>
@@ -12,6 +14,7 @@
 
 #include "adapters/adapter_folder.h"
 #include "adapters/extract.h"
+#include "adapters/target_sets.h"
 #include "base/json.h"
 #include "engine/executor.h"
 #include "engine/small_networks.h"
@@ -139,6 +142,45 @@ void write_deep_adapter(const std::filesystem::path& folder) {
   write_safetensors(folder / "deep.safetensors", out);
 }
 
+// An adapter as if it had been trained, with the logits of the network with it, of its merged weights, and the
+// gradients of a weighted sum of the logits.
+void write_adapter(const std::filesystem::path& folder, AdapterSpec spec) {
+  const Graph graph = small_torchvision_vit();
+  expand_target_set(graph, spec.config);
+  const Network network = trained_network(spec, 1, graph);
+  const Network start(adapt(graph, spec), random_weights(graph, 1), 1);
+  at::Generator generator = seeded(2);
+  const at::Tensor images = at::empty({2, 3, 8, 8}).normal_(0, 1, generator);
+  const at::Tensor direction = at::empty({2, 5}).normal_(0, 1, generator);
+  const at::Tensor logits = evaluate(network, images);
+  (logits * direction).sum().backward();
+  SavedAdapter saved = network.saved_adapter();
+  write_adapter_folder(folder, {{saved.config, std::nullopt, std::nullopt}, std::nullopt, std::move(saved.tensors)});
+
+  NamedTensors out;
+  const auto add = [&](const std::string& key, const at::Tensor& tensor) {
+    out.add(key, tensor.detach().contiguous());
+  };
+  add("images", images);
+  add("direction", direction);
+  add("logits", logits);
+  add("start.logits", evaluate(start, images));
+  add("merged.logits", evaluate(Network(network.graph(), network.merged()), images));
+  for (const auto& [key, tensor] : random_weights(graph, 1)) add("weight." + key, tensor);
+  for (const auto& [key, tensor] : network.merged()) add("merged." + key, tensor);
+  for (const auto& [key, tensor] : network.trainable()) add("gradient." + key, tensor.grad());
+  write_safetensors(folder / "logits.safetensors", out);
+}
+
+AdapterSpec attention_spec(void (*set)(AdapterConfig&)) {
+  AdapterSpec spec;
+  spec.config.r = 2;
+  spec.config.lora_alpha = 3;
+  spec.config.target_modules = std::vector<std::string>{"self_attention"};
+  set(spec.config);
+  return spec;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -147,5 +189,19 @@ int main(int argc, char** argv) {
   write_network(argv[1], "transformers", transformers_vit());
   write_network(argv[1], "torch", encoder());
   write_deep_adapter(argv[1]);
+  const std::filesystem::path folder = argv[1];
+  write_adapter(folder / "attention", attention_spec([](AdapterConfig&) {}));
+  write_adapter(folder / "attention and mlp, its biases", attention_spec([](AdapterConfig& c) {
+                  c.target_modules = std::vector<std::string>{"self_attention", "mlp.0"};
+                  c.bias = TrainedBias::kLoraOnly;
+                  c.rank_pattern = {{"encoder_layer_1.self_attention", 3}};
+                }));
+  write_adapter(folder / "all biases, rsLoRA", attention_spec([](AdapterConfig& c) {
+                  c.bias = TrainedBias::kAll;
+                  c.use_rslora = true;
+                }));
+  write_adapter(folder / "PiSSA", attention_spec([](AdapterConfig& c) { c.init_lora_weights = LoraStart::kPissa; }));
+  write_adapter(folder / "all-linear",
+                attention_spec([](AdapterConfig& c) { c.target_modules = std::string("all-linear"); }));
   return 0;
 }

@@ -1,0 +1,44 @@
+#include "loading/adapter_names.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "adapters/matching.h"
+#include "adapters/renamed_adapter.h"
+#include "adapters/target_sets.h"
+
+namespace lorikeet {
+namespace {
+
+// Node for node the entry's graph.
+std::optional<Graph> transformers_4_graph(const ModelEntry& entry) {
+  if (entry.library != Library::kTransformers || entry.names.transformers_4.empty()) return std::nullopt;
+  return renamed(entry.network(), entry.names.transformers_4);
+}
+
+bool has_target(const Graph& graph, const ModulePattern& targets) {
+  return std::any_of(graph.nodes().begin(), graph.nodes().end(), [&](const Node& node) {
+    return has_parameters(node.op) && is_module(node.op) && matches(targets, node.name);
+  });
+}
+
+}  // namespace
+
+bool use_current_names(AdapterFolder& folder, const ModelEntry& entry, const Graph& graph) {
+  if (has_names_of(folder.tensors, graph)) return false;
+  const auto old = transformers_4_graph(entry);
+  if (!old || !has_names_of(folder.tensors, *old)) return false;
+  folder = renamed_adapter(std::move(folder), *old, graph);
+  return true;
+}
+
+bool use_current_names(AdapterConfig& config, const ModelEntry& entry, const Graph& graph) {
+  if (!config.has_targets() || target_set(config.target_modules) || has_target(graph, config.target_modules))
+    return false;
+  const auto old = transformers_4_graph(entry);
+  if (!old || !has_target(*old, config.target_modules)) return false;
+  config = renamed_config(config, *old, graph);
+  return true;
+}
+
+}  // namespace lorikeet

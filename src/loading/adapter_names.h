@@ -1,0 +1,18 @@
+// Adapters and recipes that use transformers 4's names of a network whose graph has those of transformers 5.
+#pragma once
+
+#include <string>
+
+#include "adapters/adapter_folder.h"
+#include "models/model_entry.h"
+
+namespace lorikeet {
+
+/// Puts the folder under the names of `graph`, that of `entry`, if its tensors have those of transformers 4. Returns
+/// whether it did.
+bool use_current_names(AdapterFolder& folder, const ModelEntry& entry, const Graph& graph);
+
+/// Likewise the configuration of a new adapter, if no module of the graph is a target but one of transformers 4's is.
+bool use_current_names(AdapterConfig& config, const ModelEntry& entry, const Graph& graph);
+
+}  // namespace lorikeet
