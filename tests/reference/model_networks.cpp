@@ -14,6 +14,7 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 
 #include "adapters/target_sets.h"
 #include "base/file.h"
@@ -43,7 +44,7 @@ at::Tensor evaluate(const Network& network, const at::Tensor& images) {
 
 void run_adapted(const std::filesystem::path& folder, const std::string& adapter, const ModelEntry& entry) {
   BaseModel base;
-  base.entry = &entry;
+  base.entry = std::make_shared<ModelEntry>(entry);
   base.graph = entry.build();
   base.weights = load_base_weights(folder / "weights.safetensors", entry, base.graph);
   const LoadedModel model = adapt_base(base, adapter, /*force=*/true);
