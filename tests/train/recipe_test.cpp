@@ -56,6 +56,17 @@ use_effective_conv2d: true
 decompose_both: true
 decompose_factor: 8
 feedforward_modules: .*conv1
+hira_dropout: 0.125
+oft_block_size: 16
+block_share: true
+coft: true
+coft_eps: 0.001
+use_cayley_neumann: false
+num_cayley_neumann_terms: 6
+boft_block_size: 8
+boft_block_num: 0
+boft_n_butterfly_factor: 2
+boft_dropout: 0.25
 replace_output: true
 head: [512, 256]
 head_activation: relu
@@ -134,6 +145,17 @@ TEST_CASE("every key is read") {
   CHECK(r.adapter.config.decompose_both);
   CHECK(r.adapter.config.decompose_factor == 8);
   CHECK(std::get<std::string>(r.adapter.config.feedforward_modules) == ".*conv1");
+  CHECK(r.adapter.config.hira_dropout == 0.125);
+  CHECK(r.adapter.config.oft.block_size == 16);
+  CHECK(r.adapter.config.oft.block_share);
+  CHECK(r.adapter.config.oft.coft);
+  CHECK(r.adapter.config.oft.eps == 0.001);
+  CHECK_FALSE(r.adapter.config.oft.use_cayley_neumann);
+  CHECK(r.adapter.config.oft.num_cayley_neumann_terms == 6);
+  CHECK(r.adapter.config.boft.block_size == 8);
+  CHECK(r.adapter.config.boft.block_num == 0);
+  CHECK(r.adapter.config.boft.n_butterfly_factor == 2);
+  CHECK(r.adapter.config.boft.dropout == 0.25);
   CHECK((load("data: mnist\npeft_type: LOKR\ntarget_modules: x\n").adapter.config.peft_type == PeftType::kLokr));
   CHECK(r.adapter.config.init_lora_weights == LoraStart::kGaussian);
   CHECK(r.adapter.replace_output);
