@@ -41,8 +41,8 @@ struct ModelCard {
   };
   std::vector<HeadLayer> head;
   int resize = 0, crop = 0;
-  bool squash = false;  // the resize gives a square
-  bool bgr = false;     // the network reads B, G, R
+  bool squash = false;        // the resize gives a square
+  bool bgr = false;           // the network reads B, G, R
   std::string interpolation;  // "BILINEAR"
   std::vector<double> mean, std;
 };

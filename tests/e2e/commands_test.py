@@ -42,7 +42,9 @@ class Commands(CommandTest):
     def test_models(self):
         found = {entry["name"]: entry for entry in self.json("models", "list")}
         self.assertEqual(list(found)[:4], ["resnet18", "resnet34", "resnet50", "resnet50.v1"])
-        self.assertEqual(found["vit_tiny_patch16_224"], {"name": "vit_tiny_patch16_224", "family": "ViT", "library": "timm"})
+        self.assertEqual(
+            found["vit_tiny_patch16_224"], {"name": "vit_tiny_patch16_224", "family": "ViT", "library": "timm"}
+        )
         self.assertEqual((found["vit_b_16"]["library"], found["vit_b_16"]["weights"]), ("torchvision", "IMAGENET1K_V1"))
         self.assertTrue(found["efficientnet_lite0"]["here"])
         self.assertIn("| efficientnet_lite0 ", self.lorikeet("models", "list"))

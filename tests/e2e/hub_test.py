@@ -57,9 +57,7 @@ class Hub(CommandTest):
             self.assertTrue(host == "storage" or method in ("HEAD", "GET"), path)
         before = len(self.server.requests)
         self.assertEqual(self.logits("org/lite", env=self.env()), expected)
-        self.assertEqual(
-            self.server.paths()[before:], [("hub", "HEAD", "/org/lite/resolve/main/config.json")]
-        )
+        self.assertEqual(self.server.paths()[before:], [("hub", "HEAD", "/org/lite/resolve/main/config.json")])
 
     def test_an_adapter_on_a_repository(self):
         adapter = self.short("model=org/lite", env=self.env())
@@ -133,9 +131,7 @@ class Hub(CommandTest):
         guesses = json.loads(self.lorikeet("predict", model, self.images[0], "--json"))[0]["guesses"]
         self.assertRegex(guesses[0]["class"], r"thing \d+")
         (model / "config.json").write_text(json.dumps({**CONFIG, "label_names": names[:3]}))
-        self.assert_refused(
-            1, ["config.json", "3 names of classes", "expected 1000"], "predict", model, self.images[0]
-        )
+        self.assert_refused(1, ["config.json", "3 names of classes", "expected 1000"], "predict", model, self.images[0])
 
     def test_wrong_folders(self):
         model = shutil.copytree(self.model, self.folder / "model")

@@ -1,6 +1,6 @@
 """Adapters of PEFT's over models of the three libraries: the folder that PEFT saves gives the same logits here, and
-all-linear means the same modules. Over transformers' models also as transformers 4 named the modules, which transformers
-itself no longer opens: the names come from its own table for weights files.
+all-linear means the same modules. Over transformers' models also as transformers 4 named the modules, which
+transformers itself no longer opens: the names come from its own table for weights files.
 """
 import json
 import os
@@ -33,7 +33,11 @@ TRANSFORMERS = {
         ["q_proj", "k_proj", "v_proj", "o_proj", "fc1", "fc2", "projection"],
         r".*(query|key|value|dense|projection)",
     ),
-    "DeiT": (dict(SMALL, intermediate_size=96), r".*\.layers\.1\..*(q_proj|fc2)", r"deit\.encoder\.layer\.1\.(.*query|output\.dense)"),
+    "DeiT": (
+        dict(SMALL, intermediate_size=96),
+        r".*\.layers\.1\..*(q_proj|fc2)",
+        r"deit\.encoder\.layer\.1\.(.*query|output\.dense)",
+    ),
     "Dinov2": (dict(SMALL, **PATCHES), ["q_proj", "o_proj", "fc1"], ["attention.query", "output.dense", "fc1"]),
     "Dinov2WithRegisters": (dict(SMALL, **PATCHES), ["attention.k_proj"], ["attention.attention.key"]),
 }
@@ -140,7 +144,10 @@ class AdaptedModels(unittest.TestCase):
 
     def test_timm_and_torchvision(self):
         cases = {
-            "vit_tiny_patch16_224": (lambda: timm.create_model("vit_tiny_patch16_224").eval(), ["qkv", "mlp.fc2", "head"]),
+            "vit_tiny_patch16_224": (
+                lambda: timm.create_model("vit_tiny_patch16_224").eval(),
+                ["qkv", "mlp.fc2", "head"],
+            ),
             "vit_b_32": (torchvision_vit, ["self_attention", "mlp.0"]),
         }
         for name, folder in self.each(cases):

@@ -33,7 +33,11 @@ class Training(FolderTest, unittest.TestCase):
     def test_vit_all_linear_layers(self):
         self.check(
             "vit_tiny_patch16_224",
-            ["target_modules=[qkv, proj, fc1, fc2]", "exclude_modules=[patch_embed.proj]", "modules_to_save=[head, norm]"],
+            [
+                "target_modules=[qkv, proj, fc1, fc2]",
+                "exclude_modules=[patch_embed.proj]",
+                "modules_to_save=[head, norm]",
+            ],
             32,
             dynamic_img_size=True,
         )

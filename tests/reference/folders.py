@@ -99,7 +99,9 @@ class FolderTest:
         print(f"{self.id()}: largest difference {worst:.1e}, largest logit {theirs.abs().max().item():.1f}")
         self.assertLess(worst, 1e-4)
 
-    def train_both(self, base, settings, mean=MEAN, std=STD, steps=STEPS, pixels=28, batch=BATCH, resample=PIL.Image.BILINEAR):
+    def train_both(
+        self, base, settings, mean=MEAN, std=STD, steps=STEPS, pixels=28, batch=BATCH, resample=PIL.Image.BILINEAR
+    ):
         """Losses within 1e-4 relative, final tensors within 1e-3."""
         with tempfile.TemporaryDirectory() as folder:
             common = [

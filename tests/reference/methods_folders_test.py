@@ -148,7 +148,9 @@ class Folders(FolderTest, unittest.TestCase):
         )
         model.save_pretrained(self.folder + "/adapter")
         base = ("--model", "resnet18", "--weights", self.weights())
-        with self.assertRaisesRegex(AssertionError, r"got OFT on layer4\.1\.conv1, a Conv2d\(512, 512, kernel_size=\(3, 3"):
+        with self.assertRaisesRegex(
+            AssertionError, r"got OFT on layer4\.1\.conv1, a Conv2d\(512, 512, kernel_size=\(3, 3"
+        ):
             lorikeet("inspect", self.folder + "/adapter", *base)
 
     @needs_shared

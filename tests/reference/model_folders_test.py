@@ -131,9 +131,7 @@ class ModelFolders(unittest.TestCase):
         yield transformers.ViTForImageClassification, vit, processor
         yield transformers.DeiTForImageClassification, transformers.DeiTConfig(
             image_size=64, **small, **labels
-        ), transformers.DeiTImageProcessorPil(
-            size={"height": 73, "width": 73}, crop_size={"height": 64, "width": 64}
-        )
+        ), transformers.DeiTImageProcessorPil(size={"height": 73, "width": 73}, crop_size={"height": 64, "width": 64})
         resnet = {"depths": [1, 1, 1, 1], "layer_type": "basic", "hidden_sizes": [64, 128, 256, 512]}
         yield transformers.ResNetForImageClassification, transformers.ResNetConfig(
             **resnet, **labels

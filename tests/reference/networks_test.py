@@ -1,7 +1,7 @@
 """Every model of the table beside the library's own: names and order of the tensors, logits, every gradient, ONNX.
 
 The weights are the library's random initialisation with what it starts at zero or one drawn anew, so that every branch
-matters. By default the smallest model of each family and library; with LORIKEET_LONG=1 all of them, which takes an hour.
+matters. By default the smallest model of each family and library; with LORIKEET_LONG=1 all of them, which takes long.
 `networks_test.py --write` also writes docs/models.md.
 """
 import json
@@ -30,14 +30,26 @@ IGNORED = (".num_batches_tracked", ".relative_position_index", ".relative_coords
 # transformers' models have no table here but configurations: (name, class, configuration).
 CONFIGURATIONS = [
     ("vit", "ViT", dict(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, intermediate_size=96)),
-    ("vit-tanh", "ViT", dict(hidden_size=48, num_hidden_layers=1, num_attention_heads=3, hidden_act="gelu_new", qkv_bias=False)),
+    (
+        "vit-tanh",
+        "ViT",
+        dict(hidden_size=48, num_hidden_layers=1, num_attention_heads=3, hidden_act="gelu_new", qkv_bias=False),
+    ),
     ("deit", "DeiT", dict(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, intermediate_size=96)),
-    ("dinov2", "Dinov2", dict(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, image_size=112, patch_size=14)),
+    (
+        "dinov2",
+        "Dinov2",
+        dict(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, image_size=112, patch_size=14),
+    ),
     ("convnext", "ConvNext", dict(patch_size=4, hidden_sizes=[16, 32, 48, 64], depths=[1, 2, 1, 1])),
     ("convnextv2", "ConvNextV2", dict(patch_size=4, hidden_sizes=[16, 32, 48, 64], depths=[1, 2, 1, 1])),
     ("resnet", "ResNet", dict(depths=[1, 2, 1, 1])),
     ("resnet-basic", "ResNet", dict(depths=[2, 1, 1, 1], layer_type="basic", hidden_sizes=[64, 128, 256, 512])),
-    ("dinov2_with_registers", "Dinov2WithRegisters", dict(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, image_size=112, patch_size=14)),
+    (
+        "dinov2_with_registers",
+        "Dinov2WithRegisters",
+        dict(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, image_size=112, patch_size=14),
+    ),
 ]
 
 
@@ -67,7 +79,11 @@ def randomise(module):
             elif tensor.std(unbiased=False) < 1e-3:
                 # LayerScale and its relatives multiply, the others are added.
                 scales = any(part in name for part in ("gamma", "layer_scale", "lambda", "grn.weight"))
-                tensor.copy_(draw.uniform_(0.3, 0.9, generator=generator) if scales else draw.normal_(0, 0.05, generator=generator))
+                tensor.copy_(
+                    draw.uniform_(0.3, 0.9, generator=generator)
+                    if scales
+                    else draw.normal_(0, 0.05, generator=generator)
+                )
     return module.eval()
 
 
@@ -120,7 +136,10 @@ def compare(request, module, state_dict, size, folder, onnx=True):
         "gradients": worst,
     }
     if own_names != names:
-        result["difference"] = [pair for pair in zip(own_names, names) if pair[0] != pair[1]][:3] or (len(own_names), len(names))
+        result["difference"] = [pair for pair in zip(own_names, names) if pair[0] != pair[1]][:3] or (
+            len(own_names),
+            len(names),
+        )
     if onnx:
         session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
         found = torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
@@ -146,7 +165,15 @@ class Networks(unittest.TestCase):
     def check(self, name, request, module, state_dict, size):
         with self.subTest(name), tempfile.TemporaryDirectory() as folder:
             result = compare(request, module, state_dict, size, Path(folder))
-            print(name, {key: value if isinstance(value, bool) else f"{value:.1e}" for key, value in result.items() if key != "difference"}, flush=True)
+            print(
+                name,
+                {
+                    key: value if isinstance(value, bool) else f"{value:.1e}"
+                    for key, value in result.items()
+                    if key != "difference"
+                },
+                flush=True,
+            )
             self.assertTrue(result["names"], result.get("difference"))
             self.assertLess(result["logits"], LOGITS_BOUND)
             self.assertLess(result["fused"], FUSED_BOUND)
@@ -165,7 +192,9 @@ class Networks(unittest.TestCase):
         for model in models:
             torch.manual_seed(1)
             module = randomise(make_module(model))
-            result = self.check(model["name"], {"model": model["name"]}, module, module.state_dict(), native_size(module))
+            result = self.check(
+                model["name"], {"model": model["name"]}, module, module.state_dict(), native_size(module)
+            )
             rows.append((model, sum(p.numel() for p in module.parameters()), result))
         if "--write" in sys.argv:
             write_table(rows)
@@ -173,19 +202,29 @@ class Networks(unittest.TestCase):
     def test_configurations_of_transformers(self):
         for name, kind, options in CONFIGURATIONS:
             torch.manual_seed(1)
-            config = getattr(transformers, kind + "Config")(**{"image_size": 64, "patch_size": 16, "num_labels": 5, **options})
+            config = getattr(transformers, kind + "Config")(
+                **{"image_size": 64, "patch_size": 16, "num_labels": 5, **options}
+            )
             model = randomise(getattr(transformers, kind + "ForImageClassification")(config))
-            self.check(name, {"config": json.loads(config.to_json_string())}, Logits(model), model.state_dict(), config.image_size)
+            self.check(
+                name,
+                {"config": json.loads(config.to_json_string())},
+                Logits(model),
+                model.state_dict(),
+                config.image_size,
+            )
 
 
 def write_table(rows):
     """docs/models.md between its markers."""
-    lines = ["| name | library | parameters | names and order | logits | gradients | ONNX |", "|---|---|---:|---|---:|---:|---:|"]
+    lines = [
+        "| name | library | parameters | names and order | logits | gradients | ONNX |",
+        "|---|---|---:|---|---:|---:|---:|",
+    ]
     for model, count, result in rows:
-        if result is None:
-            continue
+        names = "equal" if result["names"] else "differ"
         errors = " | ".join(f"{result[key]:.0e}" for key in ("logits", "gradients", "onnx"))
-        lines.append(f"| `{model['name']}` | {model['library']} | {count:,} | {'equal' if result['names'] else 'differ'} | {errors} |")
+        lines.append(f"| `{model['name']}` | {model['library']} | {count:,} | {names} | {errors} |")
     path = ROOT / "docs/models.md"
     text = path.read_text()
     begin, end = "<!-- table -->\n", "<!-- end of the table -->"
