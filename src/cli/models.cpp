@@ -37,24 +37,33 @@ std::optional<HubName> hub_name(const ModelsOptions& options) {
   return name;
 }
 
+std::int64_t count_parameters(const ModelEntry& model) {
+  std::int64_t count = 0;
+  for (const auto& parameter : model.build().parameters()) count += parameter.buffer ? 0 : parameter.count();
+  return count;
+}
+
 int list_models(bool json) {
-  Table table({{"name"}, {"weights"}, {"licence"}, {"here"}});
+  Table table({{"name"}, {"library"}, {"parameters", true}, {"weights"}, {"licence"}, {"here"}});
   Json out = Json::array();
   for (const auto& model : models()) {
+    const std::string library = library_name(model.library);
+    const std::int64_t count = count_parameters(model);
+    const Json row{{"name", model.name}, {"family", model.family}, {"library", library}, {"parameters", count}};
     if (model.weights.empty()) {
-      table.add({model.name, library_name(model.library), "", ""});
-      out.push_back({{"name", model.name}, {"family", model.family}, {"library", library_name(model.library)}});
+      table.add({model.name, library, with_commas(count), "", "", ""});
+      out.push_back(row);
     }
     for (const auto& weights : model.weights) {
       const bool here = fs::exists(weights_path(weights));
-      table.add({weights.name, weights.official_name, weights.licence, here ? "yes" : ""});
-      out.push_back({{"name", weights.name},
-                     {"family", model.family},
-                     {"library", library_name(model.library)},
-                     {"weights", weights.official_name},
-                     {"licence", weights.licence},
-                     {"path", weights_path(weights).string()},
-                     {"here", here}});
+      table.add({weights.name, library, with_commas(count), weights.official_name, weights.licence, here ? "yes" : ""});
+      Json one = row;
+      one["name"] = weights.name;
+      one["weights"] = weights.official_name;
+      one["licence"] = weights.licence;
+      one["path"] = weights_path(weights).string();
+      one["here"] = here;
+      out.push_back(std::move(one));
     }
   }
   std::printf("%s", json ? (json_text(out, 2) + "\n").c_str() : table.markdown().c_str());

@@ -43,7 +43,8 @@ class Commands(CommandTest):
         found = {entry["name"]: entry for entry in self.json("models", "list")}
         self.assertEqual(list(found)[:4], ["resnet18", "resnet34", "resnet50", "resnet50.v1"])
         self.assertEqual(
-            found["vit_tiny_patch16_224"], {"name": "vit_tiny_patch16_224", "family": "ViT", "library": "timm"}
+            found["vit_tiny_patch16_224"],
+            {"name": "vit_tiny_patch16_224", "family": "ViT", "library": "timm", "parameters": 5_717_416},
         )
         self.assertEqual((found["vit_b_16"]["library"], found["vit_b_16"]["weights"]), ("torchvision", "IMAGENET1K_V1"))
         self.assertTrue(found["efficientnet_lite0"]["here"])
