@@ -203,8 +203,8 @@ ModelChoice choice_of_adapter(const AdapterFolder& folder, const fs::path& path,
           metadata.weights_path.empty() ? "" : cat(", which is not at ", printable(metadata.weights_path), " any more"),
           ". Name it with --model.");
     }
-  } else if (is_of_table && is_model_name(out.model) &&
-             find_model(out.model).name != find_model(metadata.base_model).name) {
+  }
+  if (is_of_table && is_model_name(out.model) && find_model(out.model).name != find_model(metadata.base_model).name) {
     fail(path.string(), ": got model '", out.model, "', expected '", metadata.base_model,
          "', which the adapter was trained on.");
   }

@@ -100,7 +100,7 @@ class BadAdapter(CommandTest):
             (config("lora_alpha", None), ["lora_alpha", "null"]),
             (config("use_dora", True), ["no tensor", "lora_magnitude_vector"]),
             (config("use_qalora", True), ["use_qalora", "not supported yet"]),
-            (config("peft_type", "OFT"), ["peft_type", "OFT"]),
+            (config("peft_type", "OFT"), ["oft_block_size"]),
             (config("target_modules", ["conv_haed"]), ["'conv_haed'", "matches no module", "conv_head"]),
             (config("target_modules", "(" * 3), ["target_modules"]),
             (config("modules_to_save", ["fc"]), ["'fc'", "matches no module"]),
