@@ -105,7 +105,7 @@ BaseModel load_base_model(const ModelChoice& choice, const DownloadCallback& pro
   return base;
 }
 
-LoadedModel use_base_model(BaseModel base) {
+LoadedModel use_base_model(const BaseModel& base) {
   Network network(base.graph, base.weights);
   return {std::move(network), base.preprocessing, base.classes, Precision::kFloat32, std::nullopt, base.entry->name,
           base.weights_name,  base.weights_file,  base.sha256,  base.prepared,       base.notes,   base.entry};

@@ -75,7 +75,7 @@ struct LoadedModel {
 };
 
 /// The base alone.
-LoadedModel use_base_model(BaseModel base);
+LoadedModel use_base_model(const BaseModel& base);
 
 /// `choice` with the model that the adapter at `path` says it was trained on, where `choice` names none; its weights
 /// are as they were. Throws Error where it says too little, or where `choice` names another model of the table.

@@ -58,7 +58,7 @@ NodeId block(Graph& graph, const std::string& name, const ConvNextOptions& optio
 
 std::string digits(std::size_t i) { return std::to_string(i); }
 
-NameTable torchvision_names() {
+NameTable convnext_torchvision_names() {
   NameTable out{{"stem.0", "features.0.0"}, {"stem.1", "features.0.1"}};
   for (std::size_t stage = 0; stage < 4; ++stage) {
     const std::string own = "stages." + digits(stage) + ".";
@@ -78,7 +78,7 @@ NameTable torchvision_names() {
   return out;
 }
 
-NameTable transformers_names(const std::string& model) {
+NameTable convnext_transformers_names(const std::string& model) {
   const std::string from = "stages.#.blocks.#.", to = model + ".encoder.stages.#.layers.#.";
   return {{"stem.0", model + ".embeddings.patch_embeddings"},
           {"stem.1", model + ".embeddings.layernorm"},
@@ -98,18 +98,19 @@ NameTable transformers_names(const std::string& model) {
 LibraryNames names_of(const ConvNextOptions& options) {
   LibraryNames out{{{Library::kTimm, {}}}};
   if (options.conv_mlp) return out;
-  out.tables[Library::kTransformers] = transformers_names(options.global_response_norm ? "convnextv2" : "convnext");
-  if (!options.global_response_norm) out.tables[Library::kTorchvision] = torchvision_names();
+  out.tables[Library::kTransformers] =
+      convnext_transformers_names(options.global_response_norm ? "convnextv2" : "convnext");
+  if (!options.global_response_norm) out.tables[Library::kTorchvision] = convnext_torchvision_names();
   return out;
 }
 
-struct Size {
+struct ConvNextSize {
   const char* name;
   std::vector<std::int64_t> depths;
   std::int64_t width;  // of the first stage; it doubles from stage to stage
 };
 
-ConvNextOptions options_of(const Size& size) {
+ConvNextOptions options_of(const ConvNextSize& size) {
   return {.depths = size.depths, .widths = {size.width, 2 * size.width, 4 * size.width, 8 * size.width}};
 }
 
@@ -152,10 +153,10 @@ Graph build_convnext(const ConvNextOptions& options) {
 }
 
 std::vector<ModelEntry> convnext_models() {
-  const Size tiny{"tiny", {3, 3, 9, 3}, 96}, small{"small", {3, 3, 27, 3}, 96}, base{"base", {3, 3, 27, 3}, 128},
-      large{"large", {3, 3, 27, 3}, 192};
+  const ConvNextSize tiny{"tiny", {3, 3, 9, 3}, 96}, small{"small", {3, 3, 27, 3}, 96},
+      base{"base", {3, 3, 27, 3}, 128}, large{"large", {3, 3, 27, 3}, 192};
   std::vector<ModelEntry> out;
-  const auto torchvision = [&](const Size& size, const std::string& hash, int resize) {
+  const auto torchvision = [&](const ConvNextSize& size, const std::string& hash, int resize) {
     ConvNextOptions options = options_of(size);
     options.spatial_layer_scale = true;
     const std::string name = std::string("convnext_") + size.name;
@@ -174,26 +175,26 @@ std::vector<ModelEntry> convnext_models() {
   torchvision(base, "6075fbad", 232);
   torchvision(large, "ea097f82", 232);
 
-  const std::vector<Size> conv_sizes{
+  const std::vector<ConvNextSize> conv_sizes{
       {"atto", {2, 2, 6, 2}, 40}, {"femto", {2, 2, 6, 2}, 48}, {"pico", {2, 2, 6, 2}, 64}, {"nano", {2, 2, 8, 2}, 80}};
-  for (const Size& size : conv_sizes) {
+  for (const ConvNextSize& size : conv_sizes) {
     ConvNextOptions options = options_of(size);
     options.conv_mlp = true;
     out.push_back(
         timm_entry(std::string("convnext_") + size.name, "", options, std::string(size.name) == "nano" ? 0.95 : 0.875));
   }
-  for (const Size& size : {tiny, small, base})
+  for (const ConvNextSize& size : {tiny, small, base})
     out.push_back(timm_entry(std::string("convnext_") + size.name, "timm/", options_of(size),
                              std::string(size.name) == "base" ? 0.875 : 0.95));
-  const auto version_2 = [&](const Size& size, bool conv_mlp) {
+  const auto version_2 = [&](const ConvNextSize& size, bool conv_mlp) {
     ConvNextOptions options = options_of(size);
     options.conv_mlp = conv_mlp;
     options.global_response_norm = true;
     options.layer_scale = false;
     out.push_back(timm_entry(std::string("convnextv2_") + size.name, "", options, 0.875));
   };
-  for (const Size& size : conv_sizes) version_2(size, true);
-  for (const Size& size : {tiny, small, base}) version_2(size, false);
+  for (const ConvNextSize& size : conv_sizes) version_2(size, true);
+  for (const ConvNextSize& size : {tiny, small, base}) version_2(size, false);
   return out;
 }
 

@@ -19,8 +19,9 @@ std::optional<std::vector<std::string>> match(const std::string& pattern, const 
       while (at < name.size() && std::isdigit(static_cast<unsigned char>(name[at])) != 0) ++at;
       if (at == begin) return std::nullopt;
       numbers.push_back(name.substr(begin, at - begin));
-    } else if (at >= name.size() || name[at++] != c) {
-      return std::nullopt;
+    } else {
+      if (at >= name.size() || name[at] != c) return std::nullopt;
+      ++at;
     }
   }
   return at == name.size() ? std::optional(std::move(numbers)) : std::nullopt;

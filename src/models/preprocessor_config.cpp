@@ -185,7 +185,7 @@ Interpolation resample_of(const ConfigValues& values, Interpolation otherwise, s
   if (*value == 2) return Interpolation::kBilinear;
   if (*value == 3) return Interpolation::kBicubic;
   if (*value != 1) ConfigValues::refuse("resample", *value, "2 (bilinear) or 3 (bicubic)");
-  notes.push_back("images are resized by the bicubic filter; the preprocessing asks for Lanczos (resample 1)");
+  notes.emplace_back("images are resized by the bicubic filter; the preprocessing asks for Lanczos (resample 1)");
   return Interpolation::kBicubic;
 }
 

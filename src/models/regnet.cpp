@@ -4,6 +4,8 @@
 #include <cmath>
 #include <string>
 
+#include "base/error.h"
+
 namespace lorikeet {
 namespace {
 
@@ -60,8 +62,8 @@ Graph build_regnet(const RegNetOptions& options) {
   for (std::size_t stage = 0; stage < 4; ++stage) {
     const std::string name = "block" + std::to_string(stage + 1);
     for (int i = 0; i < options.depths[stage]; ++i) {
-      const std::string block = "trunk_output." + name + "." + name + "-" + std::to_string(i);
-      x = regnet_block(graph, block, options, in, options.widths[stage], i == 0 ? 2 : 1, x);
+      x = regnet_block(graph, cat("trunk_output.", name, ".", name, "-", i), options, in, options.widths[stage],
+                       i == 0 ? 2 : 1, x);
       in = options.widths[stage];
     }
   }

@@ -58,8 +58,8 @@ NameTable resnet_transformers_names(bool bottleneck) {
     out.push_back({from + "downsample.1", to + "shortcut.normalization"});
     for (int part = 0; part < (bottleneck ? 3 : 2); ++part) {
       const std::string own = std::to_string(part + 1), theirs = to + "layer." + std::to_string(part);
-      out.push_back({from + "conv" + own, theirs + ".convolution"});
-      out.push_back({from + "bn" + own, theirs + ".normalization"});
+      out.push_back({cat(from, "conv", own), theirs + ".convolution"});
+      out.push_back({cat(from, "bn", own), theirs + ".normalization"});
     }
   }
   out.push_back({"fc", "classifier.1"});

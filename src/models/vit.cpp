@@ -65,7 +65,7 @@ NodeId pooled(Graph& graph, const VitOptions& options, NodeId x) {
   return graph.add("pool.cat", Concat{1}, {first, mean});
 }
 
-NameTable torchvision_names() {
+NameTable vit_torchvision_names() {
   const std::string layer = "encoder.layers.encoder_layer_#.";
   return {{"cls_token", "class_token"},
           {"patch_embed.proj", "conv_proj"},
@@ -134,7 +134,7 @@ NameTable dinov2_names(const std::string& model, int version) {
 LibraryNames names_of(const VitOptions& options, const std::string& model) {
   LibraryNames out{{{Library::kTimm, {}}}};
   if (!options.layer_scale && options.registers == 0 && options.embeds_class && !options.distillation_token)
-    out.tables[Library::kTorchvision] = torchvision_names();
+    out.tables[Library::kTorchvision] = vit_torchvision_names();
   if (model.starts_with("dinov2")) {
     out.tables[Library::kTransformers] = dinov2_names(model, 5);
     out.transformers_4 = dinov2_names(model, 4);
@@ -169,14 +169,14 @@ ModelEntry torchvision_entry(const std::string& name, const VitOptions& options,
           .weights = {torchvision_weights(name, 1, hash, true, preprocessing)}};
 }
 
-struct Size {
+struct VitSize {
   const char* name;
   std::int64_t width, depth, heads;
 };
-constexpr Size kTiny{"tiny", 192, 12, 3}, kSmall{"small", 384, 12, 6}, kMedium{"medium", 512, 12, 8},
+constexpr VitSize kTiny{"tiny", 192, 12, 3}, kSmall{"small", 384, 12, 6}, kMedium{"medium", 512, 12, 8},
     kBase{"base", 768, 12, 12}, kLarge{"large", 1024, 24, 16};
 
-VitOptions options_of(const Size& size, std::int64_t patch, std::int64_t image) {
+VitOptions options_of(const VitSize& size, std::int64_t patch, std::int64_t image) {
   return {.image_size = image,
           .patch_size = patch,
           .width = size.width,
@@ -208,12 +208,12 @@ std::vector<ModelEntry> vit_models() {
   std::vector<ModelEntry> out{torchvision_entry("vit_b_16", options_of(kBase, 16, 224), "c867db91", 256),
                               torchvision_entry("vit_b_32", options_of(kBase, 32, 224), "d86f8d99", 256),
                               torchvision_entry("vit_l_16", options_of(kLarge, 16, 224), "852ce7e3", 242)};
-  const auto name = [](const char* prefix, const Size& size, std::int64_t patch, std::int64_t image) {
+  const auto name = [](const char* prefix, const VitSize& size, std::int64_t patch, std::int64_t image) {
     return prefix + std::string(size.name) + "_patch" + std::to_string(patch) + "_" + std::to_string(image);
   };
   constexpr std::int64_t kImages[]{224, 384};
   constexpr double kHalf = 0.5;  // mean and deviation of Google's weights
-  for (const Size& size : {kTiny, kSmall, kBase, kLarge}) {
+  for (const VitSize& size : {kTiny, kSmall, kBase, kLarge}) {
     for (const std::int64_t patch : {16, 32}) {
       if (patch == 32 && std::string(size.name) == "tiny") continue;  // timm has none
       for (const std::int64_t image : kImages)
@@ -221,14 +221,14 @@ std::vector<ModelEntry> vit_models() {
                                  preprocessing_of(image, kHalf)));
     }
   }
-  for (const Size& size : {kTiny, kSmall, kBase}) {
+  for (const VitSize& size : {kTiny, kSmall, kBase}) {
     for (const std::int64_t image : kImages) {
       if (image == 384 && std::string(size.name) != "base") continue;
       out.push_back(
           timm_entry(name("deit_", size, 16, image), options_of(size, 16, image), preprocessing_of(image, 0)));
     }
   }
-  for (const Size& size : {kSmall, kMedium, kBase, kLarge}) {
+  for (const VitSize& size : {kSmall, kMedium, kBase, kLarge}) {
     for (const std::int64_t image : kImages) {
       if (image == 384 && std::string(size.name) == "medium") continue;
       VitOptions options = options_of(size, 16, image);
@@ -237,7 +237,7 @@ std::vector<ModelEntry> vit_models() {
       out.push_back(timm_entry(name("deit3_", size, 16, image), options, preprocessing_of(image, 0)));
     }
   }
-  for (const Size& size : {kSmall, kBase, kLarge}) {
+  for (const VitSize& size : {kSmall, kBase, kLarge}) {
     for (const std::int64_t registers : {0, 4}) {
       VitOptions options = options_of(size, 14, 518);
       options.layer_scale = true;

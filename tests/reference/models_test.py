@@ -1,5 +1,7 @@
-"""Names, order, shapes and logits of every model, against torchvision and timm."""
-import json
+"""Names, order, shapes and logits of models with real weights, against torchvision and timm.
+
+networks_test.py has all models of the table.
+"""
 import tempfile
 import unittest
 from pathlib import Path
@@ -128,10 +130,6 @@ class Names(unittest.TestCase):
 
     def test_timm(self):
         self.check("efficientnet_lite0", timm.create_model("tf_efficientnet_lite0").state_dict())
-
-    def test_every_model_is_covered(self):
-        names = {m["name"].split(".")[0] for m in json.loads(lorikeet("models", "list", "--json"))}
-        self.assertEqual(names, {"resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "efficientnet_lite0"})
 
 
 if __name__ == "__main__":
