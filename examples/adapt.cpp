@@ -1,4 +1,4 @@
-// Adapts a pretrained network to a folder of one's own images, saves the adapter, loads it again and predicts with it.
+// Adapts a pretrained network to a folder of images, saves the adapter, loads it again and predicts with it.
 //
 //   adapt PHOTOS ADAPTER [METHOD]
 //

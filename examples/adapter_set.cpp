@@ -1,4 +1,4 @@
-// Predicts with several adapters over one base: each image goes to the adapter named before it.
+// Predicts with several adapters over one base. Each image uses the adapter given before it.
 //
 //   adapter_set BASE ADAPTER IMAGE [ADAPTER IMAGE]...
 #include <algorithm>
@@ -20,7 +20,7 @@ int ask(int count, char** arguments) {
     if (std::find(names.begin(), names.end(), folder) == names.end()) adapters.add(folder, folder);
     requests.push_back({arguments[i + 1], folder});
   }
-  const auto predictions = adapters.predict(requests);  // one batch, whichever adapters its rows use
+  const auto predictions = adapters.predict(requests);  // one batch with different adapters
   for (std::size_t i = 0; i < requests.size(); ++i) {
     const lorikeet::Prediction& found = predictions[i].front();
     std::printf("%s: %s (%.4f)\n", arguments[2 * i + 2], found.label.c_str(), found.probability);

@@ -1,4 +1,4 @@
-// What a call that is refused says.
+// Returns the message of the Error that a call throws.
 #pragma once
 
 #include <doctest/doctest.h>

@@ -1,4 +1,4 @@
-// A folder that lives as long as the object, and what puts files there.
+// A temporary folder, removed on destruction, and functions to create files in it.
 #pragma once
 
 #include <stdlib.h>

@@ -1,5 +1,4 @@
-// The options of a new adapter, and what is trained besides it. Names, values and defaults are PEFT 0.21's for the
-// fields that PEFT has (docs/adapters.md).
+// Options of a new adapter. Fields that PEFT has keep PEFT 0.21's names, values and defaults (docs/adapters.md).
 #pragma once
 
 #include <cstdint>
@@ -13,8 +12,8 @@
 
 namespace lorikeet {
 
-/// Which modules a field means, as PEFT reads it: a text is a regular expression that matches the complete dotted name,
-/// a list holds complete names and endings of names ("conv3" also means "layer1.0.conv3").
+/// Selects modules as PEFT does: a string is a regular expression that matches the full dotted name; a list holds full
+/// names or suffixes of names ("conv3" also selects "layer1.0.conv3").
 ///
 ///   .target_modules = R"(layer4\..*\.conv[123])"
 ///   .target_modules = {"conv1", "conv2"}
@@ -22,7 +21,7 @@ class ModuleSelector {
  public:
   using Names = std::vector<std::string>;
 
-  /// No module.
+  /// Selects no module.
   ModuleSelector() = default;
   ModuleSelector(const char* regex) : value_(std::string(regex)) {}
   ModuleSelector(std::string regex) : value_(std::move(regex)) {}
@@ -35,20 +34,20 @@ class ModuleSelector {
   std::variant<std::monostate, std::string, Names> value_;
 };
 
-/// Regular expressions for the end of a module's name, each with a value; the first that matches counts.
+/// Pairs of a regular expression, matched against the end of a module's name, and a value. The first match applies.
 using PatternValues = std::vector<std::pair<std::string, double>>;
 
 struct AdapterOptions {
   /// The method: "LORA", "LOHA", "LOKR", "IA3", "LN_TUNING", "HIRA", "OFT" or "BOFT".
   std::string peft_type = "LORA";
-  /// Or the name of a set of modules: "all-linear", "all-conv", or "auto", a choice for the network.
+  /// Or the name of a set of modules: "all-linear", "all-conv", or "auto", a selection for the network.
   ModuleSelector target_modules = {};
   ModuleSelector exclude_modules = {};
-  /// Modules that are trained in full.
+  /// Modules that are fully trained.
   std::vector<std::string> modules_to_save = {};
 
   // LORA, LOHA, LOKR, HIRA.
-  /// The rank, 1 to 65,536; of OFT with oft_block_size 0 the number of blocks.
+  /// The rank, 1 to 65,536. For OFT with oft_block_size 0: the number of blocks.
   std::int64_t r = 8;
   PatternValues rank_pattern = {};
 
@@ -61,8 +60,8 @@ struct AdapterOptions {
   std::vector<std::string> layers_pattern = {};
 
   // LORA, OFT, BOFT.
-  /// Biases of the base that are learned too: "none", "all", or those of the adapted layers: "lora_only", "oft_only" or
-  /// "boft_only". "all" without targets is BitFit.
+  /// Which biases of the base are trained: "none", "all", or those of the adapted layers: "lora_only", "oft_only" or
+  /// "boft_only". "all" without target modules is BitFit.
   std::string bias = "none";
 
   // LORA.
@@ -81,40 +80,42 @@ struct AdapterOptions {
   std::int64_t decompose_factor = -1;
 
   // IA3.
-  /// Of the targets, those whose input is scaled instead of their output.
+  /// The target modules whose input is scaled instead of their output.
   ModuleSelector feedforward_modules = {};
 
   // HIRA.
   double hira_dropout = 0;
 
   // OFT.
-  /// Columns of the weight that are rotated together; 0: `r` blocks.
+  /// Columns of the weight per rotated block; 0: `r` blocks.
   std::int64_t oft_block_size = 32;
   bool block_share = false;
   bool coft = false;
-  /// PEFT's `eps`, with coft.
+  /// PEFT's `eps`, used with coft.
   double coft_eps = 6e-5;
   bool use_cayley_neumann = true;
   std::int64_t num_cayley_neumann_terms = 5;
 
-  // BOFT. One of the first two is 0.
+  // BOFT. One of the first two must be 0.
   std::int64_t boft_block_size = 4;
   std::int64_t boft_block_num = 0;
   std::int64_t boft_n_butterfly_factor = 1;
   double boft_dropout = 0;
 
-  // What PEFT does not have.
-  /// The network's last Linear gets one output for each class, and new weights; name it in modules_to_save.
+  // Options that PEFT does not have.
+  /// Replaces the last Linear of the network with a newly initialised one, with one output per class. Requires its name
+  /// in modules_to_save.
   bool replace_output = false;
-  /// Widths of the hidden Linear layers of a head after the network; empty: one Linear alone; absent: no head.
+  /// Adds a head after the network. The values are the widths of its hidden Linear layers; an empty vector adds a
+  /// single Linear layer.
   std::optional<std::vector<std::int64_t>> head = std::nullopt;
-  /// ReLU between the layers of the head.
+  /// Puts ReLU between the layers of the head.
   bool head_relu = false;
-  /// Names of the classes in the order of the outputs: as many as there are outputs, none empty, none twice.
+  /// Class names, one per output and in that order: non-empty and unique.
   std::vector<std::string> classes = {};
-  /// An adapter's or a run's folder, of the same shape, whose values the new adapter starts with; empty: random ones.
+  /// Initial values: the folder of an adapter or a run with the same shapes. Empty: random initialisation.
   std::filesystem::path start_from = {};
-  /// Of the random initial values.
+  /// Seed of the random initialisation.
   std::uint64_t seed = 0;
 };
 

@@ -1,14 +1,15 @@
-// Several adapters over one base, of which every image may use another: added, removed and switched between without
-// loading the base again. They share the base and what is made of it to run it: each costs the memory of its own
-// tensors. Each gives the answers that it gives as a Model, in its own precision.
+// Several adapters over one base. Each image selects its adapter. Adapters can be added and removed without reloading
+// the base: they share it and its prepared weights, so each one adds only the memory of its own tensors. Each adapter
+// predicts exactly as it does as a Model, in its own precision.
 //
 //   lorikeet::AdapterSet adapters("resnet50");
 //   adapters.add("digits", "runs/mnist");
 //   adapters.add("clothes", "runs/fashion");
 //   auto predictions = adapters.predict({{"7.png", "digits"}, {"boot.jpg", "clothes"}});
 //
-// Errors are those of a Model (lorikeet/model.h): a function that fails throws lorikeet::Error and leaves the set as it
-// was. Thread safety: a set is for one thread at a time; different sets are independent.
+// Errors: as in lorikeet/model.h. A function that fails throws lorikeet::Error and leaves the set unchanged.
+//
+// Thread safety: one thread at a time may use a set. Different sets are independent.
 #pragma once
 
 #include <cstddef>
@@ -25,31 +26,31 @@ namespace lorikeet {
 
 class LORIKEET_EXPORT AdapterSet {
  public:
-  /// The base, as `load` takes it: a model's name or folder or a weights file. `options.force`, `device` and
-  /// `precision` are for every adapter that is added.
+  /// `base` is a model's name or folder, or a weights file, as for `load`. `options.force`, `device` and `precision`
+  /// apply to every adapter that is added.
   explicit AdapterSet(const std::string& base, const LoadOptions& options = {});
   AdapterSet(AdapterSet&&) noexcept;
   AdapterSet& operator=(AdapterSet&&) noexcept;
   ~AdapterSet();
 
-  /// `folder` is an adapter's or a run's. Throws UsageError where the name is taken or empty, Error where the adapter
-  /// is of another base.
+  /// `folder` is the folder of an adapter or a run. Throws UsageError if the name is empty or already used, and Error
+  /// if the adapter belongs to another base.
   void add(const std::string& name, const std::filesystem::path& folder);
   void remove(const std::string& name);
-  /// In the order in which they were added.
+  /// Returns the names in the order in which they were added.
   std::vector<std::string> names() const;
-  /// Of the outputs of that adapter.
+  /// Returns the class names of the adapter.
   const std::vector<std::string>& classes(const std::string& name) const;
 
   struct Request {
     Image image;
-    /// Name of the adapter.
+    /// The adapter's name.
     std::string adapter;
   };
-  /// What each image's adapter gives before SoftMax: as many values as that adapter has classes.
+  /// Returns the logits of each image: one value per class of its adapter.
   std::vector<std::vector<float>> logits(const std::vector<Request>& requests);
-  /// For each image the `top` most probable classes of its adapter, the most probable first; all where an adapter has
-  /// fewer. `top`: 1 to the largest number of classes among the adapters asked.
+  /// Returns the `top` most probable classes of each image, in descending order, or all classes if its adapter has
+  /// fewer. `top` is 1 to the largest number of classes among the adapters in `requests`.
   std::vector<std::vector<Prediction>> predict(const std::vector<Request>& requests, std::size_t top = 1);
 
  private:

@@ -1,23 +1,24 @@
-// Device, number format and engine of the computation.
+// Device, precision and engine of the computation.
 #pragma once
 
 namespace lorikeet {
 
 enum class Device { kCpu, kCuda };
 
-/// Of activations and frozen weights; what is learned stays float32.
+/// Number format of activations and frozen weights. Trained parameters stay float32.
 enum class Precision {
   kFloat32,
   kBFloat16,
-  /// The frozen prefix in int8 by measured scales while training, the merged network afterwards. CPU only.
+  /// Int8 with calibrated activation ranges: the frozen prefix during training, the merged network afterwards. CPU
+  /// only.
   kInt8,
-  /// Only in options: bfloat16 where the processor or the GPU computes it natively, else float32.
+  /// Only in options: bfloat16 if the processor or GPU supports it natively, otherwise float32.
   kAuto,
 };
 
 enum class EngineKind {
   kFused,
-  /// ATen operator by operator, in PyTorch's order: slower, follows PyTorch step by step.
+  /// ATen operators one after another, in PyTorch's order. Slower, but numerically closest to PyTorch.
   kPlain,
 };
 

@@ -1,4 +1,4 @@
-// The exceptions of Lorikeet. Every message is one line for people: `where: got X, expected Y. Hint`.
+// Lorikeet's exceptions. Every message is one line: `where: got X, expected Y. Hint`.
 #pragma once
 
 #include <stdexcept>
@@ -8,13 +8,13 @@
 
 namespace lorikeet {
 
-/// Something from outside (a file, the network, the machine) is invalid or not available. The command exits with 1.
+/// An input (a file, the network, the machine) is invalid or not available. The command exits with status 1.
 class LORIKEET_EXPORT Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-/// The caller asked for something invalid: an unknown name, an impossible value. The command exits with 2.
+/// An argument is invalid, such as an unknown name or a value out of range. The command exits with status 2.
 class LORIKEET_EXPORT UsageError : public Error {
  public:
   using Error::Error;

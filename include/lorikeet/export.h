@@ -1,4 +1,4 @@
-// LORIKEET_EXPORT marks what the shared library exports; everything else is compiled with hidden visibility.
+// LORIKEET_EXPORT marks the symbols of the shared library. All others have hidden visibility.
 #pragma once
 
 #define LORIKEET_EXPORT __attribute__((visibility("default")))

@@ -1,4 +1,4 @@
-// All of Lorikeet's public interface.
+// The complete public interface of Lorikeet.
 #pragma once
 
 #include "lorikeet/adapter_set.h"

@@ -6,14 +6,14 @@
 //   model.save("cats-and-dogs");
 //   auto predictions = lorikeet::load("cats-and-dogs").predict({"rex.jpg"});
 //
-// Errors: a function that fails throws lorikeet::Error (lorikeet/error.h), or UsageError where its arguments are wrong,
-// and nothing else; only what a callback throws leaves the function unchanged. Whatever is thrown, the model is as it
-// was before the call, and files are written completely or not at all.
+// Errors: a function that fails throws lorikeet::Error (lorikeet/error.h), or UsageError if its arguments are invalid.
+// An exception from a callback propagates unchanged. In every case the model is unchanged, and files are written
+// completely or not at all.
 //
-// Thread safety: a Model is for one thread at a time. Different models are independent. Each computes on libtorch's
-// threads, whose number is the process's (at::set_num_threads, OMP_NUM_THREADS).
+// Thread safety: one thread at a time may use a Model. Different models are independent. All use libtorch's thread
+// pool, whose size is set per process (at::set_num_threads, OMP_NUM_THREADS).
 //
-// A model that was moved from can be assigned to and destroyed; every other use of it throws UsageError.
+// A moved-from model can only be destroyed or assigned to. Any other use throws UsageError.
 #pragma once
 
 #include <cstddef>
@@ -38,43 +38,41 @@
 namespace lorikeet {
 
 struct LoadOptions {
-  /// The base of an adapter that does not name it (one that PEFT wrote), or the model that a weights file is of.
+  /// Model name of a weights file, or of an adapter that does not record its base (one that PEFT wrote).
   std::string model = {};
-  /// A .pth or .safetensors file with the base weights; empty: the official ones, downloaded where they are not here
-  /// yet.
+  /// A .pth or .safetensors file with the base weights. Empty: the official weights, downloaded if not present.
   std::filesystem::path weights = {};
-  /// Where the network runs.
   Device device = Device::kCpu;
-  /// In which precision. By default that of the adapter, and float32 without one. kInt8 needs an adapter that was
-  /// trained in int8.
+  /// By default the adapter's precision, or float32 without an adapter. kInt8 requires an adapter that was trained in
+  /// int8.
   std::optional<Precision> precision = std::nullopt;
-  /// Accepts an adapter over other weights than those it was trained on, which is an error otherwise.
+  /// Accepts base weights other than those the adapter was trained on, which is otherwise an error.
   bool force = false;
   DownloadCallback download = {};
-  /// Called with a line for people about what was chosen or left out of an unusual weights file.
+  /// Receives a message for each choice made in reading an unusual weights file, and for each tensor ignored.
   LogCallback log = {};
 };
 
 struct EvaluateOptions {
   Preprocess preprocess = Preprocess::kEval;
-  /// Only the first images; 0: all.
+  /// Evaluate only the first `limit` images; 0: all.
   std::int64_t limit = 0;
   EvaluateCallback progress = {};
   DownloadCallback download = {};
-  /// Called with a line for people about ignored parts of a folder, and classes without images.
+  /// Receives a message about ignored parts of a folder and classes without images.
   LogCallback log = {};
 };
 
 struct Prediction {
   /// Name of the class.
   std::string label;
-  /// Its index among the outputs.
+  /// Index of the output.
   std::int64_t index = 0;
-  /// From 0 to 1, by SoftMax over all classes.
+  /// In [0, 1]: softmax over all classes.
   double probability = 0;
 };
 
-/// Outputs of a network before SoftMax, row-major (rows, columns): a row for each image, a column for each class.
+/// Logits, row-major (rows, columns): one row per image, one column per class.
 struct Logits {
   std::int64_t rows = 0;
   std::int64_t columns = 0;
@@ -84,18 +82,18 @@ struct Logits {
 struct MergeResult {
   std::int64_t tensors = 0;
   std::uint64_t bytes = 0;
-  /// Layers after the network ("head.0" …), which no plain model of torchvision or timm has; without them the file
-  /// loads there strictly.
+  /// Names of the layers of the added head ("head.0" …), which plain torchvision and timm models do not have. If empty,
+  /// the file loads there with strict=True.
   std::vector<std::string> head;
 };
 
 struct OnnxOptions {
-  /// What the model does to uint8 images (N, H, W, 3) itself: everything, or the normalisation alone. Absent: the input
-  /// is float32 (N, 3, H, W), normalised already.
+  /// Preprocessing included in the model, whose input is then uint8 (N, H, W, 3): everything, or only normalisation.
+  /// Absent: the input is float32 (N, 3, H, W), already normalised.
   std::optional<Preprocess> preprocess = std::nullopt;
-  /// The output is probabilities instead of logits.
+  /// Output probabilities instead of logits.
   bool softmax = false;
-  /// Fixed height and width of the input in pixels, at most 4096; 0: any.
+  /// Fixed height and width of the input in pixels, at most 4096. 0: dynamic.
   std::int64_t size = 0;
 };
 
@@ -105,44 +103,47 @@ class LORIKEET_EXPORT Model {
   Model& operator=(Model&&) noexcept;
   ~Model();
 
-  /// "resnet50".
+  /// For example "resnet50".
   const std::string& name() const;
-  /// As many as there are outputs.
+  /// One name per output.
   const std::vector<std::string>& classes() const;
   Device device() const;
-  /// In which it predicts and evaluates; never kAuto.
+  /// Precision of prediction and evaluation; never kAuto.
   Precision precision() const;
   bool is_adapted() const;
-  /// Number of parameters that training changes; 0 without an adapter.
+  /// Number of trainable parameters; 0 without an adapter.
   std::int64_t trainable_parameters() const;
-  /// Name of the data that the adapter was trained on; empty where it is not recorded.
+  /// Name of the data that the adapter was trained on; empty if not recorded.
   std::string trained_on() const;
 
-  /// Adds a new adapter to a base model. Until it is trained it changes nothing, but for a new output or head, which
-  /// start at random.
+  /// Adds a new adapter to a base model. Outputs stay the same until the adapter is trained, unless it adds a head or
+  /// replaces the output layer, which are initialised randomly.
   void adapt(const AdapterOptions& options);
 
-  /// Trains the adapter. `options.data.name` is the name of a dataset or a folder train/<class>/*.jpg|png, whose
-  /// classes are the model's. The model keeps the device, precision and preprocessing of the training.
+  /// Trains the adapter. `options.data.name` is the name of a dataset or a folder train/<class>/*.jpg|png with the
+  /// model's classes. The model adopts the device, precision and preprocessing of the training.
   TrainReport train(const TrainingOptions& options, const TrainCallbacks& callbacks = {});
 
-  /// Evaluates on the test split of `data`, a dataset's name or a folder, else on its val split.
+  /// Evaluates on the test split of `data` (the name of a dataset or a folder), or on its val split if it has no test
+  /// split.
   EvaluationResult evaluate(const std::string& data, const EvaluateOptions& options = {});
 
-  /// For each image its `top` most probable classes, the most probable first. `top`: 1 to the number of classes.
+  /// Returns the `top` most probable classes of each image, in descending order. `top` is 1 to the number of classes.
   std::vector<std::vector<Prediction>> predict(const std::vector<Image>& images, std::size_t top = 1,
                                                Preprocess preprocess = Preprocess::kEval);
-  /// A row for each image.
+  /// Returns one row of logits per image.
   Logits logits(const std::vector<Image>& images, Preprocess preprocess = Preprocess::kEval);
-  /// The `top` most probable classes of each row. The values must be finite, with as many columns as there are classes.
+  /// Returns the `top` most probable classes of each row. Values must be finite, and columns must equal the number of
+  /// classes.
   std::vector<std::vector<Prediction>> predictions(const Logits& logits, std::size_t top = 1) const;
 
-  /// Writes the adapter: PEFT's folder with files for what PEFT does not record. Replaces an adapter that is there.
+  /// Writes the adapter as a PEFT folder, with additional files for what PEFT does not record. Replaces an existing
+  /// adapter.
   void save(const std::filesystem::path& folder) const;
-  /// Writes the state dict of a plain torchvision or timm model in float32, the adapter added into the weights:
-  /// FILE.safetensors or FILE.pth.
+  /// Merges the adapter into the weights and writes the state dict of a plain torchvision or timm model in float32.
+  /// `file` ends in .safetensors or .pth.
   MergeResult merge(const std::filesystem::path& file) const;
-  /// Writes an ONNX model of operator set 17 in float32, the adapter added into the weights, with the classes in its
+  /// Merges the adapter into the weights and writes a float32 ONNX model (opset 17), with the class names in its
   /// metadata.
   void export_onnx(const std::filesystem::path& file, const OnnxOptions& options = {}) const;
 
@@ -155,8 +156,8 @@ class LORIKEET_EXPORT Model {
   std::unique_ptr<State> state_;
 };
 
-/// `name` is a model's name ("resnet50"), the folder of a model that transformers or timm saved, ORG/NAME of the
-/// Hugging Face Hub, a weights file, an adapter's folder or a run's folder.
+/// `name` is a model's name ("resnet50"), a model folder of transformers or timm, ORG/NAME of the Hugging Face Hub, a
+/// weights file, or the folder of an adapter or a run.
 LORIKEET_EXPORT Model load(const std::string& name, const LoadOptions& options = {});
 
 /// Writes a safetensors file with one tensor, "logits" (rows, columns).

@@ -1,5 +1,5 @@
-// Callbacks of long operations. They are called on the thread that called the operation. An exception that one throws
-// ends the operation and leaves the library unchanged.
+// Callbacks of long operations, called on the thread that started the operation. An exception thrown by a callback ends
+// the operation and propagates to the caller.
 #pragma once
 
 #include <cstdint>
@@ -12,11 +12,11 @@ struct DownloadProgress {
   std::string file;
   /// In bytes.
   std::uint64_t done = 0;
-  /// 0 where the server does not say.
+  /// 0 if the server does not report it.
   std::uint64_t total = 0;
 };
 
-/// Called a few times a second. What has arrived when it throws is kept for the next attempt.
+/// Called a few times a second. If it throws, the data received so far is kept and the next download resumes from it.
 using DownloadCallback = std::function<void(const DownloadProgress&)>;
 
 struct TrainProgress {
@@ -26,19 +26,20 @@ struct TrainProgress {
   std::int64_t epochs = 0;
   std::int64_t done = 0;  // images of this epoch or evaluation
   std::int64_t total = 0;
-  double images_per_second = 0;  // lately
-  double loss = 0;               // mean over this epoch
-  double accuracy = 0;           // likewise
-  double seconds_left = 0;       // of the training; 0 where it is not known yet
+  double images_per_second = 0;  // recent
+  double loss = 0;               // mean over this epoch so far
+  double accuracy = 0;           // mean over this epoch so far
+  double seconds_left = 0;       // until the end of training; 0 if not yet known
 };
 
-/// Called after every batch. False asks training to stop: it keeps what there is and returns.
+/// Called after every batch. Returning false stops training, which then returns the state reached so far.
 using TrainCallback = std::function<bool(const TrainProgress&)>;
 
-/// Called after every batch with the number of images done and in total. False stops: the result so far is returned.
+/// Called after every batch with the number of images processed and the total. Returning false stops the evaluation,
+/// which then returns the result so far.
 using EvaluateCallback = std::function<bool(std::int64_t, std::int64_t)>;
 
-/// Called with a line for people.
+/// Receives a one-line message for the user.
 using LogCallback = std::function<void(const std::string&)>;
 
 }  // namespace lorikeet

@@ -1,4 +1,4 @@
-// The report of a training, and training from a recipe file into a run's folder, as `lorikeet train` does it.
+// The training report, and training from a recipe file into a run folder (the equivalent of `lorikeet train`).
 #pragma once
 
 #include <cstdint>
@@ -14,20 +14,20 @@
 namespace lorikeet {
 
 struct TrainReport {
-  /// A callback stopped it. The adapter is in the state of that moment.
+  /// A callback stopped training. The adapter has the state reached at that point.
   bool interrupted = false;
   std::int64_t steps = 0;
   /// Completed epochs.
   std::int64_t epochs = 0;
   std::int64_t images = 0;
-  /// Steps and validation.
+  /// Time of training steps and validation.
   double seconds = 0;
-  /// Of these, waiting for images.
+  /// The part of `seconds` spent waiting for images.
   double data_wait_seconds = 0;
-  // Means over the images of the last epoch, taken while it ran.
+  // Means over the training images of the last epoch.
   double loss = 0;
   double accuracy = 0;
-  /// Of the epoch that was kept; total 0 without validation.
+  /// Validation result of the epoch that was kept; its total is 0 without validation.
   EvaluationResult validation;
   /// Whether outputs of the frozen prefix were cached.
   bool cached_prefix = false;
@@ -44,27 +44,28 @@ struct TrainCallbacks {
 struct RunRequest {
   /// YAML; `lorikeet train --help` lists the keys.
   std::filesystem::path recipe;
-  /// "key=value"; run=FOLDER names the run's folder.
+  /// "key=value"; run=FOLDER sets the run folder.
   std::vector<std::string> overrides = {};
-  /// Replace a run that is in the folder already.
+  /// Replace an existing run in the folder.
   bool replace = false;
   TrainCallbacks callbacks = {};
 };
 
 struct RunReport {
   TrainReport training;
-  /// Of the test split, else of the validation images; total 0 where there are neither or training was interrupted.
+  /// On the test split, or on the validation images if there is none. Its total is 0 if there are neither or training
+  /// was interrupted.
   EvaluationResult test;
   std::int64_t trainable_parameters = 0;
   std::int64_t total_parameters = 0;
   std::filesystem::path run;
   std::filesystem::path adapter;
-  /// The content of the run's summary.json.
+  /// Content of the run's summary.json.
   std::string summary;
 };
 
-/// Throws UsageError where the folder holds a run already and `replace` is false. For one thread at a time: a recipe's
-/// number of threads is set for the process while it runs.
+/// Throws UsageError if the folder already holds a run and `replace` is false. Not thread-safe: the recipe's thread
+/// count applies to the process while training runs.
 LORIKEET_EXPORT RunReport train_recipe(const RunRequest& request);
 
 }  // namespace lorikeet

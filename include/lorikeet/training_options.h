@@ -1,6 +1,6 @@
-// The options of a training run, apart from the model and its adapter. The names are those of a recipe's keys
-// (docs/format/recipe.md), and so are the defaults. Every `check` throws UsageError, which begins with the key, for a
-// value out of range and for values that do not go together.
+// Options of a training run, except those of the model and the adapter. Names and defaults are those of the recipe's
+// keys (docs/format/recipe.md). Every `check` throws UsageError, starting with the key, if a value is out of range or
+// values are incompatible.
 #pragma once
 
 #include <array>
@@ -13,21 +13,21 @@
 
 namespace lorikeet {
 
-/// What an image goes through: the model's own evaluation preprocessing or, for images already at size, only its
-/// normalisation.
+/// Preprocessing of an image: the model's own evaluation preprocessing, or only its normalisation (for images that
+/// already have the right size).
 enum class Preprocess { kEval, kNormalise };
 
-/// Random transforms of training images, in this order, as torchvision's transforms of these names do them.
+/// Random transforms of training images, applied in this order. They follow torchvision's transforms of these names.
 struct Augmentation {
-  /// RandomResizedCrop's `scale`, in place of resize and centre crop: least and greatest share of the image's area,
-  /// with aspect ratios from 3/4 to 4/3. Both 0: none.
+  /// `scale` of RandomResizedCrop, which replaces resize and centre crop: the smallest and largest share of the image's
+  /// area, with aspect ratios from 3/4 to 4/3. Both 0: none.
   std::array<double, 2> resized_crop{0, 0};
-  /// RandomCrop's `padding` in pixels; black.
+  /// `padding` of RandomCrop in pixels, filled with black.
   int crop_padding = 0;
-  /// RandomHorizontalFlip's `p`.
+  /// `p` of RandomHorizontalFlip.
   double horizontal_flip = 0;
 
-  /// Whether anything is random.
+  /// Whether any transform is enabled.
   bool any() const { return resized_crop[1] > 0 || crop_padding > 0 || horizontal_flip > 0; }
   bool operator==(const Augmentation&) const = default;
 };
@@ -35,18 +35,19 @@ struct Augmentation {
 struct DataOptions {
   /// Name of a dataset, or a folder train|val|test/<class>/*.jpg|png.
   std::string name = {};
-  /// Side in pixels to which images are resized and cropped, 16 to 4096; 0: as the weights' own evaluation does.
+  /// Size in pixels to which images are resized and cropped, 16 to 4096. 0: the size of the weights' own evaluation
+  /// preprocessing.
   int image_size = 0;
   Preprocess preprocess = Preprocess::kEval;
   Augmentation augmentation = {};
-  /// How many different random views of each training image there are, one an epoch in turn; their prefix outputs are
-  /// cached. 0: a new view each epoch, nothing cached.
+  /// Number of distinct random views per training image. Epochs cycle through them, and their prefix outputs are
+  /// cached. 0: a new view every epoch, without caching.
   std::int64_t cache_views = 0;
-  /// Use only this many training images, drawn by the seed; 0: all.
+  /// Train on a random sample of this many images, determined by the seed; 0: all.
   std::int64_t train_limit = 0;
-  /// Use only the first test images; 0: all.
+  /// Test on the first `test_limit` images only; 0: all.
   std::int64_t test_limit = 0;
-  /// Training images held out for validation where the data has no val split.
+  /// Training images held out for validation if the data has no val split.
   std::int64_t validation = 0;
 
   LORIKEET_EXPORT void check() const;
@@ -57,9 +58,9 @@ enum class ScheduleKind { kConstant, kCosine, kOneCycle };
 
 struct OptimizerOptions {
   OptimizerKind kind = OptimizerKind::kAdamW;
-  /// The highest learning rate of the schedule.
+  /// Peak learning rate of the schedule.
   double learning_rate = 1e-3;
-  /// Decoupled for AdamW, in the gradient for SGD, as in PyTorch.
+  /// Decoupled for AdamW, added to the gradient for SGD, as in PyTorch.
   double weight_decay = 0.01;
   // AdamW.
   std::array<double, 2> betas{0.9, 0.999};
@@ -68,9 +69,10 @@ struct OptimizerOptions {
   double momentum = 0.9;
   bool nesterov = false;
   ScheduleKind schedule = ScheduleKind::kConstant;
-  /// Share of all steps in which the learning rate rises. 0: none, but OneCycleLR's 0.3 for kOneCycle.
+  /// Fraction of the steps during which the learning rate rises. 0: no warmup, except for kOneCycle, which uses
+  /// OneCycleLR's default of 0.3.
   double warmup = 0;
-  /// Largest L2 norm of the gradient; 0: any.
+  /// Maximum L2 norm of the gradient; 0: no clipping.
   double clip_grad_norm = 0;
 
   LORIKEET_EXPORT void check() const;
@@ -78,15 +80,15 @@ struct OptimizerOptions {
 
 struct LoopOptions {
   std::int64_t epochs = 1;
-  /// Ends training early; 0: never.
+  /// Stop training after this many steps; 0: no limit.
   std::int64_t max_steps = 0;
   std::int64_t batch_size = 64;
   double label_smoothing = 0;
-  /// Stop after this many epochs without a better validation accuracy, and keep the best epoch; 0: never.
+  /// Stop after this many epochs without an improvement in validation accuracy, and keep the best epoch; 0: never.
   std::int64_t early_stop = 0;
-  /// Seeds everything random: the adapter's initial values, the order and augmentation of images, dropout.
+  /// Seed of the adapter's initialisation, the order and augmentation of images, and dropout.
   std::uint64_t seed = 0;
-  /// A new order each epoch.
+  /// Reshuffle the images every epoch.
   bool shuffle = true;
 
   LORIKEET_EXPORT void check() const;
@@ -96,13 +98,14 @@ struct MachineOptions {
   Device device = Device::kCpu;
   Precision precision = Precision::kFloat32;
   EngineKind engine = EngineKind::kFused;
-  /// Threads of the computation; 0: the current number.
+  /// Number of compute threads; 0: the current number.
   std::int64_t threads = 0;
-  /// Memory for cached outputs of the frozen prefix; 0: none.
+  /// Memory for cached outputs of the frozen prefix; 0: no caching in memory.
   double cache_gib = 2;
-  /// Disk space for them where memory does not suffice: an unnamed file, of at most half of the free space.
+  /// Disk space for cached outputs that do not fit in memory: an unnamed file, which uses at most half of the free
+  /// space.
   double cache_disk_gib = 4;
-  /// The folder of that file, such as a run's. Empty: no file, and cache_disk_gib has no effect.
+  /// Folder of that file, such as the run folder. Empty: no file; cache_disk_gib is then ignored.
   std::filesystem::path cache_folder;
 
   LORIKEET_EXPORT void check() const;
@@ -114,7 +117,7 @@ struct TrainingOptions {
   LoopOptions loop = {};
   MachineOptions machine = {};
 
-  /// Checks each of the four.
+  /// Calls `check` of all four.
   LORIKEET_EXPORT void check() const;
 };
 

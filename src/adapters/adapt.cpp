@@ -102,7 +102,7 @@ std::vector<Parameter> trainable_parameters(const Adaptation& adaptation) {
 std::vector<Oversized> oversized_adapters(const Adaptation& adaptation) {
   std::vector<Oversized> out;
   const Method& method = method_of(adaptation.config);
-  if (adaptation.config.peft_type == PeftType::kLnTuning) return out;  // is the layer itself
+  if (adaptation.config.peft_type == PeftType::kLnTuning) return out;  // has the size of the layer by definition
   for (const auto& target : adaptation.targets) {
     const Node& node = adaptation.graph.node(target.node);
     Oversized found{node.name};

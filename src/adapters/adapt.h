@@ -1,5 +1,5 @@
-// Decides what an adapter does to a network, as a pass over the graph: which nodes get an adapter, which are retrained
-// in full, of which only the bias is learned, what the output becomes, what follows it.
+// Determines how an adapter changes a network, as a pass over the graph: which nodes get an adapter, which are fully
+// trained, of which only the bias is trained, and whether the output is replaced or a head is added.
 #pragma once
 
 #include <cstdint>
@@ -15,17 +15,17 @@ namespace lorikeet {
 
 enum class Activation { kNone, kRelu };
 
-/// Linear layers after the network's own output: nodes head.0, head.1 … The article's is {512, 256}, 10 classes.
+/// Linear layers after the network's own output: nodes head.0, head.1 … The article uses {512, 256} for 10 classes.
 struct Head {
   std::vector<std::int64_t> hidden;
   std::int64_t classes = 0;
-  /// Between the layers. The article's layers follow one another directly.
+  /// Activation between the layers. The article uses none.
   Activation activation = Activation::kNone;
 };
 
 struct AdapterSpec {
   AdapterConfig config;
-  /// The network's own last Linear gets this many outputs and new weights; it must be in modules_to_save.
+  /// Replaces the network's last Linear with a new one with this many outputs. It must be in modules_to_save.
   std::optional<std::int64_t> output_classes;
   std::optional<Head> head;
 };
@@ -35,29 +35,29 @@ struct Adaptation {
   Graph graph;
   AdapterConfig config;
   std::vector<AdapterTarget> targets;
-  /// Nodes of which only the bias is learned, in graph order.
+  /// Nodes of which only the bias is trained, in graph order.
   std::vector<NodeId> biases;
   /// Nodes of modules_to_save, in graph order.
   std::vector<NodeId> retrained;
   /// Nodes of the head, in graph order.
   std::vector<NodeId> head;
-  /// Among `retrained`, the output that was replaced.
+  /// The replaced output, one of `retrained`.
   std::optional<NodeId> replaced;
 };
 
 Adaptation adapt(const Graph& base, const AdapterSpec& spec);
 
-/// Key and shape of every tensor that the adapter's files hold: of the methods, biases, retrained modules, head.
-/// Statistics, which are not learned, are marked as buffers.
+/// Key and shape of every tensor in the adapter's files: of the method, biases, fully trained modules and head.
+/// Statistics, which are not trained, are marked as buffers.
 std::vector<Parameter> adapter_parameters(const Adaptation& adaptation);
 
-/// Of these, those that are learned.
+/// Those of adapter_parameters() that are trained.
 std::vector<Parameter> trainable_parameters(const Adaptation& adaptation);
 
-/// The key of a learned bias of the base: PEFT puts a layer with an adapter into another module.
+/// The key of a trained bias of the base. PEFT wraps adapted layers, which changes the key.
 std::string bias_key(const std::string& module, bool has_adapter);
 
-/// A layer whose adapter has at least as many numbers as the layer itself.
+/// A layer whose adapter has at least as many parameters as the layer itself.
 struct Oversized {
   std::string name;
   std::int64_t adapter = 0;
@@ -65,7 +65,7 @@ struct Oversized {
 };
 std::vector<Oversized> oversized_adapters(const Adaptation& adaptation);
 
-/// Learned numbers in all.
+/// Total number of trainable parameters.
 std::int64_t count_trainable(const Adaptation& adaptation);
 
 }  // namespace lorikeet

@@ -15,7 +15,7 @@ constexpr std::int64_t kMaxBlock = 1 << 16;
 constexpr std::int64_t kMaxTerms = 64;
 constexpr std::int64_t kMaxButterflyFactor = 16;
 
-// The `bias` that means the layers with an adapter, of a method that has one.
+// The value of `bias` that selects the adapted layers, for a method that supports it.
 TrainedBias own_bias(PeftType type) {
   if (type == PeftType::kOft) return TrainedBias::kOftOnly;
   return type == PeftType::kBoft ? TrainedBias::kBoftOnly : TrainedBias::kLoraOnly;

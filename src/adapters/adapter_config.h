@@ -1,6 +1,5 @@
-// PEFT's configuration of an adapter (peft 0.21, `adapter_config.json`): the fields that vision models use, with PEFT's
-// names and defaults, of the methods that are known here. Fields that are not interpreted are kept when a file is
-// rewritten.
+// PEFT's configuration of an adapter (peft 0.21, `adapter_config.json`): the fields used for vision models, with PEFT's
+// names and defaults, of the supported methods. Other fields are kept when a file is rewritten.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +12,7 @@
 
 namespace lorikeet {
 
-/// PEFT's `peft_type`. DoRA is LoRA with use_dora; BitFit is LoRA with bias "all" and no target.
+/// PEFT's `peft_type`. DoRA is LoRA with use_dora. BitFit is LoRA with bias "all" and no targets.
 enum class PeftType { kLora, kLoha, kLokr, kIa3, kLnTuning, kHira, kOft, kBoft };
 
 /// "LORA", "LOHA" …, in the order of PeftType.
@@ -28,22 +27,23 @@ bool has_layer_filter(PeftType type);
 /// Whether it has `bias`.
 bool has_bias(PeftType type);
 
-/// Which modules a field means: none, a regular expression for the whole dotted name, or a list of names and suffixes.
+/// Selects modules: none, a regular expression for the full dotted name, or a list of names and suffixes.
 using ModulePattern = std::variant<std::monostate, std::string, std::vector<std::string>>;
 
-/// Regular expressions for the end of a module's name, each with a value; the first that matches counts.
+/// Pairs of a regular expression, matched against the end of a module's name, and a value. The first match applies.
 using PatternTable = std::vector<std::pair<std::string, double>>;
 
-/// How lora_A and lora_B begin (PEFT's `init_lora_weights`). A Kaiming-uniform and B zero; A normal with deviation 1 /
-/// r; the weight's principal directions by SVD (arXiv:2404.02948) or by QR (arXiv:2406.01775), which are taken away
-/// from the weight in turn; two random matrices whose product is zero.
+/// Initialisation of lora_A and lora_B (PEFT's `init_lora_weights`). Default: A Kaiming-uniform, B zero. Gaussian: A
+/// normal with standard deviation 1 / r, B zero. PiSSA and OLoRA: principal components of the weight by SVD
+/// (arXiv:2404.02948) or QR (arXiv:2406.01775), which are subtracted from the weight. Orthogonal: two random matrices
+/// whose product is zero.
 enum class LoraStart { kDefault, kGaussian, kPissa, kOlora, kOrthogonal };
 
 /// "default", "gaussian" …, in the order of LoraStart.
 const std::vector<std::string>& lora_start_names();
 
-/// Which biases of the base are learned (PEFT's `bias`): none, all there are, those of the layers with an adapter,
-/// which has a name for each method.
+/// Which biases of the base are trained (PEFT's `bias`): none, all, or those of the adapted layers, which each method
+/// names differently.
 enum class TrainedBias { kNone, kAll, kLoraOnly, kOftOnly, kBoftOnly };
 
 /// "none", "all", "lora_only" …, in the order of TrainedBias.
@@ -53,12 +53,12 @@ const std::vector<std::string>& trained_bias_names();
 struct OftOptions {
   /// Rows of a block; 0: `r` is the number of blocks.
   std::int64_t block_size = 32;
-  /// One block for all of a layer.
+  /// One block for the complete layer.
   bool block_share = false;
   /// Constrained: the blocks' skew-symmetric matrices stay within `eps` of zero.
   bool coft = false;
   double eps = 6e-5;
-  /// Approximates the Cayley transform by a Neumann series of that many terms.
+  /// Approximates the Cayley transform by a Neumann series with num_cayley_neumann_terms terms.
   bool use_cayley_neumann = true;
   std::int64_t num_cayley_neumann_terms = 5;
 
@@ -103,7 +103,7 @@ struct AdapterConfig {
   double lora_dropout = 0;
   bool use_rslora = false;
   bool use_dora = false;
-  /// lora_B has a bias.
+  /// Whether lora_B has a bias.
   bool lora_bias = false;
   LoraStart init_lora_weights = LoraStart::kDefault;
 
@@ -116,7 +116,7 @@ struct AdapterConfig {
   std::int64_t decompose_factor = -1;
 
   // IA3.
-  /// Of the targets, those whose input is scaled instead of their output.
+  /// The target modules whose input is scaled instead of their output.
   ModulePattern feedforward_modules;
 
   // HiRA.
@@ -125,20 +125,20 @@ struct AdapterConfig {
   OftOptions oft;
   BoftOptions boft;
 
-  /// Fields that are not interpreted here, as they were read.
+  /// Fields that are not interpreted, unchanged.
   Json other = Json::object();
 
   bool has_targets() const { return !std::holds_alternative<std::monostate>(target_modules); }
 };
 
-/// Reads the object of an `adapter_config.json`; `where` begins the message of an Error. A method or an option that
-/// would change the numbers and is not supported is refused by name.
+/// Parses the object in `adapter_config.json`. Error messages start with `where`. Throws Error, with the name, for an
+/// unsupported method or option that would change the results.
 AdapterConfig parse_adapter_config(const Json& json, const std::string& where);
 
-/// PEFT's object, keys sorted.
+/// Returns PEFT's object with sorted keys.
 Json adapter_config_json(const AdapterConfig& config);
 
-/// Throws UsageError for values that cannot be (rank 0, dropout 1 …) or do not go together.
+/// Throws UsageError for invalid (rank 0, dropout 1 …) or incompatible values.
 void check_adapter_config(const AdapterConfig& config, const std::string& where);
 
 }  // namespace lorikeet

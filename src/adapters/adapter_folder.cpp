@@ -33,7 +33,7 @@ constexpr std::int64_t kMaxPixels = 4096;
 
 bool starts_with(std::string_view text, std::string_view prefix) { return text.substr(0, prefix.size()) == prefix; }
 
-// "head.0.weight": of the layers after the network. A base's own module may be called "head", as timm's are.
+// Whether it is a tensor of the added head: "head.0.weight". The base's own module may be named "head", as in timm.
 bool is_head_tensor(std::string_view name) {
   constexpr std::string_view kHead = "head.";
   if (!starts_with(name, kHead)) return false;
@@ -43,8 +43,8 @@ bool is_head_tensor(std::string_view name) {
   return digits > 0 && (rest == ".weight" || rest == ".bias");
 }
 
-// What PEFT saves beside the values that count: BatchNorm's counter, which evaluation does not use, and, with bias:
-// all, a retrained module's bias three times over.
+// Tensors that PEFT saves redundantly: BatchNorm's counter, which evaluation does not use, and, with bias: all, copies
+// of a fully trained module's bias.
 bool is_redundant(std::string_view name, const NamedTensors& file) {
   if (name.ends_with(".num_batches_tracked")) return true;
   for (const std::string_view copy : {".original_module.bias", ".modules_to_save.bias"}) {
@@ -54,7 +54,7 @@ bool is_redundant(std::string_view name, const NamedTensors& file) {
   return false;
 }
 
-// Reads one object's fields with the checks that an untrusted file needs.
+// Reads the fields of a JSON object from an untrusted file.
 class Fields {
  public:
   Fields(const Json& object, std::string where) : object_(object), where_(std::move(where)) {
@@ -213,7 +213,8 @@ NamedTensors read_tensors(const fs::path& path) {
   return path.filename() == kPickledModelFile ? read_pytorch_file(path) : read_safetensors(path);
 }
 
-// PEFT's file: safetensors, or what its save_pretrained(safe_serialization=False) and its first versions write.
+// PEFT's file: safetensors, or adapter_model.bin as written by save_pretrained(safe_serialization=False) and early
+// versions.
 fs::path model_file(const fs::path& folder) {
   std::error_code ignored;
   const bool is_pickled = !fs::exists(folder / kModelFile, ignored) && fs::exists(folder / kPickledModelFile, ignored);

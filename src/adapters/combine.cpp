@@ -14,7 +14,7 @@
 namespace lorikeet {
 namespace {
 
-// An adapter's part in one layer.
+// The LoRA matrices of one adapter for a layer.
 struct Part {
   LoraLayer layer;
   double weight;
@@ -72,12 +72,12 @@ Factors side_by_side(const std::vector<Part>& parts) {
 }
 
 Factors combined(const std::vector<Part>& parts, const Node& node, Combination how, std::int64_t rank) {
-  // Of groups, each has its own rows of A: those are added and taken apart again instead.
+  // With groups, each group has its own rows of A, so the sum is computed and factorised instead.
   if (how == Combination::kCat && !has_groups(node.op)) return side_by_side(parts);
   return factorise(sum_of(parts, node), node.op, how == Combination::kSvd ? rank : 0);
 }
 
-// What is not LoRA: retrained modules and heads, which do not add up.
+// Copies tensors other than LoRA's: fully trained modules and heads, which cannot be added.
 void take_over(const WeightedAdapter& from, const std::vector<std::string>& lora_keys, AdapterFolder& into) {
   for (const auto& [key, tensor] : from.folder.tensors) {
     if (std::find(lora_keys.begin(), lora_keys.end(), key) != lora_keys.end()) continue;

@@ -1,6 +1,6 @@
-// The weighted sum of several LoRA adapters of one base as one adapter, ΔW = Σ weight · ΔW of each: exact, unlike
-// PEFT's `linear`, which adds the matrices themselves and so gets products of one adapter's A with another's B (PEFT
-// issue 3004).
+// The weighted sum of several LoRA adapters of one base as one adapter: ΔW = Σ weightᵢ · ΔWᵢ. It is exact, unlike
+// PEFT's `linear`, which adds the matrices and thus includes products of one adapter's A with another's B (PEFT issue
+// 3004).
 #pragma once
 
 #include <cstdint>
@@ -11,12 +11,12 @@
 
 namespace lorikeet {
 
-/// cat: the matrices side by side, the rank is the sum of all. linear: the same at the smallest rank that is exact.
-/// svd: the best of a given rank.
+/// cat: concatenates the matrices; the rank is the sum of all ranks. linear: the same with the smallest exact rank.
+/// svd: the best approximation of a given rank.
 enum class Combination { kCat, kLinear, kSvd };
 
 struct WeightedAdapter {
-  /// For messages: its path.
+  /// Path, for messages.
   std::string name;
   double weight = 1;
   AdapterFolder folder;
@@ -25,7 +25,7 @@ struct WeightedAdapter {
 struct CombinedLayer {
   std::string name;
   std::int64_t rank = 0;
-  /// ‖ΔW − B·A‖ / ‖ΔW‖: of svd.
+  /// ‖ΔW − B·A‖ / ‖ΔW‖, for svd.
   double error = 0;
 };
 
@@ -34,8 +34,8 @@ struct Combined {
   std::vector<CombinedLayer> layers;
 };
 
-/// `rank` counts for svd. A module that several adapters retrain, or a head, must be the same in all of them. Throws
-/// Error where an adapter is no plain LoRA of `base`, or if they are of different bases.
+/// `rank` applies to svd. Heads and modules fully trained by several adapters must be equal in all of them. Throws
+/// Error if an adapter is not plain LoRA for `base`, or if the bases differ.
 Combined combine(const std::vector<WeightedAdapter>& adapters, const Graph& base, Combination how, std::int64_t rank);
 
 }  // namespace lorikeet

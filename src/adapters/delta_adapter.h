@@ -1,4 +1,4 @@
-// What LoHa and LoKr share: the adapter is a ΔW in the shape of the weight, and y = (W + ΔW)∗x + b.
+// Common base of LoHa and LoKr: the adapter is a ΔW in the shape of the weight, and y = (W + ΔW)∗x + b.
 #pragma once
 
 #include <ATen/core/Generator.h>
@@ -18,14 +18,14 @@ class DeltaAdapter : public WeightAdapter {
   int kept_weights() const override { return 2; }  // ΔW before it is scaled, and the sum
 
  protected:
-  /// Random tensors as PEFT starts them, but those of `zero`, without which ΔW vanishes.
+  /// Initialises tensors randomly as PEFT does, except those in `zero`, so that ΔW is zero.
   DeltaAdapter(const std::vector<AdapterTensor>& tensors, const std::vector<std::string>& zero,
                at::Generator& generator);
 
   bool has(const std::string& suffix) const;
   /// REQUIRES: has(suffix).
   const at::Tensor& tensor(const std::string& suffix) const;
-  /// Whose elements, in order, are those of the weight; the scale is in it.
+  /// Returns ΔW, scale included, with its elements in the weight's order.
   virtual at::Tensor delta_weight() const = 0;
 
  private:

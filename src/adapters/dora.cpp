@@ -13,7 +13,7 @@ namespace {
 
 at::Tensor norms_of(const at::Tensor& weight) { return at::linalg_vector_norm(weight.flatten(1), 2, 1); }
 
-// ‖W + ΔW‖ of each output, (out,). Where LoRA reaches across groups, over all the channels that it reaches.
+// ‖W + ΔW‖ per output, (out,). If LoRA crosses groups, over all channels that it reads.
 at::Tensor weight_norms(const LoraLayer& lora, const Node& node, const at::Tensor& weight) {
   const at::NoGradGuard no_grad;
   const at::Tensor W = weight.to(lora.lora_A.scalar_type());
@@ -27,8 +27,8 @@ at::Tensor weight_norms(const LoraLayer& lora, const Node& node, const at::Tenso
   return norms_of(dense);
 }
 
-// m / ‖W + ΔW‖. A filter of zeros (pruned weights) has no direction: its scale is 0 and it stays zero, where PEFT
-// divides by zero. No gradient reaches it.
+// m / ‖W + ΔW‖. A filter of zeros (pruned weights) has no direction: its scale is 0 and it stays zero without gradient,
+// where PEFT divides by zero.
 at::Tensor scale_of(const at::Tensor& magnitude, const at::Tensor& norms) {
   const at::Tensor is_zero = norms == 0;
   return (magnitude / norms.masked_fill(is_zero, 1)).masked_fill(is_zero, 0);
@@ -85,7 +85,8 @@ class Dora final : public LayerAdapter {
     NodeTensors without_bias = base;
     without_bias.set("bias", at::Tensor());
     if (training && lora_.dropout > 0) {
-      // As PEFT does it: what the magnitude changes gets the input after dropout, the layer itself the input before.
+      // As in PEFT: the part that depends on the magnitude uses the input after dropout, the layer itself the input
+      // before it.
       const at::Tensor input = dropped(lora_, x, training);
       return apply(op, base, x) + (scale - 1) * apply(op, without_bias, input) +
              scale * lora_forward(lora_, op, input, /*training=*/false);
@@ -115,7 +116,7 @@ class Dora final : public LayerAdapter {
   void loaded() override { lora_.loaded(node_.op); }
 
  private:
-  // The shape in which a vector of outputs multiplies the layer's output.
+  // The shape in which one value per output multiplies the layer's output.
   std::vector<std::int64_t> per_output() const {
     return std::holds_alternative<Linear>(node_.op) ? std::vector<std::int64_t>{-1}
                                                     : std::vector<std::int64_t>{1, -1, 1, 1};

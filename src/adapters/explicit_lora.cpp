@@ -11,8 +11,8 @@ void put_layers(const std::vector<ExplicitLayer>& layers, const Graph& graph, Ad
   AdapterConfig& config = folder.spec.config;
   config.peft_type = PeftType::kLora;
   config.r = 1;
-  // PEFT sorts the two tables when it saves an adapter, and the first pattern that matches the end of a name counts:
-  // only patterns that match one name each survive that.
+  // PEFT sorts both tables when it saves an adapter, and the first match applies, so only patterns that match exactly
+  // one name are independent of the order.
   std::vector<std::string> names;
   for (const auto& layer : layers) {
     const std::int64_t rank = layer.factors.rank();

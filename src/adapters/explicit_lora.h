@@ -1,5 +1,4 @@
-// A LoRA adapter from the matrices themselves, layer by layer, instead of from patterns: what combining and extracting
-// give.
+// Creates a LoRA adapter from explicit matrices for each layer instead of patterns; used by combine and extract.
 #pragma once
 
 #include <string>
@@ -11,14 +10,14 @@
 
 namespace lorikeet {
 
-/// A layer and its matrices, whose scale is 1.
+/// A layer and its matrices, with scale 1.
 struct ExplicitLayer {
   std::string name;
   Factors factors;
 };
 
-/// Puts a configuration that names just these layers, each with its rank, and their tensors into `folder`, beside the
-/// modules_to_save and tensors that are there. `graph` is the base's.
+/// Adds to `folder` the tensors of these layers and a configuration that targets exactly them, each with its rank.
+/// Existing modules_to_save and tensors stay. `graph` is the base's.
 void put_layers(const std::vector<ExplicitLayer>& layers, const Graph& graph, AdapterFolder& folder);
 
 }  // namespace lorikeet

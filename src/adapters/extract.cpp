@@ -22,7 +22,7 @@ Extracted extract_lora(const Graph& graph, const NamedTensors& base, const Named
   std::vector<ExplicitLayer> layers;
   std::vector<NodeId> kept;
   std::vector<std::pair<std::string, at::Tensor>>
-      biases;  // of all layers that may get LoRA: PEFT's "lora_only" means every one
+      biases;  // of all layers eligible for LoRA: PEFT's "lora_only" includes all of them
   bool has_changed_bias = false;
   for (NodeId id = 0; id < graph.nodes().size(); ++id) {
     const Node& node = graph.node(id);
@@ -63,7 +63,7 @@ Extracted extract_lora(const Graph& graph, const NamedTensors& base, const Named
   }
   if (layers.empty() && kept.empty()) fail("tuned: got the base model itself, expected one that differs from it.");
   for (const NodeId id : kept) config.modules_to_save.push_back(graph.node(id).name);
-  // An entry of modules_to_save counts for every name that ends like it: all of them are saved.
+  // An entry of modules_to_save matches every name with that suffix, and all of these are saved.
   const std::vector<NodeId> retrained = match_modules(graph, config).retrained;
   for (const NodeId id : retrained) {
     const std::string& name = graph.node(id).name;

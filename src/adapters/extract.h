@@ -1,5 +1,5 @@
-// An adapter from the difference of two models: what full fine-tuning changed, as LoRA of a given rank, with the error
-// it costs.
+// Extracts an adapter from the difference of two models: the change by full fine-tuning as LoRA of a given rank, with
+// the approximation error.
 #pragma once
 
 #include <cstdint>
@@ -13,29 +13,28 @@ namespace lorikeet {
 
 struct ExtractOptions {
   std::int64_t rank = 8;
-  /// Where LoRA goes among the layers that changed; nothing: every Conv2d and Linear but the output.
+  /// Layers for LoRA among those that changed. None: every Conv2d and Linear except the output.
   ModulePattern target_modules = {};
 };
 
 struct ExtractedLayer {
   std::string name;
   std::int64_t rank = 0;
-  /// ‖ΔW − B·A‖ / ‖ΔW‖: what the rank leaves out of the change.
+  /// ‖ΔW − B·A‖ / ‖ΔW‖: the approximation error.
   double error = 0;
-  /// ‖ΔW‖ / ‖W‖: how much it changed.
+  /// ‖ΔW‖ / ‖W‖: the relative change.
   double change = 0;
 };
 
 struct Extracted {
   AdapterFolder folder;
   std::vector<ExtractedLayer> layers;
-  /// Modules that LoRA does not cover, saved in full.
+  /// Modules not covered by LoRA, saved completely.
   std::vector<std::string> kept;
 };
 
-/// Modules that differ outside the targets become modules_to_save. Throws Error where nothing differs.
-/// REQUIRES: `base` and `tuned` hold every parameter of the graph, in float32 and finite; only the output's rows may
-/// differ.
+/// Changed modules outside the targets become modules_to_save. Throws Error if nothing differs. REQUIRES: `base` and
+/// `tuned` contain every parameter of the graph, finite and in float32; only the number of outputs may differ.
 Extracted extract_lora(const Graph& graph, const NamedTensors& base, const NamedTensors& tuned,
                        const ExtractOptions& options);
 

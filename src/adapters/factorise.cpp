@@ -10,7 +10,7 @@
 namespace lorikeet {
 
 Factors factorise(const at::Tensor& delta, const Op& op, std::int64_t rank) {
-  constexpr double kRounding = 1e-7;  // of float32
+  constexpr double kRounding = 1e-7;  // rounding error of float32
   const at::NoGradGuard no_grad;
   const auto [U, S, V] = at::linalg_svd(delta.to(at::kDouble).flatten(1), /*full_matrices=*/false);
   const std::int64_t full = S.size(0);

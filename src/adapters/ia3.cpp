@@ -32,7 +32,7 @@ class Ia3 final : public LayerAdapter {
   }
 
  private:
-  // In a shape that multiplies the weight. The rows of each group of a convolution see the channels of their group.
+  // The shape in which l multiplies the weight. The rows of each group of a convolution use the channels of that group.
   at::Tensor per_input(const Op& op) const {
     const auto* conv = std::get_if<Conv2d>(&op);
     if (conv == nullptr) return l_.view({1, -1});

@@ -1,6 +1,6 @@
 // (IA)³ (Liu et al., 2022, arXiv:2205.05638), with PEFT's tensors: a vector l that multiplies the layer's output, bias
-// included, or, of feedforward_modules, its input. `ia3_l` is (1, channels, 1, 1) of a Conv2d, (out, 1) or (1, in) of a
-// Linear.
+// included, or, for feedforward_modules, its input. `ia3_l` is (1, channels, 1, 1) for Conv2d, and (out, 1) or (1, in)
+// for Linear.
 #pragma once
 
 #include <ATen/core/Generator.h>
@@ -14,8 +14,8 @@
 
 namespace lorikeet {
 
-/// Whether the input is scaled. PEFT's rule for feedforward_modules: a string is matched in full, a list entry is the
-/// end of the name, dot or no dot.
+/// Whether the input is scaled. PEFT's rule for feedforward_modules: a string matches the full name; a list entry
+/// matches the end of the name, with or without a dot before it.
 bool is_feedforward(const std::string& name, const AdapterConfig& config);
 
 std::vector<AdapterTensor> ia3_tensors(const Node& node, const AdapterTarget& target, const AdapterConfig& config);

@@ -1,4 +1,4 @@
-// What an adapter puts on one layer, whatever the method. One file a method implements it; `methods.h` lists them.
+// The adapter of one layer, for any method. Each method has its own file; `methods.h` lists them.
 #pragma once
 
 #include <ATen/core/Generator.h>
@@ -19,13 +19,14 @@ struct LowRank {
   at::Tensor lora_B;
   double scaling = 1;
   double dropout = 0;
-  /// Of dropout's masks, on the device of the matrices; undefined: ATen's default one.
+  /// Generator of dropout masks, on the device of the matrices; undefined: ATen's default generator.
   at::Generator generator = {};
 };
 
 class LayerAdapter {
  public:
-  /// One of its tensors, by the end of its key in PEFT's file: "lora_A.weight". Statistics are kept but not learned.
+  /// A tensor of the adapter, by the end of its key in PEFT's file: "lora_A.weight". Statistics are saved but not
+  /// trained.
   struct Part {
     std::string suffix;
     at::Tensor* tensor;
@@ -35,41 +36,41 @@ class LayerAdapter {
   virtual ~LayerAdapter() = default;
 
   virtual std::vector<Part> parts() = 0;
-  /// The layer's output for x, the base's part included. `base` are the layer's own tensors in x's element type; the
-  /// adapter's are float32. Dropout acts only where `training`. Differentiable.
+  /// Returns the layer's output for x, including the base's part. `base` are the layer's own tensors in x's element
+  /// type; the adapter's are float32. Dropout is active only if `training`. Differentiable.
   virtual at::Tensor forward(const Op& op, const NodeTensors& base, const at::Tensor& x, bool training) const = 0;
-  /// The layer's tensors with the adapter in them. Throws Error, naming the node, where no such layer exists.
+  /// Returns the layer's tensors with the adapter merged. Throws Error, naming the node, if it cannot be merged.
   virtual NodeTensors merged(const Node& node, const NodeTensors& base) const = 0;
 
-  /// Set where the adapter is nothing but a low-rank product beside the layer, which an engine may then fuse.
+  /// Set if the adapter only adds a low-rank product to the layer, which an engine can fuse.
   virtual std::optional<LowRank> low_rank() const { return std::nullopt; }
-  /// How many tensors as large as the layer's weight a training step keeps for the backward pass, where the adapter
-  /// changes the weight itself.
+  /// Number of tensors of the weight's size that a training step keeps for the backward pass, if the adapter changes
+  /// the weight itself.
   virtual int kept_weights() const { return 0; }
-  /// What the adapter's file holds, where that is not its parts: (suffix, tensor).
+  /// Tensors to save instead of the parts, if these differ: (suffix, tensor).
   virtual std::vector<std::pair<std::string, at::Tensor>> saved() const;
-  /// What else it computes with, which training does not change and the start determines.
+  /// Further tensors that are set at initialisation and not changed by training.
   virtual std::vector<Part> constants() { return {}; }
-  /// The masks of dropout are from now on a function of `seed` and of how often the layer ran since.
+  /// Seeds dropout: its masks are a function of `seed` and the number of runs since this call.
   virtual void seed_dropout(std::uint64_t) {}
-  /// The values of the parts were replaced.
+  /// Called after the values of the parts were replaced.
   virtual void loaded() {}
-  /// The parts were moved to another device; what else there is must follow.
+  /// Called after the parts were moved to another device. Other tensors must follow.
   virtual void moved(at::Device) {}
 };
 
-/// Name and shape of a tensor that a method puts on a layer.
+/// Name and shape of a tensor that a method adds to a layer.
 struct AdapterTensor {
   std::string suffix;
   std::vector<std::int64_t> shape;
   bool learned = true;
 };
 
-/// Each output's weights times its factor: weight (out, …), scale of out elements, any shape.
+/// Multiplies each output's weights by its factor: weight (out, …); scale with `out` elements, in any shape.
 at::Tensor scaled_outputs(const at::Tensor& weight, const at::Tensor& scale);
 
-/// Kaiming-uniform with a = √5, as PEFT's methods start: U(−1/√fan_in, 1/√fan_in), fan_in being all dimensions but the
-/// first.
+/// Kaiming-uniform with a = √5, PEFT's default initialisation: U(−1/√fan_in, 1/√fan_in), where fan_in is the product of
+/// all dimensions except the first.
 at::Tensor kaiming_uniform(at::IntArrayRef shape, at::Generator& generator);
 
 }  // namespace lorikeet

@@ -10,7 +10,7 @@ namespace {
 
 class Loha final : public DeltaAdapter {
  public:
-  // w2_b is zero: one factor of the product vanishes, and with it ΔW.
+  // w2_b is zero, which makes ΔW zero.
   Loha(const std::vector<AdapterTensor>& tensors, double scaling, at::Generator& generator)
       : DeltaAdapter(tensors, {"hada_w2_b"}, generator), scaling_(scaling) {}
 

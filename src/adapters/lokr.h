@@ -1,7 +1,7 @@
-// LoKr (Yeh et al., 2023, arXiv:2309.14859, LyCORIS), with PEFT's tensors: ΔW = s · w1 ⊗ w2, where out = out₁·out₂ and
-// in / groups = in₁·in₂; w1 (out₁, in₁), w2 (out₂, in₂, kh, kw). Where the rank is small enough w2, and with
-// decompose_both w1, are themselves products of rank r: w_a·w_b or, with use_effective_conv2d, a core t2 between w2_a
-// and w2_b.
+// LoKr (Yeh et al., 2023, arXiv:2309.14859, LyCORIS), with PEFT's tensors: ΔW = s · w1 ⊗ w2, with out = out₁·out₂ and
+// in / groups = in₁·in₂; w1 (out₁, in₁), w2 (out₂, in₂, kh, kw). If the rank is small enough, w2, and with
+// decompose_both also w1, are products of rank r: w_a·w_b or, with use_effective_conv2d, a core t2 between w2_a and
+// w2_b.
 #pragma once
 
 #include <ATen/core/Generator.h>
@@ -21,7 +21,7 @@ std::vector<AdapterTensor> lokr_tensors(const Node& node, const AdapterTarget& t
 std::unique_ptr<LayerAdapter> make_lokr(const Node& node, const NodeTensors& base, const AdapterTarget& target,
                                         const AdapterConfig& config, at::Generator& generator);
 
-/// PEFT's split of a dimension into two factors, the smaller first: near `factor`, or for −1 near the square root.
+/// PEFT's factorisation of a dimension, the smaller factor first: near `factor`, or near the square root for −1.
 std::pair<std::int64_t, std::int64_t> lokr_factors(std::int64_t dimension, std::int64_t factor);
 
 }  // namespace lorikeet

@@ -25,7 +25,7 @@ at::Tensor own_channels(const at::Tensor& lora_A, std::int64_t groups) {
   return blocks.permute({4, 0, 1, 2, 3}).reshape({size[0], size[1] / groups, size[2], size[3]});
 }
 
-// ΔW block by block: B (out, r / blocks) and A (r, …), each block of rows of B over its own block of rows of A.
+// ΔW by blocks: each block of rows of B (out, r / blocks) multiplies its own block of rows of A (r, …).
 at::Tensor product(const at::Tensor& lora_B, const at::Tensor& lora_A, std::int64_t blocks) {
   const at::Tensor B = lora_B.flatten(1).reshape({blocks, lora_B.size(0) / blocks, -1});
   const at::Tensor A = lora_A.reshape({blocks, lora_A.size(0) / blocks, -1});
@@ -34,7 +34,7 @@ at::Tensor product(const at::Tensor& lora_B, const at::Tensor& lora_A, std::int6
 
 bool is_split(const Op& op, std::int64_t rank) { return rank % groups_of(op) == 0; }
 
-// Of the layer alone, without what was taken.
+// The output of the matrices alone, without the initial ones.
 at::Tensor forward_of(const LoraLayer& layer, const at::Tensor& lora_A, const at::Tensor& lora_B, const Op& op,
                       const at::Tensor& x) {
   const at::Tensor A = lora_A.to(x.scalar_type());
@@ -83,7 +83,8 @@ class Lora final : public LayerAdapter {
   }
 
   std::optional<LowRank> low_rank() const override {
-    const bool drops_apart = layer_.initial_A.defined() && layer_.dropout > 0;  // what was taken sees x itself
+    const bool drops_apart =
+        layer_.initial_A.defined() && layer_.dropout > 0;  // the initial matrices use x without dropout
     if (layer_.lora_bias.defined() || drops_apart || groups_of(node_.op) != 1) return std::nullopt;
     return with_initial(layer_, node_.op);
   }
@@ -173,7 +174,7 @@ LoraLayer start_lora(const Node& node, const at::Tensor& weight, const AdapterTa
 
 LowRank with_initial(const LoraLayer& layer, const Op& op) {
   if (!layer.initial_A.defined()) return layer;
-  const std::int64_t blocks = groups_of(op);  // come first in A: each keeps its own rows
+  const std::int64_t blocks = groups_of(op);  // concatenate A per block, so that each keeps its own rows
   const auto rows = [&](const at::Tensor& A) { return A.unflatten(0, {blocks, A.size(0) / blocks}); };
   LowRank out = layer;
   out.lora_A = at::cat({rows(layer.lora_A), rows(layer.initial_A)}, 1).flatten(0, 1);
@@ -234,13 +235,13 @@ bool crosses_groups(const at::Tensor& lora_A, const Op& op, std::int64_t rank) {
 AdapterConfig saved_lora_config(const AdapterConfig& config) {
   AdapterConfig out = config;
   if (config.init_lora_weights == LoraStart::kPissa || config.init_lora_weights == LoraStart::kOlora) {
-    const double alpha_factor = config.use_rslora ? std::sqrt(2.0) : 2.0;  // the scale stays
+    const double alpha_factor = config.use_rslora ? std::sqrt(2.0) : 2.0;  // keeps the scale
     out.r *= 2;
     out.lora_alpha *= alpha_factor;
     for (auto& [pattern, rank] : out.rank_pattern) rank *= 2;
     for (auto& [pattern, alpha] : out.alpha_pattern) alpha *= alpha_factor;
   }
-  // PEFT initialises a layer before it loads its tensors, and has most starts for Linear only.
+  // PEFT initialises a layer before it loads its tensors, and supports most initialisations only for Linear.
   if (config.init_lora_weights != LoraStart::kGaussian) out.init_lora_weights = LoraStart::kDefault;
   return out;
 }

@@ -1,11 +1,11 @@
-// LoRA (Hu et al., 2021, arXiv:2106.09685) on Linear and Conv2d, with PEFT's tensors and arithmetic:
+// LoRA (Hu et al., 2021, arXiv:2106.09685) for Linear and Conv2d, with PEFT's tensors and arithmetic:
 //   Linear: y += s · B(A(dropout x)),  A (r, in),         B (out, r)
 //   Conv2d: the same with convolutions, A (r, in, kh, kw) with the layer's stride, padding and dilation,
 //           B (out, r / groups, 1, 1) with the layer's groups.
-// Of a grouped convolution PEFT's A sees all channels, so that the sum is no grouped convolution and cannot be merged.
-// Here A begins and stays zero outside its own group: the same file, the same numbers, and a sum that is grouped. Where
-// the groups do not divide the rank, which PEFT refuses, the weight's own matrix (out, in / groups · kh · kw) is
-// adapted:
+// For a grouped convolution, PEFT's A reads all channels, so the sum is not a grouped convolution and cannot be merged.
+// Here, A is and stays zero outside its own group: the file format and the results are the same, and the sum is
+// grouped. If the groups do not divide the rank, which PEFT rejects, the weight's matrix (out, in / groups · kh · kw)
+// is adapted:
 //           A (r, in / groups, kh, kw), B (out, r, 1, 1).
 #pragma once
 
@@ -26,14 +26,14 @@ namespace lorikeet {
 struct LoraLayer : LowRank {
   /// B's own bias (out,), or undefined.
   at::Tensor lora_bias;
-  /// What the start took away from the weight (PiSSA, OLoRA), in the shapes of A and B; or undefined. It is never
-  /// subtracted from the base, which stays as it was, but from the adapter.
+  /// The initial matrices of PiSSA and OLoRA in the shapes of A and B; otherwise undefined. They are subtracted from
+  /// the adapter instead of the base, which stays unchanged.
   at::Tensor initial_A;
   at::Tensor initial_B;
-  /// PEFT's A of a grouped convolution, trained by PEFT: not zero outside its group.
+  /// Whether A of a grouped convolution is non-zero outside its group, as in adapters trained by PEFT.
   bool crosses_groups = false;
 
-  /// LayerAdapter's hooks, for the methods that are LoRA and more.
+  /// LayerAdapter's hooks, also used by methods that extend LoRA.
   void loaded(const Op& op);
   void moved(at::Device device);
   void seed_dropout(std::uint64_t seed);
@@ -47,34 +47,35 @@ struct LoraShapes {
 };
 LoraShapes lora_shapes(const Node& node, std::int64_t rank);
 
-/// New matrices. The network computes what it computed before. Throws UsageError where the start is impossible for the
-/// layer.
+/// Initialises new matrices that leave the network's output unchanged. Throws UsageError if the layer does not support
+/// the initialisation.
 LoraLayer start_lora(const Node& node, const at::Tensor& weight, const AdapterTarget& target,
                      const AdapterConfig& config, at::Generator& generator);
 
-/// x after dropout, by torch.nn.Dropout's distribution and scale; x itself where nothing is dropped.
+/// Applies dropout with torch.nn.Dropout's distribution and scale. Returns x if nothing is dropped.
 at::Tensor dropped(const LowRank& layer, const at::Tensor& x, bool training);
 
-/// What the layer adds to the node's output for input x. Dropout acts only where `training`.
+/// Returns the term that the adapter adds to the node's output for x. Dropout is active only if `training`.
 at::Tensor lora_forward(const LoraLayer& layer, const Op& op, const at::Tensor& x, bool training);
 
-/// The first half of that, A(dropout x), in x's element type: what a fused engine starts from. REQUIRES: no groups.
+/// Returns the first half, A(dropout x), in x's element type, for the fused engine. REQUIRES: no groups.
 at::Tensor lora_down(const LowRank& layer, const Op& op, const at::Tensor& x, bool training);
 
-/// The layer less what was taken, as one product of twice the rank; the layer itself where nothing was.
+/// Returns the layer minus its initial matrices as one product of twice the rank, or the layer itself without such
+/// matrices.
 LowRank with_initial(const LoraLayer& layer, const Op& op);
 
-/// ΔW in the shape of the node's weight. Throws Error where it crosses a convolution's groups.
+/// Returns ΔW in the shape of the node's weight. Throws Error if it crosses a convolution's groups.
 at::Tensor lora_delta_weight(const LoraLayer& layer, const Node& node);
 
-/// The same as if the convolution had no groups: (out, in, kh, kw).
+/// The same for the equivalent convolution without groups: (out, in, kh, kw).
 at::Tensor lora_dense_delta_weight(const LoraLayer& layer, const Op& op);
 
-/// Whether A is other than zero outside its group.
+/// Whether A is non-zero outside its group.
 bool crosses_groups(const at::Tensor& lora_A, const Op& op, std::int64_t rank);
 
-/// The configuration of what is saved: PiSSA and OLoRA become LoRA of twice the rank over the untouched base, and no
-/// start is named that PEFT has not for every layer.
+/// Returns the configuration to save: PiSSA and OLoRA become LoRA of twice the rank for the unchanged base, and
+/// init_lora_weights is one that PEFT supports for every layer.
 AdapterConfig saved_lora_config(const AdapterConfig& config);
 
 std::vector<AdapterTensor> lora_tensors(const Node& node, const AdapterTarget& target, const AdapterConfig& config);

@@ -26,7 +26,7 @@ void check_rank(const std::string& name, std::int64_t rank, const at::Tensor& ma
                ", the rank of its weight.");
 }
 
-// PiSSA (Meng et al., 2024, arXiv:2404.02948): the largest singular values, half of each in either matrix.
+// PiSSA (Meng et al., 2024, arXiv:2404.02948): the largest singular values, split equally between both matrices.
 Matrices pissa(const std::string& name, const at::Tensor& matrix, std::int64_t rank, double scaling) {
   check_rank(name, rank, matrix, "pissa");
   const auto [U, S, V] = at::linalg_svd(matrix, /*full_matrices=*/false);
@@ -41,7 +41,7 @@ Matrices olora(const std::string& name, const at::Tensor& matrix, std::int64_t r
   return {R.slice(0, 0, rank).contiguous(), Q.slice(1, 0, rank).contiguous()};
 }
 
-// Two random matrices over the odd and the even rows of one orthogonal matrix: their product is zero.
+// Random combinations of the odd and of the even rows of one orthogonal matrix, so that the product is zero.
 Matrices orthogonal(const std::string& name, const at::Tensor& matrix, std::int64_t rank, at::Generator& generator) {
   if (rank % 2 != 0)
     fail_usage("r: got ", rank, " for ", name,

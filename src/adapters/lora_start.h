@@ -1,6 +1,6 @@
-// How LoRA's matrices are initialised: PEFT's `init_lora_weights`. All work on the weight as a matrix (out, in · kh ·
-// kw), so that convolutions have every start that Linear has; of a grouped convolution each group's rows are a matrix
-// of their own.
+// Initialisation of LoRA's matrices: PEFT's `init_lora_weights`. All operate on the weight as a matrix (out, in · kh ·
+// kw), so convolutions support every initialisation that Linear does. For a grouped convolution, the rows of each group
+// form a separate matrix.
 #pragma once
 
 #include <ATen/core/Generator.h>
@@ -15,16 +15,16 @@
 namespace lorikeet {
 
 struct LoraStarts {
-  /// (r, weight.numel() / out), a block of r / blocks rows for each block.
+  /// (r, weight.numel() / out), r / blocks rows for each block.
   at::Tensor A;
   /// (out, r / blocks).
   at::Tensor B;
-  /// Whether their product is not zero and must be taken away from the weight for the network to stay what it was.
+  /// Whether their product is not zero and must be subtracted from the weight to keep the network's output.
   bool is_taken = false;
 };
 
-/// `weight` (out, in / groups, kh, kw) or (out, in). REQUIRES: `blocks` divides out and target.rank. Throws UsageError,
-/// naming the layer, where the rank is larger than the start can fill, or odd where it must be even.
+/// weight: (out, in / groups, kh, kw) or (out, in). REQUIRES: `blocks` divides out and target.rank. Throws UsageError,
+/// naming the layer, if the rank exceeds the weight's, or is odd but must be even.
 LoraStarts start_matrices(const std::string& name, const at::Tensor& weight, std::int64_t blocks,
                           const AdapterTarget& target, LoraStart start, at::Generator& generator);
 

@@ -15,7 +15,7 @@
 namespace lorikeet {
 namespace {
 
-// The module itself and all that contain it: "layer1.0.conv1", "layer1.0", "layer1".
+// The module and all enclosing modules: "layer1.0.conv1", "layer1.0", "layer1".
 std::vector<std::string> self_and_containers(const std::string& name) {
   std::vector<std::string> out{name};
   for (std::size_t dot = name.rfind('.'); dot != std::string::npos && dot > 0; dot = name.rfind('.', dot - 1)) {
@@ -24,7 +24,7 @@ std::vector<std::string> self_and_containers(const std::string& name) {
   return out;
 }
 
-// For a message: the network's Linear layers, the output marked.
+// Lists the network's Linear layers for a message, with the output marked.
 std::string linear_names(const Graph& graph) {
   constexpr std::size_t kMost = 5;
   std::vector<std::string> names;
@@ -54,7 +54,7 @@ std::vector<NodeId> trained_biases(const Graph& graph, TrainedBias bias, const M
 
 bool is_target(const AdapterConfig& config, const Node& node) {
   if (!matches(config.target_modules, node.name)) return false;
-  // As in PEFT, layers_to_transform narrows lists only, and in them what matches by suffix, not what is named in full.
+  // As in PEFT, layers_to_transform applies only to lists, and in them only to matches by suffix, not to full names.
   if (std::holds_alternative<std::string>(config.target_modules)) return true;
   const auto& list = std::get<std::vector<std::string>>(config.target_modules);
   return std::find(list.begin(), list.end(), node.name) != list.end() || passes_layer_filter(config, node.name);
@@ -101,7 +101,7 @@ bool selects_only(const Graph& graph, const std::vector<std::string>& names) {
   return true;
 }
 
-// As PEFT wraps modules (utils/other._set_trainable).
+// PEFT's rule for wrapping modules (utils/other._set_trainable).
 bool is_saved(const std::string& name, const std::string& entry) {
   const auto names = self_and_containers(name);
   return std::any_of(names.begin(), names.end(), [&](const std::string& n) { return n.ends_with(entry); });

@@ -14,7 +14,7 @@
 namespace lorikeet {
 namespace {
 
-// Other libraries' names of the output layer.
+// Names of the output layer in other libraries.
 bool is_output_name(const std::string& name) {
   static const std::vector<std::string> kNames{"fc",     "classifier", "head",   "heads",       "score",
                                                "logits", "head.fc",    "output", "last_linear", "classification_head"};
@@ -28,7 +28,7 @@ std::string near_miss_hint(const Graph& graph, const std::string& pattern, bool 
   return cat(" Near misses: ", join(near, ", "), ".");
 }
 
-// Throws where all entries of a list, or with `every` one of them, match nothing.
+// Throws if all entries of a list (or any, with `every`) match nothing.
 template <typename Hits>
 void check_entries(const Graph& graph, const AdapterConfig& config, const char* field,
                    const std::vector<std::string>& entries, bool every, const Hits& hits) {
@@ -43,7 +43,7 @@ void check_entries(const Graph& graph, const AdapterConfig& config, const char* 
              near_miss_hint(graph, idle.front(), method_of(config).adapts));
 }
 
-// With task_type SEQ_CLS PEFT adds both names to modules_to_save, of whatever network.
+// With task_type SEQ_CLS, PEFT adds both names to modules_to_save, whatever the network.
 bool has_names_of_sequence_classifiers(const std::vector<std::string>& modules_to_save) {
   return std::find(modules_to_save.begin(), modules_to_save.end(), "classifier") != modules_to_save.end() &&
          std::find(modules_to_save.begin(), modules_to_save.end(), "score") != modules_to_save.end();
@@ -74,7 +74,7 @@ void check_excluded(const Graph& graph, const AdapterConfig& config) {
   }
 }
 
-// Each pattern must be the first that matches some target.
+// Each pattern must be the first match of at least one target.
 void check_patterns(const Graph& graph, const AdapterConfig& config, const PatternTable& table,
                     const std::vector<std::string>& targets, const char* field) {
   const CompiledPatterns patterns(table, field);
@@ -125,7 +125,7 @@ void check_layers(const AdapterConfig& config, const std::vector<std::string>& t
   }
 }
 
-// Options of other methods, which PEFT's configuration of this one does not have.
+// Rejects options that PEFT's configuration of this method does not have.
 void check_options_of_method(const AdapterConfig& config) {
   const AdapterConfig defaults;
   const bool is_lokr = config.peft_type == PeftType::kLokr;
@@ -190,12 +190,12 @@ void check_something_matches(const Graph& graph, const AdapterConfig& config) {
 
 std::vector<std::string> near_misses(const Graph& graph, std::string_view pattern, bool (*is_eligible)(const Op&),
                                      std::size_t count) {
-  std::vector<std::string> begins;  // what the pattern matches but for the end, e.g. '.*\.2\.conv' and layer1.2.conv3
+  std::vector<std::string> begins;  // names with a prefix that matches, e.g. layer1.2.conv3 for '.*\.2\.conv'
   std::vector<std::string> names;
   std::optional<Regex> regex;
   try {
     regex.emplace(pattern, "pattern");
-  } catch (const UsageError&) {  // a plain name that is no pattern has near misses too
+  } catch (const UsageError&) {  // an invalid pattern may still be close to a name
   }
   for (const Node& node : graph.nodes()) {
     if (!is_eligible(node.op)) continue;
@@ -205,7 +205,7 @@ std::vector<std::string> near_misses(const Graph& graph, std::string_view patter
   if (!begins.empty()) return begins;
   auto near = nearest(pattern, names, count);
   if (!near.empty()) return near;
-  // Last resort: the same last part, where it is a word.
+  // Finally, names with the same last component, if it is a word.
   const std::string_view last = pattern.substr(pattern.find_last_of(".\\") + 1);
   constexpr std::size_t kShortestWord = 3;
   if (last.size() < kShortestWord) return near;

@@ -1,4 +1,5 @@
-// The table of methods: what an adapter of each kind puts on a layer. A new method is a file and a line here.
+// The table of methods: how an adapter of each method changes a layer. To add a method, write its file and add a line
+// here.
 #pragma once
 
 #include <ATen/core/Generator.h>
@@ -18,12 +19,12 @@ struct Method {
   const char* name;
   PeftType peft_type;
   bool use_dora;
-  /// What it goes on, in words, and whether an operation is such.
+  /// The layers it applies to, in words, and the test for them.
   const char* layers;
   bool (*adapts)(const Op& op);
-  /// The tensors of one layer, without making them.
+  /// Name and shape of each tensor of one layer.
   std::vector<AdapterTensor> (*tensors)(const Node& node, const AdapterTarget& target, const AdapterConfig& config);
-  /// The adapter of one layer at its start: the layer computes what it computed before. `base` are the node's own
+  /// Creates the initial adapter of one layer, which leaves the layer's output unchanged. `base` are the node's own
   /// tensors.
   std::unique_ptr<LayerAdapter> (*start)(const Node& node, const NodeTensors& base, const AdapterTarget& target,
                                          const AdapterConfig& config, at::Generator& generator);
@@ -32,7 +33,7 @@ struct Method {
 const std::vector<Method>& methods();
 const Method& method_of(const AdapterConfig& config);
 
-/// For people: "LoRA, r=8, lora_alpha=16".
+/// Returns a summary for display: "LoRA, r=8, lora_alpha=16".
 std::string summary(const AdapterConfig& config);
 
 }  // namespace lorikeet

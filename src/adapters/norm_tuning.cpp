@@ -29,7 +29,7 @@ class TunedNorm final : public LayerAdapter {
 
  private:
   NodeTensors own_;
-  std::vector<bool> is_learned_;  // one a tensor
+  std::vector<bool> is_learned_;  // one per tensor
 };
 
 }  // namespace

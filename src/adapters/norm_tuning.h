@@ -1,5 +1,5 @@
-// Normalisation layers retrained (Zhao et al., 2023, arXiv:2312.11420; PEFT's LN_TUNING): weight and bias are learned,
-// from the base's. The statistics of a BatchNorm stay as they are; PEFT's files hold them beside the rest.
+// Norm tuning (Zhao et al., 2023, arXiv:2312.11420; PEFT's LN_TUNING): weight and bias of normalisation layers are
+// trained, starting from the base's. The statistics of BatchNorm stay unchanged, but PEFT saves them too.
 #pragma once
 
 #include <ATen/core/Generator.h>

@@ -1,5 +1,5 @@
-// PEFT's rank_pattern and alpha_pattern: values by regular expressions for the end of a module's name. The first that
-// matches counts (peft.utils.get_pattern_key), in the order of the file, which PEFT sorts when it saves an adapter.
+// PEFT's rank_pattern and alpha_pattern: values by regular expressions for the end of a module's name. The first match
+// applies (peft.utils.get_pattern_key), in the order of the file, which PEFT sorts when it saves an adapter.
 #pragma once
 
 #include <optional>
@@ -12,7 +12,7 @@
 
 namespace lorikeet {
 
-/// A table, compiled. Throws UsageError, beginning with `field`, for a pattern that does not compile.
+/// A compiled table. Throws UsageError, starting with `field`, if a pattern does not compile.
 class CompiledPatterns {
  public:
   CompiledPatterns(const PatternTable& table, const char* field);
@@ -25,13 +25,13 @@ class CompiledPatterns {
   std::vector<std::pair<Regex, double>> patterns_;
 };
 
-/// An expression for `name` itself: dots escaped.
+/// Escapes the dots of `name` for a regular expression.
 std::string escaped_name(const std::string& name);
-/// A key that matches the module `name` alone, not others that end like it.
+/// Returns a key that matches only the module `name`, not others with this suffix.
 std::string exact_pattern(const std::string& name);
 
-/// Makes both tables mean the same in every order, for modules named `targets`. A table that does already stays as it
-/// is.
+/// Makes the meaning of both tables independent of their order for modules named `targets`. A table that already is
+/// stays unchanged.
 void make_order_free(AdapterConfig& config, const std::vector<std::string>& targets);
 
 }  // namespace lorikeet

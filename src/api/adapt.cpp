@@ -59,7 +59,7 @@ AdapterConfig adapter_config(const AdapterOptions& options, const std::string& b
   return config;
 }
 
-// An adapter starts on the CPU, whose random numbers are the same everywhere.
+// Initialisation runs on the CPU, so that it does not depend on the device.
 NamedTensors on_cpu(const NamedTensors& tensors) {
   NamedTensors out;
   for (const auto& [name, tensor] : tensors) out.add(name, tensor.cpu());

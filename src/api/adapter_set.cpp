@@ -35,10 +35,10 @@ struct AdapterSet::State {
     LoadedModel loaded;
   };
 
-  // Adapters that run together: what is frozen in all of them is computed once for a batch.
+  // Adapters that run together. Layers that are frozen in all of them run once per batch.
   struct Group {
     std::vector<std::size_t> entries;
-    // One of the two. Int8 runs merged weights, in which nothing is shared.
+    // Exactly one is set. Int8 runs merged weights, which adapters cannot share.
     std::optional<MixedBatch> mixed;
     std::unique_ptr<Executor> alone;
 
@@ -54,8 +54,8 @@ struct AdapterSet::State {
   BaseModel base;
   LoadOptions options;
   MovedTensors moved;                           // the base's, on the device of the options
-  std::vector<std::unique_ptr<Entry>> entries;  // whose networks stay where they are
-  std::vector<Group> groups;                    // of all entries; made when they are first needed
+  std::vector<std::unique_ptr<Entry>> entries;  // pointers, because groups refer to the networks
+  std::vector<Group> groups;                    // of all entries; created on first use
 
   std::size_t find(const std::string& name) const {
     for (std::size_t i = 0; i < entries.size(); ++i) {
@@ -86,16 +86,16 @@ struct AdapterSet::State {
       made.push_back(std::move(group));
     }
     groups = std::move(made);
-    base.prepared->release_unused();  // what only adapters used that were removed
+    base.prepared->release_unused();  // those of removed adapters
   }
 
-  // images (N, 3, H, W); `which` names each row's entry. → N rows of logits.
+  // images: (N, 3, H, W); which: the entry of each row. Returns N rows of logits.
   std::vector<at::Tensor> predict(const at::Tensor& images, const std::vector<std::size_t>& which) {
     make_groups();
     std::vector<at::Tensor> out(which.size());
     for (Group& group : groups) {
       std::vector<std::int64_t> rows;
-      std::vector<std::size_t> members;  // each row's place in the group
+      std::vector<std::size_t> members;  // index of each row's entry in the group
       for (std::size_t row = 0; row < which.size(); ++row) {
         const auto found = std::find(group.entries.begin(), group.entries.end(), which[row]);
         if (found == group.entries.end()) continue;
@@ -152,7 +152,7 @@ void AdapterSet::remove(const std::string& name) {
   at_boundary("remove", [&] {
     State& own = state();
     const std::size_t at = own.find(name);
-    own.groups.clear();  // before what they refer to
+    own.groups.clear();  // before the entries they refer to
     own.entries.erase(own.entries.begin() + static_cast<std::ptrdiff_t>(at));
   });
 }
@@ -177,7 +177,7 @@ std::vector<std::vector<float>> AdapterSet::logits(const std::vector<Request>& r
     std::vector<std::vector<float>> out;
     std::vector<std::size_t> which;  // each request's entry
     for (const Request& request : requests) which.push_back(own.find(request.adapter));
-    const auto image = [&](std::size_t i) {  // as its own adapter asks
+    const auto image = [&](std::size_t i) {  // preprocessed as its adapter requires
       return network_input(requests[i].image, i, own.entries[which[i]]->loaded.preprocessing);
     };
     run_in_batches(requests.size(), kBatch, image, [&](std::size_t first, const at::Tensor& batch) {

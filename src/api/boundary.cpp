@@ -19,8 +19,8 @@ std::string one_line(std::string_view text) { return printable(text, std::string
 
 std::string first_line(std::string_view text) { return printable(text.substr(0, text.find('\n')), 400); }
 
-// The size that libtorch's CPU allocator could not get, where that is what it reports. It has no type of its own for
-// it.
+// The size of a failed allocation by libtorch's CPU allocator, which reports it only in the message. Empty for other
+// messages.
 std::optional<std::uint64_t> bytes_not_available(std::string_view message) {
   constexpr std::string_view kTried = "you tried to allocate ";
   if (message.find("DefaultCPUAllocator") == std::string_view::npos) return std::nullopt;

@@ -1,4 +1,4 @@
-// The boundary of the public interface: it throws lorikeet::Error, or what the caller's callback threw.
+// The boundary of the public interface: only lorikeet::Error and exceptions from the caller's callbacks leave it.
 #pragma once
 
 #include <exception>
@@ -8,18 +8,16 @@
 
 namespace lorikeet {
 
-/// Carries what a callback threw through the library to the caller. Not derived from any type that the library
-/// catches.
+/// Carries an exception from a callback through the library to the caller. The library never catches this type.
 struct CallbackException {
   std::exception_ptr thrown;
 };
 
-/// For use within a catch block. Throws the exception being handled as lorikeet::Error with a message of one line,
-/// which `doing` begins where the message would not say; lorikeet::Error as it is, but for control characters, which
-/// are escaped; what a callback threw, unchanged.
+/// To be called in a catch block. Rethrows the current exception: those from callbacks unchanged, lorikeet::Error with
+/// control characters escaped, all others as lorikeet::Error with a one-line message that starts with `doing`.
 [[noreturn]] void rethrow_as_error(std::string_view doing);
 
-/// The result of `body`, the whole of a public function. `doing` is the function's name.
+/// Returns `body()`, the complete body of a public function, whose name is `doing`.
 template <typename Body>
 auto at_boundary(std::string_view doing, Body&& body) -> decltype(body()) {
   try {
@@ -29,7 +27,7 @@ auto at_boundary(std::string_view doing, Body&& body) -> decltype(body()) {
   }
 }
 
-/// `callback` with its exceptions marked as the caller's own.
+/// Wraps `callback` so that its exceptions reach the caller unchanged.
 template <typename Result, typename... Arguments>
 std::function<Result(Arguments...)> guarded(std::function<Result(Arguments...)> callback) {
   if (!callback) return callback;

@@ -1,4 +1,4 @@
-// Device and precision that a caller of the public interface asks for, checked.
+// Checks the device and precision requested by the caller.
 #pragma once
 
 #include "loading/loaded_model.h"
@@ -6,7 +6,7 @@
 
 namespace lorikeet {
 
-/// The precision in which `loaded` runs: the one asked for, else its own. Throws UsageError where it cannot run in it.
+/// Returns the requested precision, or the default of `loaded`. Throws UsageError if `loaded` does not support it.
 Precision chosen_precision(const LoadOptions& options, const LoadedModel& loaded);
 
 }  // namespace lorikeet

@@ -15,14 +15,14 @@ namespace fs = std::filesystem;
 namespace lorikeet {
 namespace {
 
-// uint8 (3, H, W) over the caller's pixels.
+// Returns a uint8 (3, H, W) view of the caller's pixels.
 at::Tensor view_of(const RgbImage& image, const std::string& where) {
   check_image_size(image.width, image.height, where);
   const std::int64_t row = 3 * image.width;
   const std::int64_t stride = image.stride == 0 ? row : image.stride;
   const auto size = static_cast<std::int64_t>(image.pixels.size());
   if (stride < row) fail_usage(where, ": got a stride of ", stride, " bytes, expected 0 or at least ", row, ".");
-  // Without overflow, however large the stride.
+  // Written so that no stride overflows.
   if (size < row || (image.height > 1 && (size - row) / (image.height - 1) < stride)) {
     fail_usage(where, ": got ", size, " bytes of pixels, expected ", image.height, " rows of ", row,
                " bytes with a stride of ", stride, ".");

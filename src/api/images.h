@@ -1,4 +1,4 @@
-// The images of the public interface as tensors.
+// Converts images of the public interface to tensors.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,10 +11,10 @@
 
 namespace lorikeet {
 
-/// What a message calls images[index].
+/// Name of images[index] in messages.
 std::string name_of(const Image& image, std::size_t index);
 
-/// images[index], decoded, resized and cropped, and normalised: float32 (1, 3, h, w). Throws Error, naming the image.
+/// Decodes, resizes, crops and normalises image number `index`: float32 (1, 3, h, w). Errors name the image.
 at::Tensor network_input(const Image& image, std::size_t index, const Preprocessing& preprocessing);
 
 }  // namespace lorikeet

@@ -1,4 +1,4 @@
-// What a Model holds; shared by the files that implement it.
+// The state of a Model, shared by the files that implement it.
 #pragma once
 
 #include <memory>
@@ -13,12 +13,12 @@ namespace lorikeet {
 struct Model::State {
   LoadedModel loaded;
   Device device = Device::kCpu;
-  std::unique_ptr<Executor> executor;  // made when it is first needed
+  std::unique_ptr<Executor> executor;  // created on first use
 
   Executor& run();
 };
 
-/// `own`, or of it the normalisation alone.
+/// Returns `own`, or only its normalisation.
 Preprocessing chosen_preprocessing(const Preprocessing& own, Preprocess preprocess);
 
 }  // namespace lorikeet

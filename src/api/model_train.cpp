@@ -19,7 +19,7 @@
 namespace lorikeet {
 namespace {
 
-// Undoes on destruction, unless told that all went well.
+// Calls `undo` on destruction, unless `done` was called.
 template <typename Undo>
 class Rollback {
  public:
@@ -36,7 +36,7 @@ class Rollback {
   bool done_ = false;
 };
 
-// As a recipe, of which only the training options are used.
+// A recipe with only the training options set.
 Recipe training_recipe(const TrainingOptions& options) {
   Recipe recipe;
   static_cast<TrainingOptions&>(recipe) = options;
@@ -62,7 +62,7 @@ TrainReport Model::train(const TrainingOptions& options, const TrainCallbacks& c
                  ", expected the model's ", loaded.classes.size(), ".");
     }
     const bool is_int8 = recipe.machine.precision == Precision::kInt8;
-    if (is_int8) loaded.network.merged();  // throws where the adapter cannot be
+    if (is_int8) loaded.network.merged();  // throws if the adapter cannot be merged
     const Preprocessing preprocessing = data_preprocessing(recipe.data, loaded.preprocessing);
 
     Network& network = loaded.network;

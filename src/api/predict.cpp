@@ -104,7 +104,7 @@ std::vector<std::vector<Prediction>> Model::predictions(const Logits& logits, st
 
 std::vector<std::vector<Prediction>> Model::predict(const std::vector<Image>& images, std::size_t top,
                                                     Preprocess preprocess) {
-  check_top(top, classes().size());  // before anything is computed
+  check_top(top, classes().size());  // before computing
   return predictions(logits(images, preprocess), top);
 }
 

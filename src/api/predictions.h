@@ -1,4 +1,4 @@
-// From logits to the classes that users see.
+// Converts logits to predicted classes.
 #pragma once
 
 #include <cstddef>
@@ -10,8 +10,8 @@
 
 namespace lorikeet {
 
-/// The `top` most probable classes by SoftMax, the most probable first; all where there are fewer. REQUIRES: as many
-/// names as logits, at least one, all finite.
+/// Returns the `top` most probable classes by softmax in descending order, or all if there are fewer. REQUIRES: at
+/// least one logit, all finite, and one class name per logit.
 std::vector<Prediction> top_predictions(std::span<const float> logits, const std::vector<std::string>& classes,
                                         std::size_t top);
 

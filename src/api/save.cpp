@@ -17,7 +17,7 @@ namespace lorikeet {
 
 namespace {
 
-// Saving replaces an adapter, and nothing else that somebody keeps.
+// Only an adapter may be replaced, not other files of the user.
 void check_replaceable(const fs::path& folder) {
   if (folder.empty()) fail_usage("save: got an empty path, expected a folder.");
   const fs::file_status found = fs::status(folder);

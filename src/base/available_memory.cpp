@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::uint64_t kKib = 1024;
 
-// The number after `key` on a line of its own: "MemAvailable:   123 kB", "inactive_file 123".
+// Returns the number in a line "KEY: NUMBER …": "MemAvailable:   123 kB", "inactive_file 123".
 std::optional<std::uint64_t> number_after(const fs::path& path, const std::string& key) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
@@ -24,7 +24,7 @@ std::optional<std::uint64_t> number_after(const fs::path& path, const std::strin
   return std::nullopt;
 }
 
-// A file that holds one number; nothing for "max" and where there is none.
+// Reads a file that holds one number. Empty for "max" and if the file does not exist.
 std::optional<std::uint64_t> number_in(const fs::path& path) {
   std::ifstream file(path);
   std::uint64_t value = 0;
@@ -35,12 +35,12 @@ std::optional<std::uint64_t> number_in(const fs::path& path) {
 struct GroupFiles {
   const char* limit;
   const char* usage;
-  const char* file_cache;  // in memory.stat: what the kernel takes back when memory is short
+  const char* file_cache;  // key in memory.stat of memory that the kernel can reclaim
 };
 constexpr GroupFiles kVersion1{"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"};
 constexpr GroupFiles kVersion2{"memory.max", "memory.current", "inactive_file"};
 
-// What the group in `folder` leaves.
+// The memory available in the group in `folder`.
 std::optional<std::uint64_t> left_in(const fs::path& folder, const GroupFiles& files) {
   const auto limit = number_in(folder / files.limit);
   const auto usage = number_in(folder / files.usage);
@@ -69,7 +69,7 @@ std::optional<std::uint64_t> available_memory(const fs::path& root) {
     if (!is_version2 && ("," + controllers + ",").find(",memory,") == std::string::npos) continue;
     const GroupFiles& files = is_version2 ? kVersion2 : kVersion1;
     const fs::path mount = root / (is_version2 ? "sys/fs/cgroup" : "sys/fs/cgroup/memory");
-    // In a container the path may be one of the host's, which is not there: then the mount is the group.
+    // In a container, the path may refer to the host's hierarchy and not exist here; the mount point is then the group.
     fs::path group = fs::path(line.substr(second + 1)).relative_path();
     for (;; group = group.parent_path()) {
       take_less(left_in(mount / group, files));

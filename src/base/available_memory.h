@@ -1,4 +1,4 @@
-// How much memory this process may still take: what the machine has free, or its control group where that allows less.
+// Memory available to this process: the machine's free memory, or less if its control group has a lower limit.
 #pragma once
 
 #include <cstdint>
@@ -7,12 +7,12 @@
 
 namespace lorikeet {
 
-/// Bytes: the kernel's MemAvailable (proc(5)), and for each control group around the process (cgroups(7), versions 1
-/// and 2) its limit less what it uses, file cache not counted. Nothing where neither is known. `root` holds proc/ and
+/// Returns bytes: the minimum of the kernel's MemAvailable (proc(5)) and, for each enclosing control group (cgroups(7),
+/// versions 1 and 2), its limit minus its usage without file cache. Empty if none is known. `root` contains proc/ and
 /// sys/.
 std::optional<std::uint64_t> available_memory(const std::filesystem::path& root = "/");
 
-/// Bytes of memory that this process has now (VmRSS); 0 where that is not known.
+/// Returns the resident memory of this process in bytes (VmRSS); 0 if unknown.
 std::uint64_t resident_memory();
 
 }  // namespace lorikeet

@@ -1,5 +1,4 @@
-// The names of devices, number formats and engines (lorikeet/compute.h) in recipes, in lorikeet.json and on the command
-// line.
+// Names of devices, precisions and engines (lorikeet/compute.h) as used in recipes, lorikeet.json and the command line.
 #pragma once
 
 #include <optional>
@@ -22,7 +21,7 @@ const std::string& name_of(Precision precision);
 const std::string& name_of(Device device);
 const std::string& name_of(EngineKind engine);
 
-/// Nothing if no precision has that name.
+/// Empty if no precision has that name.
 std::optional<Precision> parse_precision(std::string_view name);
 std::optional<Device> parse_device(std::string_view name);
 

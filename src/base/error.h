@@ -1,4 +1,4 @@
-// Building the one-line messages of lorikeet::Error.
+// Builds the one-line messages of lorikeet::Error.
 #pragma once
 
 #include <sstream>
@@ -8,7 +8,7 @@
 
 namespace lorikeet {
 
-/// Concatenates anything that can be streamed.
+/// Concatenates streamable values.
 template <typename... Parts>
 std::string cat(const Parts&... parts) {
   std::ostringstream out;

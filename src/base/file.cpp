@@ -50,7 +50,7 @@ void make_folders(const fs::path& folder) {
   if (error) fail(folder.string(), ": cannot be created: ", error.message(), ".");
 }
 
-// The folder itself where `path` is a link to it, or "." or "..".
+// Resolves `path` if it is a link, "." or "..".
 fs::path actual_folder(const fs::path& path) {
   const fs::path plain = without_trailing_slash(path);
   std::error_code error;
@@ -58,13 +58,13 @@ fs::path actual_folder(const fs::path& path) {
   return error ? plain : canonical;
 }
 
-// A free name beside `path`, hidden, for which `make(name)` returned a value of at least 0; sets `result` to that
-// value. Throws Error where it fails for another reason than that the name is taken.
+// Calls `make(name)` with hidden names beside `path` until it returns a value of at least 0, which it stores in
+// `result`. Returns the name. Throws Error if `make` fails for any reason but an existing name.
 template <typename Make>
 fs::path make_beside(const fs::path& path, int& result, Make make) {
   constexpr int kAttempts = 100;
   constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789";
-  constexpr std::size_t kLongestName = 200;  // file systems take 255 bytes
+  constexpr std::size_t kLongestName = 200;  // file systems allow 255 bytes
   std::random_device random;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     std::string name = "." + path.filename().string().substr(0, kLongestName) + ".";
@@ -77,8 +77,8 @@ fs::path make_beside(const fs::path& path, int& result, Make make) {
   fail_write(path, errno);
 }
 
-// Whether `target` is a blob of the cache of the Hugging Face Hub that `folder` is a snapshot of (or in one):
-// CACHE/snapshots/REVISION/…/FILE is a link to CACHE/blobs/HASH. Both are canonical.
+// Whether `target` is a blob of a Hugging Face Hub cache and `folder` is (in) a snapshot of the same cache:
+// CACHE/snapshots/REVISION/…/FILE links to CACHE/blobs/HASH. REQUIRES: both paths are canonical.
 bool is_blob_of_snapshot(const fs::path& target, const fs::path& folder) {
   for (fs::path part = folder; part.has_relative_path(); part = part.parent_path()) {
     const fs::path snapshots = part.parent_path();
@@ -154,7 +154,7 @@ std::string read_file(const fs::path& path, std::uint64_t limit) {
 
 AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
   make_folders(parent_of(path_));
-  // mkostemp would make it private, and its mode could only be widened by reading the process's umask, which sets it.
+  // mkostemp would set mode 0600, and the umask needed to widen it can only be read by changing it.
   temporary_ = make_beside(path_, descriptor_,
                            [](const char* name) { return ::open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666); });
 }
@@ -199,7 +199,7 @@ PassingFile::~PassingFile() {
 
 void sync_folder(const fs::path& folder) {
   const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) return;  // some file systems do not open folders; the rename itself has happened
+  if (descriptor < 0) return;  // some file systems cannot open folders; the rename itself succeeded
   ::fsync(descriptor);
   ::close(descriptor);
 }
@@ -212,7 +212,7 @@ void write_file(const fs::path& path, std::string_view content) {
 
 void move_into_place(const fs::path& fresh, const fs::path& target) {
   if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) return;
-  // Nothing to exchange with, or a file system that cannot exchange: an old folder is renamed first.
+  // No existing folder, or the file system cannot exchange: move the old folder away first.
   const fs::path aside = fresh.string() + ".old";
   const bool had_old = ::rename(target.c_str(), aside.c_str()) == 0;
   if (::rename(fresh.c_str(), target.c_str()) != 0) {
@@ -239,7 +239,7 @@ void replace_folder(const fs::path& path, const std::function<void(const fs::pat
       std::error_code ignored;
       fs::remove_all(path, ignored);
     }
-  } cleaner{temporary};  // after the swap this removes what was there before
+  } cleaner{temporary};  // after the exchange, this removes the old folder
 
   fill(temporary);
   sync_folder(temporary);

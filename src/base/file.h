@@ -1,4 +1,4 @@
-// Files that are read up to a limit, and written completely or not at all: to a temporary name, synced, then renamed.
+// File access: reads with a size limit, and atomic writes (to a temporary name, synced, then renamed).
 #pragma once
 
 #include <cstdint>
@@ -11,15 +11,15 @@
 
 namespace lorikeet {
 
-/// The content of the file. Throws Error where it cannot be read or is larger than `limit` bytes.
+/// Returns the content of the file. Throws Error if it cannot be read or is larger than `limit` bytes.
 std::string read_file(const std::filesystem::path& path, std::uint64_t limit);
 
-/// Random-access reads of one open file, or of bytes that are in memory. Thread-safe.
+/// Random-access reads of an open file or of bytes in memory. Thread-safe.
 class InputFile {
  public:
-  /// Throws Error where `path` cannot be opened or is not a regular file.
+  /// Throws Error if `path` cannot be opened or is not a regular file.
   explicit InputFile(std::filesystem::path path);
-  /// `bytes`, which must outlive the object, as if they were the file `name`.
+  /// Reads from `bytes`, which must outlive the object. `name` is used in error messages.
   InputFile(std::filesystem::path name, std::span<const std::byte> bytes);
   ~InputFile();
   InputFile(const InputFile&) = delete;
@@ -28,18 +28,18 @@ class InputFile {
   std::uint64_t size() const { return size_; }
   const std::filesystem::path& path() const { return path_; }
 
-  /// Fills `into` from byte `offset` on; throws Error where the file ends before.
+  /// Fills `into` from byte `offset`. Throws Error if the file is too short.
   void read(std::uint64_t offset, std::span<std::byte> into) const;
 
  private:
   std::filesystem::path path_;
   int descriptor_ = -1;
-  std::span<const std::byte> bytes_;  // where there is no descriptor
+  std::span<const std::byte> bytes_;  // used if there is no descriptor
   std::uint64_t size_ = 0;
 };
 
-/// A new file under a temporary name beside `path`; `commit` puts it in place, destruction without it removes it. Its
-/// permissions are those of any new file (0666 less the umask).
+/// A new file under a temporary name beside `path`. `commit` renames it to `path`; destruction without `commit` removes
+/// it. It has the permissions of any new file (0666 minus the umask).
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);
@@ -49,7 +49,7 @@ class AtomicFile {
 
   void write(const void* bytes, std::size_t count);
   void write(std::string_view text) { write(text.data(), text.size()); }
-  /// Syncs, closes and renames.
+  /// Syncs, closes and renames the file.
   void commit();
 
  private:
@@ -58,7 +58,7 @@ class AtomicFile {
   int descriptor_ = -1;
 };
 
-/// A temporary file: removed with the object, unless it has been renamed.
+/// A temporary file, removed on destruction unless it was renamed.
 class PassingFile {
  public:
   explicit PassingFile(std::filesystem::path path) : path_(std::move(path)) {}
@@ -72,37 +72,38 @@ class PassingFile {
   std::filesystem::path path_;
 };
 
-/// `folder` / `name`. Throws Error where that is a link that leads out of the folder, or nowhere: a folder from
-/// elsewhere must not make us read other files of the machine. `folder` itself may be a link, and a snapshot in the
-/// Hugging Face Hub's cache may link to the blobs of that cache.
+/// Returns `folder` / `name`. Throws Error if it is a broken link or a link that points outside `folder`, so that an
+/// untrusted folder cannot make the program read other files. `folder` itself may be a link, and files of a snapshot in
+/// the Hugging Face Hub's cache may link to that cache's blobs.
 std::filesystem::path path_inside(const std::filesystem::path& folder, const std::string& name);
 
-/// The folder that `path` lies in: "." for a name without a folder.
+/// Returns the folder that contains `path`, "." for a bare name.
 std::filesystem::path parent_of(const std::filesystem::path& path);
 
-/// "runs/a/" → "runs/a": a shell completes a folder's name with the slash, after which there is no file name.
+/// "runs/a/" → "runs/a". Shell completion adds the slash, which leaves no file name.
 std::filesystem::path without_trailing_slash(const std::filesystem::path& path);
 
-/// write(2) until everything is written. `written` grows with what is. False, with errno set, if that fails.
+/// Calls write(2) until all bytes are written, and adds the count to `written`. Returns false, with errno set, on
+/// failure.
 bool write_all(int descriptor, const void* bytes, std::size_t count, std::uint64_t& written);
 
-/// Moves the folder `fresh` to `target`, on the same file system: in one atomic exchange if there is a folder at
-/// `target` and the file system can exchange. What was at `target` is then at `fresh`, or removed. Throws Error if it
-/// fails; `target` is then as it was.
+/// Moves the folder `fresh` to `target` on the same file system, by atomic exchange if `target` exists and the file
+/// system supports it. An old `target` ends up at `fresh` or is removed. Throws Error on failure and leaves `target`
+/// unchanged.
 void move_into_place(const std::filesystem::path& fresh, const std::filesystem::path& target);
 
-/// Syncs `folder`, so that renames in it survive a crash, if its file system can.
+/// Syncs `folder` if its file system supports it, so that renames in it survive a crash.
 void sync_folder(const std::filesystem::path& folder);
 
-/// Writes `content` to `path`, completely or not at all.
+/// Writes `content` to `path` atomically.
 void write_file(const std::filesystem::path& path, std::string_view content);
 
-/// Calls `fill` with a new empty folder, then puts it in the place of `folder`, replacing one that was there. `folder`
-/// may end with a slash, and may be a link to the folder that is meant.
-/// At every moment `folder` is absent, the old one or the new one, complete.
+/// Calls `fill` with a new empty folder and then moves it to `folder`, replacing any old one. `folder` may end with a
+/// slash, or be a link to the folder to replace. At any time `folder` is absent, the complete old one or the complete
+/// new one.
 void replace_folder(const std::filesystem::path& folder, const std::function<void(const std::filesystem::path&)>& fill);
 
-/// $LORIKEET_HOME, else $XDG_CACHE_HOME/lorikeet, else ~/.cache/lorikeet: where weights and data are kept.
+/// The folder for weights and data: $LORIKEET_HOME, else $XDG_CACHE_HOME/lorikeet, else ~/.cache/lorikeet.
 std::filesystem::path home_folder();
 
 }  // namespace lorikeet

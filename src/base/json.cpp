@@ -10,8 +10,8 @@
 namespace lorikeet {
 namespace {
 
-// Builds the document while it is read, so that what is refused was never built. Objects are appended to without the
-// search for an equal key that ordered_map does each time: it would take hours for the keys that a few megabytes hold.
+// Builds the document during parsing, so that rejected input is never built. Appends to objects without ordered_map's
+// linear search for an equal key, which would take hours for the keys in a few megabytes.
 class StrictBuilder : public nlohmann::json_sax<Json> {
  public:
   StrictBuilder(const std::string& where, std::size_t max_depth) : where_(where), max_depth_(max_depth) {}
@@ -44,7 +44,7 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
 
  private:
   struct Open {
-    Json* value;  // stays where it is: only the innermost open value grows
+    Json* value;  // stays valid: only the innermost open value grows
     std::set<std::string> keys;
   };
 

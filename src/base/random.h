@@ -1,5 +1,5 @@
-// The one source of order and chance outside ATen: xoshiro256** seeded by SplitMix64 (Blackman and Vigna, 2018).
-// The same seed gives the same numbers on every machine and with every standard library.
+// The random generator for everything outside ATen: xoshiro256** seeded by SplitMix64 (Blackman and Vigna, 2018). A
+// seed produces the same numbers on every machine and with every standard library.
 #pragma once
 
 #include <array>
@@ -55,7 +55,7 @@ class Random {
   std::array<std::uint64_t, 4> state_{};
 };
 
-/// The seed of one of many independent sequences: a function of `seed` and `index`.
+/// Returns the seed of sequence number `index`, derived from `seed`.
 inline std::uint64_t derived_seed(std::uint64_t seed, std::uint64_t index) {
   return Random(seed * 0x9e3779b97f4a7c15ULL + index).next();
 }

@@ -32,7 +32,7 @@ struct Regex::Code {
   std::unique_ptr<pcre2_match_context, decltype(&pcre2_match_context_free)> context{pcre2_match_context_create(nullptr),
                                                                                     pcre2_match_context_free};
 
-  // Whether it matches; fills `data` then.
+  // Returns whether the pattern matches. If so, fills `data`.
   bool run(std::string_view text, std::uint32_t options, const MatchData& data) const {
     const int result = pcre2_match(compiled.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0, options,
                                    data.get(), context.get());

@@ -1,5 +1,5 @@
-// Regular expressions in the syntax of Python's `re`, by PCRE2, with limits: a pattern may come in an adapter from
-// outside and must neither run forever nor exhaust the stack.
+// Regular expressions in the syntax of Python's `re`, matched by PCRE2 with limits: a pattern from an untrusted adapter
+// must neither run forever nor exhaust the stack.
 #pragma once
 
 #include <memory>
@@ -11,7 +11,7 @@ namespace lorikeet {
 
 class Regex {
  public:
-  /// Throws UsageError, beginning with `where`, for a pattern that does not compile or is longer than 4 KiB.
+  /// Throws UsageError, starting with `where`, if the pattern does not compile or is longer than 4 KiB.
   Regex(std::string_view pattern, const std::string& where);
 
   /// Python's `re.fullmatch`. Throws Error if the pattern takes too long on `text`.
@@ -20,7 +20,7 @@ class Regex {
   bool match(std::string_view text) const;
   /// Python's `re.search`.
   bool search(std::string_view text) const;
-  /// The text of the named group "idx" after `match`, where it took part.
+  /// Returns the text of the named group "idx" after `match`; empty if it did not participate in the match.
   std::optional<std::string> match_index(std::string_view text) const;
 
  private:

@@ -20,7 +20,7 @@ ScratchMemory::ScratchMemory(const std::filesystem::path& folder, std::uint64_t 
   const int descriptor = ::mkostemp(name.data(), O_CLOEXEC);
   if (descriptor < 0) fail(folder.string(), ": cannot be written: ", std::strerror(errno), ".");
   ::unlink(name.c_str());
-  // Without this, a full disk would end the process with SIGBUS later.
+  // Otherwise a full disk would later end the process with SIGBUS.
   int error = ::posix_fallocate(descriptor, 0, static_cast<off_t>(bytes));
   void* const mapped =
       error == 0 ? ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0) : MAP_FAILED;

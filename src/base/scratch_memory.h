@@ -1,5 +1,5 @@
-// Memory backed by a file instead of swap, for data that does not fit or would displace other programs. The file has
-// no name, so that nothing is left of it, however the process ends.
+// Memory backed by a file instead of swap, for data too large for memory. The file has no name, so it disappears
+// however the process ends.
 #pragma once
 
 #include <cstddef>
@@ -10,8 +10,7 @@ namespace lorikeet {
 
 class ScratchMemory {
  public:
-  /// Reserves the space on the disk of `folder` at once. Throws Error if it is not there, or if `folder` cannot
-  /// be written.
+  /// Reserves the disk space in `folder` immediately. Throws Error if there is not enough or `folder` is not writable.
   ScratchMemory(const std::filesystem::path& folder, std::uint64_t bytes);
   ~ScratchMemory();
   ScratchMemory(const ScratchMemory&) = delete;

@@ -1,4 +1,4 @@
-// SHA-256 (FIPS 180-4) by OpenSSL, as lower-case hexadecimal.
+// SHA-256 (FIPS 180-4) via OpenSSL, as lower-case hexadecimal.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,7 @@ class Sha256 {
   Sha256& operator=(const Sha256&) = delete;
 
   void update(const void* bytes, std::size_t count);
-  /// 64 hexadecimal digits. REQUIRES: called once, last.
+  /// Returns 64 hexadecimal digits. REQUIRES: called once, last.
   std::string hex();
 
  private:

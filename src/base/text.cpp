@@ -32,7 +32,7 @@ std::vector<std::string> nearest(std::string_view name, const std::vector<std::s
   const std::size_t limit = std::max<std::size_t>(2, name.size() / 2);
   for (const auto& candidate : candidates) {
     const auto [shorter, longer] = std::minmax({name.size(), candidate.size()});
-    if (longer - shorter > limit) continue;  // the distance is at least that, and takes longer to find
+    if (longer - shorter > limit) continue;  // a lower bound of the distance, much faster to compute
     const std::size_t distance = edit_distance(name, candidate);
     if (distance <= limit) ranked.emplace_back(distance, candidate);
   }
@@ -117,7 +117,7 @@ std::size_t utf8_character(std::string_view text) {
   for (std::size_t i = 1; i < length; ++i) {
     if ((byte(i) & 0xc0) != 0x80) return 0;
   }
-  // The second byte rules out overlong forms, surrogates and what is past U+10FFFF.
+  // The second byte excludes overlong forms, surrogates and values above U+10FFFF.
   const bool wrong = (first == 0xe0 && byte(1) < 0xa0) || (first == 0xed && byte(1) > 0x9f) ||
                      (first == 0xf0 && byte(1) < 0x90) || (first == 0xf4 && byte(1) > 0x8f);
   return wrong ? 0 : length;
@@ -157,7 +157,7 @@ std::string printable(std::string_view text, std::size_t limit) {
       continue;
     }
     if (length == 0 && cut && rest.size() < 4 && utf8_character(text.substr(limit - rest.size())) > 0)
-      break;  // cut within a character
+      break;  // do not split a character
     std::array<char, 8> escape{};
     std::snprintf(escape.data(), escape.size(), "\\x%02x", static_cast<unsigned>(first));
     out += escape.data();

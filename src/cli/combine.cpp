@@ -1,4 +1,4 @@
-// lorikeet combine: several adapters of one base made into one, by weights.
+// lorikeet combine: the weighted sum of several adapters of one base.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -29,7 +29,7 @@ struct CombineOptions {
   std::string out;
 };
 
-// "FOLDER" or "FOLDER=WEIGHT".
+// Parses "FOLDER" or "FOLDER=WEIGHT".
 WeightedAdapter read_part(const std::string& text) {
   WeightedAdapter out{text, 1, {}};
   if (const auto equals = text.rfind('='); equals != std::string::npos && !adapter_path(text)) {

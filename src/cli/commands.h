@@ -1,4 +1,4 @@
-// The commands: each adds itself, its options and what it does to the application. `status` is the exit code.
+// The commands. Each adds itself, its options and its action to the application. `status` receives the exit code.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -25,7 +25,7 @@ constexpr int kFailed = 1;
 constexpr int kUsage = 2;
 constexpr int kInterrupted = 130;  // 128 + SIGINT, as a shell reports it
 
-/// Accepts whole numbers from `least`. CLI11's own checks name 1.8e308, in full, as the largest number.
+/// Accepts integers from `least`. CLI11's own checks print the upper bound 1.8e308 in full.
 CLI::Validator at_least(std::int64_t least);
 
 /// What names a model, for --help.
@@ -33,7 +33,7 @@ inline constexpr const char* kAnyModel =
     "An adapter's or a run's folder, a model's name or folder (as transformers or timm saves it), ORG/NAME of the Hub, "
     "or a weights file";
 
-/// Options of every command that takes a model.
+/// Options of all commands that use a model.
 struct ModelOptions {
   std::string name;
   std::string model;
@@ -41,7 +41,7 @@ struct ModelOptions {
   std::string preprocess = "eval";
   bool force = false;
 
-  /// Adds the positional `name` and the options; `with_preprocess` those for images.
+  /// Adds the positional argument `name` and the options; `with_preprocess` adds those for images.
   void add_to(CLI::App& command, const std::string& what, bool with_preprocess);
   LoadOptions load_options() const;
   Preprocess chosen_preprocess() const {

@@ -37,7 +37,7 @@ bool has_same_recipe(const Recipe& recipe) {
   return fs::exists(path) && read_file(path, kMaxSummary) == recipe_yaml(with_absolute_paths(recipe));
 }
 
-// The summary of a finished run of just this recipe, in its folder.
+// Returns the summary in `folder` if it is a finished run of exactly this recipe.
 std::optional<Json> finished_run(const Recipe& recipe) {
   const fs::path path = recipe.run / "summary.json";
   if (!has_same_recipe(recipe) || !fs::exists(path)) return std::nullopt;
@@ -46,7 +46,7 @@ std::optional<Json> finished_run(const Recipe& recipe) {
   return summary;
 }
 
-// Runs the recipe unless that was done before; nothing where it was interrupted.
+// Runs the recipe unless it has already been run. Empty if interrupted.
 std::optional<Json> run_once(Recipe& recipe, const fs::path& folder) {
   recipe.run = folder;
   for (int number = 2; is_run_folder(recipe.run) && !has_same_recipe(recipe); ++number)
@@ -97,7 +97,7 @@ int compare_command(const CompareOptions& options) {
       overrides.push_back(item);
     } else {
       rows.emplace_back();
-      rows.back().recipe.run = item;  // its file, until it is read
+      rows.back().recipe.run = item;  // the recipe's path, until it is read
     }
   }
   if (rows.empty()) fail_usage("compare: got no recipe, expected at least one, e.g. recipes/article/*.yaml.");

@@ -1,4 +1,4 @@
-// lorikeet extract: what full fine-tuning changed in a model, as an adapter.
+// lorikeet extract: the change by full fine-tuning as an adapter.
 #include <algorithm>
 #include <cstdio>
 #include <memory>
@@ -29,7 +29,7 @@ struct ExtractCommandOptions {
   std::string out;
 };
 
-// The graph with as many outputs as the tuned file's last layer has rows.
+// The base graph with the number of outputs of the tuned file's last layer.
 Graph graph_of_tuned(const Graph& base, const ModelEntry& model, const NamedTensors& file) {
   Graph out = base;
   const Node& output = base.node(base.output());

@@ -39,8 +39,7 @@ struct InspectOptions {
   std::string precision = name_of(Precision::kFloat32);
 };
 
-// What is inspected: the graph with its adapter, where there is one. No weights are needed; those that are named are
-// checked.
+// The graph to inspect, with its adapter if there is one. No weights are needed, but those given are checked.
 struct Subject {
   std::shared_ptr<const ModelEntry> model;
   Graph graph;
@@ -107,7 +106,7 @@ std::vector<NodeRow> node_rows(const Subject& subject, int size) {
   return out;
 }
 
-// What a pattern hits as target_modules, and what LoRA of that rank would cost there.
+// Returns the modules that a pattern matches as target_modules, with the parameters of LoRA of the given rank.
 std::vector<NodeRow> matching(const std::vector<NodeRow>& rows, const Graph& graph, const InspectOptions& options) {
   AdapterConfig config;
   config.r = options.rank;

@@ -9,7 +9,7 @@ volatile std::sig_atomic_t g_interrupted = 0;
 
 extern "C" void on_signal(int signal) {
   g_interrupted = 1;
-  std::signal(signal, SIG_DFL);  // the second ends the process
+  std::signal(signal, SIG_DFL);  // the second signal ends the process
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Ctrl-C asks long work to stop at the next safe point; pressed again it stops at once.
+// Ctrl-C stops long work at the next safe point. A second Ctrl-C stops it immediately.
 #pragma once
 
 #include <string>
@@ -9,8 +9,8 @@ namespace lorikeet::cli {
 void catch_interrupts();
 bool interrupted();
 
-/// Thrown out of work that can only be left by an exception. No Error: nothing may take it for a failure that another
-/// way around would mend.
+/// Thrown to leave work that can only be stopped by an exception. Not derived from Error, so that it is not handled as
+/// a failure with a fallback.
 struct Interrupted {
   std::string message;
 };

@@ -1,4 +1,4 @@
-// The command: reads the arguments, runs one command, turns what it throws into one line and an exit code.
+// The command: parses arguments, runs one command, and converts exceptions to one line and an exit code.
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
@@ -34,8 +34,8 @@ int report(int status, const std::string& message) {
   return status;
 }
 
-// The message for a word in the place of a command that is not one; CLI11 only says that a command is missing. Empty
-// where there is none.
+// Returns the message for an unknown command, for which CLI11 only reports that a command is missing. Empty if there is
+// none.
 std::string wrong_command(const CLI::App& app, int argc, char** argv) {
   const CLI::App* parent = &app;
   for (int i = 1; i < argc; ++i) {
@@ -53,7 +53,7 @@ std::string wrong_command(const CLI::App& app, int argc, char** argv) {
   return "";
 }
 
-// The command that the arguments name: the innermost one.
+// Returns the innermost command named by the arguments.
 const CLI::App& named_command(const CLI::App& app) {
   const auto found = app.get_subcommands();
   return found.empty() ? app : named_command(*found.front());
@@ -67,8 +67,8 @@ std::string help_hint(const CLI::App& app) {
   return cat("'", words, "--help' says what is expected.");
 }
 
-// The message for an option that the command does not have, where it can say more than CLI11's: a key of a recipe,
-// which is written without dashes, or a misspelt option. Empty otherwise.
+// Returns the message for an unknown option if it can say more than CLI11's: for a recipe key, which is written without
+// dashes, or a misspelt option. Empty otherwise.
 std::string wrong_option(const CLI::App& app, int argc, char** argv) {
   const CLI::App& command = named_command(app);
   std::vector<std::string> names;
@@ -117,7 +117,7 @@ int run(int argc, char** argv) {
     return report(kUsage, error.what());
   } catch (const Error& error) {
     return report(interrupted() ? kInterrupted : kFailed,
-                  error.what());  // Ctrl-C ends a child, as pip, too, which then fails
+                  error.what());  // Ctrl-C also ends a child process, such as pip, which then fails
   } catch (const Interrupted& at) {
     return report(kInterrupted, at.message);
   } catch (...) {
@@ -133,10 +133,10 @@ int run(int argc, char** argv) {
 }  // namespace lorikeet::cli
 
 int main(int argc, char** argv) {
-  std::signal(SIGXFSZ, SIG_IGN);  // a file over the limit is a failed write like any other
+  std::signal(SIGXFSZ, SIG_IGN);  // exceeding the file size limit is an ordinary write error
   lorikeet::reuse_buffers();
   const int status = lorikeet::cli::run(argc, argv);
   std::fflush(nullptr);
-  // All is written and synced; libtorch's destructors would take back thousands of registrations, one after the other.
+  // Everything is written and synced. This skips libtorch's slow static destructors.
   std::_Exit(status);
 }

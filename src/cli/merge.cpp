@@ -14,7 +14,7 @@ struct MergeOptions {
 };
 
 int merge_command(const MergeOptions& options) {
-  check_weights_name(options.out);  // before the weights are fetched
+  check_weights_name(options.out);  // before downloading weights
   const Model model = load(options.model.name, options.model.load_options());
   const MergeResult merged = model.merge(options.out);
   std::printf("%s: %s tensors, %s, the state dict of %s%s\n", options.out.c_str(), with_commas(merged.tensors).c_str(),

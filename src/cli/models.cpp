@@ -26,7 +26,7 @@ struct ModelsOptions {
   bool json = false;
 };
 
-// The repository of the Hub that is meant; nothing where `name` is one of the table's.
+// Returns the Hub repository; empty if `name` is in the model table.
 std::optional<HubName> hub_name(const ModelsOptions& options) {
   auto name = is_model_name(options.name) ? std::nullopt : parse_hub_name(options.name);
   if (!name && !options.revision.empty()) {
@@ -84,7 +84,7 @@ int get_model(const ModelsOptions& options) {
   return 0;
 }
 
-// Where the snapshot of the revision is in the Hub's cache, or the folder that would hold it.
+// Returns the snapshot of the revision in the Hub's cache, or the folder that would contain it.
 fs::path snapshot_path(const HubName& name) {
   const HubCache cache(hub_cache_folder(), name.repository);
   const auto commit = is_commit(name.revision) ? name.revision : cache.commit_of(name.revision);

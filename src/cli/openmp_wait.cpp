@@ -1,8 +1,8 @@
-// OpenMP's waiting threads spin, which gains some 3 % on a quiet machine and halves the speed where other programs, or
-// the threads that read images, want the cores (measured on two). Here they sleep instead, unless the user has said
-// otherwise. libgomp reads its settings from the environment when it is loaded, before main and before any constructor
-// of ours, and the environment cannot be extended that early: so the program starts itself again with one variable
-// more, before the libraries' constructors have run (.preinit_array), which costs some milliseconds.
+// Makes waiting OpenMP threads sleep instead of spin, unless the user configured otherwise. Spinning gains about 3 % on
+// an idle machine, and halves the speed if other programs or the image reading threads need the cores (measured on
+// two). libgomp reads its settings from the environment when it is loaded, before main and all constructors, and the
+// environment cannot be extended that early. The program therefore re-executes itself with one more variable before the
+// libraries' constructors run (.preinit_array), which takes a few milliseconds.
 #include <alloca.h>
 #include <linux/limits.h>
 #include <unistd.h>
@@ -27,7 +27,7 @@ void let_waiting_threads_sleep(int, char** arguments, char** environment) {
   std::copy_n(environment, count, extended);
   extended[count] = setting;
   extended[count + 1] = nullptr;
-  execve(path, arguments, extended);  // where this fails, threads spin
+  execve(path, arguments, extended);  // if this fails, threads spin
 }
 
 [[gnu::section(".preinit_array"), gnu::used]] void (*const g_before_libraries)(int, char**,

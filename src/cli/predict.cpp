@@ -19,10 +19,10 @@ struct PredictOptions {
   bool json = false;
 };
 
-// The logits of the images that can be read, and why the others cannot.
+// The logits of readable images, and the problems with the others.
 struct Answers {
   Logits logits;
-  std::vector<std::string> problems;  // one for each image; empty where there is a row of logits
+  std::vector<std::string> problems;  // one per image; empty if it has a row of logits
 };
 
 void append(const Logits& rows, Logits& to) {
@@ -46,7 +46,7 @@ Answers answer(Model& model, const PredictOptions& options) {
     } catch (const UsageError&) {
       throw;
     } catch (const Error&) {
-      // One of them: each by itself says which.
+      // An image of the batch failed; running them individually shows which.
     }
     for (auto image = first; image != last; ++image) {
       std::string problem;
@@ -67,7 +67,7 @@ int predict_command(const PredictOptions& options) {
   Model model = load(options.model.name, options.model.load_options());
   const Answers answers = answer(model, options);
   const bool is_complete = answers.logits.rows == static_cast<std::int64_t>(options.images.size());
-  // First: a command that fails prints no answers.
+  // Written first: a command that fails prints no results.
   if (!options.logits.empty() && is_complete) save_logits(answers.logits, options.logits);
   const auto predictions = model.predictions(answers.logits, std::min(options.top, model.classes().size()));
   Json out = Json::array();

@@ -29,7 +29,7 @@ std::string bar(double share) {
 
 double share_of(double done, double total) { return total > 0 ? done / total : 0; }
 
-// Redraws at most ten times a second, but always at the end.
+// Limits redrawing to ten times a second, except at the end.
 bool is_due(bool last) {
   static std::chrono::steady_clock::time_point drawn;
   const auto now = std::chrono::steady_clock::now();

@@ -1,4 +1,4 @@
-// A progress line on the terminal. Nothing if standard error is no terminal.
+// A progress line on the terminal. Does nothing if standard error is not a terminal.
 #pragma once
 
 #include <string>
@@ -7,7 +7,7 @@
 
 namespace lorikeet::cli {
 
-/// Replaces the line that is shown by `text`; an empty one removes it.
+/// Replaces the displayed line with `text`; an empty `text` removes it.
 void show_status(const std::string& text);
 
 /// Removes the status line and prints `line` to standard error, its control characters escaped.
@@ -16,7 +16,7 @@ void print_note(const std::string& line);
 void show_training(const TrainProgress& progress);
 void show_evaluation(std::int64_t done, std::int64_t total);
 
-/// Shows a download; throws Error if Ctrl-C was pressed.
+/// Shows download progress; throws Interrupted after Ctrl-C.
 DownloadCallback download_bar();
 
 }  // namespace lorikeet::cli

@@ -11,7 +11,7 @@ namespace lorikeet::cli {
 
 namespace {
 
-// The run's folder whose own recipe this is; empty for any other recipe.
+// Returns the run folder if the recipe is a run's own recipe.yaml; empty otherwise.
 fs::path own_run(const fs::path& recipe) {
   if (recipe.filename() != "recipe.yaml") return {};
   const fs::path folder = recipe.has_parent_path() ? recipe.parent_path() : fs::absolute(recipe).parent_path();

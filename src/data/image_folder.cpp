@@ -64,14 +64,14 @@ bool is_image(const fs::path& path) {
   return is_one_of(lower_extension(path), kRead);
 }
 
-// Images that are not read, which is worth a note; of other files none is expected to count.
+// Whether the file is an image of an unsupported format, which is worth a note, unlike other files.
 bool is_other_image(const fs::path& path) {
   static constexpr std::array<std::string_view, 12> kOthers{".webp", ".bmp",  ".gif", ".tif", ".tiff", ".heic",
                                                             ".heif", ".avif", ".jxl", ".jp2", ".ppm",  ".pgm"};
   return is_one_of(lower_extension(path), kOthers);
 }
 
-// A folder that nobody made for a class.
+// Whether the folder is created by a system rather than for a class.
 bool is_system_folder(const std::string& name) {
   static constexpr std::array<std::string_view, 7> kSystem{
       "@eaDir", "@Recycle", "#recycle", "__MACOSX", "lost+found", "$RECYCLE.BIN", "System Volume Information"};
@@ -87,7 +87,7 @@ std::vector<fs::directory_entry> sorted_entries(const fs::path& folder) {
   return out;
 }
 
-// Links that lead nowhere, or back to themselves, are neither.
+// False for broken and circular links.
 bool is_folder(const fs::directory_entry& entry) {
   std::error_code ignored;
   return entry.is_directory(ignored);
@@ -97,7 +97,7 @@ bool is_file(const fs::directory_entry& entry) {
   return entry.is_regular_file(ignored);
 }
 
-// What lies in one class, or beside the classes of a split. Paths are relative to the split.
+// Content of one class, or of a split outside its classes. Paths are relative to the split.
 struct Content {
   std::vector<std::pair<std::string, std::string>> images;  // folder, name
   std::vector<std::string> other_images;
@@ -115,13 +115,13 @@ void add_file(const fs::path& folder, const fs::directory_entry& entry, Content&
   }
 }
 
-// Reads all of a class. Folders are remembered by device and inode: links to one that was read lead nowhere new.
+// Reads all files of a class. Visited folders are identified by device and inode, so links to them are skipped.
 class ClassReader {
  public:
   ClassReader(const fs::path& split, const std::string& name) : split_(split), links_{name} {}
 
   Content read() {
-    for (std::size_t i = 0; i < links_.size(); ++i) read_folder(fs::path(links_[i]));  // which may add more
+    for (std::size_t i = 0; i < links_.size(); ++i) read_folder(fs::path(links_[i]));  // may add links
     std::sort(content_.images.begin(), content_.images.end());
     return std::move(content_);
   }
@@ -138,7 +138,7 @@ class ClassReader {
       } else if (is_system_folder(path.filename().string())) {
         content_.ignored_folders.push_back(path.string());
       } else if (std::error_code ignored; entry.is_symlink(ignored)) {
-        links_.push_back(path.string());  // later: a folder goes by its own path, if it has one in this class
+        links_.push_back(path.string());  // last, so that a folder in this class is read under its own path
       } else {
         read_folder(path);
       }
@@ -160,7 +160,7 @@ std::string counted(std::size_t count, const char* singular, const char* plural)
   return cat(count, " ", count == 1 ? singular : plural);
 }
 
-// A folder of a split, whatever it holds, and the label of its class; -1 for one that training does not know.
+// A folder of a split with its content and the label of its class; -1 for a class unknown to training.
 struct ClassFolder {
   std::string name;
   Content content;
@@ -211,7 +211,7 @@ class SplitReader {
     }
   }
 
-  // Where this split defines the classes: a class without images would be an output that is never learned.
+  // For a split that defines the classes: a class without images would be an output that is never trained.
   void check_every_class() const {
     if (folders_.empty()) {
       fail(path_.string(), ": got no folders",
@@ -243,7 +243,7 @@ class SplitReader {
     }
   }
 
-  // Where training knows the classes.
+  // For a split whose classes are defined by training.
   void check_known() const {
     const bool any_known = std::any_of(folders_.begin(), folders_.end(), [](const auto& f) { return f.label >= 0; });
     for (const ClassFolder& folder : folders_) {
@@ -298,7 +298,7 @@ class SplitReader {
   bool defines_classes_;
   std::vector<std::string> classes_;
   std::vector<ClassFolder> folders_;
-  Content outside_;  // of any class
+  Content outside_;  // outside the classes
   std::vector<std::string> notes_;
 };
 

@@ -1,9 +1,9 @@
-// Image folders: `train|val|test/<class>/**/*.jpg|jpeg|png`. Classes are the names of the folders in
-// byte order; images are ordered by folder, then by name. Both are the order of torchvision's ImageFolder.
+// Image folders: `train|val|test/<class>/**/*.jpg|jpeg|png`. Classes are the folder names in byte order; images are
+// sorted by folder, then by name. Both orders are those of torchvision's ImageFolder.
 //
-// Sub-folders of a class belong to it. Links are followed, but no folder is read twice for a class, so that links
-// cannot loop. Files that are no images, hidden files, hidden folders and folders that systems make (@eaDir, __MACOSX)
-// do not count; what was ignored is said in notes.
+// Subfolders of a class belong to it. Links are followed, but each folder is read only once per class, so circular
+// links are harmless. Other files, hidden files and folders, and folders created by systems (@eaDir, __MACOSX) are
+// ignored. Notes list what was ignored.
 #pragma once
 
 #include <filesystem>
@@ -16,27 +16,27 @@
 
 namespace lorikeet {
 
-/// One split as it was read.
+/// One split of an image folder.
 struct FolderSplit {
-  /// Null where the split can be neither learned from nor judged on: it is empty, or its images have no labels.
+  /// Null if the split is empty or its images have no labels.
   std::shared_ptr<const Dataset> images;
-  /// One sentence each, for people: what was ignored, which classes have no images.
+  /// One sentence each: what was ignored, classes without images.
   std::vector<std::string> notes;
 };
 
-/// `root/split/<class>/…`, where `classes` are those that training knows. Where that is empty the split itself defines
-/// them, and each needs an image. Throws Error for a class that `classes` lacks, and where a split that defines the
-/// classes lacks images of one.
+/// Reads `root/split/<class>/…`. `classes` are those known to training. If empty, the split defines the classes, and
+/// each must have an image. Throws Error for a class that is not in `classes`, or without images in a split that
+/// defines the classes.
 FolderSplit read_image_folder(const std::filesystem::path& root, const std::string& split,
                               const std::vector<std::string>& classes);
 
-/// Whether `root` has a folder of that split.
+/// Whether `root` has a folder for that split.
 bool has_split(const std::filesystem::path& root, const std::string& split);
 
-/// Which of `names`, folders for the same split, is in `root`. Throws Error where two of them are.
+/// Returns which of `names`, alternative folder names of one split, exists in `root`. Throws Error if several do.
 std::optional<std::string> find_split(const std::filesystem::path& root, const std::vector<std::string>& names);
 
-/// The folders in `folder`, by name, in byte order; without hidden ones and those that systems make.
+/// Returns the names of the folders in `folder` in byte order, without hidden ones and those created by systems.
 std::vector<std::string> folders_in(const std::filesystem::path& folder);
 
 }  // namespace lorikeet

@@ -19,7 +19,7 @@
 namespace lorikeet {
 namespace {
 
-// Plain copies: ATen's would start further OpenMP threads beside the compute threads.
+// Plain copies: ATen's would start OpenMP threads in addition to the compute threads.
 Batch read_batch(const Dataset& dataset, const std::vector<std::int64_t>& order, std::size_t begin, std::size_t end) {
   Batch batch;
   const auto count = static_cast<std::int64_t>(end - begin);
@@ -48,7 +48,7 @@ Batch read_batch(const Dataset& dataset, const std::vector<std::int64_t>& order,
 
 }  // namespace
 
-// Threads take batch numbers in turn and put finished batches into `ready`; the reader takes them in order.
+// Threads take the next batch number and put finished batches into `ready`. The reader takes them in order.
 struct Loader::State {
   std::shared_ptr<const Dataset> dataset;
   std::vector<std::int64_t> order;
@@ -58,8 +58,8 @@ struct Loader::State {
 
   std::mutex mutex;
   std::condition_variable changed;
-  std::size_t next_to_read = 0;  // by a thread
-  std::size_t next_to_give = 0;  // to the caller
+  std::size_t next_to_read = 0;  // next batch for a thread
+  std::size_t next_to_give = 0;  // next batch for the caller
   std::map<std::size_t, Batch> ready;
   std::map<std::size_t, std::exception_ptr> failed;
   bool stopping = false;
@@ -79,7 +79,7 @@ struct Loader::State {
       try {
         batch = read_batch(*dataset, order, number * batch_size, std::min(order.size(), (number + 1) * batch_size));
       } catch (...) {
-        error = std::current_exception();  // given to the caller by next()
+        error = std::current_exception();  // rethrown by next()
       }
       const std::lock_guard lock(mutex);
       if (error) {

@@ -16,27 +16,27 @@ struct Batch {
   at::Tensor images;
   /// int64 (N,).
   at::Tensor labels;
-  /// int64 (N,): which images of the dataset these are.
+  /// int64 (N,): indices of the images in the dataset.
   at::Tensor indices;
 };
 
 struct LoaderOptions {
   std::int64_t batch_size = 64;
-  /// Threads that read and prepare images; 0: a quarter of the compute threads, at least one.
+  /// Threads that read and preprocess images; 0: a quarter of the compute threads, at least one.
   int threads = 0;
-  /// Batches kept ready.
+  /// Number of batches to prefetch.
   int prefetch = 4;
 };
 
 class Loader {
  public:
-  /// Batches of the images at `order`; the last one may be smaller.
+  /// Reads batches of the images at `order`. The last one may be smaller.
   Loader(std::shared_ptr<const Dataset> dataset, std::vector<std::int64_t> order, const LoaderOptions& options);
   ~Loader();
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
 
-  /// The next batch, in order, into `batch`; false at the end. Throws what reading an image threw.
+  /// Stores the next batch in `batch`; returns false at the end. Rethrows exceptions from reading images.
   bool next(Batch& batch);
 
  private:
@@ -44,7 +44,7 @@ class Loader {
   std::unique_ptr<State> state_;
 };
 
-/// 0 … count − 1, shuffled by `seed` and `epoch`; in order where `shuffle` is false.
+/// Returns 0 … count − 1, shuffled by `seed` and `epoch` if `shuffle` is true.
 std::vector<std::int64_t> epoch_order(std::int64_t count, bool shuffle, std::uint64_t seed, std::int64_t epoch);
 
 }  // namespace lorikeet

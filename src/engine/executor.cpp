@@ -7,8 +7,8 @@
 namespace lorikeet {
 namespace {
 
-// float32 runs in PyTorch's default layout, so that ATen takes the kernels that PyTorch takes and training follows it
-// step by step; channels-last sums in another order, which twenty steps of AdamW magnify twentyfold.
+// float32 uses PyTorch's default layout, so that ATen selects the same kernels and training follows PyTorch step by
+// step. Channels-last sums in another order, and twenty steps of AdamW amplify the difference twentyfold.
 at::MemoryFormat layout_for(at::ScalarType precision) {
   return precision == at::kFloat ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast;
 }

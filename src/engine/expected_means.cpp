@@ -12,7 +12,7 @@
 namespace lorikeet {
 namespace {
 
-// Mean and variance of each channel, (C,) float64; undefined where unknown.
+// Mean and variance of each channel, (C,) float64; undefined if unknown.
 struct Moments {
   at::Tensor mean;
   at::Tensor variance;
@@ -21,7 +21,7 @@ struct Moments {
 at::Tensor density(const at::Tensor& z) { return at::exp(z * z * -0.5) / std::sqrt(2 * std::numbers::pi); }
 at::Tensor probability_below(const at::Tensor& z) { return at::erf(z / std::numbers::sqrt2) * 0.5 + 0.5; }
 
-// Of a normal distribution's values clamped to [0, high].
+// The moments of a normal distribution clamped to [0, high].
 Moments clamped(const Moments& x, double high) {
   const at::Tensor deviation = at::sqrt(x.variance).clamp_min(1e-12);
   const at::Tensor low_z = -x.mean / deviation;
@@ -41,7 +41,7 @@ Moments clamped(const Moments& x, double high) {
 Moments moments_of(const Node& node, const NodeTensors& tensors, const std::vector<Moments>& values) {
   const auto input = [&](std::size_t i) -> const Moments& { return values[node.inputs[i]]; };
   if (const auto activation = activation_of(node.op); activation && activation->clamp.active())
-    return input(0).mean.defined() ? clamped(input(0), activation->clamp.high) : Moments{};  // all begin at 0
+    return input(0).mean.defined() ? clamped(input(0), activation->clamp.high) : Moments{};  // all clamps start at 0
   return std::visit(
       Overload{
           [&](const BatchNorm2d&) {
@@ -51,7 +51,7 @@ Moments moments_of(const Node& node, const NodeTensors& tensors, const std::vect
             if (!input(0).mean.defined() || !input(1).mean.defined()) return Moments{};
             return Moments{input(0).mean + input(1).mean, input(0).variance + input(1).variance};
           },
-          [&](const MaxPool2d&) { return input(0); },  // somewhat less than it is
+          [&](const MaxPool2d&) { return input(0); },  // slightly underestimated
           [&](const OneOf<Input, Conv2d, LayerNorm, LayerNorm2d, GlobalResponseNorm, Relu, Relu6, Gelu, Silu, Sigmoid,
                           HardSigmoid, HardSwish, Multiply, UnusedParameter, LayerScale, AvgPool2d, GlobalAvgPool,
                           Linear, Attention, PixelsToTokens, PrependTokens, PositionEmbedding, TakeToken, MeanTokens,
@@ -60,7 +60,8 @@ Moments moments_of(const Node& node, const NodeTensors& tensors, const std::vect
       node.op);
 }
 
-// Of an axis' output positions, the share at which each tap of the kernel lies inside the image: (taps,).
+// For each tap of the kernel along one axis, the fraction of output positions at which it lies inside the image:
+// (taps,).
 at::Tensor share_inside(std::int64_t size, std::int64_t before, std::int64_t after, std::int64_t taps,
                         std::int64_t stride, std::int64_t dilation) {
   const at::Tensor first = at::arange(window_count(before + size + after, taps, stride, dilation), at::kLong)

@@ -1,9 +1,8 @@
 // The fast executor. Frozen convolutions and Linear layers run as fused steps (engine/fusion.h), convolutions in
-// channels-last memory with BatchNorm folded into their weights (engine/prepared_base.h). Backward they give the
-// gradient to their input and nothing else, and what they keep of their activation is one bit an element, or 24
-// (kernels/epilogue.h). LoRA is part of its layer's step: the low-rank part is a thin matrix product added before the
-// activation. Attention in float32 runs by kernels/attention.h. Everything else is ATen's operators and autograd, as in
-// the plain executor.
+// channels-last memory with BatchNorm folded into their weights (engine/prepared_base.h). Their backward pass computes
+// only the gradient to the input, and keeps one bit per element for the activation, or up to 24 (kernels/epilogue.h).
+// LoRA joins the step of its layer: the low-rank part is a thin matrix product added before the activation. Attention
+// in float32 uses kernels/attention.h. Everything else uses ATen's operators and autograd, as in the plain executor.
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
@@ -28,18 +27,18 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// A frozen step as it runs. The prepared convolution is the base's; autograd keeps it alive until the gradient is
-// there.
+// A frozen step. It refers to the prepared convolution of the base, which autograd keeps alive until the gradient is
+// computed.
 struct FrozenStep : torch::CustomClassHolder {
   FrozenStep(std::shared_ptr<const PreparedConv> shared, const FusedStep& step, bool is_linear)
       : prepared(std::move(shared)), activation(step.activation), takes_rows(is_linear) {}
 
-  // The image that the convolution takes: a Linear's rows are the pixels of one image.
+  // The input image of the convolution. A Linear's rows are the pixels of one image.
   at::Tensor image(const at::Tensor& value) const {
     return takes_rows ? image_of(value.reshape({-1, value.size(-1)}))
                       : value.contiguous(at::MemoryFormat::ChannelsLast);
   }
-  // The way back; `like` is any value with the same leading dimensions.
+  // The inverse; `like` is any value with the same leading dimensions.
   at::Tensor value(const at::Tensor& image, at::IntArrayRef like) const {
     if (!takes_rows) return image;
     std::vector<std::int64_t> shape = like.vec();
@@ -53,13 +52,13 @@ struct FrozenStep : torch::CustomClassHolder {
 };
 using FrozenStepPtr = c10::intrusive_ptr<FrozenStep>;
 
-// What LoRA adds: low (N·H'·W', r) times upᵀ, up (out, r). Both undefined where there is none.
+// LoRA's term: low (N·H'·W', r) times upᵀ, up (out, r). Both are undefined without LoRA.
 struct LowRankPart {
   at::Tensor low;
   at::Tensor up;
 };
 
-// y = activation(conv(x) + low·upᵀ + bias + residual). `kept` becomes what the activation's gradient needs, if `keeps`.
+// y = activation(conv(x) + low·upᵀ + bias + residual). If `keeps`, sets `kept` to what the activation's gradient needs.
 at::Tensor run_frozen(const FrozenStep& step, const at::Tensor& x, const at::Tensor& residual, const LowRankPart& lora,
                       bool keeps, at::Tensor& kept) {
   const FrozenConv& conv = step.prepared->conv;
@@ -82,7 +81,7 @@ struct FrozenFunction : torch::autograd::Function<FrozenFunction> {
     at::Tensor kept;
     at::Tensor y = run_frozen(*step, x, tensor_or_none(residual), {tensor_or_none(low), tensor_or_none(up)},
                               /*keeps=*/true, kept);
-    // Neither x nor y is kept.
+    // x and y are not saved.
     context->save_for_backward({kept, tensor_or_none(low), tensor_or_none(up)});
     context->saved_data["step"] = c10::IValue::make_capsule(step);
     context->saved_data["x"] = x.requires_grad();
@@ -105,7 +104,7 @@ struct FrozenFunction : torch::autograd::Function<FrozenFunction> {
     }
     if (data["residual"].toBool()) out[2] = step->value(grad, grads[0].sizes());
     if (low.defined()) {
-      // Thin products: by the layouts as they come, MKL takes three and five times as long.
+      // Thin products: with the original layouts, MKL is three to five times slower.
       const at::Tensor pixels = pixels_of(grad);
       out[3] = at::mm(pixels, up.t().contiguous().t());
       out[4] = at::mm(low.t(), pixels).t();
@@ -145,7 +144,7 @@ class FusedExecutor final : public StepExecutor {
     const at::Tensor residual = step.residual ? read(values, *step.residual, step.output) : at::Tensor();
     LowRankPart lora;
     if (const LayerAdapter* adapter = network().adapter(step.first)) {
-      const auto layer = adapter->low_rank();  // or fuse() would have left the node alone
+      const auto layer = adapter->low_rank();  // guaranteed by fuse()
       const at::Tensor low = lora_down(*layer, node.op, x, training);
       lora.low = frozen->takes_rows ? low.reshape({-1, low.size(-1)}) : pixels_of(low);
       lora.up = (layer->lora_B.flatten(1) * (frozen->prepared->scale * layer->scaling).unsqueeze(1)).to(precision());
@@ -160,7 +159,7 @@ class FusedExecutor final : public StepExecutor {
     return run_frozen(*frozen, x, residual, lora, /*keeps=*/false, nothing);
   }
 
-  std::vector<FrozenStepPtr> frozen_;  // one a step; null where it is not a frozen layer
+  std::vector<FrozenStepPtr> frozen_;  // one per step; null if it is not a frozen layer
 };
 
 }  // namespace

@@ -11,7 +11,7 @@
 namespace lorikeet {
 namespace {
 
-// Walks from a frozen layer towards the output for as long as the way does not branch.
+// Follows the graph from a frozen layer towards the output, up to the first branch.
 class Fuser {
  public:
   Fuser(const Network& network, const Plan& plan, bool with_linear)
@@ -27,7 +27,7 @@ class Fuser {
     for (NodeId id = 1; id < nodes_.size(); ++id) {
       if (!taken_[id]) out.push_back(step_from(id));
     }
-    // A residual is computed between a layer and its sum.
+    // A step also waits for its residual, so steps run in the order of their outputs.
     std::sort(out.begin(), out.end(), [](const FusedStep& a, const FusedStep& b) { return a.output < b.output; });
     return out;
   }
@@ -63,8 +63,8 @@ class Fuser {
     return step;
   }
 
-  // The one node that reads the step's output so far, where it is free, learns nothing and is on the same side of the
-  // border.
+  // Returns the only node that reads the step's output, if it is not fused yet, has no trainable tensors and is on the
+  // same side of the frontier.
   std::optional<NodeId> only_reader(const FusedStep& step) const {
     const auto& readers = readers_[step.output];
     if (readers.size() != 1 || taken_[readers[0]] || network_.is_trained(readers[0])) return std::nullopt;

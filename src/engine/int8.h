@@ -1,4 +1,4 @@
-// Measured ranges of activations, from which int8 takes its scales (Jacob et al., 2018, arXiv:1712.05877, section 2.1).
+// Calibrates the activation ranges that determine int8 scales (Jacob et al., 2018, arXiv:1712.05877, section 2.1).
 #pragma once
 
 #include <memory>
@@ -7,7 +7,7 @@
 
 namespace lorikeet {
 
-/// Runs images through a network's frozen prefix in float32. The network must outlive it.
+/// Runs images through a network's frozen prefix in float32 and records the ranges. The network must outlive it.
 class RangeMeter {
  public:
   /// `prepared` is what is made of the network's base, to be shared; null: its own.
@@ -15,14 +15,14 @@ class RangeMeter {
   RangeMeter(const RangeMeter&) = delete;
   RangeMeter& operator=(const RangeMeter&) = delete;
 
-  /// images float32 (N, 3, H, W), normalised.
+  /// images: float32 (N, 3, H, W), normalised.
   void add(const at::Tensor& images) { executor_->run_prefix(images); }
-  /// Over all images so far.
+  /// The ranges over all images so far.
   const ActivationRanges& ranges() const { return ranges_; }
 
  private:
   ActivationRanges ranges_;
-  std::unique_ptr<Executor> executor_;  // tells ranges_ of each value
+  std::unique_ptr<Executor> executor_;  // updates ranges_
 };
 
 }  // namespace lorikeet

@@ -1,6 +1,6 @@
-// The frozen prefix on uint8 activations and int8 weights. A convolution includes BatchNorm, residual sum and ReLU as
-// in the fused executor; max-pooling passes stored values through; whatever else there is runs in float32. Behind the
-// prefix, where gradients are needed, the fused executor goes on.
+// Runs the frozen prefix on uint8 activations and int8 weights. A convolution includes BatchNorm, residual sum and
+// ReLU, as in the fused executor. Max-pooling works on the stored values. All other operations run in float32. The
+// fused executor runs the rest of the network.
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
@@ -26,7 +26,7 @@ const std::string& range_name(const Graph& graph, NodeId id) {
 }
 
 Quantization quantization_for(std::pair<float, float> range) {
-  const double low = std::min(0.0F, range.first);  // zero itself must be stored exactly: padding is made of it
+  const double low = std::min(0.0F, range.first);  // zero must be exact, because it is the padding value
   const double high = std::max(0.0F, range.second);
   const double scale = std::max((high - low) / 255, 1e-12);
   return {scale, static_cast<std::int64_t>(-low / scale + 0.5)};
@@ -65,7 +65,7 @@ class Int8Executor final : public StepExecutor {
                "', expected one. Train the adapter again with precision: int8.");
       }
     }
-    for (const FusedStep& step : steps()) {  // pooled values are stored as what they were pooled from
+    for (const FusedStep& step : steps()) {  // pooled values keep the quantization of their input
       if (std::holds_alternative<MaxPool2d>(graph.node(step.output).op))
         quantization_[step.output] = quantization_[graph.node(step.output).inputs[0]];
     }
@@ -88,14 +88,14 @@ class Int8Executor final : public StepExecutor {
   const ActivationRanges& activation_ranges() const override { return ranges_; }
 
  private:
-  // A convolution of the prefix; the bias is for one image size.
+  // A convolution of the prefix. Its bias depends on the image size.
   struct Conv {
     std::shared_ptr<const FrozenInt8Conv> int8;
     Pair size{0, 0};
     at::Tensor bias;
   };
 
-  // The rest shares what this executor uses, also where that is its own.
+  // The executor of the rest uses the same prepared weights.
   ExecutorOptions with_prepared(ExecutorOptions options) const {
     options.prepared = shared_prepared();
     return options;
@@ -131,8 +131,8 @@ class Int8Executor final : public StepExecutor {
                        quantization_[step.output]});
   }
 
-  // Rounded weights move the outputs' means, most where a channel has few of them (depthwise): corrected by what
-  // BatchNorm expects.
+  // Rounding the weights shifts the outputs' means, most for channels with few weights (depthwise). The bias corrects
+  // this for the means expected from BatchNorm.
   at::Tensor bias_for(std::size_t index, Pair size) {
     const std::lock_guard lock(mutex_);
     Conv& conv = convs_[index];
@@ -147,10 +147,11 @@ class Int8Executor final : public StepExecutor {
     return conv.bias;
   }
 
-  // Max-pooling of stored values, one axis after the other: ATen has none of plain uint8 in channels-last memory.
+  // Max-pooling of stored values along one axis after the other. ATen has no max-pooling of plain uint8 in
+  // channels-last memory.
   static at::Tensor run_pool(const MaxPool2d& pool, const at::Tensor& x) {
     at::Tensor y = at::constant_pad_nd(x, {pool.padding[1], pool.padding[1], pool.padding[0], pool.padding[0]},
-                                       0);  // 0: the least there is
+                                       0);  // 0: the minimum
     for (const std::int64_t axis : {0, 1}) {
       const std::int64_t count = window_count(y.size(2 + axis), pool.kernel[axis], pool.stride[axis], /*dilation=*/1);
       at::Tensor most;
@@ -165,10 +166,10 @@ class Int8Executor final : public StepExecutor {
 
   ActivationRanges ranges_;
   std::unique_ptr<Executor> rest_;
-  std::vector<Quantization> quantization_;  // one a node
-  std::vector<at::Tensor> means_;           // expected of each node's channels
-  std::mutex mutex_;                        // of the biases
-  std::vector<Conv> convs_;                 // one a step; empty where it is not a convolution of the prefix
+  std::vector<Quantization> quantization_;  // one per node
+  std::vector<at::Tensor> means_;           // expected means of each node's channels
+  std::mutex mutex_;                        // protects the biases
+  std::vector<Conv> convs_;                 // one per step; empty if it is not a convolution of the prefix
 };
 
 }  // namespace

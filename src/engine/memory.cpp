@@ -19,7 +19,7 @@ namespace {
 using Bytes = std::uint64_t;
 using Shapes = std::vector<Shape>;
 
-// What is made of a frozen convolution's weights: once for the forward pass, and once for a gradient to its input.
+// Bytes of a frozen convolution's prepared weights, for the forward pass and for the gradient to its input.
 Bytes prepared_bytes(const Network& network, const FusedStep& step, const Shapes& shapes, Bytes element,
                      bool has_gradient) {
   const Node& node = network.graph().node(step.first);
@@ -34,7 +34,7 @@ Bytes prepared_bytes(const Network& network, const FusedStep& step, const Shapes
   return elements * element * (has_gradient && strategy != ConvStrategy::kPlain ? 2 : 1);
 }
 
-// Follows a step through its forward and backward pass.
+// Simulates the forward and backward pass of a training step.
 class Walk {
  public:
   Walk(const Network& network, const Plan& plan, const Shapes& shapes, Bytes element, Bytes batch)
@@ -62,7 +62,7 @@ class Walk {
 
   void run_forward(bool training) {
     live_ = values_[0] * element_;
-    forward(/*prefix=*/true, training);  // leaves the frontier
+    forward(/*prefix=*/true, training);  // the frontier stays allocated
     forward(/*prefix=*/false, training);
   }
 
@@ -80,7 +80,7 @@ class Walk {
     note();
   }
 
-  // The copy that is made of an image where its two sides are padded differently.
+  // The copy of an input with asymmetric padding.
   Bytes padded_bytes(const FusedStep& step) const {
     const Node& node = network_.graph().node(step.first);
     const auto* conv = std::get_if<Conv2d>(&node.op);
@@ -92,14 +92,14 @@ class Walk {
            element_;
   }
 
-  // What autograd keeps of a step until its gradient is computed.
+  // Bytes that autograd keeps of a step until its gradient is computed.
   Bytes kept_bytes(const FusedStep& step) const {
     if (!has_gradient(step.output)) return 0;
     const Node& node = network_.graph().node(step.first);
     const LayerAdapter* adapter = network_.adapter(step.first);
     Bytes out = 0;
     if (adapter != nullptr) {
-      out += values_[node.inputs[0]] * element_;  // A's input, and B's; of another method what it multiplies
+      out += values_[node.inputs[0]] * element_;  // inputs of A and B, or the factors of another method
       out += static_cast<Bytes>(adapter->kept_weights()) * network_.tensors(step.first).weight().nbytes();
       const auto layer = adapter->low_rank();
       if (layer && layer->dropout > 0) out += values_[node.inputs[0]] * element_;  // its mask
@@ -130,25 +130,25 @@ class Walk {
     return step.activation.clamp.active() ? elements / 8 : 0;
   }
 
-  // Gradients come into being at the last reader of a value and go once the step that made the value has used them.
+  // A gradient is allocated at the last reader of a value and freed after the step that computed the value.
   void backward() {
     live_ = 0;
     std::vector<bool> has(values_.size(), false);
     for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) {
       if (!has_gradient(step->output)) continue;
       const Bytes own = values_[step->output] * element_;
-      if (!has[step->output]) live_ += own;  // the output's
+      if (!has[step->output]) live_ += own;  // gradient of the output
       const Bytes masked = step->frozen_layer && step->activation.active() ? own : 0;
       Bytes passing = masked + padded_bytes(*step);
       for (const NodeId input : step->inputs(network_.graph())) {
         if (!has_gradient(input)) continue;
         const bool is_residual = step->residual && *step->residual == input;
         if (has[input]) {
-          passing += values_[input] * element_;  // a second one, to be added
+          passing += values_[input] * element_;  // a second gradient, to be added
         } else {
           live_ += values_[input] * element_;
           has[input] = true;
-          if (is_residual) passing -= std::min(passing, masked);  // the masked gradient itself
+          if (is_residual) passing -= std::min(passing, masked);  // it is the masked gradient
         }
       }
       note(passing);
@@ -163,7 +163,7 @@ class Walk {
   const Shapes& shapes_;
   Bytes element_;
   Bytes batch_;
-  std::vector<Bytes> values_;  // elements of each node's value
+  std::vector<Bytes> values_;  // number of elements of each node's value
   Bytes live_ = 0;
   Bytes kept_ = 0;
   Bytes peak_ = 0;
@@ -181,7 +181,7 @@ std::int64_t evaluation_batch(const Graph& graph, std::int64_t height, std::int6
   }
   Bytes live = element_count(shapes[0]);
   Bytes peak = live;
-  for (NodeId id = 1; id < shapes.size(); ++id) {  // node by node; the fused executor takes no more
+  for (NodeId id = 1; id < shapes.size(); ++id) {  // node by node, an upper bound for the fused executor
     live += element_count(shapes[id]);
     peak = std::max(peak, live);
     for (const NodeId input : graph.node(id).inputs) {
@@ -216,11 +216,11 @@ MemoryEstimate estimate_memory(const Network& network, const Plan& plan, const I
 }
 
 MemoryEstimate estimate_memory(const Adaptation& adaptation, const ImageCost& image, std::int64_t batch) {
-  NamedTensors shapes;  // one number each, expanded to the shape
+  NamedTensors shapes;  // one element each, expanded to the shape
   for (const auto& parameter : adaptation.graph.parameters())
     shapes.add(parameter.name, at::zeros({}).expand(parameter.shape));
   Adaptation plain = adaptation;
-  plain.config.init_lora_weights = LoraStart::kDefault;  // takes as much, and asks nothing of the weights
+  plain.config.init_lora_weights = LoraStart::kDefault;  // needs the same memory, and no values of the weights
   const Network network(plain, shapes, /*seed=*/0);
   return estimate_memory(network, make_plan(network), image, batch);
 }

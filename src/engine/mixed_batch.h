@@ -1,6 +1,6 @@
-// A batch whose rows use different adapters of one base. What is frozen in all of them runs once for the whole batch;
-// from there each adapter's rows go on by themselves, with its own method, retrained modules and head, so that every
-// row is what its adapter alone would have made of it.
+// Runs a batch whose rows use different adapters of one base. Layers that are frozen in all of them run once for the
+// complete batch. The rest runs per adapter, with its own method, trained modules and head, so each row equals the
+// result of its adapter alone.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,12 +15,12 @@ namespace lorikeet {
 
 class MixedBatch {
  public:
-  /// Networks over one base's weights; they must outlive this. They share `prepared`, or one of their
-  /// own. REQUIRES: at least one.
+  /// The networks share the weights of one base, and must outlive this object. They also share `prepared`; if it is
+  /// null, a new one is created. REQUIRES: at least one network.
   MixedBatch(const std::vector<const Network*>& networks, at::ScalarType precision,
              std::shared_ptr<PreparedBase> prepared = nullptr);
 
-  /// images (N, 3, H, W), normalised; `which` says for each row whose it is. → N rows of logits, each (classes of its
+  /// images: (N, 3, H, W), normalised; which: the network of each row. Returns N rows of logits, each (classes of its
   /// network,).
   std::vector<at::Tensor> predict(const at::Tensor& images, const std::vector<std::size_t>& which);
 

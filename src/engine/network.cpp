@@ -16,7 +16,7 @@
 namespace lorikeet {
 namespace {
 
-// Places for a graph's tensors, which are undefined so far.
+// Creates an undefined tensor for each parameter of the graph.
 std::vector<NodeTensors> empty_tensors(const Graph& graph) {
   std::vector<NodeTensors> out(graph.nodes().size());
   for (NodeId id = 0; id < out.size(); ++id) {
@@ -43,7 +43,7 @@ Network::Network(const Adaptation& adaptation, const NamedTensors& base_weights,
     : graph_(adaptation.graph), tensors_(empty_tensors(graph_)), config_(adaptation.config),
       biases_(adaptation.biases.begin(), adaptation.biases.end()) {
   at::Generator generator = at::detail::createCPUGenerator(seed);
-  // nn.Linear's start: both weight and bias U(−1/√in, 1/√in).
+  // Initialisation of nn.Linear: weight and bias U(−1/√in, 1/√in).
   const auto fresh = [&](NodeId id, const Parameter& parameter) {
     const double bound = 1 / std::sqrt(static_cast<double>(std::get<Linear>(graph_.node(id).op).in));
     return at::empty(parameter.shape).uniform_(-bound, bound, generator);
@@ -60,7 +60,7 @@ Network::Network(const Adaptation& adaptation, const NamedTensors& base_weights,
         tensor = fresh(id, parameter);
       } else {
         tensor = *base_weights.find(parameter.name);
-        // Statistics of retrained modules are loaded with them.
+        // Statistics of fully trained modules are loaded together with them.
         if (is_learned || retrained_.count(id) > 0) tensor = tensor.clone();
       }
       tensor.set_requires_grad(is_learned);
@@ -103,7 +103,7 @@ std::vector<std::pair<std::string, at::Tensor>> Network::trainable() const {
   return out;
 }
 
-// `tensors` and the statistics that belong to what is learned.
+// Adds the statistics of the trained modules to `tensors`.
 NamedTensors Network::with_buffers(NamedTensors tensors) const {
   for (const auto& [id, adapter] : adapters_) {
     for (const auto& part : adapter->parts()) {
@@ -173,7 +173,7 @@ NamedTensors Network::merged() const {
 }
 
 void Network::to(at::Device device, MovedTensors* shared) {
-  // Trainable tensors stay leaves: their storage moves, not their identity.
+  // Trainable tensors stay the same autograd leaves; only their storage moves.
   const auto move = [&](at::Tensor& tensor) {
     const bool learned = tensor.requires_grad();
     tensor = tensor.detach().to(device);

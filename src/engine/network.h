@@ -1,5 +1,5 @@
-// A graph with its tensors: the frozen base, what is retrained, and the adapters of its layers. One device, any number
-// of readers; training writes to the trainable tensors in place.
+// A graph with its tensors: the frozen base, fully trained modules and adapters, all on one device. Any number of
+// threads may read it. Training writes to the trainable tensors in place.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -18,10 +18,10 @@
 
 namespace lorikeet {
 
-/// An adapter as its files hold it: the tensors, and the configuration that gives them their meaning.
+/// An adapter as written to files: the configuration and the tensors.
 struct SavedAdapter {
   AdapterConfig config;
-  /// Named as in the files, without "base_model.model.".
+  /// Names as in the files, without "base_model.model.".
   NamedTensors tensors;
 };
 
@@ -31,40 +31,41 @@ using MovedTensors = std::map<const at::TensorImpl*, std::pair<at::Tensor, at::T
 
 class Network {
  public:
-  /// The network as it was trained, without adapter. `weights` hold every parameter of the graph, in float32.
+  /// A pretrained network without an adapter. `weights` contains every parameter of the graph, in float32.
   Network(Graph graph, const NamedTensors& weights);
 
-  /// An adapted network whose adapter begins anew: its method's start, retrained modules from the base, a replaced
-  /// output and the head as PyTorch starts a Linear. The same seed gives the same start.
+  /// A network with a new adapter. The adapter is initialised by its method, fully trained modules start as copies of
+  /// the base, and a replaced output or a head as PyTorch initialises Linear. The result depends only on `seed`.
   Network(const Adaptation& adaptation, const NamedTensors& base_weights, std::uint64_t seed);
 
   const Graph& graph() const { return graph_; }
   const NodeTensors& tensors(NodeId id) const { return tensors_[id]; }
-  /// Null where the node has none.
+  /// Null if the node has no adapter.
   const LayerAdapter* adapter(NodeId id) const;
-  /// Whether tensors(id) are learned, all of them or the bias.
+  /// Whether tensors of the node itself are trained: all or the bias.
   bool is_retrained(NodeId id) const { return retrained_.count(id) > 0 || biases_.count(id) > 0; }
-  /// Whether something in the node itself is learned.
+  /// Whether the node has any trainable tensors, including an adapter's.
   bool is_trained(NodeId id) const { return is_retrained(id) || adapter(id) != nullptr; }
 
-  /// What is learned, named as in the adapter's file without "base_model.model."; leaves of autograd, float32.
+  /// The trainable tensors: float32 leaves of autograd, named as in the adapter file without "base_model.model.".
   std::vector<std::pair<std::string, at::Tensor>> trainable() const;
 
-  /// trainable() and the statistics beside it: the adapter's state, named likewise.
+  /// The adapter's state: trainable() and the statistics that belong to it, with the same naming.
   NamedTensors adapter_tensors() const;
-  /// Copies such values in. REQUIRES: check_adapter_tensors passed.
+  /// Copies the values of such tensors. REQUIRES: check_adapter_tensors passed.
   void load_adapter_tensors(const NamedTensors& tensors);
-  /// adapter_tensors() and what the start fixed for good (PiSSA's and OLoRA's initial matrices): all that a new network
-  /// of the same adaptation needs to go on as this one. They share the network's memory.
+  /// adapter_tensors() and the constants set at initialisation (PiSSA's and OLoRA's initial matrices): everything that
+  /// a new network of the same adaptation needs to continue from this one. The tensors share the network's memory.
   NamedTensors state_tensors() const;
-  /// Copies such values in. REQUIRES: the names and shapes of state_tensors().
+  /// Copies the values of such tensors. REQUIRES: the names and shapes of state_tensors().
   void load_state_tensors(const NamedTensors& tensors);
-  /// Dropout's masks are from now on a function of `seed`, of the layer and of how often it ran since.
+  /// Seeds dropout: its masks are a function of `seed`, the layer and the number of runs since this call.
   void seed_dropout(std::uint64_t seed);
-  /// For most methods adapter_tensors(), and the configuration that the network was adapted with.
+  /// Returns the adapter to save: adapter_tensors() and its configuration, converted if the initialisation requires it.
   SavedAdapter saved_adapter() const;
 
-  /// All parameters of the graph with the adapters in them, under the graph's names. Throws Error where that cannot be.
+  /// Returns all parameters of the graph with the adapters merged, under the graph's names. Throws Error if an adapter
+  /// cannot be merged.
   NamedTensors merged() const;
 
   /// `shared`, if there are any, must be of the same device.

@@ -58,7 +58,7 @@ Plan make_plan(const Network& network) {
 std::vector<Plan> plans_with_common_prefix(const std::vector<const Network*>& networks) {
   std::vector<Plan> plans;
   for (const Network* network : networks) plans.push_back(make_plan(*network));
-  // Heads come after the base's nodes, whose numbers are the same in all networks.
+  // Heads follow the base's nodes, whose ids are equal in all networks.
   std::size_t shared = std::numeric_limits<std::size_t>::max();
   for (const Plan& plan : plans) shared = std::min(shared, plan.segment.size());
   const auto in_every_prefix = [&](NodeId id) {
@@ -95,7 +95,7 @@ Plan cut_prefix(const Plan& plan, const Graph& graph, const ImageCost& image, st
       if (cut.segment[id] == Segment::kFrozenPrefix) cut.segment[id] = Segment::kFrozenAfterCut;
     }
     find_frontier(cut, graph);
-    // Of cuts that save as much, the later one: it saves what counts no multiply-adds, as pooling, too.
+    // On a tie, the later cut, which also saves operations without multiply-adds, such as pooling.
     if (saved >= most && saved > 0 && bytes_of(cut, shapes, image.element_size) <= limit) {
       most = saved;
       best = std::move(cut);

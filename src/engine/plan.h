@@ -1,9 +1,9 @@
-// Cuts a network into segments by what training needs of them (docs/architecture.md):
-//   1. frozen prefix: nothing before it learns; runs without gradients, and its output can be kept;
-//   2. frozen but differentiable: something before it learns, so the gradient to its input is needed, nothing else;
-//   3. trained: adapted or retrained.
-// The prefix may be cut short where its whole output would be too large to keep; what is frozen after the cut runs
-// every time.
+// Divides a network into segments according to what training needs (docs/architecture.md):
+//   1. frozen prefix: runs without gradients, and its output can be cached;
+//   2. frozen but differentiable: needs only the gradient to its input, because something before it is trained;
+//   3. trained: adapted or fully trained.
+// The prefix can be shortened if its output would be too large to cache. Frozen layers after such a cut run at every
+// step.
 #pragma once
 
 #include <cstdint>
@@ -15,24 +15,24 @@ namespace lorikeet {
 
 enum class Segment { kFrozenPrefix, kFrozenAfterCut, kDifferentiable, kTrained };
 
-/// Whether no gradient passes: nothing in it or before it learns.
+/// Whether no gradient flows through: neither this segment nor anything before it is trained.
 bool is_frozen(Segment segment);
 
 struct Plan {
-  /// One for each node.
+  /// One per node.
   std::vector<Segment> segment;
-  /// The nodes of the prefix whose outputs the rest reads: what a step starts from. The output itself where nothing
-  /// learns.
+  /// The nodes of the prefix whose outputs the rest reads: the inputs of a training step. The network's output if
+  /// nothing is trained.
   std::vector<NodeId> frontier;
 };
 
 Plan make_plan(const Network& network);
 
-/// Plans for adapted networks of one base whose frozen prefixes are one and the same: what is frozen in all of them.
-/// What one network's executor makes of the prefix, every other's can go on from.
+/// Plans for adapted networks of one base with a common frozen prefix: the nodes that are frozen in all of them. Any of
+/// the executors can continue from the prefix output of another.
 std::vector<Plan> plans_with_common_prefix(const std::vector<const Network*>& networks);
 
-/// Size of an image, and bytes of an element of what is computed from it.
+/// Size of an image and element size of its activations in bytes.
 struct ImageCost {
   std::int64_t height = 0;
   std::int64_t width = 0;
@@ -41,11 +41,11 @@ struct ImageCost {
   bool all_tokens = false;
 };
 
-/// Bytes of the frontier's tensors for one image.
+/// Bytes of the frontier's tensors per image.
 std::uint64_t frontier_bytes(const Plan& plan, const Graph& graph, const ImageCost& image);
 
-/// The plan with its prefix cut where its output for one image takes at most `limit` bytes and the most multiply-adds
-/// are saved; the same plan where nothing is saved within the limit.
+/// Shortens the prefix so that its output takes at most `limit` bytes per image and the most multiply-adds are saved.
+/// Returns the same plan if no cut within the limit saves any.
 Plan cut_prefix(const Plan& plan, const Graph& graph, const ImageCost& image, std::uint64_t limit);
 
 }  // namespace lorikeet

@@ -12,8 +12,8 @@ namespace lorikeet {
 
 namespace {
 
-// (N, C, H, W) in channels-last memory ↔ (N, H, W, C): whole rows are then copied at once, and come back as they were,
-// so that a step on the cache takes the kernels that a step on images takes.
+// Converts between (N, C, H, W) in channels-last memory and (N, H, W, C). Rows are then contiguous, and keep their
+// memory layout, so that the same kernels run with and without the cache.
 at::Tensor rows_of(const at::Tensor& tensor, bool channels_last) {
   return channels_last ? tensor.permute({0, 2, 3, 1}) : tensor;
 }

@@ -23,7 +23,7 @@ void append(Key& key, const NodeTensors& tensors) {
 
 void append(Key& key, double value) { key.push_back(std::bit_cast<std::int64_t>(value)); }
 
-// What a frozen convolution is made of.
+// The inputs of a prepared convolution.
 struct ConvSource {
   ConvSource(const Network& network, const FusedStep& step)
       : conv(conv_of(network.graph().node(step.first).op)), tensors{network.tensors(step.first)} {
@@ -46,7 +46,7 @@ struct ConvSource {
   Key key;
 };
 
-// The entry's value, made where there is none yet.
+// Returns the entry's value, created if absent.
 template <typename Entries, typename Make>
 auto find_or_make(Entries& entries, Key key, std::vector<NodeTensors> sources, const Make& make) {
   auto& entry = entries[std::move(key)];

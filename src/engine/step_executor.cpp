@@ -44,7 +44,7 @@ at::Tensor StepExecutor::run_suffix(Frontier frontier, bool training) {
   return values.back().to(at::kFloat);
 }
 
-// Fills `values` for the steps of the prefix or of the rest, dropping each as soon as its last reader has run.
+// Computes `values` for the steps of the prefix or the rest, and frees each after its last use.
 void StepExecutor::run(Values& values, bool prefix, bool training) {
   std::vector<int> left = prefix ? prefix_readers_ : suffix_readers_;
   for (std::size_t i = 0; i < steps_.size(); ++i) {

@@ -1,5 +1,6 @@
-// What the engines share: walking through a plan's steps, keeping each value until its last reader has run, and running
-// one node by ATen's own operators. They differ in which nodes make a step, in memory layout, and in how a step runs.
+// The common part of the executors: runs a plan's steps in order, keeps each value until its last use, and runs single
+// nodes with ATen's operators. Executors differ in the grouping of nodes into steps, the memory layout and how a step
+// runs.
 #pragma once
 
 #include <optional>
@@ -18,14 +19,14 @@ class StepExecutor : public Executor {
   const Plan& plan() const override { return plan_; }
 
  protected:
-  using Values = std::vector<at::Tensor>;  // one a node; undefined before it is computed and after its last reader
+  using Values = std::vector<at::Tensor>;  // one per node; undefined before it is computed and after its last use
 
   /// `steps_of` is fuse() or single_steps(). With the latter all of every value is computed, with any other no token
   /// that nothing reads.
   StepExecutor(const Network& network, const ExecutorOptions& options, at::MemoryFormat layout,
                std::vector<FusedStep> (*steps_of)(const Network&, const Plan&));
 
-  /// The value of the step's output.
+  /// Returns the value of the step's output.
   virtual at::Tensor run_step(std::size_t index, const Values& values, bool training) = 0;
   /// A node's value as `reader` takes it: one token of it where the reader computes no other.
   at::Tensor read(const Values& values, NodeId id, NodeId reader) const;
@@ -33,7 +34,7 @@ class StepExecutor : public Executor {
   std::vector<at::Tensor> inputs_of(const Values& values, NodeId id) const;
   /// Of an Attention, the only query whose output is read.
   std::optional<std::int64_t> only_query(NodeId id) const { return only_token_[id]; }
-  /// One node by ATen's operators and autograd. REQUIRES: it is a separate step.
+  /// Runs one node with ATen's operators and autograd. REQUIRES: the node is a separate step.
   at::Tensor run_node(NodeId id, const Values& values, bool training) const;
 
   const Network& network() const { return network_; }
@@ -54,7 +55,7 @@ class StepExecutor : public Executor {
   std::function<void(NodeId, const at::Tensor&)> observe_;
   std::vector<FusedStep> steps_;
   std::vector<std::optional<std::int64_t>> only_token_;  // only_tokens_read()
-  // One a node: those of frozen nodes that run alone, in `precision_` and `layout_`; null for the others.
+  // One per node: tensors of frozen nodes that are separate steps, in `precision_` and `layout_`; null for others.
   std::vector<std::shared_ptr<const NodeTensors>> frozen_;
   std::vector<int> prefix_readers_;  // count_readers()
   std::vector<int> suffix_readers_;

@@ -1,4 +1,4 @@
-// The number of threads that libtorch computes with, for a time.
+// Temporarily sets the number of threads that libtorch uses.
 #pragma once
 
 #include <ATen/Parallel.h>
@@ -7,7 +7,7 @@
 
 namespace lorikeet {
 
-/// Sets the process's number of computing threads and restores it on destruction. 0 changes nothing.
+/// Sets the process's number of compute threads and restores it on destruction. 0 changes nothing.
 class ThreadCount {
  public:
   explicit ThreadCount(std::int64_t threads) : before_(at::get_num_threads()) {

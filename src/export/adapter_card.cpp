@@ -15,8 +15,8 @@
 namespace lorikeet {
 namespace {
 
-// A file's weights are loaded by its name, the official ones from their publisher. The name comes from a file, and this
-// is code that people run: what could end a string in it is replaced.
+// A weights file is loaded by its name, official weights by their publisher's API. The name is untrusted and ends up in
+// code that people run, so characters that could end the string are replaced.
 std::string python_base(const AdapterMetadata& metadata, const ModelEntry& model) {
   if (has_weights(metadata.base_weights)) return find_weights(metadata.base_weights).python;
   std::string file = metadata.base_weights;
@@ -79,7 +79,7 @@ std::string adapter_card(const AdapterFolder& folder) {
   card.trainable = count_trainable(adaptation);
   card.bytes = folder.tensors.bytes();
   card.data = text_of(metadata.training, "data");
-  if (std::filesystem::path(card.data).is_absolute()) {  // where it lies on this machine is nobody else's business
+  if (std::filesystem::path(card.data).is_absolute()) {  // do not publish local paths
     card.data = (std::filesystem::path(card.data) / "").parent_path().filename().string();
   }
   put_accuracy(metadata.training, card);

@@ -1,4 +1,4 @@
-// What the model card of an adapter says, from the adapter and the tables of models.
+// Creates the model card of an adapter from the adapter and the model table.
 #pragma once
 
 #include <filesystem>
@@ -8,10 +8,10 @@
 
 namespace lorikeet {
 
-/// README.md of the folder; empty for an adapter without metadata, of which there is too little to tell.
+/// Returns the folder's README.md; empty for an adapter without metadata.
 std::string adapter_card(const AdapterFolder& folder);
 
-/// write_adapter_folder with the card that belongs to it.
+/// Calls write_adapter_folder with the model card included.
 void write_adapter_with_card(const std::filesystem::path& path, AdapterFolder& folder);
 
 }  // namespace lorikeet

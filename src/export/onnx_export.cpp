@@ -19,19 +19,19 @@ namespace {
 using Ints = std::vector<std::int64_t>;
 
 Ints ints(const Pair& pair) { return {pair[0], pair[1]}; }
-// ONNX names the padding of all sides: top, left, bottom, right.
+// ONNX lists the padding of all sides: top, left, bottom, right.
 Ints pads(const Pair& padding) { return {padding[0], padding[1], padding[0], padding[1]}; }
 
-// The operators of one node, which write into the model and give the name of the node's value.
+// Adds the operators of each node to the model. Every `add` returns the name of the node's value.
 class Exporter {
  public:
-  // `size` of the images, or 0 for any.
+  // `size` is the image size; 0: dynamic.
   Exporter(const Graph& graph, const NamedTensors& merged, std::int64_t size, OnnxModel& model)
       : graph_(graph), merged_(merged), model_(model) {
     if (size > 0) shapes_ = infer_shapes(graph, size, size);
   }
 
-  // The value named `input` goes into the network; gives the name of the output.
+  // Exports the network for the input value `input` and returns the name of the output.
   std::string run(const std::string& input) {
     values_.resize(graph_.nodes().size());
     for (NodeId id = 0; id < values_.size(); ++id) {
@@ -43,7 +43,7 @@ class Exporter {
         if (!std::holds_alternative<UnusedParameter>(node.op))
           model_.initialisers.add(parameter.name, *merged_.find(parameter.name));
         inputs_.push_back(parameter.name);
-        if (parameter.name == node.name) name_ += ".output";  // names of values and tensors are one space
+        if (parameter.name == node.name) name_ += ".output";  // values and tensors share one namespace
       }
       id_ = id;
       rank_ = node.inputs.empty() ? 4 : values_[node.inputs[0]].rank;
@@ -60,16 +60,16 @@ class Exporter {
     int rank = 0;  // with the batch dimension
   };
 
-  // The node's last operator, under its name.
+  // Adds the last operator of the node, under the node's name.
   std::string last(const char* op, std::vector<std::string> inputs, std::vector<OnnxAttribute> attributes = {}) {
     model_.nodes.push_back({op, name_, std::move(inputs), std::move(attributes)});
     return name_;
   }
-  // The node's one operator, on all that goes in.
+  // Adds the only operator of the node, with all its inputs and parameters.
   std::string single(const char* op, std::vector<OnnxAttribute> attributes = {}) {
     return last(op, inputs_, std::move(attributes));
   }
-  // One before it.
+  // Adds an operator before the last one.
   std::string part(const char* name, const char* op, std::vector<std::string> inputs,
                    std::vector<OnnxAttribute> attributes = {}) {
     model_.nodes.push_back({op, name_ + "." + name, std::move(inputs), std::move(attributes)});
@@ -127,7 +127,7 @@ class Exporter {
     return last("Clip", {inputs_[0], constant("clip.least", at::scalar_tensor(0, at::kFloat)),
                          constant("clip.greatest", at::scalar_tensor(6, at::kFloat))});
   }
-  // Operator set 17 has none: x · (1 + erf(x / √2)) / 2, or with tanh(√(2 / π) · (x + 0.044715 · x³)) in place of erf.
+  // Opset 17 has no Gelu: x · (1 + erf(x / √2)) / 2, or with tanh(√(2 / π) · (x + 0.044715 · x³)) instead of erf.
   std::string add(const Gelu& gelu) {
     const std::string& x = inputs_[0];
     std::string sigmoid;
@@ -166,7 +166,7 @@ class Exporter {
     return last("Flatten", {part("pooled", "GlobalAveragePool", inputs_)}, {{"axis", std::int64_t{1}}});
   }
 
-  // Gemm takes matrices only.
+  // Gemm accepts only matrices.
   std::string add(const Linear& linear) {
     if (rank_ == 2) return single("Gemm", {{"transB", std::int64_t{1}}});
     const std::string transposed = part("transposed", "Transpose", {inputs_[1]}, {{"perm", Ints{1, 0}}});
@@ -240,10 +240,10 @@ class Exporter {
   const Graph& graph_;
   const NamedTensors& merged_;
   OnnxModel& model_;
-  std::vector<Shape> shapes_;  // one a node; none where images may have any size
-  std::vector<Value> values_;  // one a node
-  // Of the current node: its number, its name, the names of its inputs and then of its parameters, and its output's
-  // rank, which is the first input's unless add() changes it.
+  std::vector<Shape> shapes_;  // one per node; empty if the image size is dynamic
+  std::vector<Value> values_;  // one per node
+  // Of the current node: its id, its name, the names of its inputs and parameters, and the rank of its output, which is
+  // that of the first input unless add() changes it.
   NodeId id_ = 0;
   std::string name_;
   std::vector<std::string> inputs_;
@@ -269,7 +269,7 @@ OnnxValue image_input(const OnnxExportOptions& options) {
 
 OnnxModel to_onnx(const Graph& graph, const NamedTensors& merged, const OnnxExportOptions& options) {
   const bool resizes = options.preprocessing && options.preprocessing->resize > 0;
-  if (options.size > 0 && !resizes) infer_shapes(graph, options.size, options.size);  // throws where it is too small
+  if (options.size > 0 && !resizes) infer_shapes(graph, options.size, options.size);  // throws if it is too small
   OnnxModel model;
   model.inputs.push_back(image_input(options));
   std::string x = model.inputs[0].name;

@@ -17,7 +17,7 @@ constexpr std::int64_t kOnnxFloat = 1, kOnnxDouble = 11;
 
 constexpr double kFixedPoint = 1 << 22;  // Pillow's weights are multiples of 1 / this
 
-// Appends nodes and constants; the names of all begin with "preprocess.".
+// Appends nodes and constants, all with names that start with "preprocess.".
 class Steps {
  public:
   explicit Steps(OnnxModel& model) : model_(model) {}
@@ -40,7 +40,7 @@ class Steps {
   OnnxModel& model_;
 };
 
-// Along one axis: the image's pixels, those of the whole resized image, and which of the latter are kept.
+// One axis: the sizes of the image and the resized image, and the range of the latter that is kept.
 struct Axis {
   std::string name;  // "rows" or "columns"
   std::string from, to;
@@ -98,7 +98,7 @@ std::string cubic(Steps& steps, const Axis& axis, const std::string& x) {
   return steps.add("Where", axis.part("cubic"), {add("Less", "is_near", x, steps.real(1)), near, outer});
 }
 
-// The matrix (length, from) of weights, whole numbers in double: image/resample.cpp's make_axis, step by step.
+// The weight matrix (length, from), integers in double, computed in the steps of make_axis in image/resample.cpp.
 std::string weights(Steps& steps, const Axis& axis, Interpolation interpolation) {
   const auto add = [&](const char* op, const char* part, const std::string& a, const std::string& b) {
     return steps.add(op, axis.part(part), {a, b});
@@ -127,7 +127,7 @@ std::string weights(Steps& steps, const Axis& axis, Interpolation interpolation)
   return add("Mul", "weights", size, steps.add("Sign", axis.part("sign"), {fixed}));
 }
 
-// Back from fixed point: bytes, still in double.
+// Converts fixed point to bytes, still in double.
 std::string to_bytes(Steps& steps, const Axis& axis, const std::string& sums) {
   const std::string real = steps.add("Mul", axis.part("unscaled"), {sums, steps.real(1 / kFixedPoint)});
   const std::string whole =
@@ -135,7 +135,7 @@ std::string to_bytes(Steps& steps, const Axis& axis, const std::string& sums) {
   return steps.add("Clip", axis.part("bytes"), {whole, steps.real(0), steps.real(255)});
 }
 
-// (N, 3, H, W) to (N, 3, h, w), columns first as in Pillow.
+// Resizes (N, 3, H, W) to (N, 3, h, w), columns first as in Pillow.
 std::string resized(Steps& steps, const std::string& images, const Preprocessing& preprocessing) {
   const std::string shape = steps.add("Shape", "shape", {images});
   const std::string height = steps.add("Gather", "height", {shape, steps.whole(2)}),
@@ -151,7 +151,7 @@ std::string resized(Steps& steps, const std::string& images, const Preprocessing
                   steps.add("MatMul", "rows.sums", {weights(steps, rows, preprocessing.interpolation), x}));
 }
 
-// One value for each channel, in the float32 that `normalise` takes it in.
+// One value per channel, in float32 as `normalise` uses it.
 at::Tensor channels(const std::array<double, 3>& values) {
   return at::tensor(at::ArrayRef<double>(values), at::kDouble).to(at::kFloat).reshape({1, 3, 1, 1});
 }
@@ -170,7 +170,7 @@ std::string add_preprocessing(OnnxModel& model, const std::string& images, const
     const at::Tensor order = at::tensor(at::ArrayRef<std::int64_t>({2, 1, 0}), at::kLong);
     x = steps.add("Gather", "bgr", {x, steps.constant("bgr_order", order)}, {{"axis", std::int64_t{1}}});
   }
-  // In this order, each rounded to float32, as torchvision and `normalise` do it.
+  // In this order and with rounding to float32 after each step, as in torchvision and `normalise`.
   x = steps.add("Cast", "pixels", {x}, {{"to", kOnnxFloat}});
   x = steps.add("Div", "scaled", {x, steps.constant("white", at::scalar_tensor(255, at::kFloat))});
   x = steps.add("Sub", "centred", {x, steps.constant("mean", channels(preprocessing.mean))});

@@ -20,10 +20,10 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kMaxOutput = 1 << 16;
-constexpr int kPollMs = 20;      // the delay with which an exit is noticed that does not close the pipe
-constexpr int kSignalled = 128;  // as shells count
+constexpr int kPollMs = 20;      // maximum delay until an exit that does not close the pipe is noticed
+constexpr int kSignalled = 128;  // shells' convention
 
-// The reading end of a pipe that a child writes to.
+// The read end of a pipe from a child process.
 class Pipe {
  public:
   Pipe() {
@@ -43,13 +43,13 @@ class Pipe {
     ends_[1] = -1;
   }
 
-  /// Waits until there is something to read, or some milliseconds.
+  /// Waits until data is available, for at most some milliseconds.
   void wait() const {
     pollfd entry{ended_ ? -1 : ends_[0], POLLIN, 0};
     ::poll(&entry, 1, kPollMs);
   }
 
-  /// Appends what is there, and keeps the end of `output`.
+  /// Appends the available data and keeps only the end of `output`.
   void drain(std::string& output) {
     std::array<char, 4096> block{};
     ssize_t got = 0;
@@ -73,7 +73,7 @@ struct Actions {
   posix_spawn_file_actions_t value{};
 };
 
-// The exit status, once it has ended.
+// Returns the exit status if the process has ended.
 std::optional<int> ended(pid_t pid) {
   int status = 0;
   const pid_t got = ::waitpid(pid, &status, WNOHANG);
@@ -107,7 +107,7 @@ ChildResult run_child(const ChildProcess& child) {
   pipe.close_writer();
 
   const auto deadline = Clock::now() + child.timeout;
-  // Wait for the exit, not for the end of the output: a grandchild may keep the pipe open.
+  // Waits for the exit, not for the end of the output, because a grandchild can keep the pipe open.
   std::optional<int> status;
   while (!(status = ended(pid))) {
     pipe.wait();

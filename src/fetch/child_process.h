@@ -12,21 +12,21 @@ struct ChildProcess {
   /// The program, looked up in PATH, and its arguments.
   std::vector<std::string> arguments;
   std::filesystem::path working_folder;
-  /// The program is killed after it.
+  /// The program is killed after this time.
   std::chrono::milliseconds timeout = std::chrono::minutes(10);
 };
 
 struct ChildResult {
-  /// There is no such program.
+  /// Whether the program does not exist.
   bool missing = false;
   bool timed_out = false;
-  /// Its exit status; 128 + the number of the signal that ended it.
+  /// The exit status, or 128 + the number of the signal that ended the program.
   int status = 0;
   /// The last 64 KiB of its standard output and standard error.
   std::string output;
 };
 
-/// Runs the program until it exits, with an empty standard input. Throws Error where it exists but cannot be started.
+/// Runs the program with an empty standard input until it exits. Throws Error if it exists but cannot be started.
 /// Thread-safe.
 ChildResult run_child(const ChildProcess& child);
 

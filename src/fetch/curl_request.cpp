@@ -11,7 +11,7 @@ namespace lorikeet {
 namespace {
 
 constexpr long kMaxRedirects = 10;
-constexpr long kConnectSeconds = 8;  // short, for offline machines whose firewall drops packets
+constexpr long kConnectSeconds = 8;  // short, because firewalls may drop packets silently
 constexpr long kSlowBytesPerSecond = 100;
 constexpr long kSlowSeconds = 30;
 constexpr std::size_t kLongestAddress = 300;
@@ -48,9 +48,9 @@ CurlRequest::CurlRequest(const std::string& url, const std::vector<std::string>&
   for (const auto& header : headers) {
     curl_slist* list = curl_slist_append(headers_.get(), header.c_str());
     if (list == nullptr) fail("libcurl: out of memory.");
-    if (headers_ == nullptr) headers_.reset(list);  // later ones are appended to the same list
+    if (headers_ == nullptr) headers_.reset(list);  // later headers are appended to the same list
   }
-  // An "Authorization" among them goes to this host alone, not to those of redirects (libcurl's documentation of
+  // libcurl sends "Authorization" only to this host, not to those of redirects (documentation of
   // CURLOPT_UNRESTRICTED_AUTH).
   if (headers_ != nullptr) set(CURLOPT_HTTPHEADER, headers_.get());
 }
@@ -71,11 +71,11 @@ std::string CurlRequest::reason(CURLcode code) const {
   return printable(error_.front() != '\0' ? error_.data() : curl_easy_strerror(code), kLongestReason);
 }
 
-// libcurl limits the size of all headers together.
+// libcurl limits the total size of headers.
 std::size_t CurlRequest::on_header(char* bytes, std::size_t size, std::size_t count, void* self_pointer) {
   auto& answered = static_cast<CurlRequest*>(self_pointer)->answered_;
   const std::string_view line(bytes, size * count);
-  if (line.starts_with("HTTP/")) answered.clear();  // a new answer, after a redirect
+  if (line.starts_with("HTTP/")) answered.clear();  // a new response, after a redirect
   const std::size_t colon = line.find(':');
   if (colon == line.npos) return line.size();
   try {
@@ -89,7 +89,7 @@ std::size_t CurlRequest::on_header(char* bytes, std::size_t size, std::size_t co
     answered[std::move(name)] = value;
     return line.size();
   } catch (const std::bad_alloc&) {
-    return 0;  // an exception must not cross libcurl's frames; this makes it give up
+    return 0;  // exceptions must not pass through libcurl; this aborts the transfer
   }
 }
 

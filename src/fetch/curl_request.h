@@ -1,4 +1,4 @@
-// One request by libcurl: the options that all have in common, headers, and the reason of a failure.
+// One libcurl request: common options, headers and error messages.
 #pragma once
 
 #include <curl/curl.h>
@@ -14,12 +14,12 @@
 
 namespace lorikeet {
 
-/// Names in lower case; the last of several of one name.
+/// Lower-case names; of several headers with one name, the last.
 using HttpHeaders = std::map<std::string, std::string>;
 
 class CurlRequest {
  public:
-  /// Only http and https, also in redirects. Throws Error where libcurl cannot be started.
+  /// Allows only http and https, also for redirects. Throws Error if libcurl cannot be started.
   CurlRequest(const std::string& url, const std::vector<std::string>& headers);
   CurlRequest(const CurlRequest&) = delete;
   CurlRequest& operator=(const CurlRequest&) = delete;
@@ -31,13 +31,13 @@ class CurlRequest {
   }
   CURLcode perform() { return curl_easy_perform(handle_.get()); }
 
-  /// The status of the last answer; 0 where there was none.
+  /// Status of the last response; 0 if there was none.
   long status() const;
-  /// Of the last answer, after redirects.
+  /// Headers of the last response, after redirects.
   const HttpHeaders& answered() const { return answered_; }
-  /// The length that the last answer announces; -1 where it announces none.
+  /// Content length of the last response; -1 if unknown.
   curl_off_t content_length() const;
-  /// Why `perform` failed.
+  /// The reason for a failure of `perform`.
   std::string reason(CURLcode code) const;
 
  private:
@@ -56,7 +56,7 @@ class CurlRequest {
   HttpHeaders answered_;
 };
 
-/// An address for a message: without the user, password and query that it may hold.
+/// Returns a URL for a message, without user, password and query.
 std::string shown_address(const std::string& url);
 
 }  // namespace lorikeet

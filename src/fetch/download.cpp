@@ -39,7 +39,7 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-// The first byte of "Content-Range: bytes 100-199/200".
+// Returns the first byte position in "Content-Range: bytes 100-199/200".
 std::optional<std::uint64_t> range_start(const HttpHeaders& headers) {
   const auto header = headers.find("content-range");
   if (header == headers.end()) return std::nullopt;
@@ -57,8 +57,8 @@ std::string shown_name(const Download& request) {
   return request.name.empty() ? request.destination.filename().string() : request.name;
 }
 
-// One request to one address, appended to the part file. What its callbacks throw must not cross libcurl's frames: it
-// is kept, and thrown again once libcurl has returned.
+// One request to one URL, appended to the part file. Exceptions from callbacks must not pass through libcurl: they are
+// stored and rethrown after libcurl has returned.
 class Transfer {
  public:
   enum class Result { kDone, kFailed, kBeginAnew };
@@ -75,7 +75,7 @@ class Transfer {
       curl_.set(CURLOPT_XFERINFOFUNCTION, &Transfer::on_progress);
       curl_.set(CURLOPT_XFERINFODATA, static_cast<void*>(this));
     }
-    // Not RESUME_FROM: libcurl takes a 416 for the end of a whole file then, and a 200 for an error.
+    // Not RESUME_FROM, with which libcurl treats a 416 as the end of a complete file, and a 200 as an error.
     if (offset_ > 0) curl_.set(CURLOPT_RANGE, cat(offset_, "-").c_str());
   }
 
@@ -95,16 +95,16 @@ class Transfer {
     return Result::kFailed;
   }
 
-  /// Whether it went on where an earlier one stopped.
+  /// Whether it resumed an earlier transfer.
   bool resumed() const { return offset_ > 0; }
-  /// Why it failed.
+  /// The reason for a failure.
   const std::string& reason() const { return refusal_; }
-  /// Whether the next attempt may have more success.
+  /// Whether a retry may succeed.
   bool may_pass() const { return broke_off_ || is_passing(curl_.status()); }
   const HttpHeaders& answered() const { return curl_.answered(); }
 
  private:
-  // Whether the answer is what was asked for; reserves the space for it.
+  // Checks the response and reserves disk space.
   bool begin_body() {
     body_begun_ = true;
     const long code = curl_.status();
@@ -112,7 +112,7 @@ class Transfer {
       other_range_ = range_start(curl_.answered()) != offset_;
       if (other_range_) return false;
     } else if (code == kOk) {
-      if (offset_ > 0) part_.clear();  // the server knows no ranges
+      if (offset_ > 0) part_.clear();  // the server does not support ranges
       offset_ = 0;
     } else {
       refusal_ = cat("HTTP ", code);
@@ -141,7 +141,7 @@ class Transfer {
     if (request_.progress) request_.progress({shown_name(request_), part_.size(), total});
   }
 
-  // Whether `action` returned true; keeps what it throws.
+  // Returns whether `action` returned true. Stores its exception, if any.
   template <typename Action>
   bool guarded(const Action& action) {
     try {
@@ -171,8 +171,8 @@ class Transfer {
   const Download& request_;
   PartFile& part_;
   CurlRequest curl_;
-  std::uint64_t offset_ = 0;  // where the body begins in the file
-  std::uint64_t total_ = 0;   // 0 where the server does not say
+  std::uint64_t offset_ = 0;  // start of the body in the file
+  std::uint64_t total_ = 0;   // 0 if the server does not report it
   bool body_begun_ = false;
   bool other_range_ = false;
   bool broke_off_ = false;
@@ -181,7 +181,7 @@ class Transfer {
   std::optional<Clock::time_point> last_report_;
 };
 
-// Empty if the file is the one asked for.
+// Returns the problem with the file's size or checksum; empty if both are correct.
 std::string problem_of(const Download& request, const fs::path& path) {
   const std::uint64_t size = request.size == 0 ? 0 : fs::file_size(path);
   if (size != request.size) return cat("got a file of ", size, " bytes, expected ", request.size);
@@ -191,7 +191,7 @@ std::string problem_of(const Download& request, const fs::path& path) {
   return cat("got a file with SHA-256 ", sum, ", expected ", printable(request.sha256));
 }
 
-// Empty if the part file is whole and right, otherwise the reason.
+// Returns the reason for a failure; empty if the part file is complete and correct.
 std::string fetch(const Download& request, const std::string& url, PartFile& part) {
   const std::string name = shown_name(request);
   Retries retries(request.retries, [&] {
@@ -202,10 +202,10 @@ std::string fetch(const Download& request, const std::string& url, PartFile& par
     Transfer transfer(request, url, part);
     switch (transfer.run()) {
       case Transfer::Result::kFailed:
-        if (part.size() > before) retries.reset();  // it gets on
+        if (part.size() > before) retries.reset();  // it makes progress
         if (!transfer.may_pass() || !retries.wait(transfer.answered())) return transfer.reason();
         continue;
-      case Transfer::Result::kBeginAnew:  // what is there is all of the file already, or of another one
+      case Transfer::Result::kBeginAnew:  // the part file is already complete, or belongs to another file
         if (!request.sha256.empty() && problem_of(request, part.path()).empty()) return "";
         break;
       case Transfer::Result::kDone:
@@ -213,7 +213,7 @@ std::string fetch(const Download& request, const std::string& url, PartFile& par
         if (!problem.empty() && !transfer.resumed()) part.clear();
         if (problem.empty() || !transfer.resumed()) return problem;
     }
-    part.clear();  // nothing can be resumed now: the next round is the last
+    part.clear();  // no more resuming, so the next attempt is the last
   }
 }
 
@@ -245,7 +245,7 @@ void download(const Download& request) {
   const std::uint64_t from_before = part.size();
   std::vector<std::string> reasons;
   for (const auto& url : addresses(request)) {
-    // Without a checksum nothing says that this address has the same bytes as the one before.
+    // Without a checksum, this URL may have a different file than the previous one.
     const bool from_another = request.sha256.empty() && !reasons.empty() && part.size() != from_before;
     if (from_another || part.size() > request.limit) part.clear();
     const std::string reason = fetch(request, url, part);

@@ -22,7 +22,7 @@ FileLock::FileLock(const fs::path& path, const std::function<void()>& waiting) {
   fs::create_directories(path.parent_path(), error);
   if (error) fail(path.parent_path().string(), ": cannot be created: ", error.message(), ".");
   struct stat status {};
-  do {  // again where its last owner has removed it meanwhile, as some versions of filelock do
+  do {  // retries if the last owner has removed the file, as some versions of filelock do
     if (descriptor_ >= 0) ::close(descriptor_);
     descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (descriptor_ < 0) fail(path.string(), ": cannot be written: ", std::strerror(errno), ".");

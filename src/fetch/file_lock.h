@@ -1,4 +1,4 @@
-// The lock of a file (flock), held as long as the object lives. Python's filelock takes the same.
+// A file lock (flock), held for the lifetime of the object. Compatible with Python's filelock.
 #pragma once
 
 #include <filesystem>
@@ -8,8 +8,8 @@ namespace lorikeet {
 
 class FileLock {
  public:
-  /// Opens or creates the file and its parent folders, and calls `waiting` a few times a second while another process
-  /// or thread holds the lock; `waiting` may throw to give up. Without effect on a file system that has no locks.
+  /// Opens or creates the file and its parent folders. While another process or thread holds the lock, calls `waiting`
+  /// a few times a second; `waiting` may throw to give up. Has no effect on file systems without locks.
   FileLock(const std::filesystem::path& path, const std::function<void()>& waiting);
   ~FileLock();
   FileLock(const FileLock&) = delete;

@@ -21,7 +21,7 @@ namespace {
 
 constexpr int kRetries = 5;
 constexpr int kMaxRedirectsOfHub = 20;
-constexpr std::uint64_t kMaxHubFile = 50'000'000'000;  // the client's own limit for downloads by HTTP
+constexpr std::uint64_t kMaxHubFile = 50'000'000'000;  // the client's limit for HTTP downloads
 constexpr std::size_t kLongestRepository = 96;
 constexpr std::size_t kSha256 = 64;
 
@@ -48,7 +48,7 @@ std::string quoted(const std::string& text, bool keep_slashes) {
   return out;
 }
 
-// "https://host:443", for comparison; "" where it is no address.
+// "https://host:443", for comparison; "" if it is not a URL.
 std::string origin(const std::string& url) {
   const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> parsed(curl_url(), &curl_url_cleanup);
   if (parsed == nullptr || curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK) return "";
@@ -64,7 +64,7 @@ std::string origin(const std::string& url) {
   return out;
 }
 
-// `location` as a browser at `url` would follow it; "" where it is no address.
+// Resolves the redirect `location` relative to `url`; "" if it is not a URL.
 std::string resolved(const std::string& url, const std::string& location) {
   const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> parsed(curl_url(), &curl_url_cleanup);
   char* text = nullptr;
@@ -97,13 +97,13 @@ bool is_repository(std::string_view name) {
 
 }  // namespace
 
-// What the Hub says of a file.
+// The Hub's response for a file.
 struct HubRepository::Answer {
   std::string url;
-  /// 0 where there was none.
+  /// 0 if there was no response.
   long status = 0;
   HttpHeaders headers = {};
-  /// Why there was none.
+  /// Why there was no response.
   std::string reason = {};
 
   std::string header(const char* name) const {
@@ -160,7 +160,7 @@ HubRepository::Answer HubRepository::ask(const std::string& file) const {
   const std::string& revision = commit_.empty() ? name_.revision : commit_;
   std::string url =
       cat(endpoint_, "/", name_.repository, "/resolve/", quoted(revision, false), "/", quoted(file, true));
-  std::vector<std::string> headers{"Accept-Encoding: identity"};  // the size of the file, not of what is compressed
+  std::vector<std::string> headers{"Accept-Encoding: identity"};  // for the size of the uncompressed file
   if (!token_.empty()) headers.push_back("Authorization: Bearer " + token_);
   for (int redirects = 0; redirects < kMaxRedirectsOfHub; ++redirects) {
     CurlRequest request(url, headers);
@@ -176,7 +176,7 @@ HubRepository::Answer HubRepository::ask(const std::string& file) const {
       fail(name_.repository, "/", file, ": got a redirect to '", printable(location), "', expected an address.");
     }
     const bool stays = host == origin(url) || host == origin(endpoint_) || host == origin(kDefaultHubEndpoint);
-    if (!stays) {  // to where the content lies; the answer itself says what it is
+    if (!stays) {  // a redirect to the content; this response has its metadata
       answer.headers["location"] = next;
       return answer;
     }
@@ -231,7 +231,7 @@ std::optional<std::string> HubRepository::cached_commit() const {
   return commit;
 }
 
-// A cache that cannot be written is still one to read from.
+// A read-only cache is still usable.
 void HubRepository::remember_commit() const {
   try {
     cache_.remember(name_.revision, commit_);
@@ -256,7 +256,7 @@ fs::path HubRepository::store(const std::string& file, const Answer& answer) con
     fail(where, "got a file of ", human_bytes(size), ", expected at most ", human_bytes(kMaxHubFile), ".");
 
   const FileLock lock(cache_.lock(etag), [&] { wait(file); });
-  if (const auto path = cache_.find(commit_, file)) return *path;  // stored meanwhile
+  if (const auto path = cache_.find(commit_, file)) return *path;  // stored in the meantime
   std::error_code ignored;
   if (!fs::is_regular_file(cache_.blob(etag), ignored)) {
     const bool is_sha256 = etag.size() == kSha256 && etag.find_first_not_of("0123456789abcdef") == std::string::npos;

@@ -1,9 +1,9 @@
-// A model repository of the Hub, downloaded file by file into the Hub's cache: the requests and the layout are those of
-// its own client, huggingface_hub (hf_hub_download), and so are the settings (fetch/hub_settings.h).
+// A model repository of the Hugging Face Hub, downloaded file by file into the Hub's cache. Requests, layout and
+// settings (fetch/hub_settings.h) follow its own client, huggingface_hub (hf_hub_download).
 //
-// A file is asked for by HEAD /ORG/NAME/resolve/REVISION/FILE. The answer names the commit (X-Repo-Commit), the content
-// (X-Linked-Etag or ETag: for large files the SHA-256), its size, and, by a redirect to another host, where it lies.
-// The token is sent to the Hub alone.
+// A file is requested by HEAD /ORG/NAME/resolve/REVISION/FILE. The response contains the commit (X-Repo-Commit), the
+// checksum (X-Linked-Etag or ETag; the SHA-256 of large files), the size and, as a redirect to another host, the
+// location of the content. The token is sent only to the Hub.
 #pragma once
 
 #include <filesystem>
@@ -22,27 +22,27 @@ struct HubName {
   std::string revision = "main";
 };
 
-/// "ORG/NAME" or "ORG/NAME@REVISION", also after timm's "hf-hub:" or "hf_hub:"; nothing where `text` has another form.
+/// Parses "ORG/NAME" or "ORG/NAME@REVISION", optionally after timm's "hf-hub:" or "hf_hub:"; empty for any other text.
 std::optional<HubName> parse_hub_name(const std::string& text);
 
 class HubRepository {
  public:
-  /// Makes no request. Throws UsageError unless the names are of the form that the Hub has.
+  /// Makes no request. Throws UsageError unless the names are valid on the Hub.
   explicit HubRepository(HubName name, DownloadCallback progress = {});
 
-  /// The path of `file` in the cache, downloaded first where it is not there; nothing where the repository has no such
-  /// file. The first file that is found pins the commit for the others. A file of a pinned commit that is in the cache
-  /// takes no request; neither does any where $HF_HUB_OFFLINE is set. Where the Hub cannot be reached, what the cache
-  /// has of the revision is used. Throws Error, saying what to do, where there is no such repository or revision, no
-  /// permission, or neither the Hub nor a cached snapshot.
+  /// Returns the path of `file` in the cache, downloaded if necessary; empty if the repository has no such file. The
+  /// first file found determines the commit of the others. A cached file of a known commit needs no request, and
+  /// $HF_HUB_OFFLINE disables all requests. If the Hub is not reachable, the cached files of the revision are used.
+  /// Throws Error, with a hint, if the repository or revision does not exist, access is denied, or neither the Hub nor
+  /// a cached snapshot is available.
   std::optional<std::filesystem::path> find(const std::string& file);
 
   /// The folder of the snapshot. REQUIRES: a file was found.
   std::filesystem::path snapshot() const { return cache_.snapshot(commit_); }
   const std::string& repository() const { return name_.repository; }
-  /// Empty until a file was found.
+  /// Empty until a file is found.
   const std::string& commit() const { return commit_; }
-  /// Why the cache alone was used: "HF_HUB_OFFLINE is set", "the Hub cannot be reached (…)"; empty where it was not.
+  /// Why only the cache was used: "HF_HUB_OFFLINE is set", "the Hub cannot be reached (…)"; empty otherwise.
   const std::string& offline_reason() const { return offline_reason_; }
 
  private:

@@ -20,7 +20,7 @@ namespace {
 constexpr std::uint64_t kMaxRef = 1000;
 constexpr std::size_t kLongestName = 200;
 
-// The client's own words, so that either program may have written the file.
+// The client's text, so that either program can write the file.
 constexpr const char* kCacheTag =
     "Signature: 8a477f597d28d172789f06886806bc55\n"
     "# This file is a cache directory tag created by huggingface_hub.\n"
@@ -38,7 +38,7 @@ void create_folder_of(const fs::path& path) {
   if (error) fail(path.parent_path().string(), ": cannot be created: ", error.message(), ".");
 }
 
-// A new link at `path`, in one step: another process may put the same one there.
+// Creates a link at `path` atomically: another process may create the same one.
 bool put_link(const fs::path& target, const fs::path& path) {
   const fs::path temporary = cat(path.string(), ".", ::getpid(), ".tmp");
   std::error_code error;
@@ -70,7 +70,7 @@ std::optional<std::string> HubCache::commit_of(const std::string& revision) cons
 std::optional<fs::path> HubCache::find(const std::string& commit, const std::string& file) const {
   fs::path path = snapshot(commit) / file;
   std::error_code ignored;
-  if (!fs::is_regular_file(path, ignored)) return std::nullopt;  // also a link whose blob was removed
+  if (!fs::is_regular_file(path, ignored)) return std::nullopt;  // includes links whose blob was removed
   return path;
 }
 

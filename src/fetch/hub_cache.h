@@ -1,5 +1,5 @@
 // One repository in the Hub's cache, in the layout of the Hub's own client (huggingface_hub, "Understand caching"), so
-// that each finds what the other stored:
+// that each program finds what the other stored:
 //
 //   models--ORG--NAME/refs/REVISION           the commit that a branch or a tag was last seen at
 //   models--ORG--NAME/blobs/ETAG              a file; for large ones ETAG is the SHA-256
@@ -7,7 +7,7 @@
 //   models--ORG--NAME/.no_exist/COMMIT/FILE   an empty file: the commit has no such file
 //   .locks/models--ORG--NAME/ETAG.lock        held while a blob is downloaded
 //
-// REQUIRES of all names: checked before (is_commit, check_hub_file, is_plain_name).
+// REQUIRES: all names are valid (is_commit, check_hub_file, is_plain_name).
 #pragma once
 
 #include <filesystem>
@@ -19,25 +19,25 @@ namespace lorikeet {
 
 class HubCache {
  public:
-  /// The repository "ORG/NAME" in `root`. Nothing is created.
+  /// The repository "ORG/NAME" in `root`. Creates nothing.
   HubCache(std::filesystem::path root, const std::string& repository);
 
   std::filesystem::path snapshot(const std::string& commit) const { return folder_ / "snapshots" / commit; }
   std::filesystem::path blob(const std::string& etag) const { return folder_ / "blobs" / etag; }
   std::filesystem::path lock(const std::string& etag) const;
 
-  /// The commit that a branch or a tag was last seen at.
+  /// Returns the last known commit of a branch or a tag.
   std::optional<std::string> commit_of(const std::string& revision) const;
-  /// The file of a snapshot, where it is there.
+  /// Returns the file of a snapshot, if it exists.
   std::optional<std::filesystem::path> find(const std::string& commit, const std::string& file) const;
   bool is_known_missing(const std::string& commit, const std::string& file) const;
 
   void remember(const std::string& revision, const std::string& commit) const;
   void remember_missing(const std::string& commit, const std::string& file) const;
-  /// Puts the blob, which is there, into the snapshot: as a link, or, where the file system has none or
-  /// $HF_HUB_DISABLE_SYMLINKS forbids them, as the file itself. Gives the path in the snapshot.
+  /// Adds an existing blob to the snapshot: as a link, or as the file itself if the file system has no links or
+  /// $HF_HUB_DISABLE_SYMLINKS is set. Returns the path in the snapshot.
   std::filesystem::path add(const std::string& commit, const std::string& file, const std::string& etag) const;
-  /// Marks the cache as one for backup programs (CACHEDIR.TAG), as the client does.
+  /// Marks the cache for backup programs (CACHEDIR.TAG), as the client does.
   void tag() const;
 
  private:
@@ -48,10 +48,10 @@ class HubCache {
 
 /// Whether `text` is a commit: 40 hexadecimal digits.
 bool is_commit(std::string_view text);
-/// Whether `text`, which a server gave, may be a file's name: letters, digits and ._-, none of them first but a letter
-/// or digit.
+/// Whether `text`, received from a server, is a safe file name: letters, digits and ._-, starting with a letter or
+/// digit.
 bool is_plain_name(std::string_view text);
-/// Whether `path` is relative, with '/' between its parts, none of which is empty, "." or "..".
+/// Whether `path` is relative with '/' separators and has no component that is empty, "." or "..".
 bool is_plain_path(std::string_view path);
 
 }  // namespace lorikeet

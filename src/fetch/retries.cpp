@@ -14,7 +14,7 @@ constexpr long kMostAsked = 120;
 constexpr long kMostDelay = 8;
 constexpr auto kStep = std::chrono::milliseconds(200);
 
-// The number after `key` in "\"api\";r=0;t=55".
+// Returns the number after `key` in "\"api\";r=0;t=55".
 std::optional<long> field(std::string_view text, std::string_view key) {
   const std::size_t at = text.find(key);
   if (at == text.npos) return std::nullopt;

@@ -1,5 +1,5 @@
-// When a request that failed is made again: as the Hub's own client does, after the time that the server asks for, or
-// else after 1, 2, 4 and then 8 seconds.
+// Retries of failed requests: as in the Hub's own client, after the delay that the server requests, or after 1, 2, 4
+// and then 8 seconds.
 #pragma once
 
 #include <functional>
@@ -9,22 +9,22 @@
 
 namespace lorikeet {
 
-/// Whether an answer with this HTTP status may be another the next time: 408, 429, 500, 502, 503 and 504.
+/// Whether a response with this HTTP status may be temporary: 408, 429, 500, 502, 503 and 504.
 bool is_passing(long status);
 
-/// The seconds after which the headers of an answer (names in lower case) ask to come back: "retry-after" as a number,
-/// or the reset of a used-up "ratelimit" (draft-ietf-httpapi-ratelimit-headers).
+/// Returns the delay in seconds requested by response headers (lower-case names): "retry-after" as a number, or the
+/// reset of an exhausted "ratelimit" (draft-ietf-httpapi-ratelimit-headers).
 std::optional<long> asked_delay(const std::map<std::string, std::string>& headers);
 
 class Retries {
  public:
-  /// `waiting` is called a few times a second while time passes, and may throw to give up.
+  /// `waiting` is called a few times a second during a delay, and may throw to give up.
   Retries(int most, std::function<void()> waiting) : most_(most), waiting_(std::move(waiting)) {}
 
-  /// Waits before the next attempt. False, at once, where there were enough of them, or where the headers of the answer
-  /// ask for more than two minutes.
+  /// Waits before the next attempt. Returns false immediately if no retries are left or the headers request more than
+  /// two minutes.
   bool wait(const std::map<std::string, std::string>& headers);
-  /// Counts from the beginning.
+  /// Resets the number of retries.
   void reset() { done_ = 0; }
 
  private:

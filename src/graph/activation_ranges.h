@@ -1,4 +1,4 @@
-// Measured ranges of a network's activations, from which int8 takes its scales.
+// Calibrated ranges of a network's activations, which determine int8 scales.
 #pragma once
 
 #include <map>
@@ -7,7 +7,7 @@
 
 namespace lorikeet {
 
-/// The smallest and the largest value of each step's output, by the node's name; of the input by "input".
+/// Minimum and maximum of each step's output by the node's name; of the network's input by "input".
 using ActivationRanges = std::map<std::string, std::pair<float, float>>;
 
 }  // namespace lorikeet

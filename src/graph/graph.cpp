@@ -48,8 +48,8 @@ std::vector<Parameter> Graph::parameters() const {
   for (NodeId id = 0; id < nodes_.size(); ++id) {
     for (auto& parameter : parameters(id)) out.push_back(std::move(parameter));
   }
-  // PyTorch lists a module's own tensors before those of the modules inside it: for each tensor the modules around it,
-  // by when they first appear, from 1, and then 0 for the tensor itself.
+  // PyTorch lists a module's own tensors before those of its submodules. The sort key of a tensor is the order of first
+  // appearance (from 1) of each enclosing module, followed by 0.
   std::map<std::string, std::size_t> appearance;
   const auto containers = [&](const std::string& name) {
     std::vector<std::size_t> place;

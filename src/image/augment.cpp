@@ -11,7 +11,7 @@
 namespace lorikeet {
 namespace {
 
-// The image moved by (dy, dx), black where nothing comes from, then mirrored or not; (3, H, W) as decode.h describes.
+// Shifts the image by (dy, dx), filling with black, and optionally mirrors it; (3, H, W) as described in decode.h.
 at::Tensor moved(const at::Tensor& image, std::int64_t dy, std::int64_t dx, bool mirrored) {
   const at::Tensor input = image.permute({1, 2, 0}).contiguous();  // (H, W, 3)
   const std::int64_t height = input.size(0), width = input.size(1);
@@ -38,7 +38,7 @@ Region draw_crop(std::int64_t height, std::int64_t width, const std::array<doubl
   const auto uniform = [&](double from, double to) { return from + (to - from) * random.uniform(); };
   const auto rounded = [](double x) {
     return static_cast<std::int64_t>(std::nearbyint(x));
-  };  // halves to even, as Python does
+  };  // half to even, as in Python
   const auto h = static_cast<double>(height), w = static_cast<double>(width);
   for (int i = 0; i < kTries; ++i) {
     const double area = h * w * uniform(scale[0], scale[1]);
@@ -49,7 +49,7 @@ Region draw_crop(std::int64_t height, std::int64_t width, const std::array<doubl
     out.left = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(width - out.width + 1)));
     return out;
   }
-  Region out{0, 0, height, width};  // the centre, with the nearest proportions that are allowed
+  Region out{0, 0, height, width};  // the centre, with the nearest allowed aspect ratio
   if (w / h < kLeastRatio) out.height = rounded(w / kLeastRatio);
   if (w / h > kGreatestRatio) out.width = rounded(h * kGreatestRatio);
   out.top = (height - out.height) / 2;

@@ -1,4 +1,4 @@
-// Pixels to PNG files, for samples that people look at and that other programs read.
+// Encodes pixels as PNG files.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -7,7 +7,7 @@
 
 namespace lorikeet {
 
-/// Writes uint8 (3, H, W) as an 8-bit RGB PNG, completely or not at all.
+/// Writes uint8 (3, H, W) atomically as an 8-bit RGB PNG.
 void write_png(const at::Tensor& image, const std::filesystem::path& path);
 
 }  // namespace lorikeet

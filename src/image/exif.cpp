@@ -14,7 +14,7 @@ constexpr std::uint32_t kShort = 3, kLong = 4;
 constexpr std::size_t kEntryBytes = 12;
 constexpr int kOrientations = 8;
 
-// Unsigned numbers in the byte order of the file. Beyond its end they are 0.
+// Reads unsigned numbers in the byte order of the file. Returns 0 beyond the end.
 struct Tiff {
   std::string_view bytes;
   bool big_endian;
@@ -32,7 +32,7 @@ struct Tiff {
   std::uint32_t u32(std::size_t offset) const { return number(offset, 4); }
 };
 
-// Where the pixels of the result lie in the source: (y, x) at first + y · down + x · right, counted in pixels.
+// Maps a position (y, x) of the result to the pixel index first + y · down + x · right in the source.
 struct Walk {
   std::int64_t first, down, right;
 };
@@ -74,7 +74,8 @@ int exif_orientation(std::string_view tiff) {
 
 at::Tensor upright(const at::Tensor& pixels, int orientation) {
   if (orientation == kUpright) return pixels;
-  constexpr std::int64_t kBlock = 32;  // pixels: a turned row reads a column, whose cache lines serve the next rows too
+  constexpr std::int64_t kBlock =
+      32;  // pixels: a rotated row reads a column, whose cache lines also serve the next rows
   const Walk walk = walk_of(orientation, pixels.size(0), pixels.size(1));
   const bool turned = orientation >= 5;
   const std::int64_t height = pixels.size(turned ? 1 : 0), width = pixels.size(turned ? 0 : 1);

@@ -26,7 +26,7 @@ constexpr int kApp1 = JPEG_APP0 + 1;
 constexpr unsigned kLongestSegment = 0xffff;
 constexpr int kEndOfImage = 0xd9;
 
-// libjpeg is C: nothing may be thrown through it, so that an error jumps back to JpegDecoder::run.
+// Exceptions must not pass through libjpeg, which is C. An error jumps back to JpegDecoder::run.
 struct ErrorManager : jpeg_error_mgr {
   std::jmp_buf back;
   std::array<char, JMSG_LENGTH_MAX> message;
@@ -39,9 +39,9 @@ struct ErrorManager : jpeg_error_mgr {
   std::longjmp(errors->back, 1);
 }
 
-// Warnings that leave every pixel intact, and well-known datasets (Cats vs Dogs) are full of the first two: padding
-// before the end marker or between the segments of the header, an unheard-of JFIF version, an unheard-of Adobe
-// transform (read as YCbCr, as other decoders do), progressive parameters in a sequential scan.
+// Warnings that leave every pixel intact. The first two are frequent in well-known datasets (Cats vs Dogs): padding
+// before the end marker or between header segments, an unknown JFIF version, an unknown Adobe transform (read as YCbCr,
+// as other decoders do), progressive parameters in a sequential scan.
 bool is_harmless(const ErrorManager& errors) {
   switch (errors.msg_code) {
     case JWRN_EXTRANEOUS_DATA: return errors.in_header || errors.msg_parm.i[1] == kEndOfImage;
@@ -52,7 +52,7 @@ bool is_harmless(const ErrorManager& errors) {
   }
 }
 
-// Called for each warning, with a level below 0. One that is not harmless means pixels that are made up.
+// Called for each warning, with a level below 0. Unless it is harmless, some pixels are wrong.
 void on_message(j_common_ptr info, int level) {
   if (level < 0 && !is_harmless(*static_cast<ErrorManager*>(info->err))) on_error(info);
 }
@@ -68,7 +68,7 @@ class JpegDecoder {
   JpegDecoder(const JpegDecoder&) = delete;
   JpegDecoder& operator=(const JpegDecoder&) = delete;
 
-  /// `bytes` must outlive the object. First of all.
+  /// To be called first. `bytes` must outlive the object.
   void read_header(std::string_view bytes) {
     run([&] {
       jpeg_create_decompress(&info_);
@@ -83,7 +83,7 @@ class JpegDecoder {
   std::int64_t height() const { return info_.image_height; }
   bool is_cmyk() const { return info_.jpeg_color_space == JCS_CMYK || info_.jpeg_color_space == JCS_YCCK; }
 
-  /// height() rows of width() pixels of 4 bytes for CMYK, else of 3.
+  /// Reads height() rows of width() pixels, of 4 bytes for CMYK and 3 otherwise.
   void read_pixels(std::uint8_t* to) {
     const std::size_t row_bytes = static_cast<std::size_t>(info_.image_width) * (is_cmyk() ? 4 : 3);
     run([&] {
@@ -93,11 +93,11 @@ class JpegDecoder {
         JSAMPROW row = to + info_.output_scanline * row_bytes;
         jpeg_read_scanlines(&info_, &row, 1);
       }
-      jpeg_finish_decompress(&info_);  // to the end marker, which shows a file that lost its tail
+      jpeg_finish_decompress(&info_);  // reads to the end marker, to detect truncation
     });
   }
 
-  /// Before read_pixels, which frees the header's segments.
+  /// To be called before read_pixels, which frees the header segments.
   int orientation() const {
     for (const jpeg_saved_marker_ptr* marker = &info_.marker_list; *marker != nullptr; marker = &(*marker)->next) {
       const std::string_view content(reinterpret_cast<const char*>((*marker)->data), (*marker)->data_length);
@@ -107,7 +107,7 @@ class JpegDecoder {
   }
 
  private:
-  // `calls` holds nothing with a destructor: an error jumps out of it.
+  // `calls` must not own objects with destructors, because an error jumps out of it.
   template <typename Calls>
   void run(const Calls& calls) {
     if (setjmp(errors_.back) == 0) {
@@ -124,7 +124,7 @@ class JpegDecoder {
   ErrorManager errors_{};
 };
 
-// PIL takes every CMYK JPEG for an inverted one, as Adobe writes them, and rounds the product like this.
+// PIL treats every CMYK JPEG as inverted, as Adobe writes them, and rounds the product in this way.
 at::Tensor rgb_of_inverted_cmyk(const at::Tensor& cmyk) {
   at::Tensor rgb = at::empty({cmyk.size(0), cmyk.size(1), 3}, cmyk.options());
   const std::uint8_t* from = cmyk.const_data_ptr<std::uint8_t>();
@@ -139,8 +139,8 @@ at::Tensor rgb_of_inverted_cmyk(const at::Tensor& cmyk) {
   return rgb;
 }
 
-// At least the scans that the decoder will see: those up to the end marker, not in segments such as the thumbnail of
-// EXIF, nor in what a telephone appends (a second image, a film).
+// Returns at least the number of scans that the decoder will process: those before the end marker, without segments
+// such as an EXIF thumbnail and without appended data (a second image, a video).
 std::int64_t count_scans(std::string_view bytes) {
   constexpr unsigned kStuffed = 0, kTemporary = 0x01, kFirstRestart = 0xd0, kStartOfImage = 0xd8, kStartOfScan = 0xda,
                      kFill = 0xff;
@@ -183,7 +183,7 @@ at::Tensor decode_jpeg(std::string_view bytes, const std::string& where) {
     orientation = decoder.orientation();
     decoder.read_pixels(pixels.mutable_data_ptr<std::uint8_t>());
     if (cmyk) pixels = rgb_of_inverted_cmyk(pixels);
-  }  // a progressive JPEG's coefficients, twice the pixels or more, are freed before the next copy
+  }  // frees the coefficients of a progressive JPEG, at least twice the pixels, before the next copy
   return upright(pixels, orientation);
 }
 

@@ -1,4 +1,4 @@
-// JPEG (ITU-T T.81) by libjpeg-turbo, with its defaults, which are PIL's: the accurate integer DCT and smooth
+// JPEG (ITU-T T.81) via libjpeg-turbo with its defaults, which are also PIL's: the accurate integer DCT and smooth
 // upsampling.
 #pragma once
 
@@ -9,8 +9,8 @@
 
 namespace lorikeet {
 
-/// uint8 (H, W, 3), R G B, turned upright by EXIF. Throws Error, beginning with `where`, for data that are corrupt,
-/// truncated or not supported, and for an image over the limits of image/decode.h.
+/// Returns uint8 (H, W, 3), RGB, with the EXIF orientation applied. Throws Error, starting with `where`, for corrupt,
+/// truncated or unsupported data, and for an image that exceeds the limits of image/decode.h.
 at::Tensor decode_jpeg(std::string_view bytes, const std::string& where);
 
 }  // namespace lorikeet

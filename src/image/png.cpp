@@ -14,10 +14,10 @@ namespace lorikeet {
 namespace {
 
 constexpr std::size_t kSignature = 8;    // bytes
-constexpr std::size_t kChunkFrame = 12;  // bytes of a chunk beside its content: length, type, checksum
+constexpr std::size_t kChunkFrame = 12;  // bytes of a chunk in addition to its content: length, type, checksum
 
-// A PNG without its ancillary chunks (text, profiles, frames of an animation): none of them changes the pixels, so that
-// one that is malformed need not stop anybody. EXIF is the only one that is used.
+// A PNG without its ancillary chunks (text, profiles, animation frames). These do not affect the pixels, so malformed
+// ones are harmless. Only EXIF is used.
 struct PngParts {
   std::string critical;
   std::string_view exif;
@@ -37,7 +37,7 @@ PngParts split_png(std::string_view bytes) {
     at += chunk.size();
     if (type == "IEND") return out;
   }
-  out.critical += bytes.substr(at);  // a chunk that is cut: libspng says so
+  out.critical += bytes.substr(at);  // a truncated chunk, which libspng reports
   return out;
 }
 
@@ -63,7 +63,7 @@ at::Tensor decode_png(std::string_view bytes, const std::string& where) {
   if (expected != pixels.nbytes())
     fail(where, ": got a PNG of ", expected, " bytes of pixels, expected ", pixels.nbytes(), ".");
   check(spng_decode_image(context.get(), pixels.data_ptr(), pixels.nbytes(), SPNG_FMT_RGB8, 0));
-  check(spng_decode_chunks(context.get()));  // to the end of the file, which shows one that lost its tail
+  check(spng_decode_chunks(context.get()));  // reads to the end of the file, to detect truncation
   std::string_view exif = parts.exif;
   if (exif.starts_with(kExifPrefix)) exif.remove_prefix(kExifPrefix.size());
   return upright(pixels, exif_orientation(exif));

@@ -1,8 +1,8 @@
-// Antialiased resizing, bit for bit as Pillow's `Image.resize` does it (libImaging/Resample.c): separable filters
-// widened by the scale, horizontal pass first, weights in 22-bit fixed point, rounded to 8 bits after each pass. Pillow
-// 13 began to take the vertical pass first where it makes tall images much lower; there its pixels differ from these,
-// and from those of every older version: mostly by 1, by more where a bicubic's first pass leaves the range of a byte.
-// ATen's uint8 `_upsample_*_aa` is faster, but its 16-bit weights are off by up to 2 grey levels.
+// Antialiased resizing, bit-identical to Pillow's `Image.resize` (libImaging/Resample.c): separable filters widened by
+// the scale, horizontal pass first, weights in 22-bit fixed point, rounded to 8 bits after each pass. Pillow 13 and
+// later run the vertical pass first if it makes a tall image much lower. Their pixels then differ from these and from
+// older versions: mostly by 1, and by more if a bicubic first pass leaves the byte range. ATen's uint8 `_upsample_*_aa`
+// is faster, but its 16-bit weights cause errors of up to 2 grey levels.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,9 +20,8 @@ struct Region {
   std::int64_t width = 0;
 };
 
-/// The `region` of what `image` (uint8, (3, H, W)) becomes when resized to `height` x `width`; nothing outside is
-/// computed. Interleaved as decode.h describes. REQUIRES: a region of at least one pixel that lies within the resized
-/// image.
+/// Returns the `region` of `image` (uint8, (3, H, W)) resized to `height` x `width`. Computes nothing outside the
+/// region. Interleaved as described in decode.h. REQUIRES: a non-empty region inside the resized image.
 at::Tensor resample(const at::Tensor& image, std::int64_t height, std::int64_t width, const Region& region,
                     Interpolation interpolation);
 

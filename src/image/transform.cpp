@@ -21,7 +21,7 @@ struct Size {
   std::int64_t width;
 };
 
-// A resize of the shorter side to `shorter`; the longer one as Python computes it, in double and rounded down.
+// Resizes the shorter side to `shorter`. The longer one is computed as in Python: in double, rounded down.
 Size resized(Size from, std::int64_t shorter, bool squash = false) {
   if (squash) return {shorter, shorter};
   const auto longer = [&](std::int64_t longest, std::int64_t shortest) {
@@ -31,14 +31,14 @@ Size resized(Size from, std::int64_t shorter, bool squash = false) {
   return {shorter, longer(from.width, from.height)};
 }
 
-// Python's int(round((size - crop) / 2)), where halves go to the even side, or (size - crop) // 2.
+// Python's int(round((size - crop) / 2)), which rounds half to even, or (size - crop) // 2.
 std::int64_t crop_offset(std::int64_t size, std::int64_t crop, bool rounds_down) {
   const std::int64_t spare = size - crop;
   if (rounds_down) return spare / 2;
   return spare / 2 + (spare % 2 != 0 && spare / 2 % 2 != 0 ? 1 : 0);
 }
 
-// What a centre crop keeps of an image of `size`.
+// The part of an image of `size` that a centre crop keeps.
 Region cropped(Size size, std::int64_t crop, bool rounds_down) {
   Region region{0, 0, std::min(size.height, crop), std::min(size.width, crop)};
   region.top = crop_offset(size.height, region.height, rounds_down);
@@ -60,7 +60,7 @@ at::Tensor pad_to(const at::Tensor& image, std::int64_t size) {
   return out;
 }
 
-// Interleaved, and alone in its memory.
+// Returns an interleaved tensor that shares no memory with a larger image.
 at::Tensor compact(const at::Tensor& image) {
   const at::Tensor interleaved = image.permute({1, 2, 0});
   const bool alone = interleaved.is_contiguous() && interleaved.storage().nbytes() == interleaved.nbytes();
@@ -105,7 +105,7 @@ at::Tensor prepare(const at::Tensor& image, const Preprocessing& preprocessing) 
 
 at::Tensor normalise(const at::Tensor& batch, const Preprocessing& preprocessing) {
   TORCH_INTERNAL_ASSERT(batch.dim() == 4 && batch.size(1) == 3 && batch.scalar_type() == at::kByte);
-  // A byte has 256 values: all the arithmetic, in the order and the float32 of torchvision, fits a table.
+  // A byte has 256 values, so a table can hold all results, computed in torchvision's order in float32.
   std::array<std::array<float, 256>, 3> table;
   for (std::size_t c = 0; c < 3; ++c) {
     const auto mean = static_cast<float>(preprocessing.mean[c]);
@@ -121,7 +121,8 @@ at::Tensor normalise(const at::Tensor& batch, const Preprocessing& preprocessing
   }
 
   const std::int64_t pixels = batch.size(2) * batch.size(3);
-  const bool rows_adjoin = batch.stride(2) == batch.size(3) * batch.stride(3);  // pixels of an image lie at one stride
+  const bool rows_adjoin =
+      batch.stride(2) == batch.size(3) * batch.stride(3);  // all pixels of an image have the same stride
   const at::Tensor input = rows_adjoin ? batch : batch.contiguous(at::MemoryFormat::ChannelsLast);
   const std::int64_t image_stride = input.stride(0), channel_stride = input.stride(1), pixel_stride = input.stride(3);
   const std::int64_t first = preprocessing.bgr ? 2 * channel_stride : 0;
@@ -131,7 +132,7 @@ at::Tensor normalise(const at::Tensor& batch, const Preprocessing& preprocessing
   float* to = out.mutable_data_ptr<float>();
   constexpr std::int64_t kPixelsPerTask = 16'384;
   at::parallel_for(0, batch.size(0) * pixels, kPixelsPerTask, [&](std::int64_t begin, std::int64_t end) {
-    while (begin < end) {  // an image, or the part of it that is in this task
+    while (begin < end) {  // an image, or its part in this task
       const std::int64_t image = begin / pixels, stop = std::min(end, (image + 1) * pixels);
       const std::uint8_t* pixel = from + image * image_stride + (begin - image * pixels) * pixel_stride;
       for (float* out_pixel = to + begin * 3; begin < stop; ++begin, pixel += pixel_stride, out_pixel += 3) {

@@ -24,7 +24,7 @@ constexpr std::size_t kBlock = 1 << 16;
 constexpr std::size_t kMaxListed = 200;  // names kept for a hint
 constexpr std::uint64_t kMaxEntries = 1'000'000;
 
-// Only formats and filters that libarchive reads by itself; "all" includes some that start programs.
+// Only formats and filters built into libarchive; "all" includes some that start programs.
 Reader make_reader() {
   Reader reader(archive_read_new());
   archive_read_support_filter_gzip(reader.get());
@@ -44,7 +44,7 @@ std::string message_of(struct archive* reader) {
 
 std::string_view without_dot(std::string_view name) { return name.starts_with("./") ? name.substr(2) : name; }
 
-// Hands the data of the present entry of the archive `outer` to a reader of the archive inside it.
+// Passes the data of the current entry of the archive `outer` to a reader of the nested archive.
 la_ssize_t read_entry(struct archive* inner, void* outer_pointer, const void** block) {
   auto* outer = static_cast<struct archive*>(outer_pointer);
   std::size_t size = 0;
@@ -63,7 +63,7 @@ class Search {
       : archive_(archive.string()), member_(without_dot(member)), destination_(destination), limit_(limit) {}
 
   void run() {
-    static_cast<void>(InputFile(archive_));  // a message of ours for a file that is missing or not a regular one
+    static_cast<void>(InputFile(archive_));  // throws our own message if the file is missing or not regular
     const Reader reader = make_reader();
     if (archive_read_open_filename(reader.get(), archive_.c_str(), kBlock) != ARCHIVE_OK) broken(reader.get());
     if (find(reader.get(), false)) return;
@@ -76,7 +76,7 @@ class Search {
          ". It is truncated, broken or not an archive; download it again.");
   }
 
-  // Whether it was there, and is written. One level of nesting: the data.tar.* of a .deb.
+  // Returns whether the member was found and written. Descends one level, for the data.tar.* of a .deb.
   bool find(struct archive* reader, bool nested) {
     for (std::uint64_t i = 0; i < kMaxEntries; ++i) {
       struct archive_entry* entry = nullptr;
@@ -84,7 +84,7 @@ class Search {
       if (result == ARCHIVE_EOF) return false;
       if (result != ARCHIVE_OK && result != ARCHIVE_WARN) broken(reader);
       const char* raw = archive_entry_pathname(entry);
-      if (raw == nullptr) continue;  // a name that cannot be represented is not the one asked for
+      if (raw == nullptr) continue;  // a name that cannot be converted, so not the requested one
       const std::string name(without_dot(raw));
       if (name == member_) {
         write(reader, entry);
@@ -116,10 +116,10 @@ class Search {
     std::uint64_t written = 0;
     for (;;) {
       const la_ssize_t got = archive_read_data(reader, block.data(), block.size());
-      if (got < 0) broken(reader);  // a wrong checksum too
+      if (got < 0) broken(reader);  // includes a wrong checksum
       if (got == 0) break;
       written += static_cast<std::uint64_t>(got);
-      if (written > limit_) too_large();  // whatever the header said
+      if (written > limit_) too_large();  // whatever the header says
       out.write(block.data(), static_cast<std::size_t>(got));
     }
     out.commit();

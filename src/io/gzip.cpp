@@ -17,7 +17,7 @@ constexpr unsigned kBuffer = 1 << 15;
 }  // namespace
 
 GzipInput::GzipInput(const std::filesystem::path& path) : path_(path.string()), file_(nullptr) {
-  static_cast<void>(InputFile(path));  // refuses folders and devices
+  static_cast<void>(InputFile(path));  // rejects folders and devices
   file_ = gzopen(path_.c_str(), "rbe");
   if (file_ == nullptr) fail(path_, ": cannot be opened.");
   gzbuffer(file_, kBuffer);
@@ -31,7 +31,7 @@ std::size_t GzipInput::read(std::uint8_t* into, std::size_t count) {
   std::size_t done = 0;
   while (done < count) {
     const int got = gzread(file_, into + done, static_cast<unsigned>(std::min(count - done, kAtOnce)));
-    // A file cut off inside the compressed data gives no error but one that is only pending.
+    // A file truncated inside the compressed data sets only a pending error.
     int error = Z_OK;
     const char* message = gzerror(file_, &error);
     if (got < 0 || (error != Z_OK && error != Z_STREAM_END)) {

@@ -1,4 +1,4 @@
-// zlib's reader of gzip files (RFC 1952), which passes a file that is not gzipped through as it is.
+// zlib's reader of gzip files (RFC 1952), which returns the content of other files unchanged.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@ class GzipInput {
 
   bool gzipped() const;
 
-  /// Fills `into` unless the file ends before; gives the bytes read. Throws Error if the compressed data are corrupt
-  /// or cut off. (zlib compares the checksum when it is asked for more than there is.)
+  /// Fills `into` up to the end of the file and returns the number of bytes read. Throws Error if the compressed data
+  /// is corrupt or truncated. zlib verifies the checksum only when reading beyond the end.
   std::size_t read(std::uint8_t* into, std::size_t count);
 
  private:

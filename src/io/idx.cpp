@@ -15,7 +15,7 @@ namespace lorikeet {
 namespace {
 
 constexpr std::uint64_t kMaxArrayBytes = 1ULL << 30;
-constexpr std::uint64_t kMaxRatio = 1032;  // deflate cannot do better (zlib.net, "Technical details")
+constexpr std::uint64_t kMaxRatio = 1032;  // maximum of deflate (zlib.net, "Technical details")
 constexpr std::uint8_t kUnsignedByte = 8;
 
 }  // namespace
@@ -47,7 +47,7 @@ IdxArray read_idx(const std::filesystem::path& path, int dimensions) {
       fail(where, ": got an array larger than ", human_bytes(kMaxArrayBytes), ", expected less.");
   }
 
-  // The header alone must not make us allocate: the file must be able to hold what it announces.
+  // Before allocating, check that the file can contain what the header declares.
   const std::uint64_t header_size = magic.size() + 4 * static_cast<std::uint64_t>(dimensions);
   const std::uint64_t most = input.gzipped() ? file_size * kMaxRatio : file_size - header_size;
   if (*total > most) {
@@ -57,7 +57,7 @@ IdxArray read_idx(const std::filesystem::path& path, int dimensions) {
   if (const std::size_t read = input.read(array.bytes.data(), array.bytes.size()); read < array.bytes.size()) {
     fail(where, ": got ", read, " elements, expected ", *total, ". The file is truncated.");
   }
-  std::uint8_t after = 0;  // reading on also makes zlib compare the checksum
+  std::uint8_t after = 0;  // this read also makes zlib verify the checksum
   if (input.read(&after, 1) != 0)
     fail(where, ": got more bytes, expected the file to end after ", *total, " elements.");
   return array;

@@ -72,7 +72,7 @@ NamedTensors copied(const NamedTensors& tensors) {
 
 bool all_finite(const at::Tensor& tensor) {
   if (tensor.numel() == 0) return true;
-  // NaN is passed on to both. One pass, twelve times faster than isfinite().all() over a ResNet-50.
+  // Both propagate NaN. A single pass, twelve times faster than isfinite().all() on a ResNet-50.
   const auto [low, high] = at::aminmax(tensor.to(at::kFloat));
   return std::isfinite(low.item<float>()) && std::isfinite(high.item<float>());
 }

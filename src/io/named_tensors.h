@@ -1,4 +1,4 @@
-// Tensors by name, in the order of the file they came from: what every weight format is read into and written from.
+// Tensors by name, in file order: the common form of all weight formats.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,19 +13,19 @@
 
 namespace lorikeet {
 
-/// Readers refuse tensors of more dimensions.
+/// Maximum number of dimensions; readers reject more.
 inline constexpr std::size_t kMaxTensorRank = 16;
 
 class NamedTensors {
  public:
   using Entry = std::pair<std::string, at::Tensor>;
 
-  /// Throws Error where `name` is there already.
+  /// Throws Error if `name` already exists.
   void add(std::string name, at::Tensor tensor);
   /// Replaces or adds.
   void set(std::string_view name, at::Tensor tensor);
 
-  /// Null where there is none of that name.
+  /// Null if there is no such name.
   const at::Tensor* find(std::string_view name) const;
   bool contains(std::string_view name) const { return find(name) != nullptr; }
 
@@ -34,29 +34,29 @@ class NamedTensors {
   auto begin() const { return entries_.begin(); }
   auto end() const { return entries_.end(); }
 
-  /// Bytes of all tensors together.
+  /// Total size in bytes.
   std::uint64_t bytes() const;
 
-  /// Removes what wrappers put before every name: "module." of DataParallel and AveragedModel (whose counter
-  /// n_averaged goes too), "_orig_mod." of torch.compile, "model." of Lightning modules and others; also one after
-  /// another. Nothing where a name has another beginning.
+  /// Removes prefixes that wrappers add to every name: "module." of DataParallel and AveragedModel (and its counter
+  /// n_averaged), "_orig_mod." of torch.compile, "model." of Lightning modules and others, also nested. Does nothing
+  /// unless all names have the prefix.
   void remove_wrapper_prefixes();
 
-  /// Free text beside the tensors (safetensors' `__metadata__`).
+  /// Text stored with the tensors (safetensors' `__metadata__`).
   std::map<std::string, std::string> metadata;
-  /// What the reader chose or left out, one line each, for people.
+  /// Choices made by the reader and ignored content, one line each.
   std::vector<std::string> notes;
 
  private:
   std::vector<Entry> entries_;
-  // Not a hash table: names come from outside, and can be chosen so that they collide.
+  // Not a hash table: names are untrusted and could be chosen to collide.
   std::map<std::string, std::size_t, std::less<>> index_;
 };
 
-/// Copies of the tensors, outside of autograd; without metadata and notes.
+/// Copies the tensors, detached from autograd, without metadata and notes.
 NamedTensors copied(const NamedTensors& tensors);
 
-/// Whether no element is NaN or infinite, taken as float32. REQUIRES: floating-point numbers.
+/// Whether all elements, converted to float32, are finite. REQUIRES: a floating-point type.
 bool all_finite(const at::Tensor& tensor);
 
 /// "(512, 2048, 1, 1)".

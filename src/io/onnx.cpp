@@ -12,9 +12,9 @@ namespace lorikeet {
 namespace {
 
 constexpr std::int64_t kIrVersion = 8;
-constexpr std::uint64_t kMaxModelBytes = (1ULL << 31) - 1;  // protobuf refuses to read a larger message
+constexpr std::uint64_t kMaxModelBytes = (1ULL << 31) - 1;  // protobuf's limit
 
-// The fields that are written, by their numbers in onnx.proto.
+// The written fields, by their numbers in onnx.proto.
 using Tag = protozero::pbf_tag_type;
 enum class ModelField : Tag {
   kIr = 1,

@@ -1,8 +1,8 @@
-// ONNX models (onnx.ai; onnx.proto, IR version 8, the default operator set 17): a graph of operators over named values,
-// written as one protobuf message with the tensors inside. It knows the format and nothing of what the operators mean.
+// ONNX models (onnx.ai; onnx.proto, IR version 8, opset 17): a graph of operators over named values, written as one
+// protobuf message that includes the tensors. This file implements the format, not the meaning of operators.
 //
-// Values are named: inputs, initialisers (constant tensors) and outputs of nodes share one space of names, and a node
-// comes after those whose outputs it reads.
+// Inputs, initialisers (constant tensors) and node outputs share one namespace. A node comes after those whose outputs
+// it reads.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@
 
 namespace lorikeet {
 
-/// The version of the default operator set that a model declares: ONNX 1.12, onnxruntime 1.12 and newer.
+/// The opset version that models declare: ONNX 1.12, onnxruntime 1.12 and newer.
 constexpr std::int64_t kOnnxOpset = 17;
 
 struct OnnxAttribute {
@@ -25,19 +25,19 @@ struct OnnxAttribute {
 };
 
 struct OnnxNode {
-  /// "Conv"
+  /// For example "Conv".
   std::string op;
-  /// The node's name and that of its one output.
+  /// The name of the node and of its only output.
   std::string output;
-  /// Empty names stand for optional inputs that are left out.
+  /// An empty name means an omitted optional input.
   std::vector<std::string> inputs;
   std::vector<OnnxAttribute> attributes;
 };
 
-/// A size, or the name of one that is free ("N").
+/// A size, or the name of a dynamic dimension ("N").
 using OnnxDimension = std::variant<std::int64_t, std::string>;
 
-/// What goes in or comes out.
+/// An input or output of the model.
 struct OnnxValue {
   std::string name;
   at::ScalarType type = at::kFloat;
@@ -46,7 +46,7 @@ struct OnnxValue {
 };
 
 struct OnnxModel {
-  /// Of the graph: "resnet50".
+  /// Name of the graph: "resnet50".
   std::string name;
   std::string producer;
   std::string producer_version;
@@ -54,14 +54,14 @@ struct OnnxModel {
   NamedTensors initialisers = {};
   std::vector<OnnxValue> inputs = {};
   std::vector<OnnxValue> outputs = {};
-  /// Free text by key, in this order.
+  /// Key-value pairs, in this order.
   std::vector<std::pair<std::string, std::string>> metadata = {};
 };
 
-/// The model as one ModelProto. Throws Error, beginning with `where`, if that would be larger than protobuf's 2 GiB.
+/// Serialises the model as a ModelProto. Throws Error, starting with `where`, if it exceeds protobuf's limit of 2 GiB.
 std::string onnx_bytes(const OnnxModel& model, const std::string& where);
 
-/// Writes it completely or not at all.
+/// Writes the model atomically.
 void write_onnx(const std::filesystem::path& path, const OnnxModel& model);
 
 }  // namespace lorikeet

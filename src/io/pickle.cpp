@@ -1,4 +1,4 @@
-// One machine, with a line or two for each opcode; longer than other files because pickles have many opcodes.
+// A stack machine with one or two lines per opcode. The file is long because pickle has many opcodes.
 #include "io/pickle.h"
 
 #include <algorithm>
@@ -20,7 +20,7 @@ constexpr std::size_t kMaxLine = 512;  // module and class names, decimal number
 constexpr std::size_t kMaxBigInt = 255;
 constexpr int kMaxProtocol = 5;
 
-// The names are those of Python's pickletools.
+// Names follow Python's pickletools.
 enum Op : std::uint8_t {
   kMark = '(',
   kStop = '.',
@@ -142,7 +142,7 @@ class PickleMachine {
   }
 
   std::string text(std::uint64_t size) {
-    require(size);  // before the allocation
+    require(size);  // before allocating
     if (size > options_.max_text) refuse("got a text of ", size, " bytes, expected at most ", options_.max_text, ".");
     std::string out(static_cast<std::size_t>(size), '\0');
     take(out.data(), out.size());
@@ -192,7 +192,7 @@ class PickleMachine {
     make(PickleKind::kText).text = std::move(content);
   }
 
-  // The values that an opcode may see: those above the innermost mark.
+  // The first stack index that an opcode may access: above the innermost mark.
   std::size_t base() const { return marks_.empty() ? 0 : marks_.back(); }
 
   PickleIndex peek() const {
@@ -266,10 +266,10 @@ class PickleMachine {
     const bool is_object = target.kind == PickleKind::kObject;
     if (target.kind != kind && !is_object) refuse("got ", describe(out_, target), ", which takes no such items.");
     if (kind == PickleKind::kDict) require_pairs(items);
-    // Items of an OrderedDict are kept; a deque, or whatever else is a list or a set, is not looked into.
+    // Items of an OrderedDict are kept. Items of other list-like or set-like objects, such as a deque, are ignored.
     if (is_object && kind != PickleKind::kDict) return;
-    // A target refers to a value as often as it likes at a byte or two each, so this too is bounded by the pickle's
-    // size.
+    // A target can refer to the same value repeatedly at one or two bytes each, so the pickle's size also bounds the
+    // number of items.
     target.items.insert(target.items.end(), items.begin(), items.end());
   }
 
@@ -306,7 +306,7 @@ class PickleMachine {
           refuse("got pickle protocol ", protocol, ", expected 0 to ", kMaxProtocol, ".");
         }
         return;
-      case kFrame: return require(number<std::uint64_t>());  // frames only help a reader that cannot seek
+      case kFrame: return require(number<std::uint64_t>());  // frames only help readers that cannot seek
 
       case kMark:
         if (marks_.size() >= options_.max_marks) refuse("got marks nested deeper than ", options_.max_marks, ".");
@@ -396,7 +396,7 @@ class PickleMachine {
         if (name.kind != PickleKind::kText || module.kind != PickleKind::kText) {
           refuse("got a global whose name is not a text.");
         }
-        // Copies: make_global grows the vector that they lie in.
+        // Copies, because make_global grows the vector that contains the originals.
         return make_global(std::string(module.text), std::string(name.text));
       }
       case kReduce:
@@ -423,18 +423,18 @@ class PickleMachine {
 
   const InputFile& file_;
   const PickleOptions& options_;
-  std::array<std::byte, 1 << 16> buffer_;  // [next_, held_) is fetched and not yet taken
+  std::array<std::byte, 1 << 16> buffer_;  // [next_, held_) is read but not yet consumed
   std::size_t held_ = 0;
   std::size_t next_ = 0;
-  std::uint64_t fetched_;  // offset in the file of the byte after the buffer
+  std::uint64_t fetched_;  // file offset of the end of the buffer
   std::uint64_t end_;
   bool cut_;  // whether max_bytes, not the caller, set end_
   std::uint64_t opcode_at_ = 0;
 
   Pickle out_;
   std::vector<PickleIndex> stack_;
-  std::vector<std::size_t> marks_;             // sizes of the stack
-  std::map<std::uint64_t, PickleIndex> memo_;  // a hash table is slow for keys that are chosen to collide
+  std::vector<std::size_t> marks_;             // stack sizes at the marks
+  std::map<std::uint64_t, PickleIndex> memo_;  // not a hash table: keys could be chosen to collide
 };
 
 }  // namespace
@@ -445,7 +445,7 @@ Pickle read_pickle(const InputFile& file, std::uint64_t begin, std::uint64_t end
 
 const std::string& callable_name(const Pickle& pickle, const PickleValue& object) {
   const PickleValue* value = &object;
-  while (value->kind == PickleKind::kObject) value = &pickle[value->callable];  // made before it, so this ends
+  while (value->kind == PickleKind::kObject) value = &pickle[value->callable];  // created earlier, so this terminates
   return value->text;
 }
 

@@ -1,13 +1,13 @@
-// Python pickles read as data: a stack machine for the opcodes that torch.save emits (protocols 0 to 5), which builds a
+// Reads Python pickles as data: a stack machine for the opcodes that torch.save emits (protocols 0 to 5). It builds a
 // tree of plain values and never imports, calls or constructs anything.
 //
-//   GLOBAL, STACK_GLOBAL  → the name alone
-//   REDUCE, NEWOBJ        → a node (callable, arguments); BUILD adds its state; the caller knows what a few names mean
-//                           and skips the others
-//   BINPERSID             → a node that holds the id
+//   GLOBAL, STACK_GLOBAL  → only the name
+//   REDUCE, NEWOBJ        → a node (callable, arguments); BUILD adds its state; the caller interprets a few names and
+//                           skips the others
+//   BINPERSID             → a node that contains the id
 //
-// Values live in one flat vector and refer to each other by index, so that neither a deep tree nor a cyclic one can
-// exhaust the stack, here or on destruction. Walk them without recursion.
+// Values are stored in one flat vector and refer to each other by index, so that neither a deep nor a cyclic tree can
+// exhaust the stack, also on destruction. Walk them without recursion.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@ enum class PickleKind : std::uint8_t {
   kNone,
   kBool,
   kInt,
-  kBigInt,  // does not fit 64 bits; `text` holds its little-endian two's complement
+  kBigInt,  // more than 64 bits; `text` is its little-endian two's complement
   kFloat,
   kText,  // always UTF-8
   kBytes,
@@ -34,7 +34,7 @@ enum class PickleKind : std::uint8_t {
   kSet,
   kDict,
   kGlobal,        // `text` is "module.name"
-  kObject,        // made by REDUCE or NEWOBJ
+  kObject,        // created by REDUCE or NEWOBJ
   kPersistentId,  // `arguments` is the id
 };
 
@@ -46,15 +46,15 @@ struct PickleValue {
   double real = 0;           // kFloat
   std::string text;
   std::vector<PickleIndex> items;   // of a list, tuple or set; key, value, key, value … of a dict or an object
-  PickleIndex callable = kAbsent;   // kObject: a kGlobal, or an object that is called in turn
+  PickleIndex callable = kAbsent;   // kObject: a kGlobal, or a kObject that is called itself
   PickleIndex arguments = kAbsent;  // kObject: a kTuple
-  PickleIndex state = kAbsent;      // kObject, where BUILD gave it one
+  PickleIndex state = kAbsent;      // kObject: set by BUILD, if any
 };
 
 struct Pickle {
   std::vector<PickleValue> values;
   PickleIndex root = 0;
-  std::uint64_t end = 0;  // offset in the file of the first byte after the pickle
+  std::uint64_t end = 0;  // file offset of the end of the pickle
 
   const PickleValue& operator[](PickleIndex index) const { return values[index]; }
   const PickleValue& top() const { return values[root]; }
@@ -65,21 +65,21 @@ struct Pickle {
 };
 
 struct PickleOptions {
-  std::string where;                      // begins every message
+  std::string where;                      // prefix of messages
   std::uint64_t max_bytes = 64ULL << 20;  // of the pickle
-  std::uint64_t max_text = 1ULL << 20;    // of one text
-  std::size_t max_values = 1'000'000;     // in the tree, on the stack, in the memo, each
+  std::uint64_t max_text = 1ULL << 20;    // of one string
+  std::size_t max_values = 1'000'000;     // in each of tree, stack and memo
   std::size_t max_marks = 1'000;          // open at the same time
 };
 
-/// The pickle that begins at byte `begin` of `file` and ends before `end`. Throws Error where it is broken or too
-/// large. REQUIRES: begin <= end <= file.size().
+/// Reads the pickle between the bytes `begin` and `end` of `file`. Throws Error if it is broken or too large. REQUIRES:
+/// begin <= end <= file.size().
 Pickle read_pickle(const InputFile& file, std::uint64_t begin, std::uint64_t end, const PickleOptions& options);
 
-/// What `value` is, for messages: "an int", "the global 'torch.Size'", "a call of 'torch.Size'" …
+/// Describes `value` for messages: "an int", "the global 'torch.Size'", "a call of 'torch.Size'" …
 std::string describe(const Pickle& pickle, const PickleValue& value);
 
-/// The name that a kObject calls: "argparse.Namespace".
+/// The name of the callable of a kObject: "argparse.Namespace".
 const std::string& callable_name(const Pickle& pickle, const PickleValue& object);
 
 }  // namespace lorikeet

@@ -50,7 +50,7 @@ NamedTensors read_zip(const InputFile& file) {
   return read_state_dict(file, pickle, extents);
 }
 
-// The legacy format begins with the pickle of this number, 0x1950a86a20f9469cfc6c, and of the protocol version.
+// The legacy format starts with a pickle of this number, 0x1950a86a20f9469cfc6c, and one of the protocol version.
 constexpr std::string_view kLegacyMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
 constexpr std::int64_t kLegacyProtocol = 1001;
 
@@ -89,7 +89,7 @@ NamedTensors read_legacy(const InputFile& file) {
     PytorchStorage storage = parse_storage(pickle, value, path);
     storages.emplace(storage.key, std::move(storage));
   }
-  if (storages.empty()) return read_state_dict(file, pickle, {});  // throws, and says what is there instead of tensors
+  if (storages.empty()) return read_state_dict(file, pickle, {});  // throws a message with the actual content
   Extents extents;
   for (const PickleIndex index : keys.top().items) {
     const std::string& key = keys[index].text;
@@ -140,7 +140,7 @@ void write_pytorch_file(const std::filesystem::path& path, const NamedTensors& t
     if (plain.storage().nbytes() != plain.nbytes()) plain = plain.clone();
     dict.insert(name, std::move(plain));
   }
-  // libtorch's own writers of the two parts: the pickle, and the archive with its alignment and checksums.
+  // libtorch's own writers: one for the pickle, and one for the archive with its alignment and checksums.
   std::string tree;
   torch::jit::Pickler pickler([&](const char* bytes, std::size_t count) { tree.append(bytes, count); }, nullptr,
                               nullptr, nullptr, nullptr,
@@ -150,7 +150,7 @@ void write_pytorch_file(const std::filesystem::path& path, const NamedTensors& t
   pickler.stop();
 
   AtomicFile file(path);
-  // The archive's writer ends the archive in its destructor, where nothing may be thrown: a failed write is kept until
+  // The archive writer finishes the archive in its destructor, which must not throw: a failed write is stored until
   // then.
   std::exception_ptr failure;
   {

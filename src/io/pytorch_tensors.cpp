@@ -19,12 +19,12 @@
 namespace lorikeet {
 namespace {
 
-constexpr std::uint64_t kMaxCopies = 4;  // in sizes of the file; see make_tensor
-constexpr int kMaxWrappers = 3;          // nested in each other
+constexpr std::uint64_t kMaxCopies = 4;  // in multiples of the file size; see make_tensor
+constexpr int kMaxWrappers = 3;          // nesting depth
 constexpr std::size_t kMaxNamed = 5;     // in a note
 
-// The keys under which checkpoints keep a state dict, the preferred first. Averaged weights are those that were
-// evaluated; timm prefers them too.
+// Keys of state dicts in checkpoints, in order of preference. Averaged weights are the evaluated ones; timm prefers
+// them too.
 constexpr std::array<std::string_view, 7> kAveraged{
     "state_dict_ema",       "model_ema", "ema_state_dict", "ema_model", "model_ema_state_dict",
     "ema_model_state_dict", "ema"};
@@ -33,8 +33,8 @@ constexpr std::array<std::string_view, 11> kPlain{
     "network_state_dict", "weights", "params",           "module"};
 
 struct PytorchType {
-  std::string_view storage;  // what torch.save calls a storage of it; empty where there is no such type
-  std::string_view name;     // what _rebuild_tensor_v3 calls it
+  std::string_view storage;  // torch.save's name of its storage; empty if there is none
+  std::string_view name;     // the name in _rebuild_tensor_v3
   at::ScalarType type;
 };
 constexpr std::array<PytorchType, 11> kPytorchTypes{{
@@ -58,26 +58,26 @@ constexpr std::string_view kParameter = "torch._utils._rebuild_parameter";
 constexpr std::string_view kParameterWithState = "torch._utils._rebuild_parameter_with_state";
 constexpr std::string_view kWithAttributes = "torch._tensor._rebuild_from_type_v2";
 
-// The calls that stand for a tensor; their first four arguments are (storage, offset, shape, strides).
+// Calls that represent a tensor. Their first four arguments are (storage, offset, shape, strides).
 struct Rebuild {
   std::string_view name;
-  std::size_t fewest;  // arguments
+  std::size_t fewest;  // minimum number of arguments
   std::size_t most;
-  std::size_t metadata;  // position of a dict that must be empty (it could ask for a negated view), where there is one
-  std::size_t dtype;     // position of the dtype, where the storage does not give it
+  std::size_t metadata;  // position of a dict, if any, that must be empty (it could specify a negated view)
+  std::size_t dtype;     // position of the dtype, if not defined by the storage
 };
 constexpr std::size_t kNowhere = SIZE_MAX;
 constexpr std::array<Rebuild, 3> kRebuilds{{{"torch._utils._rebuild_tensor", 4, 4, kNowhere, kNowhere},
                                             {"torch._utils._rebuild_tensor_v2", 6, 7, 6, kNowhere},
                                             {"torch._utils._rebuild_tensor_v3", 7, 8, 7, 6}}};
 
-// A call that rebuilds a tensor: the name and the arguments, taken out of what wraps them.
+// A call that rebuilds a tensor: its name and arguments, without wrapping calls.
 struct TensorCall {
   std::string_view name;
   const std::vector<PickleIndex>* arguments = nullptr;
 };
 
-// Makes tensors of the values of one tree.
+// Creates tensors from the values of one tree.
 class TensorReader {
  public:
   TensorReader(const InputFile& file, const Pickle& pickle, const Extents& extents)
@@ -130,8 +130,8 @@ class TensorReader {
     return out;
   }
 
-  // What rebuilds a tensor with attributes (function, type, arguments, state) or a parameter (tensor, …) is looked
-  // through, once each.
+  // Unwraps, once each, calls that rebuild a tensor with attributes (function, type, arguments, state) or a parameter
+  // (tensor, …).
   TensorCall tensor_call(const PickleValue& value) const {
     const PickleValue* call = &value;
     for (const std::string_view wrapper : {kParameterWithState, kParameter}) {
@@ -160,11 +160,11 @@ class TensorReader {
   }
   bool is_tensor(const PickleValue& value) const { return find_rebuild(tensor_call(value).name) != nullptr; }
 
-  // A mapping that holds tensors by name, and how it was reached: "checkpoint.state_dict".
+  // A mapping of names to tensors, and its path: "checkpoint.state_dict".
   struct Candidate {
     PickleIndex value;
     std::string path;
-    std::size_t rank;  // the lower the better
+    std::size_t rank;  // lower is better
     std::size_t tensors;
   };
   static constexpr std::size_t kTopRank = kAveraged.size() + kPlain.size();
@@ -178,7 +178,7 @@ class TensorReader {
     return kUnknownRank;
   }
 
-  // Mappings by their text keys, each once, level by level; what is an optimiser's is not looked into.
+  // Finds mappings under string keys, level by level, without duplicates. The optimizer's mappings are skipped.
   std::vector<Candidate> find_candidates() const {
     std::vector<Candidate> out;
     std::vector<Candidate> level{{pickle_.root, "", kTopRank, 0}};
@@ -212,7 +212,7 @@ class TensorReader {
     if (found.empty()) fail_without_tensors();
     const auto is_averaged = [](const Candidate& c) { return c.rank < kAveraged.size(); };
     const auto plain = std::find_if_not(found.begin(), found.end(), is_averaged);
-    // Some averages leave out the buffers.
+    // Some averages omit the buffers.
     const bool has_all = plain == found.end() || plain->rank >= kTopRank || found.front().tensors >= plain->tensors;
     const Candidate& taken = is_averaged(found.front()) && !has_all ? *plain : found.front();
     std::vector<std::string> others;
@@ -249,7 +249,7 @@ class TensorReader {
     }
   }
 
-  // Objects of Python beside the state dict.
+  // Notes the Python objects that are not part of the state dict.
   void note_objects(std::vector<std::string>& notes) const {
     std::vector<std::string> skipped;
     for (const auto& [key, value] : entries_of(pickle_.top())) {
@@ -282,7 +282,7 @@ class TensorReader {
 
   at::Tensor make_tensor(const PickleValue& value, const std::string& where) {
     const TensorCall call = tensor_call(value);
-    const Rebuild* const rebuild = find_rebuild(call.name);  // there: is_tensor() was asked
+    const Rebuild* const rebuild = find_rebuild(call.name);  // not null: is_tensor() was checked
     const auto& arguments = *call.arguments;
     if (arguments.size() < rebuild->fewest || arguments.size() > rebuild->most) {
       fail(where, ": got a tensor of ", arguments.size(), " arguments, expected ", rebuild->fewest, " to ",
@@ -320,12 +320,13 @@ class TensorReader {
     return view(storage, type, offset_value.integer, shape, strides, where);
   }
 
-  // Every element that shape and strides reach lies in the storage, and there are no more of them than it has.
+  // Checks that every element addressed by shape and strides is in the storage, and that there are no more elements
+  // than in it.
   static void check_bounds(std::int64_t offset, const std::vector<std::int64_t>& shape,
                            const std::vector<std::int64_t>& strides, std::uint64_t available,
                            std::uint64_t element_size, const std::string& where) {
-    std::uint64_t last = static_cast<std::uint64_t>(offset);  // the furthest element
-    std::uint64_t capacity = element_size;  // bytes, counting sizes of 0 as 1: ATen multiplies those too
+    std::uint64_t last = static_cast<std::uint64_t>(offset);  // index of the last element
+    std::uint64_t capacity = element_size;  // bytes, with sizes of 0 counted as 1: ATen multiplies the other sizes
     std::uint64_t count = 1;
     bool fits = true;
     for (std::size_t i = 0; i < shape.size(); ++i) {
@@ -335,13 +336,13 @@ class TensorReader {
       fits = reach && product && *product <= INT64_MAX && !__builtin_add_overflow(last, *reach, &last);
       if (!fits) break;
       capacity = *product;
-      count *= size;  // no overflow: it is at most the capacity
+      count *= size;  // cannot overflow: at most the capacity
     }
     if (!fits || (count > 0 && last >= available)) {
       fail(where, ": got the shape ", shape_text(shape), " with strides ", shape_text(strides), " from element ",
            offset, ", expected a view inside its storage of ", available, " elements.");
     }
-    // A stride of 0 makes many elements of one; so a small file could ask for any amount of memory.
+    // A stride of 0 repeats an element, so a small file could request any amount of memory.
     if (count > available) {
       fail(where, ": got ", count, " elements that overlap in a storage of ", available,
            ", expected at most one for each. "
@@ -380,9 +381,9 @@ class TensorReader {
     const at::Tensor elements = bytes.view(type);
     at::Tensor tensor = elements.as_strided(shape, strides, offset);
     if (tensor.is_contiguous()) {
-      tensor = elements.narrow(0, offset, tensor.numel()).view(shape);  // plain strides also where the size is 1
+      tensor = elements.narrow(0, offset, tensor.numel()).view(shape);  // contiguous strides also for sizes of 1
     } else {
-      // Many names may ask for copies of one storage. Real files ask for one each (weights kept channels-last).
+      // Many names may request copies of one storage. Real files request one copy each (for channels-last weights).
       copied_ += tensor.nbytes();
       if (copied_ / kMaxCopies > file_.size()) {
         fail(where, ": got ", human_bytes(copied_), " of tensors that are not contiguous, expected at most ",
@@ -390,14 +391,14 @@ class TensorReader {
       }
       tensor = tensor.contiguous();
     }
-    if (type == at::kBool && !known_bools_[storage.key]) {  // once a storage: a million names may share a large one
+    if (type == at::kBool && !known_bools_[storage.key]) {  // once per storage: a million names may share a large one
       require_bools(bytes, where);
       known_bools_[storage.key] = true;
     }
     return tensor;
   }
 
-  // A bool of any other byte is undefined behaviour when it is read.
+  // Reading a bool with any other byte value is undefined behaviour.
   static void require_bools(const at::Tensor& tensor, const std::string& where) {
     const auto* bytes = static_cast<const std::uint8_t*>(tensor.data_ptr());
     if (std::any_of(bytes, bytes + tensor.numel(), [](std::uint8_t b) { return b > 1; })) {
@@ -409,8 +410,8 @@ class TensorReader {
   std::string where_;
   const Pickle& pickle_;
   const Extents& extents_;
-  std::map<std::string, at::Tensor> loaded_;  // bytes of the storages that were needed so far
-  std::map<std::string, bool> known_bools_;   // storages that hold nothing but 0 and 1
+  std::map<std::string, at::Tensor> loaded_;  // bytes of the storages read so far
+  std::map<std::string, bool> known_bools_;   // storages that contain only 0 and 1
   std::uint64_t copied_ = 0;
 };
 

@@ -1,5 +1,5 @@
-// From the tree of a state dict's pickle to tensors: what the calls and persistent ids of torch.save mean. The
-// container (io/pytorch_file.cpp) says where in the file each storage lies.
+// Converts the tree of a state dict's pickle to tensors by interpreting the calls and persistent ids of torch.save. The
+// container (io/pytorch_file.cpp) provides the position of each storage in the file.
 #pragma once
 
 #include <c10/core/ScalarType.h>
@@ -14,27 +14,27 @@
 
 namespace lorikeet {
 
-/// What a persistent id says of a storage.
+/// The content of a storage's persistent id.
 struct PytorchStorage {
   std::string key;
-  at::ScalarType type;  // kByte where it is untyped
+  at::ScalarType type;  // kByte if untyped
   bool untyped;
   std::uint64_t bytes;
 };
 
-/// The persistent id ('storage', type, key, location, number of elements[, None]). Throws Error, beginning with
+/// Parses the persistent id ('storage', type, key, location, number of elements[, None]). Throws Error, starting with
 /// `where`, for any other value.
 PytorchStorage parse_storage(const Pickle& pickle, const PickleValue& value, const std::string& where);
 
-/// Where the bytes of each storage lie in the file, by key.
+/// Position of the bytes of each storage in the file, by key.
 struct Extent {
   std::uint64_t offset;
   std::uint64_t bytes;
 };
 using Extents = std::map<std::string, Extent>;
 
-/// The tensors of the state dict in `pickle`, as read_pytorch_file describes them. Storages are read when a tensor
-/// needs them, once. REQUIRES: the extents lie inside the file and do not overlap.
+/// Returns the tensors of the state dict in `pickle`, as described for read_pytorch_file. Each storage is read at most
+/// once, when a tensor needs it. REQUIRES: the extents are inside the file and do not overlap.
 NamedTensors read_state_dict(const InputFile& file, const Pickle& pickle, const Extents& extents);
 
 }  // namespace lorikeet

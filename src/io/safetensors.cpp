@@ -67,7 +67,8 @@ Record parse_record(const std::string& name, const Json& value, const std::strin
   const Json& shape = value["shape"];
   if (!shape.is_array() || shape.size() > kMaxTensorRank)
     fail(where, ": got a shape that is not a list of at most ", kMaxTensorRank, " sizes.");
-  std::uint64_t capacity = c10::elementSize(record.type);  // sizes of 0 count as 1: strides are made of the others
+  std::uint64_t capacity =
+      c10::elementSize(record.type);  // sizes of 0 count as 1, because strides are products of the others
   bool is_empty = false;
   for (const auto& size : shape) {
     const std::uint64_t n = unsigned_number(size, where, "a size");

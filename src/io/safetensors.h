@@ -3,8 +3,8 @@
 //   file   := length (u64, little-endian)  header (JSON, `length` bytes, padded with spaces)  data
 //   header := {"__metadata__"?: {text: text}, NAME: {"dtype": D, "shape": [n, …], "data_offsets": [begin, end]}, …}
 //
-// Offsets are relative to `data`; the tensors cover it wholly, without gap or overlap. Reading checks all of it
-// before any tensor is allocated.
+// Offsets are relative to `data`. The tensors cover it completely, without gaps or overlaps. Reading checks all of this
+// before allocating any tensor.
 #pragma once
 
 #include <filesystem>
@@ -14,11 +14,12 @@
 
 namespace lorikeet {
 
-/// Names in file order of their data. Throws Error, naming the tensor, if the file is not as the grammar says.
+/// Returns the tensors in the order of their data. Throws Error, naming the tensor, if the file does not follow the
+/// grammar.
 NamedTensors read_safetensors(const std::filesystem::path& path);
 NamedTensors read_safetensors(const InputFile& file);
 
-/// Tensors in the order given, as the Python package lays them out for one dtype. Written completely or not at all.
+/// Writes the tensors atomically in the given order, as the Python package does for a single dtype.
 void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors);
 
 }  // namespace lorikeet

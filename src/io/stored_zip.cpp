@@ -57,7 +57,8 @@ Directory find_directory(const InputFile& file) {
   const std::string tail = read_text(file, file.size() - tail_size, tail_size);
   std::optional<std::size_t> found;
   for (std::size_t i = tail.size() >= kEndSize ? tail.size() - kEndSize + 1 : 0; i > 0 && !found; --i) {
-    // The comment must reach the end of the file exactly, so that a signature inside the comment is not taken for it.
+    // The comment must end exactly at the end of the file, so that a signature inside the comment is not mistaken for
+    // the record.
     if (at<std::uint32_t>(tail, i - 1) == kEnd &&
         i - 1 + kEndSize + at<std::uint16_t>(tail, i - 1 + 20) == tail.size()) {
       found = i - 1;
@@ -96,7 +97,7 @@ struct Entry {
   std::uint64_t header;  // offset of its local header
 };
 
-// Replaces the numbers that did not fit 32 bits by those of the zip64 extra field, which holds just these, in this
+// Replaces the numbers that do not fit 32 bits by those of the zip64 extra field, which contains exactly these, in this
 // order.
 void apply_zip64(const InputFile& file, std::string_view extra, Entry& entry, std::uint64_t& compressed) {
   while (extra.size() >= 4) {
@@ -152,7 +153,7 @@ std::vector<Entry> read_entries(const InputFile& file, const Directory& director
   return entries;
 }
 
-// Where the data of a member begins. The local header repeats the name, and has its own size.
+// Returns the start of a member's data. The local header repeats the name, and has its own length.
 std::uint64_t data_offset(const InputFile& file, const Entry& entry, std::uint64_t limit) {
   const std::string where = cat(file.path().string(), ": member '", printable(entry.name), "'");
   if (entry.header > limit || limit - entry.header < kLocalHeaderSize + entry.name.size()) {
@@ -185,7 +186,7 @@ std::vector<ZipMember> read_stored_zip(const InputFile& file) {
     members.push_back({entry.name, begin, entry.size});
     extents.emplace_back(entry.header, begin + entry.size);
   }
-  // Without overlaps all members together are no larger than the file, whatever the reader makes of them.
+  // Without overlaps, all members together are no larger than the file.
   std::sort(extents.begin(), extents.end());
   for (std::size_t i = 1; i < extents.size(); ++i) {
     if (extents[i].first < extents[i - 1].second) fail_broken(file, "whose members overlap");

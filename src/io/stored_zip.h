@@ -1,5 +1,5 @@
-// The directory of a zip archive whose members are stored without compression, as torch.save writes them (APPNOTE.TXT,
-// with the zip64 extension). Nothing is decompressed, so that no member can be larger than the file.
+// Reads the directory of a zip archive with uncompressed members, as written by torch.save (APPNOTE.TXT, with the zip64
+// extension). Nothing is decompressed, so no member can be larger than the file.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +16,9 @@ struct ZipMember {
   std::uint64_t size;
 };
 
-/// Members in the order of the directory. Throws Error if the archive is broken or truncated, or a member is
-/// compressed or encrypted, occurs twice, overlaps another, or does not lie wholly in the file.
-/// Checksums are not compared: torch.save can be told to leave them out.
+/// Returns the members in directory order. Throws Error if the archive is broken or truncated, or a member is
+/// compressed or encrypted, duplicated, overlaps another, or is not completely inside the file. Checksums are not
+/// verified, because torch.save can omit them.
 std::vector<ZipMember> read_stored_zip(const InputFile& file);
 
 }  // namespace lorikeet

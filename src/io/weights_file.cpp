@@ -49,7 +49,7 @@ constexpr std::array kSignatures{
 
 WeightsFormat weights_format(const InputFile& file) {
   const std::string head = first_bytes(file, 9);
-  // First, because the length that begins a safetensors file may look like the start of a pickle.
+  // Checked first, because the length at the start of a safetensors file may look like the start of a pickle.
   if (head.size() == 9 && head[8] == '{' && load_le<std::uint64_t>(head.data()) <= kMaxSafetensorsHeader) {
     return WeightsFormat::kSafetensors;
   }
@@ -66,7 +66,7 @@ std::string describe_content(const InputFile& file) {
     case WeightsFormat::kPickle: return "a Python pickle";
     case WeightsFormat::kOther: break;
   }
-  constexpr std::uint64_t kEnough = 512;  // a tar archive says so at byte 257
+  constexpr std::uint64_t kEnough = 512;  // the signature of a tar archive is at byte 257
   const std::string head = first_bytes(file, kEnough);
   const auto first = head.find_first_not_of(" \t\r\n");
   const std::string_view text =
@@ -108,7 +108,7 @@ void write_weights_file(const std::filesystem::path& path, const NamedTensors& t
     return;
   }
   NamedTensors out = tensors;
-  out.metadata.emplace("format", "pt");  // which some readers insist on
+  out.metadata.emplace("format", "pt");  // required by some readers
   write_safetensors(path, out);
 }
 

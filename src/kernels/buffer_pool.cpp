@@ -17,10 +17,10 @@
 namespace lorikeet {
 namespace {
 
-constexpr std::size_t kLarge = std::size_t{4} << 20;  // what is smaller the C library's heap keeps by itself
+constexpr std::size_t kLarge = std::size_t{4} << 20;  // malloc already reuses smaller blocks
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
-// Fresh memory of whole huge pages, which begins where one can.
+// Maps new memory, aligned to huge pages and a multiple of them in size.
 char* map(std::size_t size) {
   const std::size_t whole = size + kHugePage;
   void* const space = mmap(nullptr, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -29,21 +29,21 @@ char* map(std::size_t size) {
   char* const data = static_cast<char*>(space) + before;
   if (before > 0) munmap(space, before);
   munmap(data + size, kHugePage - before);
-  madvise(data, size, MADV_HUGEPAGE);  // fewer faults; where it is refused, small pages do
+  madvise(data, size, MADV_HUGEPAGE);  // fewer page faults; optional
   return data;
 }
 
-// A huge page, to where another one is mapped.
+// Moves a huge page to the address of another one.
 void move(char* page, char* to) {
   if (mremap(page, kHugePage, kHugePage, MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED) return;
-  // The system has too many mappings already, and has perhaps taken away what was there.
+  // Too many mappings; the system may already have unmapped the target.
   munmap(page, kHugePage);
   if (mmap(to, kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
     throw std::bad_alloc();
 }
 
-// All sizes are multiples of kHugePage, and all runs and buffers begin at one: a buffer of another size than any that
-// came back is put together from those pages, which the system moves without touching what is in them.
+// All sizes are multiples of kHugePage, and all runs and buffers are aligned to it. A buffer of a new size is assembled
+// from the pages of free runs, which are remapped without copying.
 class BufferPool final : public c10::Allocator {
  public:
   c10::DataPtr allocate(std::size_t bytes) override {
@@ -53,7 +53,7 @@ class BufferPool final : public c10::Allocator {
   c10::DeleterFnPtr raw_deleter() const override { return &BufferPool::release; }
   void copy_data(void* to, const void* from, std::size_t count) const override { default_copy_data(to, from, count); }
 
-  // Never destroyed: tensors of static lifetime come back after main.
+  // Never destroyed: static tensors are freed after main returns.
   static BufferPool& instance() {
     static auto* const kPool = new BufferPool;
     return *kPool;
@@ -70,10 +70,10 @@ class BufferPool final : public c10::Allocator {
     const std::size_t size = (bytes + kHugePage - 1) / kHugePage * kHugePage;
     const std::lock_guard lock(mutex_);
     const auto fits = held_.lower_bound(size);
-    const auto found =
-        fits == held_.end()
-            ? fits
-            : std::prev(held_.upper_bound(fits->first));  // of that size the one last used: caches still have it
+    const auto found = fits == held_.end()
+                           ? fits
+                           : std::prev(held_.upper_bound(
+                                 fits->first));  // the most recently used one of that size, likely still in cache
     char* const data = found == held_.end() ? put_together(size) : take(found, size);
     in_use_.emplace(data, size);
     ++use_.requests;
@@ -91,7 +91,7 @@ class BufferPool final : public c10::Allocator {
     use_.held += size;
   }
 
-  // The first `size` bytes of a held run.
+  // Takes the first `size` bytes of a held run.
   char* take(Runs::iterator held, std::size_t size) {
     const auto [whole, run] = *held;
     held_.erase(held);
@@ -100,21 +100,21 @@ class BufferPool final : public c10::Allocator {
     return run;
   }
 
-  // From the pages of runs that are smaller, and fresh ones once these are used up.
+  // Assembles a buffer from the pages of smaller runs, and new pages if these do not suffice.
   char* put_together(std::size_t size) {
     char* const data = map(size);
     for (std::size_t filled = 0; filled < size && !held_.empty();) {
       const auto largest = std::prev(held_.end());
       const std::size_t part = std::min(largest->first, size - filled);
       char* const from = take(largest, part);
-      // Page by page: they may have come from different places.
+      // Page by page, because pages of a run may belong to different mappings.
       for (std::size_t page = 0; page < part; page += kHugePage) move(from + page, data + filled + page);
       filled += part;
     }
     return data;
   }
 
-  // Whether it was one of the pool's.
+  // Returns false if `data` is not from the pool.
   bool take_back(void* data) {
     const std::lock_guard lock(mutex_);
     const auto buffer = in_use_.find(data);

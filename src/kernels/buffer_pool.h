@@ -1,5 +1,5 @@
-// Tensors' memory, used again from step to step. A training step asks for the same large buffers every time; from the
-// system, each comes page by page and zeroed, which takes a fifth of a step at 224 pixels.
+// Reuses the memory of large tensors. Every training step requests the same large buffers. Obtaining them from the
+// system, page by page and zeroed, takes a fifth of a step at 224 pixels.
 #pragma once
 
 #include <cstddef>
@@ -7,20 +7,19 @@
 
 namespace lorikeet {
 
-/// From now on, CPU tensors of 4 MiB and more take their memory, in huge pages of 2 MiB, from a pool. What the pool
-/// holds and what is in use never come to more than the most that was in use at once. Once a process; safe for several
-/// threads afterwards.
+/// From now on, CPU tensors of 4 MiB and more are allocated from a pool of 2 MiB huge pages. Free and used memory of
+/// the pool together never exceed the peak use. To be called once per process; thread-safe afterwards.
 void reuse_buffers();
 
 struct PoolUse {
   std::uint64_t live = 0;      // bytes in use
-  std::uint64_t peak = 0;      // the most there ever were
-  std::uint64_t held = 0;      // bytes kept for later
-  std::uint64_t requests = 0;  // for large buffers
-  std::uint64_t reused = 0;    // those of them that the pool had in one piece
+  std::uint64_t peak = 0;      // maximum of `live`
+  std::uint64_t held = 0;      // free bytes kept for reuse
+  std::uint64_t requests = 0;  // number of large allocations
+  std::uint64_t reused = 0;    // allocations served by one free run
 };
 
-/// All zero if reuse_buffers() was never called.
+/// All zero unless reuse_buffers() was called.
 PoolUse pool_use();
 
 }  // namespace lorikeet

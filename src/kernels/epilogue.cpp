@@ -12,14 +12,15 @@ namespace {
 
 constexpr std::int64_t kBits = 8;
 constexpr std::int32_t kBitOf[kBits]{1, 2, 4, 8, 16, 32, 64, 128};
-constexpr std::int64_t kGrain = 1 << 15;  // elements a thread should have to be worth waking
+constexpr std::int64_t kGrain = 1 << 15;  // minimum number of elements per thread
 
-// Bits where rows of channels are whole bytes, so that no two threads write to one byte; else a tensor of bool.
+// Whether the mask is packed to bits: only if rows of channels are whole bytes, so that no two threads write to the
+// same byte. Otherwise the mask is a tensor of bool.
 bool packs(const at::Tensor& y) {
   return y.is_cpu() && y.size(1) % kBits == 0 && (y.scalar_type() == at::kFloat || y.scalar_type() == at::kBFloat16);
 }
 
-// One row of channels, written so that compilers vectorise it.
+// Processes one row of channels. Written so that compilers vectorise it.
 template <typename T, bool kResidual, bool kMask>
 void finish_row(T* y, const float* bias, const T* residual, std::int64_t channels, Clamp clamp, std::uint8_t* bits) {
   for (std::int64_t c = 0; c < channels; c += kBits) {
@@ -36,7 +37,7 @@ void finish_row(T* y, const float* bias, const T* residual, std::int64_t channel
       for (const std::int32_t one : ones) byte |= one;
       bits[c / kBits] = static_cast<std::uint8_t>(byte);
     }
-    // Not std::clamp: a NaN must come through, so that a loss that is not finite is seen.
+    // Not std::clamp: NaN must propagate, so that a non-finite loss is detected.
     for (std::int64_t i = 0; i < kBits; ++i) {
       const float above = values[i] < clamp.low ? clamp.low : values[i];
       y[c + i] = static_cast<T>(above > clamp.high ? clamp.high : above);
@@ -63,7 +64,7 @@ void finish_rows(const at::Tensor& y, const at::Tensor& bias, const at::Tensor& 
                    });
 }
 
-// For each byte of a mask eight elements of all ones or zeros, to be ANDed with as many of the gradient.
+// For each value of a mask byte, eight elements of all ones or zeros, to AND with eight gradient elements.
 template <typename Integer>
 const Integer (&mask_table())[256][kBits] {
   static const auto* const kTable = [] {
@@ -76,7 +77,7 @@ const Integer (&mask_table())[256][kBits] {
   return *kTable;
 }
 
-// `from` and `to` are the elements' bits.
+// `from` and `to` are the bit patterns of the elements.
 template <typename Integer>
 void mask_rows(const at::Tensor& from_bits, const at::Tensor& mask, const at::Tensor& to_bits) {
   const Integer* const from = from_bits.const_data_ptr<Integer>();

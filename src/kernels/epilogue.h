@@ -1,5 +1,5 @@
-// What follows a convolution or Linear, in one pass over its output: bias, residual sum, activation; and what the
-// activation's gradient needs: one bit an element of a clamp, 24 or 16 of a smooth activation.
+// The operations after a convolution or Linear, in one pass over its output: bias, residual sum, activation. The
+// activation's gradient needs one bit per element for a clamp, 24 or 16 for a smooth activation.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,7 +20,7 @@ struct Clamp {
   }
 };
 
-/// At most one of the two does something.
+/// At most one of the two is active.
 struct FusedActivation {
   Clamp clamp = {};
   SmoothActivation smooth = SmoothActivation::kNone;
@@ -35,12 +35,12 @@ struct Epilogue {
   FusedActivation activation;
 };
 
-/// Applies it to y (N, C, H, W), channels-last, in place. Gives what activation_gradient() needs where `keeps` and the
-/// activation is active; opaque.
+/// Applies it in place to y (N, C, H, W), channels-last. If `keeps` and the activation is active, returns the opaque
+/// argument of activation_gradient().
 at::Tensor apply_epilogue_(const at::Tensor& y, const Epilogue& after, bool keeps);
 
-/// The gradient before the activation: grad where a clamp's value lay strictly between the bounds, elsewhere 0; or grad
-/// times the derivative. channels-last; grad itself where `kept` is undefined and grad is channels-last.
+/// The gradient before the activation, channels-last: grad where a clamp's value was strictly between the bounds and 0
+/// elsewhere, or grad times the derivative. Returns grad if `kept` is undefined and grad is channels-last.
 at::Tensor activation_gradient(const at::Tensor& grad, const at::Tensor& kept, const FusedActivation& activation);
 
 }  // namespace lorikeet

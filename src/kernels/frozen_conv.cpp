@@ -14,12 +14,12 @@ Pair output_sizes(const Conv2d& conv, const Padding& pad, std::int64_t height, s
           window_count(width + pad.left + pad.right, conv.kernel[1], conv.stride[1], conv.dilation[1])};
 }
 
-// The way back from pixels_of.
+// The inverse of pixels_of.
 at::Tensor images_of(const at::Tensor& pixels, std::int64_t images, Pair size) {
   return pixels.view({images, size[0], size[1], pixels.size(1)}).permute({0, 3, 1, 2});
 }
 
-// (N, C, H, W) in channels-last memory ↔ (N, H·W·C), without a copy.
+// (N, C, H, W) in channels-last memory → (N, H·W·C), without a copy.
 at::Tensor rows_of(const at::Tensor& x) { return x.permute({0, 2, 3, 1}).reshape({x.size(0), -1}); }
 at::Tensor rows_to_images(const at::Tensor& rows, std::int64_t channels, Pair size) {
   return rows.view({rows.size(0), size[0], size[1], channels}).permute({0, 3, 1, 2});
@@ -31,12 +31,12 @@ at::Tensor subsample(const at::Tensor& x, Pair stride) {
 
 bool strided(const Conv2d& conv) { return conv.stride[0] != 1 || conv.stride[1] != 1; }
 
-// The pixels that a strided 1×1 sees.
+// The pixels that a strided 1×1 convolution reads.
 at::Tensor strided_input(const Conv2d& conv, const at::Tensor& x) {
   return strided(conv) ? subsample(x, conv.stride) : x;
 }
 
-// The convolution as one matrix (H'·W'·out, H·W·in) over whole images.
+// The convolution as one matrix (H'·W'·out, H·W·in) applied to complete images.
 at::Tensor dense_matrix(const Conv2d& conv, const at::Tensor& weight, const Padding& pad, Pair in, Pair out) {
   at::Tensor matrix = at::zeros({out[0], out[1], conv.out, in[0], in[1], conv.in}, weight.options());
   for (std::int64_t i = 0; i < out[0]; ++i) {
@@ -54,8 +54,7 @@ at::Tensor dense_matrix(const Conv2d& conv, const at::Tensor& weight, const Padd
   return matrix.view({out[0] * out[1] * conv.out, in[0] * in[1] * conv.in});
 }
 
-// What turns a gradient into the input's by an ordinary convolution of stride 1: taps flipped, inputs and outputs
-// exchanged.
+// Weights of the stride-1 convolution that computes the input gradient: taps flipped, inputs and outputs exchanged.
 at::Tensor flipped_transposed(const Conv2d& conv, const at::Tensor& weight) {
   return weight.view({conv.groups, conv.out / conv.groups, conv.in / conv.groups, conv.kernel[0], conv.kernel[1]})
       .transpose(1, 2)
@@ -87,14 +86,14 @@ ConvGeometry geometry_after_padding(const Conv2d& conv, const Padding& pad) {
 
 namespace {
 
-// What is packed of the weights.
+// The forms of the weights that are packed.
 enum Form : int { kWeight, kFlipped, kMatrix, kTransposedMatrix, kDense, kTransposedDense, kPlainWeight };
 
 const ConvGeometry kPointwise{{1, 1}, {0, 0}, {1, 1}, 1};
 
 }  // namespace
 
-// How an image of one size runs.
+// How images of one size are processed.
 struct FrozenConv::Size {
   Pair in;
   Padding pad;
@@ -103,10 +102,11 @@ struct FrozenConv::Size {
   ConvGeometry geometry;  // after pad_asymmetric()
 };
 
-// A weight of a form, (out, in / groups, kh, kw), or a matrix as (out, in, 1, 1); made where it has to be packed.
+// One form of the weights, (out, in / groups, kh, kw), or a matrix as (out, in, 1, 1). `make` computes it before
+// packing.
 struct FrozenConv::Source {
   int form;
-  std::int64_t part;  // of a matrix over whole images: their size
+  std::int64_t part;  // image size of a dense matrix
   std::vector<std::int64_t> shape;
   std::function<at::Tensor()> make;
 };
@@ -120,7 +120,7 @@ ConvStrategy FrozenConv::strategy_for(const Conv2d& conv, const at::TensorOption
   const std::int64_t taps = conv.kernel[0] * conv.kernel[1];
   if (conv.groups == 1 && taps == 1 && pad.none()) return ConvStrategy::kPointwiseGemm;
   const Pair out = output_sizes(conv, pad, height, width);
-  // Half of the taps or more see padding, and the matrix is at most twice the weights.
+  // At least half of the taps read padding, and the matrix is at most twice as large as the weights.
   const bool few = 2 * height * width <= taps && height * width * out[0] * out[1] <= 2 * taps;
   if (conv.groups == 1 && few) return ConvStrategy::kDenseGemm;
   return can_pack(weight) ? ConvStrategy::kPacked : ConvStrategy::kPlain;
@@ -134,7 +134,7 @@ FrozenConv::Size FrozenConv::size_for(Pair in) const {
 
 at::TensorOptions FrozenConv::options() const { return weight_.options().dtype(precision_); }
 
-// Made for the moment: what is kept is what is packed of it.
+// A temporary: only its packed form is kept.
 at::Tensor FrozenConv::weight() const { return scaled_weight(weight_, scale_).to(precision_); }
 
 at::Tensor FrozenConv::plain_weight() const {
@@ -169,7 +169,7 @@ at::Tensor FrozenConv::packed(const Source& source, const ConvGeometry& geometry
                         [&] { return pack_weight(source.make().view(source.shape), geometry, input); }});
 }
 
-// rows (M, in) · matrixᵀ: by oneDNN as a 1×1 convolution of one image of M pixels where that can be, which is faster.
+// rows (M, in) · matrixᵀ. If possible, runs in oneDNN as a 1×1 convolution of one image of M pixels, which is faster.
 at::Tensor FrozenConv::product(const at::Tensor& rows, const Source& matrix, const Epilogue* after) const {
   if (!can_pack(options())) {
     const at::Tensor y = at::mm(rows, packings_.get_plain(matrix.form, matrix.part, matrix.make).t());
@@ -234,7 +234,8 @@ at::Tensor FrozenConv::input_gradient(const at::Tensor& grad, Pair in) const {
     case ConvStrategy::kPacked:
     case ConvStrategy::kPlain: break;
   }
-  // A gradient of stride 1 is a full convolution with the flipped weights, padded by what is left of the kernel.
+  // For stride 1, the gradient is a convolution with the flipped weights, with padding dilation · (kernel − 1) −
+  // padding.
   const Pair around{conv_.dilation[0] * (conv_.kernel[0] - 1) - size.geometry.padding[0],
                     conv_.dilation[1] * (conv_.kernel[1] - 1) - size.geometry.padding[1]};
   const bool flips = size.strategy == ConvStrategy::kPacked && !strided(conv_) && around[0] >= 0 && around[1] >= 0;
@@ -258,7 +259,7 @@ at::Tensor FrozenConv::plain_gradient(const at::Tensor& grad, const Size& size) 
   const Padding& pad = size.pad;
   const Pair in =
       pad.symmetric() ? size.in : Pair{size.in[0] + pad.top + pad.bottom, size.in[1] + pad.left + pad.right};
-  // Only the shape of the input matters.
+  // Only the shape of `input` matters.
   const at::Tensor input =
       at::empty({grad.size(0), conv_.in, in[0], in[1]}, grad.options().memory_format(at::MemoryFormat::ChannelsLast));
   return std::get<0>(at::convolution_backward(

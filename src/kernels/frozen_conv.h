@@ -1,5 +1,5 @@
-// A convolution whose weights do not change: forward, and the gradient to its input. It runs by the kernel that suits
-// the image's size, on weights that are packed once and kept, those of the gradient too. For any number of threads.
+// A convolution with constant weights: forward pass and gradient to its input. The image size determines the kernel.
+// Weights are packed once and kept, for the gradient too. Thread-safe.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -23,43 +23,44 @@ at::Tensor image_of(const at::Tensor& rows);
 /// A Linear as the 1×1 convolution of an image whose pixels are the rows.
 Conv2d pointwise_conv(const Linear& linear);
 
-/// A frozen convolution's weights with BatchNorm's scale in them.
+/// A frozen convolution's weights multiplied by BatchNorm's scale.
 at::Tensor scaled_weight(const at::Tensor& weight, const at::Tensor& scale);
 
-/// Pads with `value` if the sides differ, into a channels-last copy; otherwise returns x itself: oneDNN pads equal
-/// sides.
+/// Pads asymmetric padding with `value` into a channels-last copy. Returns x if the padding is symmetric, which oneDNN
+/// handles.
 at::Tensor pad_asymmetric(const at::Tensor& x, const Padding& pad, double value = 0);
-/// The convolution that is left to do after pad_asymmetric().
+/// Geometry of the convolution after pad_asymmetric().
 ConvGeometry geometry_after_padding(const Conv2d& conv, const Padding& pad);
 
-/// How a frozen convolution runs, the simplest last.
+/// Algorithms of a frozen convolution.
 enum class ConvStrategy {
   kPointwiseGemm,  // 1×1: one GEMM over the pixels
-  kDenseGemm,      // so few pixels that most taps see padding: one GEMM over whole images
-  kPacked,  // oneDNN with packed weights; the gradient of stride 1 is a convolution with flipped, transposed ones
-  kPlain,   // ATen's
+  kDenseGemm,      // few pixels, most taps read padding: one GEMM over complete images
+  kPacked,         // oneDNN with packed weights; the gradient for stride 1 uses flipped, transposed weights
+  kPlain,          // ATen's
 };
 
 class FrozenConv {
  public:
-  /// weight (out, in / groups, kh, kw), to be multiplied by scale (out,), both float32; runs in `precision`. Shares the
-  /// weight's memory and keeps no copy beside what it has packed.
+  /// weight: (out, in / groups, kh, kw), multiplied by scale: (out,), both float32. Runs in `precision`. Shares the
+  /// weight's memory and keeps only packed copies.
   FrozenConv(const Conv2d& conv, at::Tensor weight, at::Tensor scale, at::ScalarType precision);
   FrozenConv(const FrozenConv&) = delete;
   FrozenConv& operator=(const FrozenConv&) = delete;
 
-  /// x (N, in, H, W), channels-last → (N, out, H', W'), channels-last; a new tensor. Without bias. The result depends
-  /// on x and the number of threads alone, whatever other shapes ran before.
+  /// x (N, in, H, W), channels-last → (N, out, H', W'), channels-last, a new tensor, without bias. The result depends
+  /// only on x and the number of threads, not on shapes run before.
   at::Tensor forward(const at::Tensor& x) const;
-  /// The same with what follows it.
+  /// The same, followed by `after`.
   at::Tensor forward(const at::Tensor& x, const Epilogue& after) const;
-  /// The gradient to an input of `size` = (H, W). grad (N, out, H', W') → (N, in, H, W), both channels-last.
+  /// The gradient with respect to an input of `size` = (H, W): grad (N, out, H', W') → (N, in, H, W), both
+  /// channels-last.
   at::Tensor input_gradient(const at::Tensor& grad, Pair size) const;
 
-  /// Bytes of the packed weights that are kept.
+  /// Bytes of the packed weights.
   std::uint64_t bytes() const { return packings_.bytes(); }
 
-  /// How images of this size run.
+  /// The algorithm for images of this size.
   static ConvStrategy strategy_for(const Conv2d& conv, const at::TensorOptions& weight, std::int64_t height,
                                    std::int64_t width);
 

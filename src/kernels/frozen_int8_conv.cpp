@@ -12,7 +12,7 @@ namespace lorikeet {
 FrozenInt8Conv::FrozenInt8Conv(const Conv2d& conv, at::Tensor weight, at::Tensor scale, const Quantization& x)
     : conv_(conv), weight_(std::move(weight)), scale_(std::move(scale)), x_(x), int8_(this->weight(), x) {}
 
-// Made for the moment: what is kept is what is packed of it.
+// A temporary: only its packed form is kept.
 at::Tensor FrozenInt8Conv::weight() const { return scaled_weight(weight_, scale_); }
 
 at::Tensor FrozenInt8Conv::operator()(const at::Tensor& x, const Int8Conv::Output& y) const {

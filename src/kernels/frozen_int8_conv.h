@@ -1,5 +1,4 @@
-// A frozen convolution in int8: uint8 activations, weights rounded with one scale a channel and packed once. For any
-// number of threads.
+// A frozen convolution in int8: uint8 activations, weights with one scale per channel, packed once. Thread-safe.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -14,18 +13,18 @@ namespace lorikeet {
 
 class FrozenInt8Conv {
  public:
-  /// weight (out, in / groups, kh, kw), to be multiplied by scale (out,), both float32; for inputs of this
-  /// quantization.
+  /// weight: (out, in / groups, kh, kw), multiplied by scale: (out,), both float32. `x` is the quantization of the
+  /// inputs.
   FrozenInt8Conv(const Conv2d& conv, at::Tensor weight, at::Tensor scale, const Quantization& x);
   FrozenInt8Conv(const FrozenInt8Conv&) = delete;
   FrozenInt8Conv& operator=(const FrozenInt8Conv&) = delete;
 
-  /// x (N, in, H, W) uint8, channels-last → uint8 of the output's quantization, as Int8Conv gives it.
+  /// x (N, in, H, W) uint8, channels-last → uint8 in the output's quantization, as computed by Int8Conv.
   at::Tensor operator()(const at::Tensor& x, const Int8Conv::Output& y) const;
 
-  /// What rounding takes from the weight; of its shape.
+  /// The rounding error of the weight, with the weight's shape.
   at::Tensor rounding_error() const { return int8_rounding_error(weight()); }
-  /// Bytes of the packed weights that are kept.
+  /// Bytes of the packed weights.
   std::uint64_t bytes() const { return packings_.bytes(); }
 
  private:

@@ -15,7 +15,7 @@ namespace lorikeet {
 
 namespace {
 
-// ATen's own question for this has changed its name between the versions of libtorch that are supported.
+// The name of ATen's function for this differs between supported libtorch versions.
 bool has_bfloat16() {
 #if defined(__x86_64__) && defined(__GNUC__)
   return __builtin_cpu_supports("avx512bf16") != 0;

@@ -1,4 +1,4 @@
-// What this machine offers for computing.
+// The compute capabilities of this machine.
 #pragma once
 
 #include <cstdint>
@@ -9,17 +9,17 @@ namespace lorikeet {
 
 struct Machine {
   int hardware_threads = 1;
-  /// Threads that ATen computes with.
+  /// Number of ATen's threads.
   int threads = 1;
-  /// The instruction set that ATen's own kernels were chosen for: "AVX2".
+  /// The instruction set of ATen's own kernels: "AVX2".
   std::string kernels;
   /// Whether oneDNN runs the convolutions.
   bool onednn = false;
-  /// Whether it computes bfloat16 natively; emulated, it is several times slower than float32.
+  /// Whether bfloat16 is native. Emulated bfloat16 is several times slower than float32.
   bool bfloat16 = false;
-  /// Whether oneDNN multiplies int8 natively (VNNI).
+  /// Whether int8 multiplication is native (VNNI).
   bool int8 = false;
-  /// Whether device "cuda" can be used.
+  /// Whether device "cuda" is usable.
   bool cuda = false;
 };
 

@@ -14,7 +14,7 @@ namespace {
 
 std::vector<std::int64_t> list(const Pair& pair) { return {pair[0], pair[1]}; }
 
-// Boxed: the C++ signatures differ between versions of libtorch, the schemas do not.
+// Boxed, because the C++ signatures differ between libtorch versions, but the schemas do not.
 at::Tensor call(const char* name, const char* overload, std::vector<c10::IValue> arguments) {
   const auto op = c10::Dispatcher::singleton().findSchemaOrThrow(name, overload);
   torch::jit::Stack stack(std::make_move_iterator(arguments.begin()), std::make_move_iterator(arguments.end()));
@@ -22,7 +22,7 @@ at::Tensor call(const char* name, const char* overload, std::vector<c10::IValue>
   return std::move(stack.at(0)).toTensor();
 }
 
-// An activation as ATen's operators name it.
+// The name of an activation in ATen's operators.
 struct Attributes {
   const char* name = "none";
   c10::List<std::optional<at::Scalar>> numbers;
@@ -54,7 +54,7 @@ Attributes attributes_of(const FusedActivation& activation) {
 
 at::Tensor by_channel(const at::Tensor& values) { return values.view({-1, 1, 1, 1}); }
 
-// What one step of each output channel's weights stands for, (out,).
+// The quantization scale of each output channel's weights, (out,).
 at::Tensor int8_scales(const at::Tensor& weight) {
   const double most = has_int8() ? 127 : 63;
   return at::amax(at::abs(weight), {1, 2, 3}).div_(most).clamp_min_(1e-12);
@@ -90,7 +90,7 @@ at::Tensor packed_conv(const at::Tensor& x, const at::Tensor& packed, const Conv
                 {x, packed, bias, list(geometry.padding), list(geometry.stride), list(geometry.dilation),
                  geometry.groups, attributes.name, attributes.numbers, attributes.algorithm});
   }
-  if (after.activation.active() && !is_relu) {  // oneDNN through ATen knows no other activation after a sum
+  if (after.activation.active() && !is_relu) {  // ATen's interface to oneDNN has no other activation after a sum
     const at::Tensor y = packed_conv(x, packed, geometry);
     apply_epilogue_(y, after, /*keeps=*/false);
     return y;
@@ -150,7 +150,7 @@ at::Tensor Int8Conv::operator()(const at::Tensor& x, const at::Tensor& packed, c
                  list(geometry.dilation), geometry.groups, y.quantization.scale, y.quantization.zero, type,
                  y.relu ? "relu" : "none", no_bounds, c10::IValue()});
   }
-  // It adds in place.
+  // oneDNN adds in place.
   const at::Tensor sum = y.residual.stored.clone(at::MemoryFormat::ChannelsLast);
   return call("onednn::qconv2d_pointwise", "binary",
               {x,

@@ -16,8 +16,8 @@ namespace {
 
 constexpr int kPlainLayout = -1;
 
-// Which layout each shape asks for. It follows from the shape and the number of threads, so it is one table for the
-// process: layers of one shape ask oneDNN once.
+// The layout of each shape. It depends only on the shape and the number of threads, so one table serves the process,
+// and layers of one shape query oneDNN once.
 class LayoutTable {
  public:
   std::optional<int> find(const std::vector<std::int64_t>& shape) const {
@@ -29,7 +29,7 @@ class LayoutTable {
   int add(const std::vector<std::int64_t>& shape, const at::Tensor& packed) {
     std::string layout = packed_layout(packed);
     const std::lock_guard lock(mutex_);
-    if (by_shape_.size() >= kMostShapes) by_shape_.clear();  // to be asked again
+    if (by_shape_.size() >= kMostShapes) by_shape_.clear();  // to be queried again
     const int id = numbers_.emplace(std::move(layout), static_cast<int>(numbers_.size())).first->second;
     by_shape_[shape] = id;
     return id;

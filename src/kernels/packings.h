@@ -1,7 +1,6 @@
-// The packed forms of one layer's frozen weights, for any number of threads. oneDNN wants a layout that depends on the
-// input's shape; most shapes share one. A packing is therefore kept by its layout, not by its shape, and serves every
-// shape that wants it. Every shape runs in the layout that oneDNN wants for it, so results depend on the input alone,
-// never on what was packed before.
+// The packed forms of one layer's frozen weights. Thread-safe. oneDNN requires a layout that depends on the input's
+// shape, but most shapes share one. Packings are therefore stored by layout, not by shape. Every shape runs in the
+// layout that oneDNN requires, so results depend only on the input, not on earlier packings.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -17,27 +16,27 @@ namespace lorikeet {
 
 class Packings {
  public:
-  /// How many layouts are kept of one form. The least recently used is dropped.
+  /// Number of layouts kept per form. The least recently used one is dropped.
   static constexpr std::size_t kKept = 3;
 
   struct Request {
-    /// What is packed of the weights: numbers that the caller chooses. kKept layouts are kept of a `form`, of any
-    /// `part`.
+    /// Identifies the packed form of the weights; the caller chooses the numbers. kKept layouts are kept per `form`,
+    /// over all `part`s.
     int form = 0;
     std::int64_t part = 0;
-    /// What determines the layout, besides the number of threads (layout_shape()).
+    /// Determines the layout together with the number of threads (layout_shape()).
     std::vector<std::int64_t> shape;
     std::function<at::Tensor()> pack;
   };
-  /// The weight in the layout that the shape asks for. Packed under a lock if no other layer has asked for the shape
-  /// yet, or the layout is not kept. A second layout is kept from the second request on: a short last
-  /// batch that comes only once then costs no memory that stays.
+  /// Returns the weight in the layout of the shape. Packs it under a lock if the layout is not yet known or not kept. A
+  /// second layout is kept only from its second request, so that a short last batch that occurs once uses no permanent
+  /// memory.
   at::Tensor get(const Request& request) const;
 
-  /// The same for a tensor that is not packed, and has one layout: `make` makes it.
+  /// The same for an unpacked tensor with a single layout, created by `make`.
   at::Tensor get_plain(int form, std::int64_t part, const std::function<at::Tensor()>& make) const;
 
-  /// Bytes that are kept.
+  /// Bytes of the kept packings.
   std::uint64_t bytes() const;
 
  private:
@@ -54,7 +53,7 @@ class Packings {
 
   mutable std::mutex mutex_;
   mutable std::vector<Kept> kept_;
-  mutable std::set<std::array<std::int64_t, 3>> asked_;  // form, part and layout that were packed, but not kept
+  mutable std::set<std::array<std::int64_t, 3>> asked_;  // form, part and layout of packings that were not kept
   mutable std::uint64_t uses_ = 0;
 };
 

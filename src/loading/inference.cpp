@@ -8,7 +8,7 @@
 namespace lorikeet {
 namespace {
 
-// Rounds the merged weights: an adapter beside rounded ones would not be what was trained.
+// Rounds the merged weights. An unmerged adapter on rounded base weights would not equal the trained model.
 class MergedInt8Executor final : public Executor {
  public:
   MergedInt8Executor(const Network& network, const ActivationRanges& ranges)

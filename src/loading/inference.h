@@ -1,5 +1,5 @@
-// The executor of a finished network, for evaluation at the end of training, for loaded models and
-// for sets of adapters: made in one place, so that all give the same answers.
+// Creates the executor of a finished network: for evaluation at the end of training, loaded models and adapter sets.
+// One function for all of these makes their results equal.
 #pragma once
 
 #include <memory>
@@ -12,18 +12,17 @@ namespace lorikeet {
 
 struct InferenceOptions {
   Precision precision = Precision::kFloat32;
-  /// For int8: those of the merged network. Not kept.
+  /// For int8: the ranges of the merged network. Copied.
   const ActivationRanges* activation_ranges = nullptr;
-  /// What is prepared of the network's base; null: the executor's own. Not for int8, whose merged weights are another
+  /// Prepared weights of the network's base; null: not shared. Not used for int8, whose merged weights differ from the
   /// base.
   std::shared_ptr<PreparedBase> prepared = nullptr;
 };
 
-/// Int8 runs what the adapter makes of the base's weights, which the executor then owns. The network must outlive the
-/// executor otherwise. Not for several threads at once.
+/// The network must outlive the executor, except for int8, where the executor owns the merged weights. Not thread-safe.
 std::unique_ptr<Executor> make_inference_executor(const Network& network, const InferenceOptions& options);
 
-/// The model in its own precision. It must outlive the executor and stay where it is.
+/// Creates the executor in the model's own precision. The model must outlive the executor and not move.
 std::unique_ptr<Executor> make_inference_executor(const LoadedModel& model);
 
 }  // namespace lorikeet

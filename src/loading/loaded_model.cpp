@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 namespace lorikeet {
 namespace {
 
-// Of outputs for which the model's files have no names.
+// Name of an output for which the model's files have none.
 std::vector<std::string> class_names(std::int64_t outputs) {
   const auto& imagenet = imagenet_classes();
   if (outputs == static_cast<std::int64_t>(imagenet.size())) return imagenet;
@@ -51,7 +51,7 @@ ModelChoice base_choice(const std::string& name, const ModelChoice& choice) {
 }
 
 std::string recorded_path(const fs::path& weights_file) {
-  return is_utf8(weights_file.string()) ? weights_file.string() : "";  // JSON holds no other
+  return is_utf8(weights_file.string()) ? weights_file.string() : "";  // JSON requires UTF-8
 }
 
 BaseModel load_base_model(const ModelChoice& choice, const DownloadCallback& progress) {
@@ -99,7 +99,7 @@ BaseModel load_base_model(const ModelChoice& choice, const DownloadCallback& pro
   const std::int64_t outputs = output_features(base.graph);
   base.classes = static_cast<std::int64_t>(source.classes.size()) == outputs ? source.classes : class_names(outputs);
   base.sha256 = std::async(std::launch::async, [weights = base.weights]() mutable {
-    const NamedTensors own = std::move(weights);  // freed at the end: the future keeps what the lambda holds
+    const NamedTensors own = std::move(weights);  // freed here; the future would keep the lambda's captures
     return fingerprint(own);
   });
   return base;
@@ -119,13 +119,14 @@ Adaptation adapt_as(AdapterFolder& folder, const Graph& base, const fs::path& pa
     check_defined_in_peft(folder, adaptation, path.string());
     return adaptation;
   } catch (const UsageError& error) {
-    throw Error(cat(path.string(), ": ", error.what()));  // the adapter's fault, not the call's
+    throw Error(cat(path.string(), ": ", error.what()));  // the adapter is invalid, not the call
   }
 }
 
 namespace {
 
-// The file that the adapter was trained on, where it still is; whether it is the same is checked once it is read.
+// Returns the weights file that the adapter was trained on, if it still exists. Whether its content is the same is
+// checked after it is read.
 fs::path recorded_weights(const AdapterMetadata& metadata, const fs::path& adapter) {
   std::error_code ignored;
   if (!metadata.weights_path.empty() && fs::is_regular_file(metadata.weights_path, ignored))
@@ -166,7 +167,7 @@ LoadedModel adapt_base(const BaseModel& base, AdapterFolder folder, const fs::pa
 
 LoadedModel adapt_base(const BaseModel& base, const fs::path& path, bool force) {
   AdapterFolder folder = read_adapter_folder(path);
-  // Folders and repositories may be copies of each other: whether one is the base, its SHA-256 says.
+  // Folders and repositories may be copies of each other, so the SHA-256 decides whether one is the base.
   if (folder.metadata && folder.metadata->base_model != base.entry->name && is_model_name(base.entry->name)) {
     fail(path.string(), ": got an adapter of ", printable(folder.metadata->base_model), ", expected one of ",
          base.entry->name, ".");
@@ -191,7 +192,7 @@ ModelChoice choice_of_adapter(const AdapterFolder& folder, const fs::path& path,
   const bool is_official = metadata.weights_path.empty() && has_weights(metadata.base_weights);
   const bool is_of_table = is_model_name(metadata.base_model);
   if (out.model.empty()) {
-    // The official weights' name, which also says the version, the folder, or the Hub's commit.
+    // The name of official weights, which includes their version, the folder, or the Hub's commit.
     const bool is_hub = !is_of_table && metadata.weights_path.empty() && parse_hub_name(metadata.base_weights);
     out.model = is_official || is_hub                    ? metadata.base_weights
                 : is_model_folder(metadata.weights_path) ? metadata.weights_path

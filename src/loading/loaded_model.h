@@ -1,4 +1,4 @@
-// Base models and adapters as users name them, loaded, checked and ready to run.
+// Loads and checks base models and adapters by the names that users give.
 #pragma once
 
 #include <filesystem>
@@ -20,52 +20,52 @@ struct BaseModel {
   std::shared_ptr<const ModelEntry> entry;
   Graph graph;
   NamedTensors weights;
-  /// "resnet50.v1", the name of the file or the folder, or ORG/NAME@COMMIT of the Hub.
+  /// "resnet50.v1", the name of the file or folder, or ORG/NAME@COMMIT of the Hub.
   std::string weights_name;
-  /// The file or the model's folder, absolute; empty for official weights and for the Hub's.
+  /// The absolute path of the file or the model's folder; empty for official weights and the Hub's.
   std::filesystem::path weights_file;
-  /// fingerprint() of the weights, computed by a separate thread while the caller goes on; they must not be changed.
+  /// fingerprint() of the weights, computed on another thread. The weights must not be changed.
   std::shared_future<std::string> sha256;
   Preprocessing preprocessing;
-  /// Names of the outputs; as many as there are.
+  /// Names of the outputs, one per output.
   std::vector<std::string> classes;
-  /// What the engine makes of the weights; every executor over them shares it.
+  /// Prepared weights, shared by all executors of this base.
   std::shared_ptr<PreparedBase> prepared = std::make_shared<PreparedBase>();
-  /// What was chosen or left out of an odd file, one line each, for people.
+  /// One line for each choice made in reading an unusual file, and for each tensor ignored.
   std::vector<std::string> notes;
 };
 
 struct ModelChoice {
-  /// A name of the table of models, a model's folder, or ORG/NAME of the Hub (loading/base_source.h); may be empty
-  /// where `weights` says enough.
+  /// A name in the model table, a model's folder, or ORG/NAME of the Hub (loading/base_source.h); may be empty if
+  /// `weights` determines the model.
   std::string model = {};
-  /// A file; empty: those of the folder or the Hub, or the official weights of `model`, downloaded where they are not
-  /// there yet.
+  /// A file. Empty: the weights of the folder or the Hub, or the official weights of `model`, downloaded if not
+  /// present.
   std::filesystem::path weights = {};
-  /// Takes an adapter over other weights than those it was trained on.
+  /// Accepts base weights other than those the adapter was trained on.
   bool force = false;
 };
 
-/// `choice` with what `name`, a model's name or folder or a weights file, says. Throws UsageError for an adapter.
+/// Adds the model's name or folder or weights file `name` to `choice`. Throws UsageError for an adapter.
 ModelChoice base_choice(const std::string& name, const ModelChoice& choice);
 
-/// A file is read once, whether or not it must say the model's name.
+/// Loads a base. A file is read only once, even if its tensors determine the model's name.
 BaseModel load_base_model(const ModelChoice& choice, const DownloadCallback& progress);
 
-/// BaseModel::weights_file as AdapterMetadata::weights_path records it.
+/// Converts BaseModel::weights_file to AdapterMetadata::weights_path.
 std::string recorded_path(const std::filesystem::path& weights_file);
 
-/// A network with or without an adapter, and what goes with it.
+/// A network with or without an adapter, and its metadata.
 struct LoadedModel {
   Network network;
   Preprocessing preprocessing;
-  /// Names of the outputs; as many as logits.
+  /// One name per output.
   std::vector<std::string> classes;
   Precision precision = Precision::kFloat32;
-  /// Set where an adapter is loaded.
+  /// Set if an adapter is loaded.
   std::optional<AdapterFolder> adapter;
   std::string model_name;
-  // As BaseModel's.
+  // As in BaseModel.
   std::string weights_name;
   std::filesystem::path weights_file;
   std::shared_future<std::string> base_sha256;
@@ -74,27 +74,27 @@ struct LoadedModel {
   std::shared_ptr<const ModelEntry> entry;
 };
 
-/// The base alone.
+/// Loads a base without an adapter.
 LoadedModel use_base_model(const BaseModel& base);
 
-/// `choice` with the model that the adapter at `path` says it was trained on, where `choice` names none; its weights
-/// are as they were. Throws Error where it says too little, or where `choice` names another model of the table.
+/// Adds to `choice` the model that the adapter at `path` records, unless `choice` names one, with its weights. Throws
+/// Error if the adapter does not record enough, or `choice` names another model of the table.
 ModelChoice choice_of_adapter(const AdapterFolder& folder, const std::filesystem::path& path,
                               const ModelChoice& choice);
 
-/// An adapter over its base. `choice` says what the adapter does not: the model's name where PEFT wrote it, the weights
-/// where they are not the official ones; of a file, that is where the adapter says it was. Throws Error where the base
-/// is not the one it was trained on.
+/// Loads an adapter with its base. `choice` supplies what the adapter does not record: the model's name if PEFT wrote
+/// it, and the weights file if it is no longer at the recorded path. Throws Error if the base is not the one the
+/// adapter was trained on.
 LoadedModel load_adapter(const std::filesystem::path& path, const ModelChoice& choice,
                          const DownloadCallback& progress);
 
-/// An adapter over a base that is loaded already. Throws Error where it is another than the one it was trained on.
+/// Loads an adapter for a loaded base. Throws Error if the base is not the one the adapter was trained on.
 LoadedModel adapt_base(const BaseModel& base, const std::filesystem::path& path, bool force = false);
 
-/// The adapter over its base's graph. Throws Error, naming `path`, where its patterns or tensors do not fit.
+/// Applies the adapter to its base's graph. Throws Error, naming `path`, if its patterns or tensors do not fit.
 Adaptation adapt_as(AdapterFolder& folder, const Graph& base, const std::filesystem::path& path);
 
-/// `name` is an adapter's folder, a run's folder (with adapter/ in it), a model's name or folder, or a weights file.
+/// `name` is the folder of an adapter or a run (with adapter/ in it), a model's name or folder, or a weights file.
 LoadedModel load_model(const std::string& name, const ModelChoice& choice, const DownloadCallback& progress);
 
 }  // namespace lorikeet

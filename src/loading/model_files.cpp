@@ -21,10 +21,10 @@ constexpr std::array kWeights{"model.safetensors", "pytorch_model.bin"};
 constexpr std::uint64_t kMaxIndex = 64 << 20;
 constexpr std::size_t kMaxShards = 1000;
 
-// Of a folder or a repository.
+// Finds a file of a folder or a repository.
 using FindFile = std::function<std::optional<fs::path>(const std::string&)>;
 
-// The files that {"weight_map": {"TENSOR": "FILE", …}} names, each once.
+// Returns the unique file names in {"weight_map": {"TENSOR": "FILE", …}}.
 std::vector<std::string> shards_of(const fs::path& index) {
   const Json json = parse_json(read_file(index, kMaxIndex), index.string());
   const auto map = json.is_object() ? json.find("weight_map") : json.end();
@@ -33,7 +33,7 @@ std::vector<std::string> shards_of(const fs::path& index) {
   std::vector<std::string> out;
   for (const auto& [tensor, file] : map->items()) {
     const std::string name = file.is_string() ? file.get<std::string>() : "";
-    // In the same folder, as both libraries write them.
+    // Both libraries write only names in the same folder.
     if (!is_plain_path(name) || name.find('/') != std::string::npos) {
       fail(index.string(), ": tensor '", printable(tensor), "': got ",
            name.empty() ? json_kind(file) : cat("the file '", printable(name), "'"),

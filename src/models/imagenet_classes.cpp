@@ -1,5 +1,4 @@
-// The 1,000 classes of ImageNet-1k (ILSVRC 2012), in the order of the networks' outputs; names as torchvision gives
-// them.
+// The 1,000 classes of ImageNet-1k (ILSVRC 2012), in the order of the networks' outputs, with torchvision's names.
 #include "models/imagenet_classes.h"
 
 #include <iterator>
@@ -7,8 +6,8 @@
 namespace lorikeet {
 namespace {
 
-// Not of std::string: a thousand constructors in one function take compilers minutes where they optimise or instrument.
-// It would put one name on a line.
+// Not std::string: optimising or instrumenting compilers need minutes for a thousand constructors in one function.
+// clang-format would put one name per line.
 // clang-format off
 constexpr const char* kNames[] = {
     "tench", "goldfish", "great white shark", "tiger shark", "hammerhead", "electric ray", "stingray", "cock",

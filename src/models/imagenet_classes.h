@@ -1,4 +1,4 @@
-// The names of ImageNet-1k's classes.
+// The class names of ImageNet-1k.
 #pragma once
 
 #include <string>

@@ -44,7 +44,7 @@ std::string digits_of(const std::string& name) {
   return out;
 }
 
-// Lower case, without punctuation: "ResNet-50" is "resnet50".
+// Lower case without punctuation: "ResNet-50" becomes "resnet50".
 std::string plain_name(const std::string& name) {
   std::string out;
   for (const unsigned char c : name) {
@@ -53,7 +53,7 @@ std::string plain_name(const std::string& name) {
   return out;
 }
 
-// The model that a misspelt name means; "" where the name may be another network's, as resnext50 is no resnet50.
+// Returns the model meant by a misspelt name; "" if it may be another network's name, such as resnext50.
 std::string misspelt_model(const std::string& name, const std::vector<std::string>& names) {
   constexpr std::size_t kMostEdits = 2;
   constexpr std::size_t kLongest = 64;
@@ -64,7 +64,7 @@ std::string misspelt_model(const std::string& name, const std::vector<std::strin
   for (std::size_t edits = 1; edits <= kMostEdits; ++edits) {
     for (const auto& candidate : names) {
       const std::string digits = digits_of(name);
-      const bool is_bare = digits.empty() && edits > 1;  // "resnet" is any of them
+      const bool is_bare = digits.empty() && edits > 1;  // "resnet" is ambiguous
       if (name.size() <= candidate.size() && !is_bare && digits_of(candidate).starts_with(digits) &&
           edit_distance(name, candidate) == edits)
         return candidate;

@@ -1,4 +1,4 @@
-// The table of models: which graph a name stands for, and its official weights. One file a family holds the lines.
+// The table of models: the graph and the official weights of each name. Each family's file has its entries.
 #pragma once
 
 #include <string>
@@ -10,16 +10,16 @@ namespace lorikeet {
 
 const std::vector<ModelEntry>& models();
 
-/// The entry of a model or of one of its weights: "resnet50", "resnet50.v1", "timm/convnext_tiny". Throws UsageError,
-/// with the families there are, if there is none.
+/// Returns the entry of a model or one of its weights: "resnet50", "resnet50.v1", "timm/convnext_tiny". Throws
+/// UsageError, with the known families, if there is none.
 const ModelEntry& find_model(const std::string& name);
-/// Throws UsageError if the model has no official weights, too.
+/// Also throws UsageError if the model has no official weights.
 const WeightsEntry& find_weights(const std::string& name);
-/// Whether `find_weights` would find them.
+/// Whether `find_weights` finds them.
 bool has_weights(const std::string& name);
-/// Of the weights of that name, or else of the model.
+/// The preprocessing of the weights of that name, or of the model.
 const Preprocessing& default_preprocessing(const std::string& name);
-/// Whether `find_model` would find it.
+/// Whether `find_model` finds it.
 bool is_model_name(const std::string& name);
 
 }  // namespace lorikeet

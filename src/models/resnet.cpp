@@ -24,7 +24,7 @@ Conv2d conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t
           .padding = {kernel / 2, kernel / 2}};
 }
 
-// One residual block: the sum of its input (projected where the shape changes) and its convolutions.
+// A residual block: the sum of the convolutions' output and the input, projected if the shape changes.
 NodeId block(Graph& graph, const std::string& name, NodeId input, std::int64_t in, std::int64_t width,
              std::int64_t stride, bool bottleneck) {
   const std::int64_t out = bottleneck ? 4 * width : width;

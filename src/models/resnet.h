@@ -1,5 +1,5 @@
-// ResNet (He et al., 2015, arXiv:1512.03385) as torchvision builds it: the stride sits in the 3×3 convolution of a
-// bottleneck ("ResNet V1.5").
+// ResNet (He et al., 2015, arXiv:1512.03385) as in torchvision: the 3×3 convolution of a bottleneck has the stride
+// ("ResNet V1.5").
 #pragma once
 
 #include <array>

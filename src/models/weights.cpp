@@ -26,7 +26,7 @@ constexpr const char* kOfflineHint =
     "weights: FILE.";
 
 bool is_ignored(const std::string& name) {
-  const std::string_view suffix = ".num_batches_tracked";  // only training-mode BatchNorm counts batches
+  const std::string_view suffix = ".num_batches_tracked";  // used only by BatchNorm in training mode
   return name.size() > suffix.size() && std::string_view(name).substr(name.size() - suffix.size()) == suffix;
 }
 

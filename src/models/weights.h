@@ -1,4 +1,5 @@
-// Base weights: fetched by name into $LORIKEET_HOME/weights, or read from any file and checked against the graph.
+// Base weights: official ones downloaded to $LORIKEET_HOME/weights, or read from any file and checked against the
+// graph.
 #pragma once
 
 #include <filesystem>
@@ -11,38 +12,38 @@
 
 namespace lorikeet {
 
-/// Where the file of these weights is kept, whether or not it is there.
+/// The path of these weights, which may not exist.
 std::filesystem::path weights_path(const WeightsEntry& entry);
 
-/// The path of the weights, downloaded and checked by SHA-256 first where they are not there yet.
+/// Returns the path of the weights, after downloading and verifying them by SHA-256 if necessary.
 std::filesystem::path fetch_weights(const WeightsEntry& entry, const DownloadCallback& progress);
 
 struct FitOptions {
-  /// Leaves out tensors that the network does not have instead of refusing them, as transformers does: its files may
-  /// hold layers of other tasks.
+  /// Ignores tensors that the network does not have instead of rejecting them, as transformers does, whose files may
+  /// contain layers of other tasks.
   bool skips_unknown = false;
 };
 
-/// The tensors of a weights file that was read from `path`, checked against the graph: translated names, none missing,
-/// none unknown, shapes, floating-point types, finite values. Gives float32 tensors in the graph's order. Where the
-/// file has no tensor of the output layer, as that of a backbone, it is zero. The result's notes say so, and what was
-/// left out: a profiler's counters, and what `options` allows.
+/// Checks the tensors of a weights file read from `path` against the graph: none missing, none unknown, correct shapes,
+/// floating-point, finite. Returns them in float32, renamed, in the graph's order. A missing output layer, as in a
+/// backbone's file, is set to zero. The notes of the result list that and the ignored tensors: a profiler's counters,
+/// and what `options` allows.
 NamedTensors fit_base_weights(NamedTensors file, const std::filesystem::path& path, const ModelEntry& model,
                               const Graph& graph, const FitOptions& options = {});
 
-/// Gives the graph's output layer as many outputs as the file's has. What was changed, in one line; empty where they
-/// agree already.
+/// Gives the graph's output layer the number of outputs in the file. Returns a one-line description of the change;
+/// empty if there is none.
 std::string fit_outputs(const NamedTensors& file, const ModelEntry& model, Graph& graph);
 
-/// The same of a file that has not been read.
+/// Reads a weights file and does the same.
 NamedTensors load_base_weights(const std::filesystem::path& path, const ModelEntry& model, const Graph& graph);
 
-/// SHA-256 over the names, shapes and float32 values of all parameters in the graph's order: the same for the same
-/// weights in any file format. It says which base an adapter belongs to.
+/// Returns the SHA-256 over names, shapes and float32 values of all parameters in the graph's order, which is
+/// independent of the file format. It identifies the base of an adapter.
 std::string fingerprint(const NamedTensors& base_weights);
 
-/// The models whose names and shapes a weights file has: none, one, or several that differ in nothing but their
-/// preprocessing.
+/// Returns the models that match the names and shapes of a weights file: none, one, or several that differ only in
+/// their preprocessing.
 std::vector<std::string> guess_models(const NamedTensors& file);
 
 }  // namespace lorikeet

@@ -23,7 +23,7 @@ std::uint64_t Attention::kept_bytes(const OpShapes& shapes, const GradientOption
   std::uint64_t elements = element_count(shapes.output);
   for (const Shape& input : shapes.inputs) elements += element_count(input);
   const std::int64_t queries = shapes.output[0];
-  const auto sums = static_cast<std::uint64_t>(queries * heads);  // the logarithm of each row's sum, float32
+  const auto sums = static_cast<std::uint64_t>(queries * heads);  // log-sum-exp of each row, float32
   return elements * gradient.element_size + sums * sizeof(float);
 }
 

@@ -6,10 +6,9 @@
 namespace lorikeet {
 
 /// Multi-head scaled dot product attention (Vaswani et al., 2017, arXiv:1706.03762) without its projections, which are
-/// Linear nodes of their own, so that adapters can go on them. It has three inputs, the queries, keys and values, each
-/// (N, tokens, features), as transformers computes them by three Linear layers; or one, (N, tokens, 3 · features),
-/// which holds the three side by side, as timm's `qkv` and the `in_proj` of torch.nn.MultiheadAttention give them. →
-/// (N, tokens of the queries, features).
+/// separate Linear nodes that can be adapted. Inputs are either queries, keys and values, each (N, tokens, features),
+/// as in transformers, or one tensor (N, tokens, 3 · features) that contains all three, as from timm's `qkv` and the
+/// `in_proj` of torch.nn.MultiheadAttention. Output: (N, query tokens, features).
 struct Attention {
   std::int64_t features = 0;
   std::int64_t heads = 1;
@@ -21,7 +20,7 @@ struct Attention {
   std::string arguments() const;
   static std::vector<OpParameter> parameters() { return {}; }
   Shape output_shape(c10::ArrayRef<Shape> inputs, const std::string&) const { return {inputs[0][0], features}; }
-  /// Of the two products, queries · keys and weights · values.
+  /// Multiply-adds of queries · keys and weights · values.
   std::int64_t macs(const OpShapes& shapes) const;
   std::uint64_t kept_bytes(const OpShapes& shapes, const GradientOptions& gradient) const;
   at::Tensor forward(const NodeTensors& tensors, at::TensorList x) const;

@@ -16,7 +16,7 @@ struct Conv2d {
   Pair dilation{1, 1};
   std::int64_t groups = 1;
   bool bias = false;
-  /// TensorFlow's "SAME": the padding follows from the input's size and may be larger below and to the right.
+  /// TensorFlow's "SAME": the padding depends on the input size and may be larger at the bottom and right.
   bool same_padding = false;
 
   static constexpr const char* kName = "Conv2d";
@@ -31,11 +31,11 @@ struct Conv2d {
   at::Tensor forward(const NodeTensors& tensors, at::TensorList x) const;
 };
 
-/// A convolution's padding for an image of this size; of an odd "SAME" the larger half lies below and to the right.
+/// Returns the padding for an image of this size. For odd "SAME" padding, the larger half is at the bottom and right.
 Padding padding_of(const Conv2d& conv, std::int64_t height, std::int64_t width);
 
-/// A convolution with the geometry of `conv` (stride, padding, dilation), whatever `weight`'s channels are.
-/// x (N, C, H, W), weight (out, C / groups, kh, kw), bias (out,) or undefined → (N, out, H', W').
+/// A convolution with the geometry of `conv` (stride, padding, dilation) but the channels of `weight`. x (N, C, H, W),
+/// weight (out, C / groups, kh, kw), bias (out,) or undefined → (N, out, H', W').
 at::Tensor conv2d(const Conv2d& conv, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                   std::int64_t groups);
 

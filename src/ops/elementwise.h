@@ -1,4 +1,4 @@
-// Operations on each element: activations, sums, products and LayerScale. The output has the first input's shape.
+// Element-wise operations: activations, sums, products and LayerScale. The output has the first input's shape.
 #pragma once
 
 #include <utility>
@@ -7,7 +7,7 @@
 
 namespace lorikeet {
 
-/// Defaults: one input, which autograd keeps (or the output, which is as large), and no parameters.
+/// Defaults: one input, which autograd keeps (or the output, which has the same size), and no parameters.
 struct Elementwise {
   static constexpr OpKind kKind = OpKind::kOther;
   static constexpr bool kFloat32Parameters = false;
@@ -54,8 +54,7 @@ struct HardSwish : Elementwise {
   static at::Tensor forward(const NodeTensors& tensors, at::TensorList x);
 };
 
-/// With the normal distribution's integral, or with the approximation by tanh (Hendrycks and Gimpel, 2016,
-/// arXiv:1606.08415).
+/// The exact form with erf, or the tanh approximation (Hendrycks and Gimpel, 2016, arXiv:1606.08415).
 enum class GeluForm { kExact, kTanh };
 
 struct Gelu : Elementwise {
@@ -68,7 +67,7 @@ struct Gelu : Elementwise {
   at::Tensor forward(const NodeTensors& tensors, at::TensorList x) const;
 };
 
-/// The sum of two inputs of one shape.
+/// Sum of two inputs of the same shape.
 struct Add : Elementwise {
   static constexpr const char* kName = "Add";
   static bool takes(std::size_t inputs) { return inputs == 2; }

@@ -1,11 +1,11 @@
-// Where images enter a network.
+// The input node of a network.
 #pragma once
 
 #include "ops/operation.h"
 
 namespace lorikeet {
 
-/// Images (N, channels, H, W). In output_shape() its one input is the size of an image, (H, W).
+/// Images (N, channels, H, W). The only input of output_shape() is the image size (H, W).
 struct Input {
   std::int64_t channels = 3;
 

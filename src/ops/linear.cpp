@@ -27,7 +27,8 @@ std::int64_t Linear::macs(const OpShapes& shapes) const {
 }
 
 std::uint64_t Linear::kept_bytes(const OpShapes& shapes, const GradientOptions& gradient) const {
-  return gradient.learned ? element_count(shapes.inputs[0]) * gradient.element_size : 0;  // the weight's gradient alone
+  return gradient.learned ? element_count(shapes.inputs[0]) * gradient.element_size
+                          : 0;  // only for the weight's gradient
 }
 
 at::Tensor Linear::forward(const NodeTensors& tensors, at::TensorList x) const {

@@ -5,7 +5,7 @@
 
 namespace lorikeet {
 
-/// On the last axis: (N, …, in) → (N, …, out); weight (out, in), bias (out,).
+/// Applied to the last axis: (N, …, in) → (N, …, out); weight (out, in), bias (out,).
 struct Linear {
   std::int64_t in = 0;
   std::int64_t out = 0;

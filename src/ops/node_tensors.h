@@ -1,4 +1,4 @@
-// The tensors of one node, by the names that its operation gives them: "weight", "running_mean" …
+// The tensors of one node by the operation's parameter names: "weight", "running_mean" …
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -12,8 +12,7 @@
 
 namespace lorikeet {
 
-/// In the order of the operation's parameters. A node has few, so that a search by name compares a handful of short
-/// strings.
+/// In the order of the operation's parameters. Nodes have few tensors, so a linear search is fast.
 class NodeTensors {
  public:
   using Entry = std::pair<std::string, at::Tensor>;
@@ -21,13 +20,13 @@ class NodeTensors {
   NodeTensors() = default;
   NodeTensors(std::initializer_list<Entry> entries) : entries_(entries) {}
 
-  /// An undefined tensor where there is none of that name.
+  /// Undefined if there is no tensor of that name.
   const at::Tensor& operator[](std::string_view name) const;
-  /// What most operations have.
+  /// The parameter that most operations have.
   const at::Tensor& weight() const { return (*this)["weight"]; }
   const at::Tensor& bias() const { return (*this)["bias"]; }
 
-  /// Replaces or adds. An undefined tensor stands for none.
+  /// Replaces or adds a tensor. An undefined tensor means none.
   void set(std::string_view name, at::Tensor tensor);
 
   std::size_t size() const { return entries_.size(); }
@@ -40,7 +39,7 @@ class NodeTensors {
   std::vector<Entry> entries_;
 };
 
-/// The tensor as ATen's operators take one that may be missing.
+/// Converts a possibly undefined tensor to an optional argument of ATen's operators.
 std::optional<at::Tensor> optional_tensor(const at::Tensor& tensor);
 
 }  // namespace lorikeet

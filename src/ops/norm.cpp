@@ -26,11 +26,11 @@ std::string LayerNorm::arguments() const { return cat("((", features, ",), eps="
 std::uint64_t LayerNorm::kept_bytes(const OpShapes& shapes, const GradientOptions& gradient) const {
   const std::uint64_t elements = element_count(shapes.inputs[0]);
   const std::uint64_t rows = elements / static_cast<std::uint64_t>(features);
-  return elements * gradient.element_size + 2 * rows * sizeof(float);  // of each row the mean and 1 / deviation
+  return elements * gradient.element_size + 2 * rows * sizeof(float);  // mean and 1 / deviation per row
 }
 
 at::Tensor LayerNorm::forward(const NodeTensors& tensors, at::TensorList x) const {
-  // Norm tuning keeps its tensors in float32.
+  // With norm tuning, the parameters stay float32.
   const at::ScalarType type = x[0].scalar_type();
   return at::layer_norm(x[0], {features}, tensors.weight().to(type), tensors.bias().to(type), eps);
 }

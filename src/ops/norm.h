@@ -1,4 +1,4 @@
-// Normalisations.
+// Normalisation layers.
 #pragma once
 
 #include "ops/operation.h"
@@ -24,7 +24,7 @@ struct BatchNorm2d {
   at::Tensor forward(const NodeTensors& tensors, at::TensorList x) const;
 };
 
-/// On the last axis, (N, …, features); weight, bias (features,).
+/// Over the last axis: (N, …, features); weight, bias (features,).
 struct LayerNorm {
   std::int64_t features = 0;
   double eps = 1e-5;

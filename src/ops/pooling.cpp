@@ -13,7 +13,7 @@ Shape MaxPool2d::output_shape(c10::ArrayRef<Shape> inputs, const std::string& wh
 
 std::uint64_t MaxPool2d::kept_bytes(const OpShapes& shapes, const GradientOptions& gradient) {
   return element_count(shapes.inputs[0]) * gradient.element_size +
-         element_count(shapes.output) * sizeof(std::int64_t);  // where each maximum lay
+         element_count(shapes.output) * sizeof(std::int64_t);  // indices of the maxima
 }
 
 at::Tensor MaxPool2d::forward(const NodeTensors&, at::TensorList x) const {

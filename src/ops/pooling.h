@@ -1,4 +1,4 @@
-// Poolings.
+// Pooling layers.
 #pragma once
 
 #include "ops/operation.h"

@@ -1,14 +1,14 @@
-// From images to tokens and back to one vector an image: what stands around the blocks of a vision transformer.
+// Operations around the blocks of a vision transformer: from images to tokens, and from tokens to one vector per image.
 //
-// The learned tensors here belong to no module of their own in PyTorch (`cls_token`, `pos_embed` are attributes of the
-// model), so the node's name is the parameter's whole name.
+// In PyTorch, the learned tensors here are attributes of the model (`cls_token`, `pos_embed`) rather than of a module,
+// so the node's name is the parameter's full name.
 #pragma once
 
 #include "ops/operation.h"
 
 namespace lorikeet {
 
-/// Each pixel becomes a token, row by row: (N, C, H, W) → (N, H · W, C), contiguous.
+/// Makes each pixel a token, row by row: (N, C, H, W) → (N, H · W, C), contiguous.
 struct PixelsToTokens {
   static constexpr const char* kName = "PixelsToTokens";
   static constexpr OpKind kKind = OpKind::kOther;
@@ -24,8 +24,8 @@ struct PixelsToTokens {
   static at::Tensor forward(const NodeTensors& tensors, at::TensorList x);
 };
 
-/// Puts the same learned tokens (class token, registers) before those of each image:
-/// (N, tokens, features) → (N, count + tokens, features). The parameter: (1, count, features).
+/// Prepends the same learned tokens (class token, registers) to those of each image: (N, tokens, features) → (N, count
+/// + tokens, features). Parameter: (1, count, features).
 struct PrependTokens {
   std::int64_t count = 1;
   std::int64_t features = 0;
@@ -42,8 +42,9 @@ struct PrependTokens {
   at::Tensor forward(const NodeTensors& tensors, at::TensorList x) const;
 };
 
-/// Adds a learned vector to each token: (N, n, features) → the same. The parameter: (1, tokens, features). For images
-/// of another size than the network's, n ≠ tokens, the vectors of the patches are interpolated (bicubic), as timm does.
+/// Adds a learned vector to each token, keeping the shape (N, n, features). Parameter: (1, tokens, features). If the
+/// image size differs from the network's, n ≠ tokens, the vectors of the patches are interpolated (bicubic), as in
+/// timm.
 struct PositionEmbedding {
   std::int64_t tokens = 0;
   std::int64_t features = 0;
@@ -83,7 +84,7 @@ struct MeanTokens {
   at::Tensor forward(const NodeTensors& tensors, at::TensorList x) const;
 };
 
-/// One of the tokens: (N, tokens, features) → (N, features).
+/// Selects one token: (N, tokens, features) → (N, features).
 struct TakeToken {
   std::int64_t index = 0;
 

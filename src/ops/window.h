@@ -1,4 +1,4 @@
-// Where the windows of a convolution or a pooling lie in an image.
+// Positions of the windows of convolutions and poolings.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace lorikeet {
 
-/// Zeros around an image, on each side.
+/// Zero padding on each side of an image.
 struct Padding {
   std::int64_t top = 0, bottom = 0, left = 0, right = 0;
 
@@ -16,14 +16,14 @@ struct Padding {
   bool symmetric() const { return top == bottom && left == right; }
 };
 
-/// What TensorFlow's "SAME" adds to one axis, both sides together:
+/// Total padding of TensorFlow's "SAME" along one axis:
 /// max(0, (⌈size / stride⌉ − 1)·stride + (kernel − 1)·dilation + 1 − size).
 std::int64_t same_padding(std::int64_t size, std::int64_t kernel, std::int64_t stride, std::int64_t dilation);
 
-/// The number of positions of a kernel along an axis of `padded` pixels. REQUIRES: one or more.
+/// Number of kernel positions along an axis of `padded` pixels. REQUIRES: at least one.
 std::int64_t window_count(std::int64_t padded, std::int64_t kernel, std::int64_t stride, std::int64_t dilation);
 
-/// Kernel, stride, dilation along both axes, and the padding of each axis, both sides together.
+/// Kernel, stride and dilation along both axes, and the total padding of each axis.
 struct Windows {
   Pair kernel;
   Pair stride;
@@ -31,7 +31,7 @@ struct Windows {
   Pair padding;
 };
 
-/// (C, H, W) → (channels, H', W'). Throws UsageError, naming the node `where`, for an image smaller than the kernel.
+/// (C, H, W) → (channels, H', W'). Throws UsageError, naming the node `where`, if the image is smaller than the kernel.
 Shape windowed_shape(const Shape& image, std::int64_t channels, const Windows& windows, const std::string& where);
 
 }  // namespace lorikeet

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t kShownClasses = 30;
 
-// A string that YAML, Markdown and Python read as it is: whatever else is in a name becomes '_'.
+// Makes a string safe for YAML, Markdown and Python by replacing other characters with '_'.
 std::string plain(const std::string& text) {
   std::string out;
   for (const char c : text)

@@ -1,5 +1,5 @@
-// The model card of an adapter: README.md in its folder, with the front matter that the Hugging Face Hub reads, and how
-// to load it here and in Python.
+// The model card of an adapter: README.md in its folder, with front matter for the Hugging Face Hub and instructions
+// for loading it with Lorikeet and in Python.
 #pragma once
 
 #include <cstdint>
@@ -13,23 +13,23 @@ struct ModelCard {
   std::string base_model;    // "resnet50"
   std::string base_weights;  // "resnet50.v1", or the name of a file
   std::string base_sha256;
-  std::string licence;    // of the weights; empty: not known
+  std::string licence;    // of the weights; empty: unknown
   std::string method;     // "LoRA, r=8, lora_alpha=16"
-  bool uses_peft = true;  // whether there is anything for PEFT to load
+  bool uses_peft = true;  // whether PEFT is needed to load it
   std::vector<std::string> modules_to_save;
   std::vector<std::string> classes;
   std::int64_t trainable = 0;
-  std::uint64_t bytes = 0;  // of the tensors
+  std::uint64_t bytes = 0;  // size of the tensors
 
   std::string data;
-  std::string split;  // what the accuracy was measured on: "test", "validation", or empty
+  std::string split;  // split of the accuracy: "test", "validation" or empty
   std::optional<double> accuracy;
-  std::int64_t images = 0;  // of that split
+  std::int64_t images = 0;  // number of images in that split
   std::string precision;
 
-  // For Python: statements that make `base`, the PyTorch module with the base weights.
+  // Python statements that create `base`, the PyTorch module with the base weights.
   std::string python_base;
-  /// The output that was replaced, its inputs and outputs.
+  /// Number of inputs and outputs of the replaced output layer.
   struct Output {
     std::string module;
     std::int64_t in = 0, out = 0;

@@ -7,13 +7,13 @@
 namespace lorikeet {
 namespace {
 
-// Characters, not bytes: the texts are UTF-8.
+// In characters, not bytes: the texts are UTF-8.
 std::size_t width(const std::string& text) {
   return static_cast<std::size_t>(
       std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
-// What would end a cell or a row does not.
+// Escapes characters that would end a cell or a row.
 std::string escaped(const std::string& text) {
   std::string out;
   for (const char c : text) {

@@ -1,4 +1,4 @@
-// Tables for people: Markdown, with columns padded so that they read well in a terminal too.
+// Markdown tables, with columns padded to be readable in a terminal.
 #pragma once
 
 #include <string>
@@ -14,10 +14,10 @@ class Table {
   };
   explicit Table(std::vector<Column> columns);
 
-  /// REQUIRES: as many cells as columns.
+  /// REQUIRES: one cell per column.
   void add(std::vector<std::string> cells);
   bool empty() const { return rows_.empty(); }
-  /// With a line break at the end.
+  /// Ends with a line break.
   std::string markdown() const;
 
  private:

@@ -15,7 +15,7 @@ CacheBudget cache_budget(const MachineOptions& machine) {
   CacheBudget budget{machine.cache_gib * kGib, 0};
   if (machine.cache_folder.empty()) return budget;
   std::error_code missing;
-  fs::path folder = fs::absolute(machine.cache_folder);  // which may not be there yet
+  fs::path folder = fs::absolute(machine.cache_folder);  // may not exist yet
   while (!fs::exists(folder, missing) && folder.has_relative_path()) folder = folder.parent_path();
   const fs::space_info space = fs::space(folder, missing);
   if (!missing) budget.disk = std::min(machine.cache_disk_gib * kGib, static_cast<double>(space.available) / 2);

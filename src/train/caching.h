@@ -1,5 +1,5 @@
-// Whether and where a training run keeps the frozen prefix's outputs (engine/prefix_cache.h), and how that changes
-// its plan.
+// Decides whether and where a training run caches the frozen prefix's outputs (engine/prefix_cache.h), and adapts its
+// plan.
 #pragma once
 
 #include "data/dataset.h"
@@ -10,16 +10,16 @@
 
 namespace lorikeet {
 
-/// Bytes that may be used.
+/// Limits in bytes.
 struct CacheBudget {
   double memory = 0;
-  /// In a file in machine.cache_folder: the limit set there, or half of what is free where that is less.
+  /// In a file in machine.cache_folder: the configured limit, or half of the free space if that is less.
   double disk = 0;
 };
 
 CacheBudget cache_budget(const MachineOptions& machine);
 
-/// Whether a split's outputs of the frozen prefix are kept, and where.
+/// Where the prefix outputs of a split are cached.
 enum class CachePlace { kNone, kMemory, kDisk };
 
 struct RunLength {
@@ -27,7 +27,7 @@ struct RunLength {
   std::int64_t total_steps = 0;
 };
 
-/// Of a run whose epochs show `images` images each.
+/// The length of a run with `images` images per epoch.
 RunLength run_length(const LoopOptions& loop, std::int64_t images);
 
 struct CachedRun {
@@ -44,22 +44,22 @@ struct CachedRun {
 struct CacheChoice {
   CachePlace train = CachePlace::kNone;
   CachePlace validation = CachePlace::kNone;
-  /// Bytes of those that are kept in memory.
+  /// Bytes of the caches in memory.
   std::uint64_t memory = 0;
 };
 
-/// Caches what a later epoch reads again, if all images have one size and it fits into the memory or the file that the
-/// options allow: first the training images, then those of validation.
+/// Caches prefix outputs that a later epoch reuses, if all images have one size and the outputs fit the limits. The
+/// training images take precedence over the validation images.
 CacheChoice choose_caches(const CachedRun& run);
 
-/// Rows of the cache of the training images: one for each image and view.
+/// Rows of the training images' cache: one for each image and view.
 std::int64_t cached_rows(const DataOptions& data, std::int64_t train_images);
 
-/// What one image costs. REQUIRES: all images have one size.
+/// Returns the cost of one image. REQUIRES: all images have one size.
 ImageCost image_cost(const MachineOptions& machine, const Preprocessing& preprocessing);
 
-/// The network's plan, its prefix cut where the cache needs that: for all views of the training images, and those of
-/// validation.
+/// Returns the network's plan, with the prefix shortened if the cache requires it, for all views of the training images
+/// and for the validation images.
 Plan plan_training(const Network& network, const TrainingOptions& options, const Preprocessing& preprocessing,
                    std::int64_t train_images, std::int64_t validation_images);
 

@@ -1,4 +1,4 @@
-// The batches of one epoch, where a training step starts: at the plan's frontier.
+// The batches of one epoch as inputs of a training step, which starts at the plan's frontier.
 #pragma once
 
 #include <cstdint>
@@ -13,22 +13,22 @@
 
 namespace lorikeet {
 
-/// One batch: the frontier of the plan, and what should come out. labels int64 (N,).
+/// One batch: activations at the plan's frontier, and labels int64 (N,).
 struct StepInput {
   Frontier frontier;
   at::Tensor labels;
 };
 
-/// Batches are read and run through the frozen prefix, or taken from the cache of it. The cache has a row for each
-/// image of each view, view after view.
+/// Reads batches and runs them through the frozen prefix, or takes its outputs from the cache. The cache has one row
+/// per image and view, ordered by view.
 class EpochSource {
  public:
-  /// Epoch `epoch` (from 0) from batch `first_batch` on; `order` is that of the complete epoch. `cache` may be null; it
-  /// is filled. The arguments must outlive the object.
+  /// Starts epoch `epoch` (from 0) at batch `first_batch`. `order` is the order of the complete epoch. `cache` may be
+  /// null, and is filled on first use. The arguments must outlive the object.
   EpochSource(Executor& executor, const LoopData& data, const TrainingOptions& options, PrefixCache* cache,
               std::int64_t epoch, std::vector<std::int64_t> order, std::int64_t first_batch);
 
-  /// False at the end. Adds the time spent waiting for images.
+  /// Returns false at the end of the epoch. Adds the time spent waiting for images to `wait_seconds`.
   bool next(StepInput& input, double& wait_seconds);
 
  private:
@@ -39,7 +39,7 @@ class EpochSource {
   at::Device device_;
   PrefixCache* cache_;
   std::int64_t batch_size_;
-  std::vector<std::int64_t> order_;  // what is left of it
+  std::vector<std::int64_t> order_;  // the remaining images
   std::int64_t first_row_ = 0;
   std::int64_t position_ = 0;
   std::optional<Loader> loader_;

@@ -37,7 +37,7 @@ EvaluationResult evaluate(Executor& executor, const std::shared_ptr<const Datase
   const std::vector<std::int64_t> order = epoch_order(dataset->size(), /*shuffle=*/false, 0, 0);
   const bool cached = options.cache != nullptr && options.cache->complete();
 
-  // False: stop.
+  // Returns false to stop.
   const auto count = [&](const at::Tensor& logits, const at::Tensor& labels) {
     out.loss += at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum).item<double>();
     if (!std::isfinite(out.loss)) {

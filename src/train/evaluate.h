@@ -1,5 +1,5 @@
-// Accuracy and loss over a dataset, in a fixed order and fixed batches, so that the same adapter gives the same figures
-// at the end of training and after loading.
+// Accuracy and loss on a dataset. Order and batches are fixed, so an adapter has the same figures at the end of
+// training and after loading.
 #pragma once
 
 #include <memory>
@@ -17,20 +17,21 @@ namespace lorikeet {
 
 struct EvaluationOptions {
   at::Device device = at::kCPU;
-  /// Filled the first time, read from then on; null: none. Same batches, so the same numbers.
+  /// Filled by the first evaluation and read by later ones, with the same batches and therefore the same results. May
+  /// be null.
   PrefixCache* cache = nullptr;
-  /// Images run at once: evaluation_batch().
+  /// Images per batch: evaluation_batch().
   std::int64_t batch_size = 100;
   EvaluateCallback progress = {};
 };
 
-/// Height and width of the images that the network sees; of the first where they have no common size.
+/// Height and width of the network's input; those of the first image if sizes differ.
 std::pair<std::int64_t, std::int64_t> image_size(const Dataset& dataset, const Preprocessing& preprocessing);
 
-/// How many of these images an evaluation runs at once: the same at the end of training and of a loaded adapter.
+/// Returns the batch size of evaluations: the same at the end of training and for a loaded adapter.
 std::int64_t evaluation_batch(const Graph& graph, const Dataset& dataset, const Preprocessing& preprocessing);
 
-/// `dataset` gives images as they were read.
+/// `dataset` returns images as read, without preprocessing.
 EvaluationResult evaluate(Executor& executor, const std::shared_ptr<const Dataset>& dataset,
                           const Preprocessing& preprocessing, const EvaluationOptions& options);
 

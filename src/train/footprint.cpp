@@ -32,14 +32,14 @@ std::uint64_t memory_bytes(const Splits& splits) {
 }
 
 MemoryEstimate run_memory(const PlannedRun& run, std::int64_t batch) {
-  constexpr std::uint64_t kReadAhead = 6;  // batches of bytes: the loader's, and one on its way
+  constexpr std::uint64_t kReadAhead = 6;  // batches of uint8 images: the loader's, and one in transit
   const auto [height, width] = image_size(*run.data.train, run.preprocessing);
   const ImageCost image{height, width, image_cost(run.options.machine, run.preprocessing).element_size};
   const std::int64_t images = std::min(batch, run.data.train->size());
   MemoryEstimate out = estimate_memory(run.network, run.plan, image, images);
   if (run.options.loop.early_stop > 0) out.learning += out.learning / 3;  // the best epoch's values
   if (run.options.machine.precision == Precision::kInt8) {
-    // The adapter merged into the base, which is measured in float32 and rounded at the end.
+    // The adapter merged into the base, computed in float32 and rounded at the end.
     out.prepared += out.weights + out.weights / 4;
     out.weights *= 2;
   }
@@ -80,7 +80,7 @@ void require_memory(const PlannedRun& run, std::uint64_t available, std::uint64_
     return total - std::min(total, resident);
   };
   if (needed(wanted) <= available) return;
-  std::int64_t fits = 0;  // the largest that is known to fit
+  std::int64_t fits = 0;  // the largest known to fit
   for (std::int64_t step = wanted; step > 0; step /= 2) {
     while (fits + step < wanted && needed(fits + step) <= available) fits += step;
   }

@@ -1,4 +1,4 @@
-// The memory that a training run takes, and the check that the machine, or its GPU, has it.
+// The memory that a training run needs, and the check that the machine or its GPU has it.
 #pragma once
 
 #include <cstdint>
@@ -17,29 +17,30 @@ struct PlannedRun {
   const Plan& plan;
   const TrainingOptions& options;
   const Preprocessing& preprocessing;
-  /// What is trained, validated and tested on.
+  /// Training, validation and test data.
   const Splits& data;
-  /// memory_bytes() of all splits, those that are not used too.
+  /// memory_bytes() of all splits, including unused ones.
   std::uint64_t dataset_bytes = 0;
 };
 
-/// Bytes that the datasets hold in memory.
+/// Bytes of the datasets held in memory.
 std::uint64_t memory_bytes(const Splits& splits);
 
-/// With steps of `batch` images. Images without a common size are taken to be as large as the first.
+/// Estimates the memory of a run with batches of `batch` images. If sizes differ, all images count as large as the
+/// first.
 MemoryEstimate run_memory(const PlannedRun& run, std::int64_t batch);
 
-/// Throws UsageError where what is learned takes more than `available` bytes, each number `copies` times: to be asked
-/// before it is made.
+/// Throws UsageError if `copies` copies of the trainable parameters need more than `available` bytes. To be called
+/// before they are created.
 void require_learned_memory(const Adaptation& adaptation, std::uint64_t copies, std::uint64_t available);
 
-/// Of a training: the numbers, their gradients and AdamW's two moments.
+/// For training: the parameters, their gradients and AdamW's two moments.
 inline constexpr std::uint64_t kTrainingCopies = 4;
 
-/// Throws UsageError, with the largest batch size that fits, where the run takes more memory than the machine has free:
-/// the GPU's with Device::kCuda. Passes where that is not known. REQUIRES: a network on the device.
+/// Throws UsageError, with the largest batch size that fits, if the run needs more than the free memory of the machine
+/// or, with Device::kCuda, of the GPU. Passes if that is unknown. REQUIRES: a network on the device.
 void require_memory(const PlannedRun& run);
-/// The same for `available` free bytes, of which the run does not need those `resident` ones that it already has.
+/// The same for `available` free bytes in addition to the `resident` ones of the process.
 void require_memory(const PlannedRun& run, std::uint64_t available, std::uint64_t resident);
 
 }  // namespace lorikeet

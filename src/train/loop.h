@@ -1,4 +1,4 @@
-// One training run over a network from its start to its end. train/session.h runs it step by step.
+// Runs a training from start to end. train/session.h runs it step by step.
 #pragma once
 
 #include <cstdint>
@@ -19,21 +19,21 @@ namespace lorikeet {
 
 struct LoopHooks {
   TrainCallback progress;
-  /// One object for each step and each epoch.
+  /// Receives one object per step and per epoch.
   std::function<void(const Json&)> metrics = [](const Json&) {};
   std::function<void(const std::string&)> log = [](const std::string&) {};
-  /// About every minute and after each epoch: the network's adapter is worth keeping.
+  /// Called about once a minute and after each epoch, to save the network's adapter.
   std::function<void()> checkpoint = [] {};
 };
 
 struct LoopData {
-  /// As they were read: the loop prepares both, and augments `train` as the recipe says. `validation` may be null.
+  /// Images as read: training preprocesses both and augments `train` as the recipe specifies. `validation` may be null.
   std::shared_ptr<const Dataset> train;
   std::shared_ptr<const Dataset> validation;
   Preprocessing preprocessing;
 };
 
-/// Trains `network` through `executor`, which runs it. Throws Error where the loss is not finite.
+/// Trains `network` with `executor`, which runs it. Throws Error if the loss is not finite.
 TrainReport run_training(Network& network, Executor& executor, const LoopData& data, const TrainingOptions& options,
                          const LoopHooks& hooks);
 

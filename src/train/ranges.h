@@ -1,5 +1,4 @@
-// The values that the keys of a recipe may have: checked where a recipe is read, and again where options are made in
-// code.
+// Valid ranges of a recipe's values, checked when a recipe is read and when options are set in code.
 #pragma once
 
 #include <cstdint>
@@ -42,7 +41,7 @@ inline constexpr NumberRange kDropout{0, 0.999};
 inline constexpr NumberRange kShareOfArea{1e-4, 1};
 inline constexpr NumberRange kLearningRate{0, 1e3};
 inline constexpr NumberRange kWeightDecay{0, 1e3};
-inline constexpr NumberRange kDecay{0, 0.9999999};  // of a running average
+inline constexpr NumberRange kDecay{0, 0.9999999};  // decay of a running average
 inline constexpr NumberRange kEps{1e-30, 1};
 inline constexpr NumberRange kWarmup{0, 0.99};
 inline constexpr NumberRange kLabelSmoothing{0, 0.999};

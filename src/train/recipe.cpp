@@ -48,7 +48,7 @@ void AdaptationOptions::check() const {
   if (!config.has_targets() && config.modules_to_save.empty() && !head && config.bias == TrainedBias::kNone) {
     fail_usage("recipe: got neither target_modules, modules_to_save, bias nor head, expected something to learn.");
   }
-  // LORA is also what a recipe says that has no adapter but a retrained output (and BitFit with bias).
+  // LORA is also the peft_type of recipes without an adapter that only train the output layer (or biases: BitFit).
   if (!config.has_targets() && config.bias == TrainedBias::kNone &&
       (config.peft_type != PeftType::kLora || config.use_dora)) {
     const bool tunes_norms = config.peft_type == PeftType::kLnTuning;
@@ -94,7 +94,7 @@ Recipe with_absolute_paths(Recipe recipe) {
 Recipe load_recipe(const fs::path& path, const std::vector<std::string>& overrides) {
   Recipe recipe;
   try {
-    // YAML::Load would take the first of several documents and say nothing of the others.
+    // YAML::Load would read only the first of several documents and silently ignore the others.
     const std::vector<YAML::Node> documents = YAML::LoadAll(read_file(path, kMaxRecipe));
     if (documents.size() > 1)
       fail(path.string(), ": got ", documents.size(),
@@ -151,7 +151,7 @@ std::string recipe_help() {
   std::ostringstream out;
   for (const auto& field : fields::all()) {
     YAML::Emitter value;
-    if (field.key != "reference") field.write(defaults, value);  // a table would take several lines
+    if (field.key != "reference") field.write(defaults, value);  // a table would need several lines
     out << "  " << std::left << std::setw(22) << field.key << ' ' << std::setw(12)
         << (value.size() > 0 ? value.c_str() : "") << ' ' << field.meaning << '\n';
   }

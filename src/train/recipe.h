@@ -1,5 +1,5 @@
-// A recipe says everything about one training run. It is read from YAML with `key=value` overrides, and written back
-// with every key and every automatic choice in place into the run's folder: that file repeats the run.
+// A recipe specifies one training run completely. It is read from YAML with `key=value` overrides. The run folder
+// receives a copy with every key and every automatic choice filled in, which reproduces the run.
 #pragma once
 
 #include <cstdint>
@@ -15,24 +15,24 @@
 
 namespace lorikeet {
 
-/// What is learned, and from where training starts.
+/// What is trained, and its initial values.
 struct AdaptationOptions {
   AdapterConfig config;
-  /// Widths of the hidden Linear layers of a head after the network; empty: one Linear alone; absent: no head.
+  /// Widths of the hidden Linear layers of an added head. Empty: a single Linear. Absent: no head.
   std::optional<std::vector<std::int64_t>> head;
   Activation head_activation = Activation::kNone;
-  /// The network's last Linear gets one output for each class, and new weights.
+  /// Replaces the network's last Linear with a newly initialised one, with one output per class.
   bool replace_output = false;
-  /// Folder of an adapter whose tensors training starts from; may be empty.
+  /// Folder of an adapter with the initial values; may be empty.
   std::string start_from;
 
-  /// Throws UsageError where values do not go together, or nothing would be learned.
+  /// Throws UsageError if values are incompatible or nothing would be trained.
   void check() const;
-  /// The same for a dataset of this many classes.
+  /// Returns the adapter specification for a dataset with this many classes.
   AdapterSpec spec(std::int64_t classes) const;
 };
 
-/// What the article, or anyone else, reports for this configuration; `compare` prints it beside our figures.
+/// Published results of this configuration (the article's, for example), which `compare` prints beside ours.
 struct Reference {
   std::string title;
   std::string trainable;
@@ -44,37 +44,38 @@ struct Recipe : TrainingOptions {
   std::string weights;  // a file; empty: the official weights of that name
   AdaptationOptions adapter;
   Reference reference;
-  /// The run's folder; not part of the recipe's identity. Empty: the caller's choice.
+  /// The run folder, which is not part of the recipe's identity. Empty: chosen by the caller.
   std::filesystem::path run;
 
-  /// Throws UsageError, which begins with the key, for values out of range and for values that do not go together.
+  /// Throws UsageError, starting with the key, if a value is out of range or values are incompatible.
   void check() const;
 };
 
-/// Reads `path` and applies `overrides` ("key=value"); checked, with automatic choices made. Throws Error for a file,
-/// UsageError for an override, with the nearest key where one is unknown and the range where a value is out of it.
+/// Reads `path`, applies `overrides` ("key=value"), checks the result and makes the automatic choices. Throws Error for
+/// an unreadable file and UsageError for an invalid override. The message suggests the nearest key for an unknown one,
+/// or states the range.
 Recipe load_recipe(const std::filesystem::path& path, const std::vector<std::string>& overrides);
 
-/// Makes the automatic choices: precision, one_cycle's warm-up. The same recipe where they have been made.
+/// Makes the automatic choices: precision, warm-up of one_cycle. Idempotent.
 Recipe resolved(Recipe recipe);
 
-/// With data, weights and start_from that are files or folders by their absolute paths, so that the recipe means the
-/// same from everywhere.
+/// Makes data, weights and start_from absolute if they are files or folders, so that the recipe does not depend on the
+/// current folder.
 Recipe with_absolute_paths(Recipe recipe);
 
-/// The complete recipe as YAML, without the run's folder: the same for runs that do the same.
+/// Returns the complete recipe as YAML without the run folder: equal for equivalent runs.
 std::string recipe_yaml(const Recipe& recipe);
 
-/// Every key that a recipe or an override may have.
+/// Returns every key of a recipe.
 std::vector<std::string> recipe_keys();
 
-/// "key — meaning" for every key, for `lorikeet train --help`.
+/// Returns "key — meaning" for every key, for `lorikeet train --help`.
 std::string recipe_help();
 
-/// How many different views of each training image there are; 0 where each epoch has new ones.
+/// Number of distinct views per training image; 0 if every epoch draws new ones.
 std::int64_t view_count(const DataOptions& data);
 
-/// What images go through, given the weights' own preprocessing.
+/// Returns the preprocessing of a run, given that of the weights.
 Preprocessing data_preprocessing(const DataOptions& data, const Preprocessing& weights);
 
 }  // namespace lorikeet

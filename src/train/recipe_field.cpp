@@ -7,7 +7,7 @@
 namespace lorikeet::fields {
 namespace {
 
-// YAML's aliases repeat a long text in three bytes: this and kMaxNames together bound what a small file can become.
+// YAML aliases repeat a long text in three bytes. This limit and kMaxNames bound the expansion of a small file.
 constexpr std::size_t kMaxText = 4096;
 
 }  // namespace
@@ -22,7 +22,7 @@ std::string text(const std::string& key, const YAML::Node& node) {
   if (!node.IsScalar()) fail_usage(key, ": got ", shown(node), ", expected a word.");
   if (node.Scalar().size() > kMaxText)
     fail_usage(key, ": got ", node.Scalar().size(), " characters, expected at most ", kMaxText, ".");
-  // yaml-cpp writes them as they are, and does not read them back: the run's recipe would be another one.
+  // yaml-cpp writes control characters verbatim but cannot read them back, so the run's recipe would differ.
   std::string visible = node.Scalar();
   std::erase_if(visible, [](char c) { return c == '\n' || c == '\t'; });
   if (printable(visible, kMaxText) != visible)
@@ -80,7 +80,7 @@ std::string exact(double value) {
     std::ostringstream out;
     out.precision(precision);
     out << value;
-    if (std::strtod(out.str().c_str(), nullptr) == value) return out.str();  // stod throws at subnormal numbers
+    if (std::strtod(out.str().c_str(), nullptr) == value) return out.str();  // stod throws for subnormal numbers
   }
   return std::to_string(value);
 }

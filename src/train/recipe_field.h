@@ -1,5 +1,4 @@
-// The kinds of key that a recipe has: how each is read from YAML, checked, and written. train/recipe_fields.cpp has the
-// keys.
+// The types of recipe keys: how each is read from YAML, checked and written. The keys are in train/recipe_fields.cpp.
 #pragma once
 
 #include <yaml-cpp/yaml.h>
@@ -19,10 +18,10 @@
 
 namespace lorikeet::fields {
 
-/// Names of one list, patterns of one table.
+/// Maximum number of names in a list and of patterns in a table.
 inline constexpr std::size_t kMaxNames = 10'000;
 
-/// One key of a recipe. `read` throws UsageError with a message that begins with the key.
+/// A key of a recipe. `read` throws UsageError with a message that starts with the key.
 struct Field {
   std::string key;
   std::string meaning;
@@ -30,19 +29,19 @@ struct Field {
   std::function<void(const Recipe&, YAML::Emitter&)> write;
 };
 
-/// How a value looks in a message.
+/// Formats a value for a message.
 std::string shown(const YAML::Node& node);
-/// Each reads a value of one kind. Throws UsageError with a message that begins with `key`.
+/// Read a value of one type. Throw UsageError with a message that starts with `key`.
 std::string text(const std::string& key, const YAML::Node& node);
 double number(const std::string& key, const YAML::Node& node, const NumberRange& range);
 std::int64_t whole(const std::string& key, const YAML::Node& node, const WholeRange& range);
 bool truth(const std::string& key, const YAML::Node& node);
 std::vector<std::string> words(const std::string& key, const YAML::Node& node);
 PatternTable table(const std::string& key, const YAML::Node& node);
-/// The shortest text that reads back as the same number.
+/// Returns the shortest text that parses to the same number.
 std::string exact(double value);
 
-// The kinds of field, each tied to a member of Recipe or AdapterConfig by `get`.
+// Field types. `get` selects the member of Recipe or AdapterConfig.
 template <typename Get>
 Field text_field(std::string key, std::string meaning, Get get) {
   return {key, std::move(meaning), [=](Recipe& r, const YAML::Node& n) { get(r) = text(key, n); },
@@ -142,7 +141,7 @@ Field table_field(std::string key, std::string meaning, Get get) {
           }};
 }
 
-/// All keys but `run`, in the order in which they are written.
+/// Returns all keys except `run`, in the order in which they are written.
 const std::vector<Field>& all();
 
 }  // namespace lorikeet::fields

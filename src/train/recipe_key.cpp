@@ -9,7 +9,7 @@
 namespace lorikeet {
 namespace {
 
-// What PEFT, transformers' TrainingArguments, timm's train.py and usage call it.
+// Names in PEFT, transformers' TrainingArguments, timm's train.py and common usage.
 const std::map<std::string, std::string>& other_names() {
   static const std::map<std::string, std::string> kNames{
       {"alpha", "lora_alpha"},

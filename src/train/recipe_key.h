@@ -1,4 +1,4 @@
-// Which key of a recipe is meant by a name that is none: misspelt, or another program's.
+// Suggests the recipe key for an unknown name: a misspelling or the name in another program.
 #pragma once
 
 #include <string>
@@ -6,8 +6,8 @@
 
 namespace lorikeet {
 
-/// The one of `keys` that `name` is or means, "" where none is near. Dashes count as underscores, so that an option's
-/// name can be given: "batch-size".
+/// Returns the one of `keys` that `name` means, or "" if none is near. Dashes count as underscores, so option names
+/// such as "batch-size" are accepted.
 std::string meant_key(const std::string& name, const std::vector<std::string>& keys);
 
 }  // namespace lorikeet

@@ -27,7 +27,7 @@ constexpr const char* kMetrics = "metrics.jsonl";
 constexpr const char* kSummary = "summary.json";
 constexpr const char* kLog = "log.txt";
 constexpr std::array<const char*, 5> kParts{kRecipe, kMetrics, kSummary, kLog, "adapter"};
-constexpr const char* kUnfinished = ".run.";  // begins the name of the folder of a run without a checkpoint
+constexpr const char* kUnfinished = ".run.";  // prefix of the folder of a run without a checkpoint
 
 std::vector<fs::path> entries(const fs::path& path) {
   std::vector<fs::path> out;
@@ -37,7 +37,7 @@ std::vector<fs::path> entries(const fs::path& path) {
   return out;
 }
 
-// Removes what a killed process left unfinished: ".adapter.Ab3dEf", ".run.Ab3dEf". REQUIRES: the folder's lock.
+// Removes unfinished files of a killed process: ".adapter.Ab3dEf", ".run.Ab3dEf". REQUIRES: the folder is locked.
 void remove_unfinished(const fs::path& path) {
   std::error_code ignored;
   for (const auto& entry : entries(path)) {
@@ -55,7 +55,7 @@ void remove_run(const fs::path& path) {
   remove_unfinished(path);
 }
 
-// Where a new run in `path`, which is locked, writes before its first checkpoint.
+// Returns where a new run in `path` writes before its first checkpoint. REQUIRES: `path` is locked.
 fs::path claim(const fs::path& path, bool replace) {
   const bool has_old_run = is_run_folder(path);
   if (has_old_run && !replace) {
@@ -83,7 +83,7 @@ bool is_run_folder(const fs::path& path) {
 }
 
 FolderLock::FolderLock(const fs::path& folder) {
-  // A lock on the folder itself leaves no file. Whoever held it may have removed the folder meanwhile.
+  // Locking the folder itself leaves no lock file. The previous holder may have removed the folder in the meantime.
   do {
     if (descriptor_ >= 0) ::close(descriptor_);
     std::error_code error;
@@ -125,7 +125,7 @@ void RunFolder::checkpoint(const std::function<void(const fs::path&)>& write) {
   has_checkpoint_ = true;
 }
 
-// Everything is written and synced by now: what is left are renames within one folder.
+// Everything is written and synced at this point. Only renames within one folder remain.
 void RunFolder::replace_old_run() {
   for (const char* part : {kSummary, kRecipe, kMetrics, kLog}) {
     std::error_code error;

@@ -1,5 +1,5 @@
-// The folder of one training run (train.h says what it holds). It belongs to one process at a time, which holds a lock
-// on it, and an old run in it stays until the new one has a checkpoint.
+// The folder of one training run (contents: train.h). One process at a time owns it by a lock. An old run in it stays
+// until the new one has a checkpoint.
 #pragma once
 
 #include <cstdio>
@@ -13,11 +13,11 @@
 
 namespace lorikeet {
 
-/// A process's lock on a folder. The system releases it when the process ends, so it cannot become stale. On a
-/// file system without locks every process gets it.
+/// A process's lock on a folder. The system releases it when the process ends, so it cannot become stale. On a file
+/// system without locks, every process acquires it.
 class FolderLock {
  public:
-  /// Makes the folder. Throws UsageError where another process holds the lock.
+  /// Creates the folder. Throws UsageError if another process holds the lock.
   explicit FolderLock(const std::filesystem::path& folder);
   ~FolderLock();
   FolderLock(const FolderLock&) = delete;
@@ -29,9 +29,9 @@ class FolderLock {
 
 class RunFolder {
  public:
-  /// Makes and locks the folder. A UsageError where it is locked, or holds a run already and `replace` is false. A run
-  /// that is replaced stays as it is until the first checkpoint; what is written before lies in a folder `.run.XXXXXX`
-  /// in it. Other files in the folder stay.
+  /// Creates and locks the folder. Throws UsageError if it is locked, or holds a run and `replace` is false. A replaced
+  /// run stays until the first checkpoint; until then the new run writes to a subfolder `.run.XXXXXX`. Other files in
+  /// the folder stay.
   RunFolder(std::filesystem::path path, bool replace);
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
@@ -40,18 +40,17 @@ class RunFolder {
   std::filesystem::path adapter() const { return path_ / "adapter"; }
 
   void write_recipe(std::string_view yaml);
-  /// REQUIRES: a checkpoint.
+  /// REQUIRES: at least one checkpoint.
   void write_summary(const Json& summary);
-  /// One line of metrics.jsonl, on disk when the call returns as far as a crash of the process is concerned.
+  /// Appends a line to metrics.jsonl. It survives a crash of the process.
   void add_metrics(const Json& metrics);
-  /// One line of log.txt.
+  /// Appends a line to log.txt.
   void add_log(std::string_view line);
-  /// `write` puts the adapter, whole or not at all, into the folder that it is given. With the first one the new run
-  /// takes the place of the old.
+  /// Calls `write`, which writes the adapter atomically to the given folder. The first checkpoint replaces an old run.
   void checkpoint(const std::function<void(const std::filesystem::path& adapter)>& write);
   bool has_checkpoint() const { return has_checkpoint_; }
-  /// For a run that failed before it had a checkpoint: removes what it wrote. An old run stays; without one the folder
-  /// goes too, where it is empty then.
+  /// Removes the files of a run that failed before its first checkpoint. An old run stays; otherwise the folder is also
+  /// removed if it is empty.
   void discard();
 
  private:
@@ -62,7 +61,7 @@ class RunFolder {
 
   std::filesystem::path path_;
   FolderLock lock_;
-  std::filesystem::path files_;  // where recipe, metrics and log are written: path_, or .run.XXXXXX in it
+  std::filesystem::path files_;  // folder of recipe, metrics and log: path_, or .run.XXXXXX in it
   bool has_checkpoint_ = false;
   File metrics_;
   File log_;

@@ -45,7 +45,7 @@ void require_within(const char* what, std::int64_t found, std::int64_t most) {
   if (found < 0 || found > most) fail("training state: got ", what, " ", found, ", expected 0 to ", most, ".");
 }
 
-// Whether `tensors` are those of `own` by name and shape.
+// Throws Error unless `tensors` have the names and shapes of `own`.
 void require_same(const NamedTensors& tensors, const NamedTensors& own) {
   require_same("a number of tensors of", static_cast<std::int64_t>(tensors.size()),
                static_cast<std::int64_t>(own.size()));
@@ -62,7 +62,7 @@ void require_same(const NamedTensors& tensors, const NamedTensors& own) {
 }  // namespace
 
 struct TrainingSession::Parts {
-  // Images of the last second or so, for the speed that is shown.
+  // Images of about the last second, for the displayed speed.
   class Speed {
    public:
     void add(std::int64_t images) {
@@ -90,17 +90,17 @@ struct TrainingSession::Parts {
   ThreadCount threads;
   std::vector<at::Tensor> parameters;
   Optimizer optimizer;
-  TrainingState now;  // but for the tensors of network and optimiser
+  TrainingState now;  // except the tensors of network and optimizer
   std::int64_t images_per_epoch = 0;
   std::int64_t steps_per_epoch = 0;
   std::unique_ptr<PrefixCache> train_cache;
   std::unique_ptr<PrefixCache> validation_cache;
-  std::optional<EpochSource> source;  // of the running epoch
+  std::optional<EpochSource> source;  // of the current epoch
   bool interrupted = false;
   Speed speed;
   Clock::time_point start = Clock::now();
   Clock::time_point last_checkpoint = Clock::now();
-  double seconds_before = 0;  // of the sessions before this one
+  double seconds_before = 0;  // of earlier sessions
 
   Parts(Network& network_of, Executor& executor_of, LoopData data_of, TrainingOptions options_of, LoopHooks hooks_of,
         SessionOptions session_of)
@@ -173,7 +173,7 @@ struct TrainingSession::Parts {
     refill_caches();
   }
 
-  // What the caches held: the same images in the same batches give the same bytes, others might not.
+  // Restores the caches' content from the same images in the same batches: other batches might produce other bytes.
   void refill_caches() {
     double wait = 0;
     StepInput input;
@@ -282,7 +282,7 @@ struct TrainingSession::Parts {
     session.reduce_gradients(gradients);
   }
 
-  // Validates and reports the epoch.
+  // Validates and logs the epoch.
   void end_epoch() {
     const std::int64_t number = now.epoch + 1;
     Json line{
@@ -314,7 +314,7 @@ struct TrainingSession::Parts {
     checkpoint();
   }
 
-  // False where training should stop.
+  // Returns false if training should stop.
   bool keep_best(const EvaluationResult& found) {
     if (options.loop.early_stop == 0) {
       now.validation = found;

@@ -1,6 +1,6 @@
-// A training run that can stop after any step: `advance` does one step, `state` returns everything that the next one
-// depends on, and a session made from that state continues with the same results, byte for byte
-// (train/training_state.h). It writes nothing; it reports through hooks.
+// A training run that can stop after any step: `advance` performs one step, and `state` returns everything that the
+// next step depends on. A session created from that state continues with bit-identical results
+// (train/training_state.h). It writes no files; it reports through hooks.
 #pragma once
 
 #include <cstdint>
@@ -15,36 +15,36 @@
 namespace lorikeet {
 
 struct SessionOptions {
-  /// The images of an epoch (from 0) in their order: a function of its argument alone, of the same length for each
-  /// epoch. By default epoch_order of all images. Where several processes train together, each takes its share.
+  /// Returns the image order of an epoch (from 0). It must depend only on its argument and have the same length for
+  /// every epoch. Default: epoch_order of all images. In distributed training, each process returns its share.
   std::function<std::vector<std::int64_t>(std::int64_t epoch)> order;
-  /// Called between the backward pass and the optimiser's step with the gradients, in the order of
-  /// Network::trainable(); may replace their values, as by the mean over several processes.
+  /// Called between the backward pass and the optimizer step with the gradients, in the order of Network::trainable().
+  /// May replace their values, for example by their mean over several processes.
   std::function<void(std::span<at::Tensor> gradients)> reduce_gradients;
-  /// The state to continue from. The network must be of the same adaptation, the executor made with the state's plan,
-  /// precision and ranges. Only read by the constructor.
+  /// The state to continue from. The network must have the same adaptation; the executor must be created with the
+  /// state's plan, precision and activation ranges. Only the constructor reads it.
   const TrainingState* state = nullptr;
 };
 
-/// Computes with as many threads as the options or the state say, as long as it exists. The network, the executor and
-/// the hooks must outlive it.
+/// While it exists, computes with the number of threads in the options or the state. The network, the executor and the
+/// hooks must outlive it.
 class TrainingSession {
  public:
-  /// Throws Error where options.state is of another run or another network.
+  /// Throws Error if options.state belongs to another run or another network.
   TrainingSession(Network& network, Executor& executor, LoopData data, TrainingOptions options, LoopHooks hooks,
                   SessionOptions session = {});
   ~TrainingSession();
   TrainingSession(const TrainingSession&) = delete;
   TrainingSession& operator=(const TrainingSession&) = delete;
 
-  /// The next step, or after the last step of an epoch its end: validation, early stop, checkpoint. False where there
-  /// is nothing more to do, or the progress callback interrupted. Throws Error where the loss is not finite, and before
-  /// a checkpoint where what is learned is not.
+  /// Performs the next step or, after the last step of an epoch, its end: validation, early stopping, checkpoint.
+  /// Returns false if training is complete or the progress callback interrupted it. Throws Error if the loss or, before
+  /// a checkpoint, a trainable parameter is not finite.
   bool advance();
-  /// Copies; may be called between any two advances.
+  /// Returns a copy. May be called between any two calls of `advance`.
   TrainingState state() const;
-  /// Puts the best epoch's tensors into the network, if early stop kept them. Throws Error where what is learned is not
-  /// finite. No other call may follow.
+  /// Restores the best epoch's tensors if early stopping kept them. Throws Error if a trainable parameter is not
+  /// finite. Must be the last call.
   TrainReport finish();
 
  private:

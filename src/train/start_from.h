@@ -1,4 +1,4 @@
-// A new adapter that starts with the values of a trained one.
+// Initialises a new adapter with the values of a trained one.
 #pragma once
 
 #include <filesystem>
@@ -8,8 +8,8 @@
 
 namespace lorikeet {
 
-/// Copies in the tensors of the adapter in `path`, an adapter's or a run's folder. Throws UsageError where there is
-/// none, Error where it does not fit `adaptation`.
+/// Copies the tensors of the adapter in `path`, the folder of an adapter or a run. Throws UsageError if there is none
+/// and Error if it does not fit `adaptation`.
 void start_from(const std::filesystem::path& path, const Adaptation& adaptation, Network& network);
 
 }  // namespace lorikeet

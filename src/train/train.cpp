@@ -31,7 +31,7 @@ namespace fs = std::filesystem;
 namespace lorikeet {
 namespace {
 
-// The network's own outputs must be the classes, where nothing else provides them.
+// Without a head or a replaced output, the network's own outputs must equal the classes.
 void check_classes(const Recipe& recipe, const Graph& base, const Dataset& data) {
   const auto classes = static_cast<std::int64_t>(data.classes().size());
   const std::int64_t outputs = output_features(base);
@@ -41,7 +41,7 @@ void check_classes(const Recipe& recipe, const Graph& base, const Dataset& data)
              "], or a head.");
 }
 
-// A run that fails before its first adapter, say by a damaged image, leaves no files.
+// Leaves no files of a run that fails before its first adapter, for example because of a damaged image.
 struct DiscardOnFailure {
   RunFolder& run;
   int exceptions = std::uncaught_exceptions();
@@ -69,7 +69,7 @@ Json evaluation_json(const EvaluationResult& found) {
 TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, bool replace) {
   requested.check();
   const Recipe recipe = with_absolute_paths(resolved(requested));
-  // Everything that can be wrong with the recipe is found before the run's folder is touched.
+  // The recipe is checked completely before the run folder is changed.
   if (is_run_folder(recipe.run) && !replace) RunFolder(recipe.run, /*replace=*/false);
   check_device(recipe.machine.device);
   const BaseModel base = load_base_model({recipe.model, recipe.weights}, callbacks.download);
@@ -91,7 +91,7 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
   if (!recipe.adapter.start_from.empty()) start_from(recipe.adapter.start_from, adaptation, network);
 
   const bool is_int8 = recipe.machine.precision == Precision::kInt8;
-  if (is_int8) network.merged();  // throws where the adapter cannot be: int8 wants it at the end of training
+  if (is_int8) network.merged();  // throws if the adapter cannot be merged, which int8 requires after training
 
   const ThreadCount threads(recipe.machine.threads);
   network.to(tensor_device(recipe.machine.device));
@@ -156,14 +156,14 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
                                     /*base_sha256=*/"", data.train->classes(),
                                     preprocessing,      is_int8 ? Precision::kFloat32 : recipe.machine.precision};
   folder.metadata->weights_path = recorded_path(base.weights_file);
-  // Checkpoints have it too, so that what is left of a run that was killed knows its data.
+  // Written at every checkpoint, so that the adapter of a killed run records its data.
   Json& training = folder.metadata->training;
   training = {{"data", recipe.data.name},
               {"images", data.train->size()},
               {"seed", recipe.loop.seed},
               {"trainable_parameters", out.trainable_parameters}};
   const auto save = [&] {
-    folder.metadata->base_sha256 = base.sha256.get();  // not before it is needed
+    folder.metadata->base_sha256 = base.sha256.get();  // waits for the hash
     SavedAdapter saved = network.saved_adapter();
     folder.spec.config = std::move(saved.config);
     folder.tensors = std::move(saved.tensors);
@@ -183,12 +183,12 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
   }
   const auto& judged = data.test ? data.test : data.validation;
   if (judged && !out.interrupted) {
-    // By what will run the adapter: a loaded one must come to exactly this accuracy.
+    // Runs as a loaded adapter does, which must reach exactly this accuracy.
     if (is_int8 || recipe.machine.engine != EngineKind::kFused) {
       executor = make_inference_executor(network, {.precision = folder.metadata->precision,
                                                    .activation_ranges = &folder.metadata->activation_ranges,
                                                    .prepared = base.prepared});
-      base.prepared->release_unused();  // int8's merged weights are another base
+      base.prepared->release_unused();  // those that only training used
     }
     out.test = evaluate(*executor, judged, preprocessing,
                         {.device = tensor_device(recipe.machine.device),

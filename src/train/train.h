@@ -1,10 +1,10 @@
-// Training from a recipe: one recipe in, one run folder out.
+// Trains from a recipe into a run folder:
 //
-//   recipe.yaml     the recipe with every choice written down; `lorikeet train RUN/recipe.yaml` repeats the run
-//   metrics.jsonl   one JSON object a step and one an epoch
-//   summary.json    what summary_json gives
-//   log.txt         what was printed
-//   adapter/        the adapter; replaced whole at every checkpoint
+//   recipe.yaml     the complete recipe, defaults included; `lorikeet train RUN/recipe.yaml` repeats the run
+//   metrics.jsonl   one JSON object per step and per epoch
+//   summary.json    the result of summary_json
+//   log.txt         the printed messages
+//   adapter/        the adapter; replaced atomically at every checkpoint
 #pragma once
 
 #include <cstdint>
@@ -24,20 +24,19 @@ struct TrainSummary {
   bool interrupted = false;
   std::int64_t trainable_parameters = 0;
   std::int64_t total_parameters = 0;
-  std::uint64_t adapter_bytes = 0;         // adapter_model.safetensors, what PEFT would write
+  std::uint64_t adapter_bytes = 0;         // adapter_model.safetensors, as PEFT writes it
   std::uint64_t adapter_folder_bytes = 0;  // with head and configuration
-  std::uint64_t whole_model_bytes = 0;     // what saving the whole adapted model in float32 would take
+  std::uint64_t whole_model_bytes = 0;     // size of the complete adapted model in float32
   TrainReport loop;
-  /// The final evaluation: of the test split where there is one, else of validation; total 0 where there is neither, or
-  /// where training was interrupted.
+  /// Final evaluation on the test split, or on the validation images if there is none. Its total is 0 if there are
+  /// neither or training was interrupted.
   EvaluationResult test;
   std::filesystem::path adapter;
 };
 
-/// Runs the recipe into recipe.run. Throws UsageError where that folder holds a run already and `replace` is false, or
-/// another process trains in it; then, and wherever the recipe does not fit its model or its data, nothing on disk is
-/// touched. A run that is replaced stays until the new one has a checkpoint. A run that fails before its first
-/// checkpoint is removed.
+/// Runs the recipe into recipe.run. Throws UsageError if that folder holds a run and `replace` is false, or if another
+/// process trains in it. In these cases, and if the recipe does not fit its model or data, no file is changed. A
+/// replaced run stays until the new one has a checkpoint. A run that fails before its first checkpoint is removed.
 TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, bool replace = false);
 
 Json summary_json(const TrainSummary& summary, const Recipe& recipe);

@@ -1,4 +1,4 @@
-// The part of a dataset that training uses: limits, and images held out for validation.
+// The part of a dataset that training uses: limits, and held-out validation images.
 #pragma once
 
 #include "data/datasets.h"
@@ -6,7 +6,7 @@
 
 namespace lorikeet {
 
-/// Throws Error where there is no train split, UsageError where the options ask for images that are not there.
+/// Throws Error if there is no train split, and UsageError if the options request more images than exist.
 Splits split_data(const TrainingOptions& options, const Splits& splits);
 
 }  // namespace lorikeet

@@ -13,7 +13,8 @@
 namespace lorikeet {
 namespace {
 
-// Of the plan's frozen prefix. What only this used of `base` is dropped. REQUIRES: a network on the CPU.
+// Activation ranges of the plan's frozen prefix. Frees entries of `base` used only here. REQUIRES: a network on the
+// CPU.
 ActivationRanges calibrate(const Network& network, const Plan& plan, const LoopData& data,
                            const std::shared_ptr<PreparedBase>& base) {
   constexpr std::int64_t kImages = 64;

@@ -1,4 +1,4 @@
-// What runs a network while it trains, and the measured ranges that int8 needs for it.
+// Creates the executor of a training run, and calibrates the activation ranges for int8.
 #pragma once
 
 #include <memory>
@@ -10,14 +10,14 @@
 
 namespace lorikeet {
 
-/// By the engine and in the precision of `machine`. int8 takes its scales from some of the training images. REQUIRES:
-/// options.plan.
+/// Creates the executor for the engine and precision of `machine`. int8 is calibrated on some of the training images.
+/// REQUIRES: options.plan.
 std::unique_ptr<Executor> make_training_executor(const Network& network, const MachineOptions& machine,
                                                  ExecutorOptions options, const LoopData& data);
 
-/// Ranges of the network with its adapter merged in, for some of the training images: what a finished int8 adapter is
-/// run with. `prepared` is the base's: layers without an adapter stay as they are. Throws Error if the adapter cannot
-/// be merged.
+/// Returns the activation ranges of the merged network on some of the training images, with which a finished int8
+/// adapter runs. `prepared` belongs to the base, whose layers without an adapter stay unchanged. Throws Error if the
+/// adapter cannot be merged.
 ActivationRanges merged_ranges(const Network& network, const LoopData& data,
                                const std::shared_ptr<PreparedBase>& prepared);
 

@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kStateFormat = 1;
 
-// The members that JSON holds as they are, each with its name.
+// Members stored directly as JSON values, each with its name.
 template <typename State, typename Visit>
 void each_value(State& s, Visit&& visit) {
   visit("seed", s.seed);

@@ -1,5 +1,5 @@
-// Every kind of layer that an adapter goes on, with weights and inputs, in float64, so that a difference is a mistake
-// and not rounding.
+// Every type of layer that adapters support, with weights and inputs in float64, so that differences are errors rather
+// than rounding.
 #pragma once
 
 #include <ATen/Functions.h>

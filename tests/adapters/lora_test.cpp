@@ -1,4 +1,4 @@
-// Contracts of LoRA on every kind of layer. In float64, so that a difference is a mistake and not rounding.
+// Contract tests of LoRA on every type of layer, in float64, so that differences are errors rather than rounding.
 #include "adapters/lora.h"
 
 #include <ATen/Functions.h>

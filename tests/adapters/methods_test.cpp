@@ -1,4 +1,4 @@
-// Contracts of every method in the table, on every kind of layer it goes on.
+// Contract tests of every method in the table, on every type of layer it supports.
 #include "adapters/methods.h"
 
 #include <ATen/Functions.h>

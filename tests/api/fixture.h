@@ -1,5 +1,5 @@
-// What the tests of the public interface share, made once: a ResNet-18 of random weights, a folder of small images of
-// two classes that are easy to tell apart, and an adapter trained on them.
+// Shared data for the tests of the public interface, created once: a ResNet-18 with random weights, a folder of small
+// images in two classes that are easy to distinguish, and an adapter trained on them.
 #pragma once
 
 #include <ATen/CPUGeneratorImpl.h>

@@ -1,4 +1,4 @@
-// The device that the tests of this directory run on.
+// The device used by the tests of this directory.
 #pragma once
 
 #include <ATen/Context.h>

@@ -1,4 +1,4 @@
-// The executors on a CUDA device compute what the plain executor computes on the CPU, within bounds.
+// The executors on a CUDA device against the plain executor on the CPU, within bounds.
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
@@ -19,7 +19,7 @@ using namespace lorikeet;
 
 namespace {
 
-// An adapter method, and the layers it goes on in both kinds of network.
+// An adapter method and its target layers in both networks.
 AdapterSpec method_spec(PeftType type, bool use_dora = false, LoraStart start = LoraStart::kDefault) {
   AdapterSpec spec = spec_for(type == PeftType::kLnTuning ? R"(.*bn\d?)" : R"(layer[34].*\.conv\d|.*conv_pwl?)");
   spec.config.peft_type = type;

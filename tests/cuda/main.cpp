@@ -1,6 +1,6 @@
-// doctest's main for the tests of `device: cuda`. They run on the device that LORIKEET_TEST_DEVICE names, "cuda" by
-// default; exit code 77, which ctest counts as skipped, where there is none. With "cpu" they compare the CPU with
-// itself, which tests the tests.
+// doctest's main for the tests of `device: cuda`. They use the device in LORIKEET_TEST_DEVICE, by default "cuda". The
+// exit code is 77, which ctest counts as skipped, if there is none. With "cpu" they compare the CPU with itself, to
+// check the tests.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 

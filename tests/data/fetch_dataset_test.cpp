@@ -1,4 +1,4 @@
-// Fetching: a local server stands for the mirrors, scripts for the registries' clients.
+// Downloads, with a local server for the mirrors and scripts for the registry clients.
 #include <doctest/doctest.h>
 
 #include <fstream>

@@ -1,4 +1,4 @@
-// A dataset whose images come from a function, and counts how often it is read.
+// A dataset whose images are computed by a function, and which counts reads.
 #pragma once
 
 #include <atomic>

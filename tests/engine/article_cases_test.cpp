@@ -1,5 +1,5 @@
-// The article's four cases on ResNet-50: what is learned, and where the frozen prefix ends. Here, because neither
-// models nor adapters see the other.
+// The article's four cases on ResNet-50: trainable parameters and the end of the frozen prefix. The test is here
+// because models and adapters do not depend on each other.
 #include <ATen/Functions.h>
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-// Adapted small networks for the tests of this directory.
+// Small adapted networks for the tests of this directory.
 #pragma once
 
 #include <ATen/core/grad_mode.h>

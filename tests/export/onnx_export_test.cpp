@@ -1,5 +1,4 @@
-// What the operators compute is for tests/reference/export_test.py to say, which has onnxruntime; here is how they hang
-// together.
+// The structure of exported models. tests/reference/export_test.py, which has onnxruntime, checks their results.
 #include "export/onnx_export.h"
 
 #include <ATen/Functions.h>

@@ -1,4 +1,4 @@
-// An environment variable with another value as long as the object lives.
+// Sets an environment variable for the lifetime of the object.
 #pragma once
 
 #include <cstdlib>

@@ -1,4 +1,4 @@
-// A small HTTP server on 127.0.0.1, served by a separate thread for as long as the object lives. One request a
+// A small HTTP server on 127.0.0.1, run by a separate thread for the lifetime of the object. One request per
 // connection.
 #pragma once
 

@@ -1,4 +1,4 @@
-// adapters/adapter_config.h: an adapter_config.json. What is written of it reads back as the same.
+// adapters/adapter_config.h: an adapter_config.json. Writing and reading the result must reproduce it.
 #include "adapters/adapter_config.h"
 #include "fuzz.h"
 

@@ -1,6 +1,6 @@
-// What the fuzz targets share. A target reads the bytes it is given: a result or a lorikeet::Error is right, anything
-// else (another exception, a crash, a leak, a result that breaks the reader's promise, too much memory or time) is a
-// finding.
+// Common parts of the fuzz targets. A target reads the given bytes. A result or a lorikeet::Error is correct; anything
+// else (another exception, a crash, a leak, a result that violates the reader's contract, excessive memory or time) is
+// a finding.
 #pragma once
 
 #include <sanitizer/asan_interface.h>
@@ -34,7 +34,7 @@ inline void require(bool kept, const char* promise) {
   std::abort();
 }
 
-/// A file in memory for the readers that take a path only; written anew for each input.
+/// A file in memory for readers that accept only a path; rewritten for each input.
 class MemoryFile {
  public:
   MemoryFile() : descriptor_(memfd_create("fuzz", 0)), path_("/proc/self/fd/" + std::to_string(descriptor_)) {}

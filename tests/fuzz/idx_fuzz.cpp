@@ -1,4 +1,4 @@
-// io/idx.h: an IDX file, plain or gzipped, read as images; where only the number of dimensions is wrong, as labels too.
+// io/idx.h: an IDX file, plain or gzipped, read as images and, if only the number of dimensions is wrong, as labels.
 #include <string_view>
 
 #include "fuzz.h"

@@ -1,4 +1,4 @@
-// What the two image targets share.
+// Common parts of the two image targets.
 #pragma once
 
 #include "fuzz.h"

@@ -1,5 +1,5 @@
-// image/decode.h: a JPEG. libjpeg itself is neither instrumented nor sanitised; its calls of malloc and memcpy are
-// watched.
+// image/decode.h: a JPEG. libjpeg itself is neither instrumented nor sanitised, but its calls of malloc and memcpy are
+// intercepted.
 #include "image.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

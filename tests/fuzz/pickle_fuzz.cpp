@@ -1,5 +1,5 @@
-// io/pickle.h and io/pytorch_tensors.h: a pickle alone, followed by three storages of its file. In a zip archive a
-// pickle cannot change its length without breaking the archive; here it can.
+// io/pickle.h and io/pytorch_tensors.h: a pickle, followed by three storages. In a zip archive, a pickle cannot change
+// its length without breaking the archive; here it can.
 #include "fuzz.h"
 #include "io/pickle.h"
 #include "io/pytorch_tensors.h"

@@ -1,5 +1,5 @@
-// image/decode.h: a PNG, with the checksums of its chunks put right first: otherwise hardly an input would get past
-// them. spng itself is neither instrumented nor sanitised; its calls of malloc and memcpy are watched.
+// image/decode.h: a PNG, with the checksums of its chunks corrected first, because few inputs would pass them
+// otherwise. spng itself is neither instrumented nor sanitised, but its calls of malloc and memcpy are intercepted.
 #include <zlib.h>
 
 #include <vector>

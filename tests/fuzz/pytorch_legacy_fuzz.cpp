@@ -1,4 +1,4 @@
-// io/pytorch_file.h: a whole file in torch.save's older format, pickles followed by storages.
+// io/pytorch_file.h: a complete file in torch.save's legacy format, pickles followed by storages.
 #include "fuzz.h"
 #include "io/pytorch_file.h"
 

@@ -1,4 +1,4 @@
-// io/pytorch_file.h: a whole file in the format that torch.save writes since PyTorch 1.6, a zip archive.
+// io/pytorch_file.h: a complete file in torch.save's zip format, used since PyTorch 1.6.
 #include "fuzz.h"
 #include "io/pytorch_file.h"
 

@@ -1,4 +1,4 @@
-// train/recipe.h: a recipe in YAML. What is written of it reads back as the same.
+// train/recipe.h: a recipe in YAML. Writing and reading the result must reproduce it.
 #include "fuzz.h"
 #include "train/recipe.h"
 

@@ -1,4 +1,4 @@
-// io/safetensors.h: a whole file.
+// io/safetensors.h: a complete file.
 #include "fuzz.h"
 #include "io/safetensors.h"
 

@@ -1,4 +1,4 @@
-// Small graphs, and weights for them.
+// Small graphs and their weights.
 #pragma once
 
 #include <ATen/CPUGeneratorImpl.h>

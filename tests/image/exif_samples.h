@@ -1,4 +1,4 @@
-// EXIF with one orientation in it, well-formed or not.
+// EXIF data with an orientation, well-formed or malformed.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// An image that is made, not read, and what tells two images apart: for results recorded from torchvision.
+// A computed image and a checksum, for results recorded from torchvision.
 #pragma once
 
 #include <ATen/Functions.h>

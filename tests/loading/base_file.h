@@ -1,4 +1,4 @@
-// Weights files of a real model that hold random values, and an adapter over them.
+// Weights files of a real model with random values, and an adapter for them.
 #pragma once
 
 #include <filesystem>

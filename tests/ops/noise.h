@@ -1,4 +1,4 @@
-// Inputs and weights for the tests of this directory, in float64, so that a difference is a mistake and not rounding.
+// Inputs and weights for the tests of this directory, in float64, so that differences are errors rather than rounding.
 #pragma once
 
 #include <ATen/CPUGeneratorImpl.h>

@@ -14,7 +14,7 @@ using namespace lorikeet;
 
 namespace {
 
-// Softmax(q · kᵀ / √d) · v of each head by itself.
+// softmax(q · kᵀ / √d) · v, computed separately for each head.
 at::Tensor attention_by_hand(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, std::int64_t heads) {
   std::vector<at::Tensor> out;
   const std::int64_t size = q.size(2) / heads;

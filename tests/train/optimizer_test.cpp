@@ -1,5 +1,4 @@
-// The optimisers against their papers' formulas, written out in double arithmetic, and the schedules against
-// PyTorch 2.13.
+// The optimizers against their papers' formulas in double precision, and the schedules against PyTorch 2.13.
 #include "train/optimizer.h"
 
 #include <ATen/Functions.h>
@@ -30,7 +29,7 @@ double rate(int step) { return 0.1 / (1 + step); }  // a schedule
 // One element's value after each step, given its gradients.
 using Formula = std::function<double(double value, double gradient, int step)>;
 
-// Checks `kSteps` steps against a formula made anew for each element. `scale` is what clipping makes of a step's
+// Checks `kSteps` steps against a new formula for each element. `scale` is the factor by which clipping scales a step's
 // gradients.
 void check_steps(const OptimizerOptions& options, const std::function<Formula()>& formula,
                  const std::function<double(int)>& scale = {}) {

@@ -1,4 +1,4 @@
-// What is no recipe, or cannot be one: named, in one line, and within bounds of time and memory.
+// Invalid recipes: rejected in one line, within bounds of time and memory.
 #include <doctest/doctest.h>
 #include <sys/resource.h>
 

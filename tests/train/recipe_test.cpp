@@ -1,4 +1,4 @@
-// What a recipe means; recipe_refusal_test.cpp has what is none.
+// Valid recipes; recipe_refusal_test.cpp has the invalid ones.
 #include "train/recipe.h"
 
 #include <doctest/doctest.h>

@@ -1,5 +1,5 @@
-// A run that stops after any step and goes on from its state alone, in new objects, comes to the bytes of one that
-// never stopped.
+// A run that stops after any step and continues from its state in new objects is bit-identical to one that never
+// stopped.
 #include "train/session.h"
 
 #include <ATen/Functions.h>

@@ -1,4 +1,4 @@
-// A network of four layers and a dataset that it learns in a few steps: no file, no download.
+// A network of four layers and a dataset that it learns in a few steps, without files or downloads.
 #pragma once
 
 #include <ATen/Functions.h>

@@ -1,4 +1,4 @@
-// A whole run from recipe to folder: EfficientNet-Lite0 with made-up weights, MNIST's format with made-up digits.
+// A complete run from recipe to folder: EfficientNet-Lite0 with random weights, and synthetic digits in MNIST's format.
 #include "train/train.h"
 
 #include <ATen/Functions.h>
@@ -32,7 +32,7 @@ struct Material {
   Material() {
     NamedTensors tensors;
     for (const auto& parameter : find_model("efficientnet_lite0").build().parameters()) {
-      // BatchNorm as it is built; convolutions that keep the size of what they are given.
+      // BatchNorm with its defaults; convolutions that keep the size of their input.
       const bool is_one =
           parameter.shape.size() == 1 && (parameter.name.ends_with("weight") || parameter.name.ends_with("var"));
       const double fan_in = static_cast<double>(parameter.count() / parameter.shape[0]);

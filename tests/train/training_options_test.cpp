@@ -1,4 +1,4 @@
-// Options made in code are held to the same ranges as those that are read from a recipe.
+// Options set in code have the same ranges as those read from a recipe.
 #include "lorikeet/training_options.h"
 
 #include <doctest/doctest.h>
