@@ -99,8 +99,7 @@ Field reference_field() {
 
 }  // namespace
 
-#define LORIKEET_MEMBER(member) \
-  [](Recipe & r) -> auto& { return r.member; }
+#define LORIKEET_MEMBER(member) ([](Recipe & r) -> auto& { return r.member; })
 
 const std::vector<Field>& all() {
   static const std::vector<Field> kFields{

@@ -102,7 +102,7 @@ FolderLock::FolderLock(const fs::path& folder) {
 
 FolderLock::~FolderLock() { ::close(descriptor_); }
 
-RunFolder::RunFolder(fs::path path, bool replace)
+RunFolder::RunFolder(const fs::path& path, bool replace)
     : path_(without_trailing_slash(path)), lock_(path_), files_(claim(path_, replace)), metrics_(open(kMetrics)),
       log_(open(kLog)) {}
 

@@ -32,7 +32,7 @@ class RunFolder {
   /// Creates and locks the folder. Throws UsageError if it is locked, or holds a run and `replace` is false. A replaced
   /// run stays until the first checkpoint; until then the new run writes to a subfolder `.run.XXXXXX`. Other files in
   /// the folder stay.
-  RunFolder(std::filesystem::path path, bool replace);
+  RunFolder(const std::filesystem::path& path, bool replace);
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
 
