@@ -49,7 +49,7 @@ Adaptation adapt(const Graph& base, const AdapterSpec& spec) {
     const NodeId output = base.output();
     if (!contains(out.retrained, output)) {
       fail_usage("modules_to_save: got no '", base.node(output).name,
-                 "', expected it where the output is replaced. A new output must be trained.");
+                 "', expected it with a replaced output. A new output must be trained.");
     }
     Linear linear = std::get<Linear>(base.node(output).op);
     linear.out = *spec.output_classes;

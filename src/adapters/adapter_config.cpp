@@ -38,7 +38,7 @@ void check_bias(const AdapterConfig& config, const std::string& where) {
 
 void check_range(std::int64_t value, std::int64_t least, std::int64_t most, const std::string& field) {
   if (value < least || value > most)
-    fail_usage(field, ": got ", value, ", expected a whole number from ", least, " to ", most, ".");
+    fail_usage(field, ": got ", value, ", expected an integer from ", least, " to ", most, ".");
 }
 
 void check_probability(double value, const std::string& field) {
@@ -95,7 +95,7 @@ const std::string& name_of(PeftType type) { return peft_type_names()[static_cast
 void check_adapter_config(const AdapterConfig& config, const std::string& where) {
   const auto check_rank = [&](double rank, const char* field) {
     if (!(rank >= 1 && rank <= kMaxRank) || rank != std::floor(rank)) {
-      fail_usage(where, ": ", field, ": got ", rank, ", expected a whole number from 1 to ", kMaxRank, ".");
+      fail_usage(where, ": ", field, ": got ", rank, ", expected an integer from 1 to ", kMaxRank, ".");
     }
   };
   const auto check_alpha = [&](double alpha, const char* field) {
@@ -136,7 +136,7 @@ void check_adapter_config(const AdapterConfig& config, const std::string& where)
   if (config.lora_bias && (config.use_dora || (config.init_lora_weights != LoraStart::kDefault &&
                                                config.init_lora_weights != LoraStart::kGaussian))) {
     fail_usage(where,
-               ": lora_bias: got it with use_dora, or with a start other than default and gaussian, expected it "
+               ": lora_bias: got it with use_dora or an init_lora_weights other than default and gaussian, expected it "
                "without, as in PEFT.");
   }
 }

@@ -45,10 +45,10 @@ double number(const Json& value, const std::string& where) {
   return value.get<double>();
 }
 
-std::int64_t whole_number(const Json& value, const std::string& where) {
+std::int64_t integer(const Json& value, const std::string& where) {
   if (!value.is_number_integer() || value.is_number_float() ||
       (value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX)) {
-    fail(where, ": got ", json_kind(value), ", expected a whole number.");
+    fail(where, ": got ", json_kind(value), ", expected an integer.");
   }
   return value.get<std::int64_t>();
 }
@@ -123,7 +123,7 @@ LoraStart read_start(const Json& value, const std::string& where, Json& other) {
   // found again.
   if (value.is_string() && value != "eva" && value != "mica") {
     fail(where, ": got ", printable(value.dump(), 60), ", expected true or one of ", join(names, ", "),
-         ". This start changes the base weights; convert the adapter with PEFT's "
+         ". This initialisation changes the base weights; convert the adapter with PEFT's "
          "save_pretrained(path_initial_model_for_weight_conversion=…).");
   }
   if (value != true) other["init_lora_weights"] = value;
@@ -160,7 +160,7 @@ std::map<std::string, FieldReader> readers(AdapterConfig& config) {
       {"inference_mode", ignored},
       {"peft_version", ignored}};
   if (has_rank(config.peft_type)) {
-    out["r"] = [&](const Json& v, const std::string& w) { config.r = whole_number(v, w); };
+    out["r"] = [&](const Json& v, const std::string& w) { config.r = integer(v, w); };
     out["rank_pattern"] = [&](const Json& v, const std::string& w) { config.rank_pattern = pattern_table(v, w); };
   }
   if (has_alpha(config.peft_type)) {
@@ -173,9 +173,9 @@ std::map<std::string, FieldReader> readers(AdapterConfig& config) {
       if (v.is_null()) return;
       if (v.is_array()) {
         if (v.size() > kMaxNames) fail(w, ": got ", v.size(), " numbers, expected at most ", kMaxNames, ".");
-        for (const auto& item : v) config.layers_to_transform.push_back(whole_number(item, w));
+        for (const auto& item : v) config.layers_to_transform.push_back(integer(item, w));
       } else {
-        config.layers_to_transform = {whole_number(v, w)};
+        config.layers_to_transform = {integer(v, w)};
       }
     };
   }
@@ -200,9 +200,7 @@ std::map<std::string, FieldReader> readers(AdapterConfig& config) {
   }
   if (config.peft_type == PeftType::kLokr) {
     out["decompose_both"] = [&](const Json& v, const std::string& w) { config.decompose_both = truth(v, w); };
-    out["decompose_factor"] = [&](const Json& v, const std::string& w) {
-      config.decompose_factor = whole_number(v, w);
-    };
+    out["decompose_factor"] = [&](const Json& v, const std::string& w) { config.decompose_factor = integer(v, w); };
   }
   if (config.peft_type == PeftType::kIa3) {
     out["feedforward_modules"] = [&](const Json& v, const std::string& w) {
@@ -215,14 +213,14 @@ std::map<std::string, FieldReader> readers(AdapterConfig& config) {
   }
   if (config.peft_type == PeftType::kOft) {
     const auto whole = [](std::int64_t& member) {
-      return [&member](const Json& v, const std::string& w) { member = whole_number(v, w); };
+      return [&member](const Json& v, const std::string& w) { member = integer(v, w); };
     };
     const auto flag = [](bool& member) {
       return [&member](const Json& v, const std::string& w) { member = truth(v, w); };
     };
     OftOptions& oft = config.oft;
     out["r"] = [&](const Json& v, const std::string& w) {
-      if (const std::int64_t blocks = whole_number(v, w); blocks != 0) config.r = blocks;
+      if (const std::int64_t blocks = integer(v, w); blocks != 0) config.r = blocks;
     };
     out["oft_block_size"] = whole(oft.block_size);
     out["block_share"] = flag(oft.block_share);
@@ -233,7 +231,7 @@ std::map<std::string, FieldReader> readers(AdapterConfig& config) {
   }
   if (config.peft_type == PeftType::kBoft) {
     const auto whole = [](std::int64_t& member) {
-      return [&member](const Json& v, const std::string& w) { member = whole_number(v, w); };
+      return [&member](const Json& v, const std::string& w) { member = integer(v, w); };
     };
     BoftOptions& boft = config.boft;
     out["boft_block_size"] = whole(boft.block_size);

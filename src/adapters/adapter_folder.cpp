@@ -72,13 +72,13 @@ class Fields {
     if (!at(key).is_string()) fail(where_, ": ", key, ": got ", json_kind(at(key)), ", expected a string.");
     return at(key).get<std::string>();
   }
-  std::int64_t whole(const char* key, std::int64_t least, std::int64_t most) const {
-    return whole(at(key), key, least, most);
+  std::int64_t integer(const char* key, std::int64_t least, std::int64_t most) const {
+    return integer(at(key), key, least, most);
   }
-  std::int64_t whole(const Json& value, const char* key, std::int64_t least, std::int64_t most) const {
+  std::int64_t integer(const Json& value, const char* key, std::int64_t least, std::int64_t most) const {
     if (!value.is_number_integer() || value.get<double>() < static_cast<double>(least) ||
         value.get<double>() > static_cast<double>(most)) {
-      fail(where_, ": ", key, ": got ", json_kind(value), ", expected a whole number from ", least, " to ", most, ".");
+      fail(where_, ": ", key, ": got ", json_kind(value), ", expected an integer from ", least, " to ", most, ".");
     }
     return value.get<std::int64_t>();
   }
@@ -113,8 +113,8 @@ class Fields {
 Preprocessing parse_preprocessing(const Json& json, const std::string& where) {
   const Fields fields(json, where);
   Preprocessing out;
-  out.resize = static_cast<int>(fields.whole("resize", 0, kMaxPixels));
-  out.crop = static_cast<int>(fields.whole("crop", 0, kMaxPixels));
+  out.resize = static_cast<int>(fields.integer("resize", 0, kMaxPixels));
+  out.crop = static_cast<int>(fields.integer("crop", 0, kMaxPixels));
   out.interpolation = fields.choice("interpolation", {"bilinear", "bicubic"}) == "bicubic" ? Interpolation::kBicubic
                                                                                            : Interpolation::kBilinear;
   out.mean = fields.three_numbers("mean");
@@ -133,8 +133,8 @@ Head parse_head(const Json& json, const std::string& where) {
   Head head;
   if (fields.list("hidden").size() > 64)
     fail(where, ": hidden: got ", fields.list("hidden").size(), " layers, expected at most 64.");
-  for (const auto& width : fields.list("hidden")) head.hidden.push_back(fields.whole(width, "hidden", 1, 1 << 20));
-  head.classes = fields.whole("classes", 1, 1'000'000);
+  for (const auto& width : fields.list("hidden")) head.hidden.push_back(fields.integer(width, "hidden", 1, 1 << 20));
+  head.classes = fields.integer("classes", 1, 1'000'000);
   head.activation = fields.choice("activation", {"none", "relu"}) == "relu" ? Activation::kRelu : Activation::kNone;
   return head;
 }
@@ -156,7 +156,7 @@ ActivationRanges parse_ranges(const Json& json, const std::string& where) {
 
 void parse_metadata(const Json& json, const std::string& where, AdapterFolder& out) {
   const Fields fields(json, where);
-  if (const auto format = fields.whole("format", 1, 1'000'000); format != kFormat) {
+  if (const auto format = fields.integer("format", 1, 1'000'000); format != kFormat) {
     fail(where, ": format: got ", format, ", expected ", kFormat, ". Use a newer Lorikeet.");
   }
   AdapterMetadata metadata;
@@ -179,7 +179,7 @@ void parse_metadata(const Json& json, const std::string& where, AdapterFolder& o
     metadata.activation_ranges = parse_ranges(fields.at("activation_ranges"), where + ": activation_ranges");
   if (fields.has("training")) metadata.training = fields.at("training");
   if (fields.has("head")) out.spec.head = parse_head(fields.at("head"), where + ": head");
-  if (fields.has("output_classes")) out.spec.output_classes = fields.whole("output_classes", 1, 1'000'000);
+  if (fields.has("output_classes")) out.spec.output_classes = fields.integer("output_classes", 1, 1'000'000);
   out.metadata = std::move(metadata);
 }
 
@@ -260,8 +260,8 @@ AdapterFolder read_adapter_folder(const fs::path& path) {
   const NamedTensors model = read_tensors(model_path);
   for (const auto& [name, tensor] : model) {
     if (!starts_with(name, kPrefix) || is_head_tensor(std::string_view(name).substr(kPrefix.size()))) {
-      fail(model_path.string(), ": got the tensor '", printable(name), "', expected names that begin with ", kPrefix,
-           " and go on with a module of the base model.");
+      fail(model_path.string(), ": got the tensor '", printable(name), "', expected names that start with ", kPrefix,
+           " followed by a module of the base model.");
     }
     if (is_redundant(name, model)) continue;
     out.tensors.add(name.substr(kPrefix.size()), tensor);
@@ -298,7 +298,7 @@ void check_adapter_tensors(const NamedTensors& tensors, const Adaptation& adapta
   }
   for (const auto& [name, tensor] : tensors) {
     if (std::find(names.begin(), names.end(), name) == names.end()) {
-      fail(where, ": got the unknown tensor '", printable(name), "', expected only what its configuration names.",
+      fail(where, ": got the unknown tensor '", printable(name), "', expected only those of its configuration.",
            did_you_mean(name, names));
     }
   }
@@ -326,7 +326,7 @@ void check_adapter_destination(const fs::path& path) {
   std::error_code error;
   if (!fs::exists(path, error)) return;
   if (!fs::is_directory(path, error))
-    fail(path.string(), ": got a file, expected an adapter's folder, or a name that is free.");
+    fail(path.string(), ": got a file, expected an adapter's folder or an unused name.");
   if (is_adapter_folder(path)) return;
   const bool is_empty = fs::is_empty(path, error);
   if (error) fail(path.string(), ": cannot be read: ", error.message(), ".");

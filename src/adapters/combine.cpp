@@ -27,7 +27,8 @@ void check_plain(const WeightedAdapter& adapter) {
                         config.bias == TrainedBias::kNone && config.init_lora_weights != LoraStart::kPissa &&
                         config.init_lora_weights != LoraStart::kOlora;
   if (!is_plain)
-    fail(adapter.name, ": got ", name_of(config.peft_type), " with options, expected plain LoRA. Only that adds up.");
+    fail(adapter.name, ": got ", name_of(config.peft_type),
+         " with options, expected plain LoRA. Other methods cannot be added.");
 }
 
 void check_same_base(const WeightedAdapter& first, const WeightedAdapter& other) {
@@ -43,7 +44,8 @@ void check_not_retrained(const std::string& layer, const std::vector<std::string
   for (const auto& entry : modules_to_save) {
     if (is_saved(layer, entry)) {
       fail(adapter, ": got LoRA on ", layer,
-           ", which another adapter retrains, expected one of the two. Retrained modules and LoRA do not add up.");
+           ", which another adapter fully trains, expected one of the two. Fully trained modules and LoRA cannot be "
+           "added.");
     }
   }
 }
@@ -86,7 +88,7 @@ void take_over(const WeightedAdapter& from, const std::vector<std::string>& lora
       into.tensors.add(key, tensor);
     } else if (other->sizes() != tensor.sizes() || !at::equal(*other, tensor)) {
       fail(from.name, ": got another '", key,
-           "' than the adapters before it, expected the same. Retrained modules and heads cannot be combined.");
+           "' than the adapters before it, expected the same. Fully trained modules and heads cannot be combined.");
     }
   }
   for (const auto& entry : from.folder.spec.config.modules_to_save) {

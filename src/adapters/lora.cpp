@@ -209,8 +209,8 @@ at::Tensor lora_delta_weight(const LoraLayer& layer, const Node& node) {
   if (std::holds_alternative<Linear>(node.op)) return at::matmul(both.lora_B, both.lora_A) * both.scaling;
   const auto& conv = std::get<Conv2d>(node.op);
   if (layer.crosses_groups) {
-    fail("merge: got LoRA on ", node.name, " that reaches across its groups=", conv.groups,
-         ", expected one that stays within them. The sum is no grouped "
+    fail("merge: got LoRA on ", node.name, " that crosses its groups=", conv.groups,
+         ", expected one within the groups. The sum is not a grouped "
          "convolution; PEFT trains such an adapter, Lorikeet does not.");
   }
   const bool is_grouped = conv.groups > 1 && is_split(node.op, both.lora_A.size(0));

@@ -177,7 +177,7 @@ Matches match_modules(const Graph& graph, const AdapterConfig& config) {
     out.targets.push_back({id, rank, alpha / scale});
   }
   if (set == TargetSet::kAllLinear && out.targets.empty()) {
-    fail_usage("target_modules: got all-linear, but each Linear, which on this network means ", linear_names(graph),
+    fail_usage("target_modules: got all-linear, but every Linear of this network, ", linear_names(graph),
                ", is in exclude_modules or modules_to_save, expected at least one module to adapt.");
   }
   if (config.has_targets() && out.targets.empty()) {

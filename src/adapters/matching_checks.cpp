@@ -92,7 +92,7 @@ void check_patterns(const Graph& graph, const AdapterConfig& config, const Patte
         nodes.begin(), nodes.end(), [&](const Node& node) { return has_parameters(node.op) && is_matched(node.name); });
     if (is_name)
       fail_usage(field, ": got '", printable(pattern), "', which matches no module that target_modules selects.");
-    fail_usage(field, ": got '", printable(pattern), "', which matches no module to its end.",
+    fail_usage(field, ": got '", printable(pattern), "', which does not match the end of any module's name.",
                near_miss_hint(graph, pattern, method_of(config).adapts));
   }
 }
@@ -103,7 +103,7 @@ void check_layers(const AdapterConfig& config, const std::vector<std::string>& t
   if (config.layers_to_transform.empty()) return;
   if (std::holds_alternative<std::string>(config.target_modules)) {
     fail_usage(
-        "layers_to_transform: got it with an expression in target_modules, expected a list of names there, as in "
+        "layers_to_transform: got it with a regular expression in target_modules, expected a list of names, as in "
         "PEFT.");
   }
   const auto selects = [&](const AdapterConfig& part) {
@@ -114,14 +114,15 @@ void check_layers(const AdapterConfig& config, const std::vector<std::string>& t
     AdapterConfig part = config;
     part.layers_to_transform = {layer};
     if (!selects(part))
-      fail_usage("layers_to_transform: got ", layer, ", a number of no layer that target_modules selects.");
+      fail_usage("layers_to_transform: got ", layer,
+                 ", which is not the number of a layer that target_modules selects.");
   }
   for (const auto& pattern : config.layers_pattern) {
     AdapterConfig part = config;
     part.layers_pattern = {pattern};
     if (!selects(part))
       fail_usage("layers_pattern: got '", printable(pattern),
-                 "', which precedes the number of no layer that target_modules selects.");
+                 "', which does not precede the number of a layer that target_modules selects.");
   }
 }
 
@@ -232,7 +233,7 @@ void check_every_entry_matches(const Graph& graph, const AdapterConfig& config) 
     const bool is_all = config.bias == TrainedBias::kAll;
     fail_usage("bias: got ", trained_bias_names()[static_cast<std::size_t>(config.bias)], ", but ",
                is_all ? "nothing" : cat("no layer with ", method_of(config).name),
-               " has a bias that is not retrained anyway.");
+               " has a bias that is not already trained.");
   }
 }
 

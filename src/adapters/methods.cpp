@@ -61,7 +61,7 @@ std::string summary(const AdapterConfig& config) {
     }
   }
   if (config.bias != TrainedBias::kNone)
-    out += config.bias == TrainedBias::kAll ? ", all biases" : ", the biases beside it";
+    out += config.bias == TrainedBias::kAll ? ", all biases" : ", biases of the adapted layers";
   return out;
 }
 

@@ -8,7 +8,7 @@
 
 namespace lorikeet {
 
-static_assert(std::endian::native == std::endian::little, "the file formats here are read in place as little-endian");
+static_assert(std::endian::native == std::endian::little, "file formats are read in place as little-endian");
 
 /// Returns a · b, or empty on 64-bit overflow.
 inline std::optional<std::uint64_t> checked_mul(std::uint64_t a, std::uint64_t b) {

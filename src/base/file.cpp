@@ -35,7 +35,7 @@ namespace {
 
 [[noreturn]] void fail_write(const fs::path& path, int error) {
   const char* hint = error == ENOSPC || error == EDQUOT || error == EFBIG
-                         ? " Free some space or choose another place; nothing was left half written."
+                         ? " Free some space or choose another place; no partial file was left."
                          : "";
   fail(path.string(), ": cannot be written: ", std::strerror(error), ".", hint);
 }
@@ -94,12 +94,12 @@ fs::path path_inside(const fs::path& folder, const std::string& name) {
   std::error_code error;
   if (!fs::is_symlink(fs::symlink_status(path, error))) return path;
   const fs::path target = fs::canonical(path, error);
-  if (error) fail(path.string(), ": got a link that leads nowhere (", error.message(), "), expected a file.");
+  if (error) fail(path.string(), ": got a broken link (", error.message(), "), expected a file.");
   const fs::path canonical = fs::canonical(folder, error);
   const fs::path inside = target.lexically_relative(canonical);
   const bool leaves = error || inside.empty() || *inside.begin() == "..";
   if (leaves && (error || !is_blob_of_snapshot(target, canonical))) {
-    fail(path.string(), ": got a link that leads out of its folder, to ", printable(target.string()),
+    fail(path.string(), ": got a link to a file outside its folder, ", printable(target.string()),
          ", expected a file. Copy it into the folder.");
   }
   return path;
@@ -226,10 +226,10 @@ void move_into_place(const fs::path& fresh, const fs::path& target) {
 
 void replace_folder(const fs::path& path, const std::function<void(const fs::path&)>& fill) {
   const fs::path folder = actual_folder(path);
-  if (!folder.has_filename()) fail(printable(path.string()), ": got no name of a folder, expected one to write to.");
+  if (!folder.has_filename()) fail(printable(path.string()), ": got no folder name, expected one to write to.");
   std::error_code ignored;
   if (fs::exists(folder, ignored) && !fs::is_directory(folder, ignored))
-    fail(folder.string(), ": got a file, expected a folder, or a name that is free.");
+    fail(folder.string(), ": got a file, expected a folder or an unused name.");
   make_folders(parent_of(folder));
   int made = 0;
   const fs::path temporary = make_beside(folder, made, [](const char* name) { return ::mkdir(name, 0777); });
@@ -253,7 +253,7 @@ fs::path home_folder() {
     return fs::path(cache) / "lorikeet";
   if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0')
     return fs::path(home) / ".cache" / "lorikeet";
-  fail("LORIKEET_HOME: got neither it nor HOME in the environment, expected a folder to keep weights and data in.");
+  fail("LORIKEET_HOME: got neither it nor HOME in the environment, expected a folder for weights and data.");
 }
 
 }  // namespace lorikeet

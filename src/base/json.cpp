@@ -62,7 +62,7 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
   }
   bool open(Json::value_t kind) {
     if (open_.size() >= max_depth_)
-      fail(where_, ": got JSON nested deeper than ", max_depth_, " levels, expected less.");
+      fail(where_, ": got JSON nested deeper than ", max_depth_, " levels, expected fewer.");
     Json& value = place(kind);
     open_.push_back({&value, {}});
     return true;

@@ -59,7 +59,7 @@ Regex::Regex(std::string_view pattern, const std::string& where) {
   code->compiled.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
                                      PCRE2_NEVER_BACKSLASH_C, &error, &position, nullptr));
   if (code->compiled == nullptr) {
-    fail_usage(where, ": got '", printable(pattern), "', which is no regular expression: ", error_text(error),
+    fail_usage(where, ": got '", printable(pattern), "', which is not a regular expression: ", error_text(error),
                " (at character ", position, ").");
   }
   pcre2_set_match_limit(code->context.get(), kMatchLimit);

@@ -17,7 +17,7 @@ struct Sha256::State {
 };
 
 Sha256::Sha256() : state_(std::make_unique<State>()) {
-  if (EVP_DigestInit_ex(state_->context.get(), EVP_sha256(), nullptr) != 1) fail("SHA-256: OpenSSL does not offer it.");
+  if (EVP_DigestInit_ex(state_->context.get(), EVP_sha256(), nullptr) != 1) fail("SHA-256: not available in OpenSSL.");
 }
 
 Sha256::~Sha256() = default;

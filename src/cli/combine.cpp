@@ -52,7 +52,7 @@ int combine_command(const CombineOptions& options) {
   for (const auto& part : parts) {
     if (model.empty() && part.folder.metadata) model = choice_of_adapter(part.folder, part.name, {}).model;
   }
-  if (model.empty()) fail_usage("model: got adapters that do not name their base. Name it with --model.");
+  if (model.empty()) fail_usage("model: got adapters that do not record their base. Name it with --model.");
   const BaseSource base = find_base(model, download_bar(), /*with_weights=*/false);
   const Combination how = options.how == "cat"   ? Combination::kCat
                           : options.how == "svd" ? Combination::kSvd
@@ -83,23 +83,24 @@ void add_combine(CLI::App& app, int& status) {
   auto options = std::make_shared<CombineOptions>();
   command
       ->add_option("adapters", options->adapters,
-                   "Adapters' or runs' folders, each optionally with =WEIGHT; the default weight is 1")
+                   "Folders of adapters or runs, each optionally with =WEIGHT; the default weight is 1")
       ->required()
       ->type_name("FOLDER[=WEIGHT]");
   command->add_option("--out", options->out, "Folder of the new adapter")->required()->type_name("FOLDER");
   command
       ->add_option("--how", options->how,
-                   "linear: the exact sum at the smallest rank; cat: the exact sum, ranks added up; svd: the best of "
+                   "linear: the exact sum with the smallest rank; cat: the exact sum, ranks added; svd: the best "
+                   "approximation of "
                    "rank --rank")
       ->check(CLI::IsMember({"linear", "cat", "svd"}))
       ->capture_default_str();
   command->add_option("--rank", options->rank, "Rank for svd")->check(CLI::Range(1, 1 << 16))->capture_default_str();
-  command->add_option("--model", options->model, "Name of the base model, where the adapters do not say it")
+  command->add_option("--model", options->model, "Name of the base model, if the adapters do not record it")
       ->type_name("NAME");
   command->footer(
       "The error is the norm of what the new adapter lacks of a layer's sum, relative to the norm of that sum. "
       "Retrained\n"
-      "modules and heads are not added: they must be in one of the adapters only, or the same in all.");
+      "modules and heads are not added: they must be in only one of the adapters, or equal in all.");
   command->callback([options, &status] { status = combine_command(*options); });
 }
 

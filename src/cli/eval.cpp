@@ -26,7 +26,7 @@ std::string chosen_data(const EvalOptions& options, const Model& model) {
   }
   if (data.empty())
     fail_usage(options.model.name,
-               ": got no data, and it does not say on what it was trained. Name them: data=mnist or data=FOLDER.");
+               ": got no data, and it does not record its training data. Name the data: data=mnist or data=FOLDER.");
   return data;
 }
 
@@ -74,9 +74,8 @@ void add_eval(CLI::App& app, int& status) {
   command->add_option("settings", options->settings,
                       "data=NAME or data=FOLDER; by default what the adapter was trained on");
   command->add_option("--limit", options->limit, "Use only the first N images; 0: all")->check(at_least(0));
-  command->add_flag("--json", options->json,
-                    "Print one JSON document on standard output, with the figures of each class");
-  command->footer("A folder's test/ is used, or its val/ where test/ is absent or has no labels.");
+  command->add_flag("--json", options->json, "Print one JSON document on standard output, with results per class");
+  command->footer("Uses a folder's test/, or val/ if test/ is missing or has no labels.");
   command->callback([options, &status] { status = eval_command(*options); });
 }
 

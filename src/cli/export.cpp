@@ -29,14 +29,14 @@ int export_command(const ExportOptions& options) {
     onnx.preprocess = options.preprocess == "eval" ? Preprocess::kEval : Preprocess::kNormalise;
   model.export_onnx(out, onnx);
   std::printf("%s: %s, %s%s\n", options.out.c_str(), human_bytes(std::filesystem::file_size(out)).c_str(),
-              model.name().c_str(), model.is_adapted() ? " with the adapter added in" : "");
+              model.name().c_str(), model.is_adapted() ? " with the adapter merged" : "");
   return 0;
 }
 
 }  // namespace
 
 void add_export(CLI::App& app, int& status) {
-  auto* command = app.add_subcommand("export", "Write an adapter with its base, or a model, for other programs: ONNX");
+  auto* command = app.add_subcommand("export", "Export a model, or an adapter merged into its base, to ONNX");
   auto options = std::make_shared<ExportOptions>();
   options->model.add_to(*command, kAnyModel, false);
   command
@@ -44,25 +44,25 @@ void add_export(CLI::App& app, int& status) {
                    "onnx: operator set 17 (ONNX 1.12, onnxruntime 1.12 and newer), float32")
       ->check(CLI::IsMember({"onnx"}))
       ->capture_default_str();
-  command->add_option("--out", options->out, "The file, NAME.onnx")->required()->type_name("FILE");
+  command->add_option("--out", options->out, "Output file, NAME.onnx")->required()->type_name("FILE");
   command
       ->add_option("--preprocess", options->preprocess,
-                   "Take uint8 RGB images (N, H, W, 3); eval, or nothing said: resize, crop and normalise them inside; "
-                   "normalise: they are at size already")
+                   "Include preprocessing, for uint8 RGB images (N, H, W, 3); eval (default): resize, crop and "
+                   "normalise; normalise: only normalise images that already have the right size")
       ->expected(0, 1)
       ->default_str("eval")
       ->check(CLI::IsMember({"eval", "normalise"}))
       ->type_name("[eval|normalise]");
-  command->add_flag("--softmax", options->softmax, "Give probabilities instead of logits");
-  command
-      ->add_option("--size", options->size,
-                   "Fix the height and width of the input, in pixels; by default both are free")
+  command->add_flag("--softmax", options->softmax, "Output probabilities instead of logits");
+  command->add_option("--size", options->size, "Fixed height and width of the input in pixels; default: dynamic")
       ->check(CLI::Range(1, 4096));
   command->footer(
-      "Input 'images': float32 (N, 3, H, W), normalised, unless --preprocess is given; N is free. Output 'logits' or "
+      "Input 'images': float32 (N, 3, H, W), normalised, unless --preprocess is given; N is dynamic. Output 'logits' "
+      "or "
       "'probabilities'.\n"
-      "The metadata name the classes, the base and the preprocessing. Resized inside, images (of one size in a batch) "
-      "are as Pillow resizes them.");
+      "The metadata contains the classes, the base and the preprocessing. Included resizing equals Pillow's; all "
+      "images "
+      "of a batch must have one size.");
   command->callback([options, &status] { status = export_command(*options); });
 }
 

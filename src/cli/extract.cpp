@@ -59,7 +59,7 @@ int extract_command(const ExtractCommandOptions& options) {
       classes.push_back(std::to_string(i));
   }
   if (static_cast<std::int64_t>(classes.size()) != outputs)
-    fail_usage("classes: got ", classes.size(), " names, expected ", outputs, ", one for each output.");
+    fail_usage("classes: got ", classes.size(), " names, expected ", outputs, ", one per output.");
   AdapterFolder& folder = extracted.folder;
   folder.spec.config.base_model_name_or_path = base.entry->name;
   double worst = 0;
@@ -86,7 +86,7 @@ int extract_command(const ExtractCommandOptions& options) {
 
 void add_extract(CLI::App& app, int& status) {
   auto* command =
-      app.add_subcommand("extract", "Make an adapter from the difference of two models: what full fine-tuning changed")
+      app.add_subcommand("extract", "Extract an adapter from the difference between a base and its full fine-tuning")
           ->alias("unmerge");
   auto options = std::make_shared<ExtractCommandOptions>();
   command->add_option("--from", options->tuned, "File (.pth or .safetensors) with the tuned model's weights")
@@ -100,21 +100,23 @@ void add_extract(CLI::App& app, int& status) {
       ->capture_default_str();
   command
       ->add_option("--match", options->targets,
-                   "Where LoRA goes, as target_modules: a regular expression for the complete name; default: every "
+                   "Layers for LoRA, as target_modules: a regular expression for the complete name; default: every "
                    "Conv2d and Linear except the output")
       ->type_name("REGEX");
-  command->add_option("--classes", options->classes, "Names of the outputs, by commas; default: the base's, or 0, 1 …")
+  command
+      ->add_option("--classes", options->classes,
+                   "Names of the outputs, separated by commas; default: the base's, or 0, 1 …")
       ->delimiter(',')
       ->type_name("NAME");
   command
       ->add_option("--image-size", options->data.image_size,
-                   "Height and width of the images that the tuned model takes; default: those of the base's weights")
+                   "Image size of the tuned model; default: that of the base's weights")
       ->check(CLI::Range(16, 4096));
   command->add_option("--out", options->out, "Folder of the adapter")->required()->type_name("FOLDER");
   command->footer(
       "error: the norm of the part of a layer's change that the rank leaves out, relative to the norm of the change.\n"
-      "Modules that changed and get no LoRA are saved in full, as modules_to_save. A weights file does not hold the\n"
-      "preprocessing: give --image-size where the tuned model was trained at another size.");
+      "Changed modules without LoRA are saved completely, as modules_to_save. A weights file does not contain the\n"
+      "preprocessing: set --image-size if the tuned model was trained at another size.");
   command->callback([options, &status] {
     if (!options->targets.empty()) options->extract.target_modules = options->targets;
     status = extract_command(*options);

@@ -144,7 +144,7 @@ Json adapter_json(const AdapterFolder& adapter) {
 void print_adapter(const AdapterFolder& adapter) {
   std::printf("adapter:   %s", summary(adapter.spec.config).c_str());
   if (!adapter.spec.config.modules_to_save.empty())
-    std::printf(", retrained: %s", join(adapter.spec.config.modules_to_save, ", ").c_str());
+    std::printf(", fully trained: %s", join(adapter.spec.config.modules_to_save, ", ").c_str());
   std::printf("\n");
   if (const auto& metadata = adapter.metadata) {
     std::printf("base:      %s, weights %s, SHA-256 %s\nclasses:   %s\n", metadata->base_model.c_str(),
@@ -212,7 +212,7 @@ int inspect_command(const InspectOptions& options) {
     return 0;
   }
 
-  std::printf("model:     %s, %s parameters, %s, %s GFLOPs for one image of %d pixels\n", subject.model->name.c_str(),
+  std::printf("model:     %s, %s parameters, %s, %s GFLOPs per image of %d pixels\n", subject.model->name.c_str(),
               with_commas(parameters).c_str(), human_bytes(static_cast<std::uint64_t>(parameters) * 4).c_str(),
               fixed(2e-9 * static_cast<double>(macs), 2).c_str(), size);
   if (subject.adapter) print_adapter(*subject.adapter);
@@ -221,7 +221,7 @@ int inspect_command(const InspectOptions& options) {
                 fixed(100 * static_cast<double>(trainable) / static_cast<double>(parameters), 2).c_str());
   }
   if (!options.match.empty()) {
-    std::printf("match:     '%s' hits %zu modules; LoRA with r=%s there has %s parameters\n", options.match.c_str(),
+    std::printf("match:     '%s' matches %zu modules; LoRA with r=%s has %s parameters\n", options.match.c_str(),
                 shown.size(), std::to_string(options.rank).c_str(), with_commas(shown_trainable).c_str());
   }
   if (options.memory) {

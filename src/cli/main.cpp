@@ -23,7 +23,7 @@ namespace lorikeet::cli {
 namespace {
 
 constexpr const char* kAbout =
-    "Lorikeet adapts pretrained image classifiers with LoRA and ships the result as an adapter of kilobytes.\n"
+    "Lorikeet adapts pretrained image classifiers with LoRA and saves the result as an adapter of kilobytes.\n"
     "\n"
     "  lorikeet train recipes/article/case2.yaml     train an adapter into runs/case2\n"
     "  lorikeet eval runs/case2                      measure its accuracy on the test images\n"
@@ -84,7 +84,7 @@ std::string wrong_option(const CLI::App& app, int argc, char** argv) {
     if (const std::string key = takes_keys ? meant_key(name.substr(2), recipe_keys()) : ""; !key.empty()) {
       const bool is_apart = name == argument && i + 1 < argc && argv[i + 1][0] != '-';
       const std::string value = name != argument ? argument.substr(name.size() + 1) : is_apart ? argv[i + 1] : "VALUE";
-      return cat(where, " Keys of a recipe are given without dashes: ", printable(cat(key, "=", value)), ".");
+      return cat(where, " Recipe keys are written without dashes: ", printable(cat(key, "=", value)), ".");
     }
     if (const auto near = nearest(name, names); !near.empty()) return cat(where, " Did you mean '", near.front(), "'?");
     return cat(where, " ", help_hint(app));
@@ -97,7 +97,8 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", std::string("lorikeet ") + version() + "\nlibtorch " + libtorch_version());
   app.require_subcommand(1);
   app.footer(
-      "'lorikeet COMMAND --help' says more. Weights and data are kept in $LORIKEET_HOME (default ~/.cache/lorikeet).");
+      "'lorikeet COMMAND --help' shows details. Weights and data are kept in $LORIKEET_HOME (default "
+      "~/.cache/lorikeet).");
   int status = 0;
   for (const auto add : {add_train, add_compare, add_eval, add_predict, add_merge, add_export, add_inspect, add_combine,
                          add_extract, add_models, add_data, add_doctor})

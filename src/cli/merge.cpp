@@ -19,10 +19,10 @@ int merge_command(const MergeOptions& options) {
   const MergeResult merged = model.merge(options.out);
   std::printf("%s: %s tensors, %s, the state dict of %s%s\n", options.out.c_str(), with_commas(merged.tensors).c_str(),
               human_bytes(merged.bytes).c_str(), model.name().c_str(),
-              model.is_adapted() ? " with the adapter added in" : "");
+              model.is_adapted() ? " with the adapter merged" : "");
   if (!merged.head.empty()) {
     std::printf(
-        "%s: after the network; a plain %s does not have them, remove them from the file before a strict load\n",
+        "%s: added head; a plain %s does not have it, remove it from the file before loading with strict=True\n",
         join(merged.head, ", ").c_str(), model.name().c_str());
   }
   return 0;
@@ -32,17 +32,16 @@ int merge_command(const MergeOptions& options) {
 
 void add_merge(CLI::App& app, int& status) {
   auto* command =
-      app.add_subcommand("merge", "Add an adapter into its base: a state dict that plain torchvision or timm loads");
+      app.add_subcommand("merge", "Merge an adapter into its base: a state dict for plain torchvision or timm");
   auto options = std::make_shared<MergeOptions>();
   options->model.add_to(*command, kAnyModel, false);
   command->add_option("--out", options->out, "The file; its ending says the format: .pth (torch.load) or .safetensors")
       ->required()
       ->type_name("FILE");
   command->footer(
-      "The names are those of model.state_dict(), all of them, in float32: build the model with as many classes and "
-      "load it strictly.\n"
-      "A head after the network is not part of a plain model: its layers are in the same file as head.0.weight, "
-      "head.0.bias …");
+      "The file contains every tensor of model.state_dict(), in float32: create the model with the same number of "
+      "classes and load it with strict=True.\n"
+      "An added head is not part of a plain model: its layers are in the same file as head.0.weight, head.0.bias …");
   command->callback([options, &status] { status = merge_command(*options); });
 }
 

@@ -16,7 +16,7 @@ CLI::Validator at_least(std::int64_t least) {
             const char* end = text.data() + text.size();
             const auto [stop, error] = std::from_chars(text.data(), end, value);
             if (error == std::errc() && stop == end && value >= least) return "";
-            return cat("got '", printable(text), "', expected a whole number of at least ", least);
+            return cat("got '", printable(text), "', expected an integer of at least ", least);
           },
           ""};
 }
@@ -31,11 +31,11 @@ void ModelOptions::add_to(CLI::App& command, const std::string& what, bool with_
           "Base model, where an adapter or a weights file does not say it: a name, a folder, or ORG/NAME of the "
           "Hub")
       ->type_name("NAME");
-  command.add_flag("--force", force, "Take an adapter over other weights than those it was trained on");
+  command.add_flag("--force", force, "Accept base weights other than those the adapter was trained on");
   if (!with_preprocess) return;
   command
       .add_option("--preprocess", preprocess,
-                  "eval: the weights' own evaluation preprocessing; normalise: images are at size already")
+                  "eval: the weights' own evaluation preprocessing; normalise: images already have the right size")
       ->check(CLI::IsMember({"eval", "normalise"}))
       ->capture_default_str();
 }

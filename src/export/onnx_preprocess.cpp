@@ -27,7 +27,9 @@ class Steps {
     return model_.nodes.back().output;
   }
 
-  std::string whole(std::int64_t value) { return constant(std::to_string(value), at::scalar_tensor(value, at::kLong)); }
+  std::string integer(std::int64_t value) {
+    return constant(std::to_string(value), at::scalar_tensor(value, at::kLong));
+  }
   std::string real(double value) { return constant(cat(value, ".double"), at::scalar_tensor(value, at::kDouble)); }
   std::string axis(std::int64_t value) { return constant(cat("axis_", value), at::full({1}, value, at::kLong)); }
   std::string constant(const std::string& part, const at::Tensor& value) {
@@ -54,17 +56,17 @@ Axis make_axis(Steps& steps, const char* name, const std::string& from, const st
                const Preprocessing& preprocessing) {
   Axis axis{name, from, "", "", ""};
   // The shorter side becomes `resize`, the longer ⌊resize · long / short⌋; or both become `resize`.
-  const std::string resize = steps.whole(preprocessing.resize);
+  const std::string resize = steps.integer(preprocessing.resize);
   axis.to = preprocessing.squash
                 ? resize
                 : steps.add("Div", axis.part("to"), {steps.add("Mul", axis.part("product"), {from, resize}), shorter});
   if (preprocessing.crop == 0) {
-    axis.begin = steps.whole(0);
+    axis.begin = steps.integer(0);
     axis.length = axis.to;
     return axis;
   }
-  const std::string two = steps.whole(2);
-  axis.length = steps.whole(preprocessing.crop);
+  const std::string two = steps.integer(2);
+  axis.length = steps.integer(preprocessing.crop);
   const std::string rest = steps.add("Sub", axis.part("rest"), {axis.to, axis.length});
   const std::string half = steps.add("Div", axis.part("half"), {rest, two});
   if (preprocessing.crop_rounds_down) {
@@ -106,13 +108,13 @@ std::string weights(Steps& steps, const Axis& axis, Interpolation interpolation)
   const auto as_double = [&](const char* part, const std::string& value) {
     return steps.add("Cast", axis.part(part), {value}, {{"to", kOnnxDouble}});
   };
-  const std::string one = steps.whole(1);
+  const std::string one = steps.integer(1);
   const std::string scale = add("Div", "scale", as_double("from_double", axis.from), as_double("to_double", axis.to));
   const std::string narrowing = add("Div", "narrowing", steps.real(1), add("Max", "widening", scale, steps.real(1)));
   const std::string kept =
       steps.add("Range", axis.part("kept"), {axis.begin, add("Add", "end", axis.begin, axis.length), one});
   const std::string out = steps.add("Unsqueeze", axis.part("out"), {as_double("kept_double", kept), steps.axis(1)});
-  const std::string in = as_double("in", steps.add("Range", axis.part("pixels"), {steps.whole(0), axis.from, one}));
+  const std::string in = as_double("in", steps.add("Range", axis.part("pixels"), {steps.integer(0), axis.from, one}));
   const std::string centre = add("Mul", "centre", add("Add", "out_centre", out, steps.real(0.5)), scale);
   const std::string signed_distance = add(
       "Mul", "signed_distance", add("Add", "offset", add("Sub", "difference", in, centre), steps.real(0.5)), narrowing);
@@ -138,8 +140,8 @@ std::string to_bytes(Steps& steps, const Axis& axis, const std::string& sums) {
 // Resizes (N, 3, H, W) to (N, 3, h, w), columns first as in Pillow.
 std::string resized(Steps& steps, const std::string& images, const Preprocessing& preprocessing) {
   const std::string shape = steps.add("Shape", "shape", {images});
-  const std::string height = steps.add("Gather", "height", {shape, steps.whole(2)}),
-                    width = steps.add("Gather", "width", {shape, steps.whole(3)});
+  const std::string height = steps.add("Gather", "height", {shape, steps.integer(2)}),
+                    width = steps.add("Gather", "width", {shape, steps.integer(3)});
   const std::string shorter = steps.add("Min", "shorter", {height, width});
   const Axis columns = make_axis(steps, "columns", width, shorter, preprocessing),
              rows = make_axis(steps, "rows", height, shorter, preprocessing);

@@ -60,7 +60,7 @@ Client client_for(PackageRegistry registry, const std::string& name, const std::
     case PackageRegistry::kDebian:
       return {"Debian",
               "It comes with Debian and Ubuntu only.",
-              "Run 'apt-get update' where its lists are old or missing, and check the network.",
+              "Run 'apt-get update' if its lists are old or missing, and check the network.",
               {"apt-get", "download", with("=")}};
   }
   __builtin_unreachable();
@@ -121,7 +121,7 @@ fs::path fetch_package(PackageRegistry registry, const std::string& name, const 
   const ChildResult result = run_child({.arguments = client.arguments, .working_folder = temporary.path()});
   const std::string last = last_line(result.output);
   if (result.missing)
-    fail(where, ": got no ", program, " here, expected it to fetch the package. ", client.install_hint);
+    fail(where, ": got no ", program, " on this machine, expected it to fetch the package. ", client.install_hint);
   if (result.timed_out)
     fail(where, ": ", program, " was stopped after 10 minutes; its last line: ", last, ". Check the network.");
   if (result.status != 0) {

@@ -45,7 +45,7 @@ std::string kind_of(std::string_view bytes) {
   }
   const std::size_t text = bytes.find_first_not_of(" \t\r\n");
   if (text != std::string_view::npos && bytes[text] == '<') return "HTML or XML";
-  return cat("something that begins with '", printable(bytes.substr(0, 8)), "'");
+  return cat("something that starts with '", printable(bytes.substr(0, 8)), "'");
 }
 
 }  // namespace
@@ -53,7 +53,8 @@ std::string kind_of(std::string_view bytes) {
 void check_image_size(std::int64_t width, std::int64_t height, const std::string& where) {
   if (width < 1 || height < 1 || width > kMaxSide || height > kMaxSide || width * height > kMaxPixels) {
     fail(where, ": got an image of ", width, " x ", height, " pixels, expected 1 to ", with_commas(kMaxSide),
-         " a side and at most ", with_commas(kMaxPixels), " in all. Larger ones are taken for decompression bombs.");
+         " per side and at most ", with_commas(kMaxPixels),
+         " in total. Larger images are rejected as decompression bombs.");
   }
 }
 

@@ -115,8 +115,9 @@ class JpegDecoder {
       return;
     }
     const std::string reason = printable(errors_.message.data());
-    if (errors_.msg_code == JWRN_JPEG_EOF) fail(where_, ": got a truncated JPEG (", reason, "), expected a whole one.");
-    fail(where_, ": got a JPEG that is corrupt or of a kind not supported (", reason, "), expected a whole one.");
+    if (errors_.msg_code == JWRN_JPEG_EOF)
+      fail(where_, ": got a truncated JPEG (", reason, "), expected a complete one.");
+    fail(where_, ": got a JPEG that is corrupt or not supported (", reason, "), expected an intact one.");
   }
 
   const std::string& where_;
@@ -176,7 +177,7 @@ at::Tensor decode_jpeg(std::string_view bytes, const std::string& where) {
     const std::int64_t most_scans = kMaxScannedPixels / (width * height);
     if (const std::int64_t scans = count_scans(bytes); scans > most_scans) {
       fail(where, ": got a JPEG of ", width, " x ", height, " pixels in ", scans, " scans, expected at most ",
-           most_scans, " scans for this size. Such a file is made to take very long.");
+           most_scans, " scans for this size. Such a file is designed to take very long.");
     }
     const bool cmyk = decoder.is_cmyk();
     pixels = at::empty({height, width, cmyk ? 4 : 3}, at::TensorOptions().dtype(at::kByte));

@@ -48,7 +48,7 @@ at::Tensor decode_png(std::string_view bytes, const std::string& where) {
   if (!context) fail(where, ": cannot be decoded: out of memory.");
   const auto check = [&](int error) {
     if (error != 0)
-      fail(where, ": got a PNG that is corrupt or truncated (", spng_strerror(error), "), expected a whole one.");
+      fail(where, ": got a PNG that is corrupt or truncated (", spng_strerror(error), "), expected an intact one.");
   };
   const PngParts parts = split_png(bytes);
   check(spng_set_image_limits(context.get(), kMaxSide, kMaxSide));

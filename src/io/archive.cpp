@@ -149,7 +149,7 @@ void gunzip(const std::filesystem::path& packed, const std::filesystem::path& de
     if (got == 0) break;
     written += got;
     if (written > limit)
-      fail(packed.string(), ": got more than ", human_bytes(limit), " once unpacked, expected at most that.");
+      fail(packed.string(), ": got more than ", human_bytes(limit), " after decompression, expected at most that.");
     out.write(block.data(), got);
   }
   out.commit();

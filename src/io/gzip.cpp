@@ -37,7 +37,7 @@ std::size_t GzipInput::read(std::uint8_t* into, std::size_t count) {
     if (got < 0 || (error != Z_OK && error != Z_STREAM_END)) {
       std::string_view reason = message;
       if (reason.starts_with(path_ + ": ")) reason.remove_prefix(path_.size() + 2);
-      fail(path_, ": got broken gzip data (", reason, "), expected a whole file. Download it again.");
+      fail(path_, ": got broken gzip data (", reason, "), expected a complete file. Download it again.");
     }
     if (got == 0) break;
     done += static_cast<std::size_t>(got);

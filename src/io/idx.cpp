@@ -27,7 +27,7 @@ IdxArray read_idx(const std::filesystem::path& path, int dimensions) {
   std::array<std::uint8_t, 4> magic{};
   const std::size_t got = input.read(magic.data(), magic.size());
   if (got < magic.size() || magic[0] != 0 || magic[1] != 0) {
-    fail(where, ": got something else, expected an IDX file, which begins with two zero bytes. Download it again.");
+    fail(where, ": got another format, expected an IDX file, which starts with two zero bytes. Download it again.");
   }
   if (magic[2] != kUnsignedByte) fail(where, ": got elements of type ", int{magic[2]}, ", expected 8, unsigned bytes.");
   if (magic[3] != dimensions) {

@@ -116,8 +116,7 @@ void write_value(Message<GraphField>& graph, GraphField field, const OnnxValue& 
 std::string onnx_bytes(const OnnxModel& model, const std::string& where) {
   const auto check_size = [&](std::uint64_t bytes) {
     if (bytes > kMaxModelBytes)
-      fail(where, ": got a model of ", human_bytes(bytes),
-           ", expected less than 2 GiB, the most that an ONNX file can hold.");
+      fail(where, ": got a model of ", human_bytes(bytes), ", expected less than 2 GiB, the maximum for an ONNX file.");
   };
   check_size(model.initialisers.bytes());
   std::string bytes;

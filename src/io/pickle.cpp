@@ -264,7 +264,8 @@ class PickleMachine {
   void extend(PickleKind kind, const std::vector<PickleIndex>& items) {
     PickleValue& target = out_.values[peek()];
     const bool is_object = target.kind == PickleKind::kObject;
-    if (target.kind != kind && !is_object) refuse("got ", describe(out_, target), ", which takes no such items.");
+    if (target.kind != kind && !is_object)
+      refuse("got ", describe(out_, target), ", which does not accept such items.");
     if (kind == PickleKind::kDict) require_pairs(items);
     // Items of an OrderedDict are kept. Items of other list-like or set-like objects, such as a deque, are ignored.
     if (is_object && kind != PickleKind::kDict) return;
@@ -411,7 +412,7 @@ class PickleMachine {
         std::array<char, 8> hex{};
         std::snprintf(hex.data(), hex.size(), "0x%02x", static_cast<unsigned>(op));
         refuse("got the opcode ", hex.data(),
-               ", which torch.save does not write. The file is broken or something else.");
+               ", which torch.save does not write. The file is broken or has another format.");
       }
     }
   }

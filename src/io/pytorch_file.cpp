@@ -64,7 +64,7 @@ NamedTensors read_legacy(const InputFile& file) {
     return pickle;
   };
   if (const Pickle magic = next(); magic.top().kind != PickleKind::kBigInt || magic.top().text != kLegacyMagic) {
-    fail(path, ": got a pickle that begins with ", describe(magic, magic.top()),
+    fail(path, ": got a pickle that starts with ", describe(magic, magic.top()),
          ", expected a file that torch.save wrote.");
   }
   if (const Pickle version = next();

@@ -222,7 +222,7 @@ class TensorReader {
     }
     if (taken.rank == kUnknownRank && !others.empty()) {
       fail(where_, ": got several state dicts, '", printable(taken.path), "', ", list_of(others),
-           ", expected one. Save the one that is meant alone.");
+           ", expected one. Save only that one.");
     }
     if (taken.value != pickle_.root && (!others.empty() || is_averaged(taken))) {
       notes.push_back(cat(where_, ": took ", is_averaged(taken) ? "the averaged weights, '" : "'",
@@ -237,7 +237,7 @@ class TensorReader {
     for (const auto& [key, value] : entries_of(pickle_.top())) {
       if (first.empty()) first = cat("; '", printable(pickle_[key].text), "': got ", describe(pickle_, pickle_[value]));
     }
-    fail(where_, ": got no tensor in it, expected a state dict", first, ". Nothing was run. Save model.state_dict().");
+    fail(where_, ": got no tensors, expected a state dict", first, ". Nothing was run. Save model.state_dict().");
   }
 
   static std::string list_of(const std::vector<std::string>& names) { return join_first(names, kMaxNamed); }
@@ -245,7 +245,7 @@ class TensorReader {
   void note_skipped(const std::vector<std::string>& skipped, std::vector<std::string>& notes) const {
     if (!skipped.empty()) {
       notes.push_back(
-          cat(where_, ": skipped what is not a tensor: ", list_of(skipped), "; nothing in the file was run"));
+          cat(where_, ": skipped entries that are not tensors: ", list_of(skipped), "; nothing in the file was run"));
     }
   }
 
@@ -353,7 +353,7 @@ class TensorReader {
   const at::Tensor& load(const PytorchStorage& storage, const std::string& where) {
     const auto extent = extents_.find(storage.key);
     if (extent == extents_.end()) {
-      fail(where, ": got the storage '", printable(storage.key), "', which the file does not hold.");
+      fail(where, ": got the storage '", printable(storage.key), "', which the file does not contain.");
     }
     if (extent->second.bytes != storage.bytes) {
       fail(where, ": got ", extent->second.bytes, " bytes in the storage '", printable(storage.key), "', expected ",
@@ -375,8 +375,8 @@ class TensorReader {
     if (std::find(shape.begin(), shape.end(), 0) != shape.end())
       return at::empty(shape, at::TensorOptions().dtype(type));
     if (storage.bytes % c10::elementSize(type) != 0) {
-      fail(where, ": got a storage of ", storage.bytes, " bytes, expected whole elements of ", c10::elementSize(type),
-           ".");
+      fail(where, ": got a storage of ", storage.bytes, " bytes, expected a multiple of the element size, ",
+           c10::elementSize(type), ".");
     }
     const at::Tensor elements = bytes.view(type);
     at::Tensor tensor = elements.as_strided(shape, strides, offset);
@@ -428,7 +428,7 @@ PytorchStorage parse_storage(const Pickle& pickle, const PickleValue& value, con
     fail(where, ": got a storage that is not ('storage', type, key, location, size), as torch.save writes it.");
   }
   if (id.items.size() == 6 && part(5).kind != PickleKind::kNone) {
-    fail(where, ": got a view of a storage, expected a whole one. Load it with PyTorch and save it again.");
+    fail(where, ": got a view of a storage, expected a complete one. Load it with PyTorch and save it again.");
   }
   PytorchStorage storage{part(2).text, at::kByte, false, 0};
   const std::string& type = part(1).text;
@@ -436,7 +436,7 @@ PytorchStorage parse_storage(const Pickle& pickle, const PickleValue& value, con
       std::find_if(kPytorchTypes.begin(), kPytorchTypes.end(), [&](const PytorchType& d) { return d.storage == type; });
   storage.untyped = std::find(kUntypedStorages.begin(), kUntypedStorages.end(), type) != kUntypedStorages.end();
   if (!storage.untyped && known == kPytorchTypes.end()) {
-    fail(where, ": got a storage of type '", printable(type), "', expected torch.FloatStorage or alike.");
+    fail(where, ": got a storage of type '", printable(type), "', expected torch.FloatStorage or similar.");
   }
   if (!storage.untyped) storage.type = known->type;
   const std::int64_t elements = part(4).integer;

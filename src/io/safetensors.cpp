@@ -43,7 +43,7 @@ struct Record {
 };
 
 std::uint64_t unsigned_number(const Json& value, const std::string& where, const char* what) {
-  if (!value.is_number_unsigned()) fail(where, ": got ", json_kind(value), " as ", what, ", expected a whole number.");
+  if (!value.is_number_unsigned()) fail(where, ": got ", json_kind(value), " as ", what, ", expected an integer.");
   return value.get<std::uint64_t>();
 }
 
@@ -100,7 +100,7 @@ NamedTensors read_safetensors(const InputFile& file) {
   const std::string path = file.path().string();
   std::array<std::byte, 8> prefix{};
   if (file.size() < prefix.size())
-    fail(path, ": got ", file.size(), " bytes, expected a safetensors file. It is truncated or something else.");
+    fail(path, ": got ", file.size(), " bytes, expected a safetensors file. It is truncated or has another format.");
   file.read(0, prefix);
   const auto header_size = load_le<std::uint64_t>(prefix.data());
   if (header_size > kMaxHeader || header_size > file.size() - prefix.size()) {
@@ -133,14 +133,14 @@ NamedTensors read_safetensors(const InputFile& file) {
   std::uint64_t expected = 0;
   for (const auto& record : records) {
     if (record.begin != expected) {
-      fail(path, ": tensor '", printable(record.name), "': got data that begins at ", record.begin, ", expected ",
+      fail(path, ": tensor '", printable(record.name), "': got data that starts at ", record.begin, ", expected ",
            expected, ". Tensors may neither overlap nor leave gaps.");
     }
     expected = record.end;
   }
   if (expected != file.size() - data_start) {
     fail(path, ": got ", file.size() - data_start, " bytes of data, expected ", expected,
-         expected > file.size() - data_start ? ". The file is truncated." : ". Something follows the tensors.");
+         expected > file.size() - data_start ? ". The file is truncated." : ". There is data after the tensors.");
   }
 
   for (const auto& record : records) {

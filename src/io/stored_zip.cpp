@@ -131,12 +131,12 @@ std::vector<Entry> read_entries(const InputFile& file, const Directory& director
     std::uint64_t compressed = at<std::uint32_t>(rest, 20);
     const std::size_t name_size = at<std::uint16_t>(rest, 28);
     const std::size_t extra_size = at<std::uint16_t>(rest, 30);
-    const std::size_t whole = kDirectoryEntrySize + name_size + extra_size + at<std::uint16_t>(rest, 32);
-    if (whole > rest.size()) fail_broken(file, "with a broken directory");
+    const std::size_t entry_size = kDirectoryEntrySize + name_size + extra_size + at<std::uint16_t>(rest, 32);
+    if (entry_size > rest.size()) fail_broken(file, "with a broken directory");
     Entry entry{std::string(rest.substr(kDirectoryEntrySize, name_size)), at<std::uint32_t>(rest, 24),
                 at<std::uint32_t>(rest, 42)};
     apply_zip64(file, rest.substr(kDirectoryEntrySize + name_size, extra_size), entry, compressed);
-    rest.remove_prefix(whole);
+    rest.remove_prefix(entry_size);
 
     const std::string where = cat(file.path().string(), ": member '", printable(entry.name), "'");
     if (method != 0 || (flags & 1) != 0) {
@@ -146,10 +146,10 @@ std::vector<Entry> read_entries(const InputFile& file, const Directory& director
     }
     if (compressed != entry.size)
       fail(where, ": got ", compressed, " bytes stored for ", entry.size, ", expected the same.");
-    if (!names.insert(entry.name).second) fail(where, ": got it twice, expected each member once.");
+    if (!names.insert(entry.name).second) fail(where, ": got the member twice, expected each member once.");
     entries.push_back(std::move(entry));
   }
-  if (!rest.empty()) fail_broken(file, "with more in its directory than it counts");
+  if (!rest.empty()) fail_broken(file, "with more entries in its directory than declared");
   return entries;
 }
 

@@ -88,7 +88,7 @@ BaseSource read_timm(const Json& config) {
   out.preprocessing = timm_config_preprocessing(pretrained, out.notes);
   if (const auto classes = pretrained.find("num_classes"); classes != pretrained.end()) {
     if (!classes->is_number_integer() || *classes < 0 || *classes > kMaxOutputs)
-      fail("num_classes: got ", printable(json_text(*classes)), ", expected a whole number up to ", kMaxOutputs, ".");
+      fail("num_classes: got ", printable(json_text(*classes)), ", expected an integer up to ", kMaxOutputs, ".");
     if (*classes > 0) set_outputs(out.graph, classes->get<std::int64_t>());
   }
   out.classes = timm_labels(pretrained);

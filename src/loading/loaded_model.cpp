@@ -31,7 +31,7 @@ void check_base(const AdapterFolder& folder, const BaseModel& base, const fs::pa
   if (!folder.metadata || folder.metadata->base_sha256 == base.sha256.get()) return;
   fail(path.string(), ": got base weights '", base.weights_name, "' with SHA-256 ", base.sha256.get().substr(0, 16),
        "…, expected '", folder.metadata->base_weights, "' with ", folder.metadata->base_sha256.substr(0, 16),
-       "…. The adapter was trained on another base; name its file with --weights, or take this one regardless with "
+       "…. The adapter was trained on another base; name its file with --weights, or accept this one with "
        "--force.");
 }
 
@@ -63,7 +63,7 @@ BaseModel load_base_model(const ModelChoice& choice, const DownloadCallback& pro
     if (choice.weights.empty())
       fail_usage("model: got none, expected the name of one. 'lorikeet models list' shows them.");
     const auto names = guess_models(file);
-    if (names.empty()) fail(choice.weights.string(), ": got tensors that fit no known model. Name it with --model.");
+    if (names.empty()) fail(choice.weights.string(), ": got tensors that match no known model. Name it with --model.");
     name = names.front();
     if (names.size() > 1)
       file.notes.push_back(cat("took the weights for those of ", name, ", which also fit ",
@@ -133,7 +133,7 @@ fs::path recorded_weights(const AdapterMetadata& metadata, const fs::path& adapt
     return metadata.weights_path;
   fail(adapter.string(), ": got no base weights; the adapter was trained on the file '",
        printable(metadata.base_weights), "'",
-       metadata.weights_path.empty() ? "" : cat(", which is not at ", printable(metadata.weights_path), " any more"),
+       metadata.weights_path.empty() ? "" : cat(", which is no longer at ", printable(metadata.weights_path)),
        ". Name it with --weights.");
 }
 
@@ -183,7 +183,7 @@ ModelChoice choice_of_adapter(const AdapterFolder& folder, const fs::path& path,
     if (out.model.empty() && (out.weights.empty() || is_model_name(base_name)) && is_known) out.model = base_name;
     if (out.model.empty() && out.weights.empty()) {
       fail_usage(path.string(),
-                 ": got an adapter that does not name its base (PEFT wrote it). Name the model with --model, e.g. "
+                 ": got an adapter that does not record its base (PEFT wrote it). Name the model with --model, e.g. "
                  "--model resnet50.");
     }
     return out;

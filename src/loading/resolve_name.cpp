@@ -19,7 +19,7 @@ std::optional<fs::path> adapter_path(const fs::path& name) {
 
 fs::path find_adapter(const fs::path& name) {
   if (auto path = adapter_path(name)) return *std::move(path);
-  fail(printable(name.string()), ": got no adapter there, expected an adapter's or a run's folder.");
+  fail(printable(name.string()), ": got no adapter, expected the folder of an adapter or a run.");
 }
 
 ResolvedName resolve_name(const std::string& name) {
@@ -28,17 +28,17 @@ ResolvedName resolve_name(const std::string& name) {
   if (is_model_folder(name)) return {NameKind::kModelFolder, name};
   if (fs::is_directory(name, ignored)) {
     fail(printable(name),
-         ": got a folder without adapter_config.json or config.json, expected an adapter, a run's folder or a model.");
+         ": got a folder without adapter_config.json or config.json, expected the folder of an adapter, a run or a "
+         "model.");
   }
   if (fs::is_regular_file(name, ignored)) return {NameKind::kWeightsFile, name};
   if (is_model_name(name)) return {NameKind::kModel};
   const std::size_t slash = name.find('/');
-  // In a folder that exists, a path that leads to nothing is a mistake, and no name to ask the Hub for.
+  // A missing path in an existing folder is a mistake rather than a Hub name.
   const bool is_path = slash != std::string::npos && fs::is_directory(name.substr(0, slash), ignored);
   if (const auto hub = parse_hub_name(name); hub && !is_path) return {NameKind::kHubModel};
   if (slash != std::string::npos) {
-    fail(printable(name), ": got nothing there, expected an adapter's folder, a run's folder, a model's folder, or a ",
-         "weights file.");
+    fail(printable(name), ": not found, expected the folder of an adapter, a run or a model, or a weights file.");
   }
   return {NameKind::kModel};
 }

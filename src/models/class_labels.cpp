@@ -44,7 +44,7 @@ std::vector<std::string> transformers_labels(const Json& config) {
   std::size_t count = 2;
   if (const Json* number = find_value(config, "num_labels")) {
     if (!number->is_number_integer() || *number < 1 || *number > kMaxLabels)
-      fail("num_labels: got ", printable(json_text(*number)), ", expected a whole number from 1 to ", kMaxLabels, ".");
+      fail("num_labels: got ", printable(json_text(*number)), ", expected an integer from 1 to ", kMaxLabels, ".");
     count = number->get<std::size_t>();
   }
   std::vector<std::string> out;

@@ -52,7 +52,7 @@ class ConfigValues {
   // Pixels.
   int side(const char* key, const Json& value) const {
     if (!value.is_number_integer() || value < 1 || value > kLargestSide)
-      refuse(key, value, cat("a whole number from 1 to ", kLargestSide));
+      refuse(key, value, cat("an integer from 1 to ", kLargestSide));
     return value.get<int>();
   }
   // One number for all channels, or one for each.

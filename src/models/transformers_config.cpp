@@ -32,7 +32,7 @@ std::int64_t TransformersConfig::whole(const std::string& key, std::int64_t othe
   const Json* value = find(key);
   if (value == nullptr) return otherwise;
   if (!value->is_number_integer() || *value < 1 || *value > most)
-    fail(key, ": got ", printable(json_text(*value)), ", expected a whole number from 1 to ", most, ".");
+    fail(key, ": got ", printable(json_text(*value)), ", expected an integer from 1 to ", most, ".");
   return value->get<std::int64_t>();
 }
 
@@ -64,11 +64,11 @@ std::vector<std::int64_t> TransformersConfig::list(const std::string& key, const
   if (value == nullptr) return otherwise;
   constexpr std::size_t kLongest = 16;
   const bool is_list = value->is_array() && !value->empty() && value->size() <= kLongest;
-  if (!is_list) fail(key, ": got ", json_kind(*value), ", expected a list of 1 to ", kLongest, " whole numbers.");
+  if (!is_list) fail(key, ": got ", json_kind(*value), ", expected a list of 1 to ", kLongest, " integers.");
   std::vector<std::int64_t> out;
   for (const Json& one : *value) {
     if (!one.is_number_integer() || one < 1 || one > most)
-      fail(key, ": got ", printable(json_text(one)), ", expected whole numbers from 1 to ", most, ".");
+      fail(key, ": got ", printable(json_text(one)), ", expected integers from 1 to ", most, ".");
     out.push_back(one.get<std::int64_t>());
   }
   return out;

@@ -26,7 +26,7 @@ class TransformersConfig {
   double real(const std::string& key, double otherwise) const;
   bool flag(const std::string& key, bool otherwise) const;
   std::string text(const std::string& key, const std::string& otherwise = "") const;
-  /// A list of whole numbers from 1 to `most`.
+  /// A list of integers from 1 to `most`.
   std::vector<std::int64_t> list(const std::string& key, const std::vector<std::int64_t>& otherwise,
                                  std::int64_t most = kLargest) const;
   /// "gelu", "gelu_new" or "gelu_pytorch_tanh".

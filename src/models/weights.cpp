@@ -22,7 +22,7 @@ namespace {
 constexpr std::uint64_t kMaxWeights = 4ULL << 30;
 
 constexpr const char* kOfflineHint =
-    "Check the network, set LORIKEET_MIRROR to a mirror's address, or give a weights file: --weights FILE, in a recipe "
+    "Check the network, set LORIKEET_MIRROR to a mirror's URL, or pass a weights file: --weights FILE, in a recipe "
     "weights: FILE.";
 
 bool is_ignored(const std::string& name) {

@@ -53,7 +53,7 @@ std::string facts(const ModelCard& card) {
   out << "| | |\n|---|---|\n| task | image classification, " << card.classes.size()
       << " classes: " << plain(join(shown, ", ")) << (card.classes.size() > kShownClasses ? " …" : "")
       << " |\n| base | " << plain(card.base_model) << ", weights " << plain(card.base_weights)
-      << " |\n| base's SHA-256 | `" << card.base_sha256 << "` over names, shapes and values |\n| method | "
+      << " |\n| SHA-256 of the base | `" << card.base_sha256 << "` over names, shapes and values |\n| method | "
       << plain(card.method) << " |\n";
   if (!card.modules_to_save.empty()) out << "| trained in full | " << plain(join(card.modules_to_save, ", ")) << " |\n";
   if (!card.head.empty()) out << "| head after the network | " << card.head.size() << " Linear layers |\n";

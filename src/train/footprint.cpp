@@ -85,9 +85,9 @@ void require_memory(const PlannedRun& run, std::uint64_t available, std::uint64_
     while (fits + step < wanted && needed(fits + step) <= available) fits += step;
   }
   const std::string start =
-      cat("batch_size: got ", run.options.loop.batch_size, ", which takes about ",
+      cat("batch_size: got ", run.options.loop.batch_size, ", which needs about ",
           human_bytes(device_memory(run, wanted)), " of memory, expected at most the ", human_bytes(available),
-          " that ", is_on_gpu(run) ? "the GPU" : "this machine", " has free. ");
+          " available on ", is_on_gpu(run) ? "the GPU" : "this machine", ". ");
   if (fits > 0) fail_usage(start, "Set batch_size to ", fits, " or less.");
   fail_usage(start, "No batch fits: set a smaller image_size or cache_gib.");
 }

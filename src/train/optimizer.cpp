@@ -72,7 +72,7 @@ void Optimizer::load(const OptimizerState& state) {
                       [](const at::Tensor& a, const at::Tensor& b) { return a.sizes() == b.sizes(); });
   };
   if (!fits(first_, state.first) || !fits(second_, state.second) || state.steps < 0)
-    fail("training state: got an optimiser of other parameters or of another kind, expected that of this run.");
+    fail("training state: got an optimizer with other parameters or of another kind, expected that of this run.");
   for (std::size_t i = 0; i < first_.size(); ++i) first_[i].copy_(state.first[i]);
   for (std::size_t i = 0; i < second_.size(); ++i) second_[i].copy_(state.second[i]);
   for (at::Tensor& count : steps_) count.fill_(static_cast<double>(state.steps));

@@ -15,25 +15,25 @@ struct Range {
   bool contains(T value) const { return value >= least && value <= greatest; }
 };
 
-using WholeRange = Range<std::int64_t>;
+using IntegerRange = Range<std::int64_t>;
 using NumberRange = Range<double>;
 
 namespace ranges {
 
-inline constexpr WholeRange kCount{0, 1'000'000'000};  // of images, of steps
-inline constexpr WholeRange kImageSize{0, 4096};
-/// Of an image_size that is not 0. The networks reduce an image 32 times; below half of that most layers of their last
-/// stages read nothing but padding. MNIST's own 28 pixels still train well.
+inline constexpr IntegerRange kCount{0, 1'000'000'000};  // images, steps
+inline constexpr IntegerRange kImageSize{0, 4096};
+/// Minimum image_size other than 0. The networks downsample by 32: below half of that, most layers of the last stages
+/// see only padding. MNIST's 28 pixels still train well.
 inline constexpr int kLeastImageSize = 16;
-inline constexpr WholeRange kViews{0, 1'000'000};
-inline constexpr WholeRange kEpochs{1, 1'000'000};
-inline constexpr WholeRange kEarlyStop{0, 1'000'000};
-inline constexpr WholeRange kBatchSize{1, 65536};
-inline constexpr WholeRange kSeed{0, std::numeric_limits<std::int64_t>::max()};
-inline constexpr WholeRange kThreads{0, 1024};
-inline constexpr WholeRange kRank{1, 1 << 16};
-inline constexpr WholeRange kBlockSize{0, 1 << 16};
-inline constexpr WholeRange kHeadWidth{1, 1 << 20};
+inline constexpr IntegerRange kViews{0, 1'000'000};
+inline constexpr IntegerRange kEpochs{1, 1'000'000};
+inline constexpr IntegerRange kEarlyStop{0, 1'000'000};
+inline constexpr IntegerRange kBatchSize{1, 65536};
+inline constexpr IntegerRange kSeed{0, std::numeric_limits<std::int64_t>::max()};
+inline constexpr IntegerRange kThreads{0, 1024};
+inline constexpr IntegerRange kRank{1, 1 << 16};
+inline constexpr IntegerRange kBlockSize{0, 1 << 16};
+inline constexpr IntegerRange kHeadWidth{1, 1 << 20};
 inline constexpr std::size_t kHeadLayers = 64;
 
 inline constexpr NumberRange kProbability{0, 1};

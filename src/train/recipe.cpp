@@ -46,16 +46,16 @@ void AdaptationOptions::check() const {
       fail_usage("head: got ", width, ", expected widths from 1 to ", ranges::kHeadWidth.greatest, ".");
   }
   if (!config.has_targets() && config.modules_to_save.empty() && !head && config.bias == TrainedBias::kNone) {
-    fail_usage("recipe: got neither target_modules, modules_to_save, bias nor head, expected something to learn.");
+    fail_usage("recipe: got neither target_modules, modules_to_save, bias nor head, expected something to train.");
   }
   // LORA is also the peft_type of recipes without an adapter that only train the output layer (or biases: BitFit).
   if (!config.has_targets() && config.bias == TrainedBias::kNone &&
       (config.peft_type != PeftType::kLora || config.use_dora)) {
     const bool tunes_norms = config.peft_type == PeftType::kLnTuning;
     fail_usage(config.use_dora ? "use_dora: got true" : "peft_type: got " + name_of(config.peft_type),
-               " without target_modules, expected the layers that it adapts, e.g. target_modules: '",
+               " without target_modules, expected the layers to adapt, e.g. target_modules: '",
                tunes_norms ? ".*bn[12]" : ".*conv[12]",
-               "'. To train the output or a head alone, leave it out; to train biases, set bias: all.");
+               "'. To train only the output layer or a head, omit it; to train biases, set bias: all.");
   }
 }
 
@@ -106,7 +106,7 @@ Recipe load_recipe(const fs::path& path, const std::vector<std::string>& overrid
     for (const auto& item : root) {
       const std::string key = fields::text("recipe", item.first);
       if (std::find(seen.begin(), seen.end(), key) != seen.end())
-        fail_usage(key, ": got it twice, expected each key once.");
+        fail_usage(key, ": got the key twice, expected each key once.");
       seen.push_back(key);
       set(recipe, key, item.second);
     }
@@ -122,7 +122,7 @@ Recipe load_recipe(const fs::path& path, const std::vector<std::string>& overrid
     try {
       set(recipe, override.substr(0, equals), YAML::Load(override.substr(equals + 1)));
     } catch (const YAML::Exception& error) {
-      fail_usage(printable(override), ": got a value that is no YAML: ", printable(error.msg), ".");
+      fail_usage(printable(override), ": got a value that is not YAML: ", printable(error.msg), ".");
     }
   }
   recipe.check();

@@ -26,7 +26,7 @@ std::string text(const std::string& key, const YAML::Node& node) {
   std::string visible = node.Scalar();
   std::erase_if(visible, [](char c) { return c == '\n' || c == '\t'; });
   if (printable(visible, kMaxText) != visible)
-    fail_usage(key, ": got ", shown(node), ", expected no control characters in it.");
+    fail_usage(key, ": got ", shown(node), ", expected no control characters.");
   return node.Scalar();
 }
 
@@ -39,22 +39,22 @@ double number(const std::string& key, const YAML::Node& node, const NumberRange&
   return value;
 }
 
-std::int64_t whole(const std::string& key, const YAML::Node& node, const WholeRange& range) {
+std::int64_t integer(const std::string& key, const YAML::Node& node, const IntegerRange& range) {
   std::int64_t value = 0;
   if (!node.IsScalar() || !YAML::convert<std::int64_t>::decode(node, value) || !range.contains(value)) {
-    fail_usage(key, ": got ", shown(node), ", expected a whole number from ", range.least, " to ", range.greatest, ".");
+    fail_usage(key, ": got ", shown(node), ", expected an integer from ", range.least, " to ", range.greatest, ".");
   }
   return value;
 }
 
-bool truth(const std::string& key, const YAML::Node& node) {
+bool boolean(const std::string& key, const YAML::Node& node) {
   bool value = false;
   if (!node.IsScalar() || !YAML::convert<bool>::decode(node, value))
     fail_usage(key, ": got ", shown(node), ", expected true or false.");
   return value;
 }
 
-std::vector<std::string> words(const std::string& key, const YAML::Node& node) {
+std::vector<std::string> strings(const std::string& key, const YAML::Node& node) {
   if (node.IsNull()) return {};
   if (node.IsScalar()) return {text(key, node)};
   if (!node.IsSequence()) fail_usage(key, ": got ", shown(node), ", expected a list of names.");

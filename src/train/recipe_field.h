@@ -34,16 +34,16 @@ std::string shown(const YAML::Node& node);
 /// Read a value of one type. Throw UsageError with a message that starts with `key`.
 std::string text(const std::string& key, const YAML::Node& node);
 double number(const std::string& key, const YAML::Node& node, const NumberRange& range);
-std::int64_t whole(const std::string& key, const YAML::Node& node, const WholeRange& range);
-bool truth(const std::string& key, const YAML::Node& node);
-std::vector<std::string> words(const std::string& key, const YAML::Node& node);
+std::int64_t integer(const std::string& key, const YAML::Node& node, const IntegerRange& range);
+bool boolean(const std::string& key, const YAML::Node& node);
+std::vector<std::string> strings(const std::string& key, const YAML::Node& node);
 PatternTable table(const std::string& key, const YAML::Node& node);
 /// Returns the shortest text that parses to the same number.
 std::string exact(double value);
 
 // Field types. `get` selects the member of Recipe or AdapterConfig.
 template <typename Get>
-Field text_field(std::string key, std::string meaning, Get get) {
+Field string_field(std::string key, std::string meaning, Get get) {
   return {key, std::move(meaning), [=](Recipe& r, const YAML::Node& n) { get(r) = text(key, n); },
           [=](const Recipe& r, YAML::Emitter& out) { out << get(const_cast<Recipe&>(r)); }};
 }
@@ -67,10 +67,10 @@ Field choice_field(std::string key, std::string meaning, std::vector<std::string
 }
 
 template <typename Get>
-Field whole_field(std::string key, std::string meaning, WholeRange range, Get get) {
+Field integer_field(std::string key, std::string meaning, IntegerRange range, Get get) {
   return {key, std::move(meaning),
           [=](Recipe& r, const YAML::Node& n) {
-            get(r) = static_cast<std::remove_reference_t<decltype(get(r))>>(whole(key, n, range));
+            get(r) = static_cast<std::remove_reference_t<decltype(get(r))>>(integer(key, n, range));
           },
           [=](const Recipe& r, YAML::Emitter& out) { out << static_cast<std::int64_t>(get(const_cast<Recipe&>(r))); }};
 }
@@ -82,26 +82,26 @@ Field number_field(std::string key, std::string meaning, NumberRange range, Get 
 }
 
 template <typename Get>
-Field truth_field(std::string key, std::string meaning, Get get) {
-  return {key, std::move(meaning), [=](Recipe& r, const YAML::Node& n) { get(r) = truth(key, n); },
+Field boolean_field(std::string key, std::string meaning, Get get) {
+  return {key, std::move(meaning), [=](Recipe& r, const YAML::Node& n) { get(r) = boolean(key, n); },
           [=](const Recipe& r, YAML::Emitter& out) { out << get(const_cast<Recipe&>(r)); }};
 }
 
 template <typename Get>
-Field words_field(std::string key, std::string meaning, Get get) {
-  return {key, std::move(meaning), [=](Recipe& r, const YAML::Node& n) { get(r) = words(key, n); },
+Field strings_field(std::string key, std::string meaning, Get get) {
+  return {key, std::move(meaning), [=](Recipe& r, const YAML::Node& n) { get(r) = strings(key, n); },
           [=](const Recipe& r, YAML::Emitter& out) { out << YAML::Flow << get(const_cast<Recipe&>(r)); }};
 }
 
 template <typename Get>
-Field whole_numbers_field(std::string key, std::string meaning, Get get) {
+Field integers_field(std::string key, std::string meaning, Get get) {
   return {key, std::move(meaning),
           [=](Recipe& r, const YAML::Node& n) {
             get(r).clear();
             if (n.IsNull()) return;
             if (!n.IsSequence() || n.size() > kMaxNames)
-              fail_usage(key, ": got ", shown(n), ", expected a list of at most ", kMaxNames, " whole numbers.");
-            for (const auto& item : n) get(r).push_back(whole(key, item, {0, 1'000'000}));
+              fail_usage(key, ": got ", shown(n), ", expected a list of at most ", kMaxNames, " integers.");
+            for (const auto& item : n) get(r).push_back(integer(key, item, {0, 1'000'000}));
           },
           [=](const Recipe& r, YAML::Emitter& out) { out << YAML::Flow << get(const_cast<Recipe&>(r)); }};
 }
@@ -111,7 +111,7 @@ Field pattern_field(std::string key, std::string meaning, Get get) {
   return {key, std::move(meaning),
           [=](Recipe& r, const YAML::Node& n) {
             if (n.IsSequence()) {
-              get(r) = words(key, n);
+              get(r) = strings(key, n);
             } else if (const std::string value = text(key, n); value.empty()) {
               get(r) = std::monostate{};
             } else {

@@ -88,14 +88,15 @@ FolderLock::FolderLock(const fs::path& folder) {
     if (descriptor_ >= 0) ::close(descriptor_);
     std::error_code error;
     fs::create_directories(folder, error);
-    if (error) fail(folder.string(), ": cannot be made: ", error.message(), ".");
+    if (error) fail(folder.string(), ": cannot be created: ", error.message(), ".");
     descriptor_ = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (descriptor_ < 0) fail(folder.string(), ": cannot be opened: ", std::strerror(errno), ".");
     if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
       ::close(descriptor_);
-      fail_usage(folder.string(),
-                 ": got a folder in which another process is training, expected one for this run alone. Name another "
-                 "with run=FOLDER.");
+      fail_usage(
+          folder.string(),
+          ": got a folder in which another process is training, expected one used only by this run. Name another "
+          "with run=FOLDER.");
     }
   } while (!is_same_file(descriptor_, folder));
 }

@@ -306,7 +306,7 @@ struct TrainingSession::Parts {
     hooks.metrics(line);
     hooks.log(text);
     if (!go_on)
-      hooks.log(cat("stopped early: no better validation accuracy in ", options.loop.early_stop,
+      hooks.log(cat("stopped early: no improvement in validation accuracy in ", options.loop.early_stop,
                     " epochs; the best epoch is kept"));
     ++now.epoch;
     now.batch = 0;

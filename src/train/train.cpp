@@ -139,8 +139,8 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
   if (const auto oversized = oversized_adapters(adaptation); !oversized.empty()) {
     const Oversized& first = oversized.front();
     log(cat(oversized.size(), oversized.size() == 1 ? " layer has" : " layers have",
-            " a larger adapter than themselves: ", first.name, " ", with_commas(first.adapter), " numbers for ",
-            with_commas(first.layer), "; a smaller rank, or modules_to_save, would cost less"));
+            " an adapter larger than the layer: ", first.name, " ", with_commas(first.adapter), " parameters for ",
+            with_commas(first.layer), "; a smaller rank or modules_to_save needs fewer"));
   }
 
   if (!folder.spec.config.has_targets() && folder.spec.config.bias == TrainedBias::kNone) {

@@ -7,9 +7,9 @@
 namespace lorikeet {
 namespace {
 
-void require(const char* key, std::int64_t value, const WholeRange& range) {
+void require(const char* key, std::int64_t value, const IntegerRange& range) {
   if (range.contains(value)) return;
-  fail_usage(key, ": got ", value, ", expected a whole number from ", range.least, " to ", range.greatest, ".");
+  fail_usage(key, ": got ", value, ", expected an integer from ", range.least, " to ", range.greatest, ".");
 }
 
 void require(const char* key, double value, const NumberRange& range) {
@@ -70,7 +70,7 @@ void LoopOptions::check() const {
   require("label_smoothing", label_smoothing, ranges::kLabelSmoothing);
   require("early_stop", early_stop, ranges::kEarlyStop);
   if (seed > static_cast<std::uint64_t>(ranges::kSeed.greatest)) {
-    fail_usage("seed: got ", seed, ", expected a whole number from 0 to ", ranges::kSeed.greatest, ".");
+    fail_usage("seed: got ", seed, ", expected an integer from 0 to ", ranges::kSeed.greatest, ".");
   }
 }
 

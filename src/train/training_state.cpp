@@ -120,7 +120,7 @@ TrainingState parse(const SerializedState& serialized) {
       ++used;
     }
   }
-  if (used != serialized.tensors.size()) fail("got tensors that belong to no state.");
+  if (used != serialized.tensors.size()) fail("got unexpected tensors.");
   return out;
 }
 
@@ -153,7 +153,7 @@ TrainingState parse_training_state(const SerializedState& serialized, const std:
   try {
     return parse(serialized);
   } catch (const Json::exception& error) {
-    fail(where, ": got no training state: ", error.what(), ".");
+    fail(where, ": got an invalid training state: ", error.what(), ".");
   } catch (const Error& error) {
     fail(where, ": ", error.what());
   }

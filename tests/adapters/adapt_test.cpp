@@ -90,7 +90,7 @@ TEST_CASE("impossible adapters are refused") {
   };
   AdapterSpec spec = spec_for("", {"layer1.0.conv1"});
   spec.output_classes = 10;
-  refused(small_resnet(), spec, "got no 'fc', expected it where the output is replaced");
+  refused(small_resnet(), spec, "got no 'fc', expected it with a replaced output");
   spec = spec_for("", {"fc"});
   for (const std::int64_t classes : {0, -1, 1'000'001}) {
     spec.output_classes = classes;

@@ -266,7 +266,7 @@ TEST_CASE("values that cannot be are refused, by field") {
   refused(R"("r": 0)", "file: r: got 0");
   refused(R"("r": 70000)", "file: r: got 70000");
   refused(R"("r": -1)", "file: r: got -1");
-  refused(R"("r": 4.5)", "file: r: got the number 4.5, expected a whole number");
+  refused(R"("r": 4.5)", "file: r: got the number 4.5, expected an integer");
   refused(R"("r": 18446744073709551615)", "file: r: got");
   refused(R"("r": null)", "file: r: got null");
   refused(R"("r": "4")", "file: r: got a string");

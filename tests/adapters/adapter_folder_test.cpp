@@ -191,7 +191,7 @@ TEST_CASE("a damaged folder is refused, with the file's name") {
     const Written written;
     written.add("adapter_model.safetensors", "fc.extra");
     written.refused(
-        "adapter_model.safetensors: got the tensor 'fc.extra', expected names that begin with base_model.model. and");
+        "adapter_model.safetensors: got the tensor 'fc.extra', expected names that start with base_model.model. f");
   }
   {
     const Written written;
@@ -240,7 +240,7 @@ TEST_CASE("links that lead out of the folder are refused, by file") {
     const Written written;
     std::filesystem::rename(written.adapter() / file, written.path / file);
     std::filesystem::create_symlink(written.path / file, written.adapter() / file);
-    written.refused(std::string(file) + ": got a link that leads out of its folder");
+    written.refused(std::string(file) + ": got a link to a file outside its folder");
     std::filesystem::remove(written.adapter() / file);
     std::filesystem::rename(written.path / file, written.adapter() / "elsewhere");
     std::filesystem::create_symlink("elsewhere", written.adapter() / file);
@@ -298,7 +298,7 @@ TEST_CASE("an adapter of torch.save is read where there is no safetensors file")
 
   std::filesystem::remove(written.adapter() / "adapter_model.bin");
   std::filesystem::create_symlink("/etc/passwd", written.adapter() / "adapter_model.bin");
-  written.refused("leads out of its folder");
+  written.refused("outside its folder");
   std::filesystem::remove(written.adapter() / "adapter_model.bin");
   written.refused("adapter_model.safetensors: cannot be opened");
   written.write("adapter_model.bin", "not a pickle");

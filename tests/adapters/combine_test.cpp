@@ -140,13 +140,13 @@ TEST_CASE("a module that one adapter retrains and another adapts is refused") {
   const AdapterFolder adapted = folder_with("fc", 2, 2, 2);
   CHECK(refusal([&] {
           combined({{"a", 1, retrained}, {"b", 1, adapted}}, Combination::kLinear);
-        }) == has("b: got LoRA on fc, which another adapter retrains"));
+        }) == has("b: got LoRA on fc, which another adapter fully trains"));
   // modules_to_save counts for every name that ends like it.
   const AdapterFolder ending = folder_with("layer1.2.conv2", 2, 2, 1, {"conv1"});
   const AdapterFolder inner = folder_with(R"(layer1\.0\.conv1)", 2, 2, 2);
   CHECK(refusal([&] {
           combined({{"a", 1, inner}, {"b", 1, ending}}, Combination::kCat);
-        }) == has("a: got LoRA on layer1.0.conv1, which another adapter retrains"));
+        }) == has("a: got LoRA on layer1.0.conv1, which another adapter fully trains"));
 }
 
 TEST_CASE("what does not add up is refused") {

@@ -87,8 +87,7 @@ TEST_CASE("PEFT's adapter of a grouped convolution reaches across the groups: it
     const LoraLayer layer = trained(op);
     CHECK(layer.crosses_groups == (groups_of(op) > 1));
     if (groups_of(op) == 1) continue;
-    CHECK_THROWS_WITH_AS(lora_delta_weight(layer, node), doctest::Contains("layer.x that reaches across its groups="),
-                         Error);
+    CHECK_THROWS_WITH_AS(lora_delta_weight(layer, node), doctest::Contains("layer.x that crosses its groups="), Error);
     // The same sum by a convolution without groups.
     Conv2d dense = std::get<Conv2d>(op);
     dense.groups = 1;

@@ -132,7 +132,7 @@ TEST_CASE("all-linear is every Linear, the output too, as PEFT has it") {
   config.modules_to_save = {"head"};
   CHECK(matched(graph, config) == "fc | head");
   config.modules_to_save = {"fc", "head"};
-  refused(graph, config, "got all-linear, but each Linear, which on this network means fc, head (the output), is in");
+  refused(graph, config, "got all-linear, but every Linear of this network, fc, head (the output), is in");
   refused(
       small_resnet(),
       [] {
@@ -206,12 +206,12 @@ TEST_CASE("what is asked for and has no effect is refused") {
       [](AdapterConfig& c) {
         c.rank_pattern = {{"layer9.*", 2}};
       },
-      "rank_pattern: got 'layer9.*', which matches no module to its end.");
+      "rank_pattern: got 'layer9.*', which does not match the end of any module's name.");
   refused_request(
       [](AdapterConfig& c) {
         c.alpha_pattern = {{"^layer1", 2}};
       },
-      "alpha_pattern: got '^layer1', which matches no module to its end. Near misses: layer1.0.conv1");
+      "alpha_pattern: got '^layer1', which does not match the end of any module's name. Near misses: layer1.0.conv1");
   refused_request(
       [](AdapterConfig& c) {
         c.rank_pattern = {{"conv1", 2}, {"conv2", 3}};
@@ -239,14 +239,14 @@ TEST_CASE("what is asked for and has no effect is refused") {
       [](AdapterConfig& c) {
         c.layers_pattern = {"layer1"}, c.layers_to_transform = {1, 7};
       },
-      "layers_to_transform: got 7, a number of no layer");
+      "layers_to_transform: got 7, which is not the number of a layer");
   refused_request(
       [](AdapterConfig& c) {
         c.layers_pattern = {"layer1", "blocks"}, c.layers_to_transform = {1};
       },
-      "layers_pattern: got 'blocks', which precedes the number of no layer");
+      "layers_pattern: got 'blocks', which does not precede the number of a layer");
   refused_request([](AdapterConfig& c) { c.target_modules = std::string(".*conv1"), c.layers_to_transform = {1}; },
-                  "layers_to_transform: got it with an expression in target_modules");
+                  "layers_to_transform: got it with a regular expression in target_modules");
   // Options of other methods.
   refused_request(
       [](AdapterConfig& c) {

@@ -133,7 +133,7 @@ TEST_CASE("a set refuses, and stays as it was") {
   set.add("colours", fixture.adapter());
   CHECK(refusal<UsageError>([&] { set.add("colours", fixture.adapter()); }) == has("adapter: got 'colours' again"));
   CHECK(refusal<UsageError>([&] { set.add("", fixture.adapter()); }) == has("adapter: got an empty name"));
-  CHECK(refusal([&] { set.add("x", fixture.images()); }) == has("got no adapter there"));
+  CHECK(refusal([&] { set.add("x", fixture.images()); }) == has("got no adapter, expected"));
   CHECK(refusal([&] { set.add("x", "/nonexistent"); }) == has("/nonexistent"));
   CHECK(refusal<UsageError>([&] { set.remove("colour"); }) == has("adapter: got 'colour'"));
   CHECK(refusal<UsageError>([&] { set.classes("x"); }) == has("adapter: got 'x'"));

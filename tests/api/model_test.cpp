@@ -38,7 +38,7 @@ TEST_CASE("load refuses") {
   const Fixture& fixture = Fixture::get();
   CHECK(refusal<UsageError>([] { load("resnet1"); }) == has("resnet1"));
   CHECK(refusal([] { load(""); }) != "no error");
-  CHECK(refusal([] { load("/nonexistent/adapter"); }) == has("/nonexistent/adapter: got nothing there"));
+  CHECK(refusal([] { load("/nonexistent/adapter"); }) == has("/nonexistent/adapter: not found, expected"));
   CHECK(refusal([&] { load(fixture.images().string()); }) == has("without adapter_config.json"));
   CHECK(refusal([&] { load(fixture.image(0).string()); }) != "no error");
   CHECK(refusal([&] { load(fixture.weights().string(), {.model = "resnet50"}); }) != "no error");

@@ -181,7 +181,7 @@ TEST_CASE("evaluate and train say what a folder lacks, and name all unreadable i
   const auto log = [&](const std::string& line) { lines.push_back(line); };
   CHECK(model.evaluate(data, {.log = log}).total == 1);  // train/ is not its concern
   REQUIRE(lines.size() == 2);
-  CHECK(lines[0] == has("test: ignored, because it has no folders of classes"));
+  CHECK(lines[0] == has("test: ignored, because it has no class folders"));
   CHECK(lines[1] == has("valid: no images of 1 class of 2: blue"));
 
   write_file(folder.path / "valid/red/1.png", "<html>");
@@ -202,7 +202,7 @@ TEST_CASE("evaluate and train say what a folder lacks, and name all unreadable i
   lines.clear();
   options.loop.epochs = 1;
   model.train(options, {.log = log});
-  CHECK(lines.front() == has("test: ignored, because it has no folders of classes"));
+  CHECK(lines.front() == has("test: ignored, because it has no class folders"));
 
   fs::remove_all(folder.path / "valid");
   CHECK(refusal([&] { model.evaluate(data); }) == has("expected one to evaluate on. " + data + "/test: ignored"));

@@ -142,7 +142,7 @@ TEST_CASE("train refuses what takes more memory than there is, and leaves the mo
   options.data.image_size = 4096;
   options.loop.batch_size = 2 * kImages;
   const std::string refused = refusal<UsageError>([&] { model.train(options); });
-  CHECK(refused == has("batch_size: got 2000, which takes about"));
+  CHECK(refused == has("batch_size: got 2000, which needs about"));
   CHECK(refused == has("TiB of memory"));
   CHECK(model.logits(fixture.test_images()).values == before.values);
   CHECK(model.trained_on() == fixture.images().string());

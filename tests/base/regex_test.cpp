@@ -38,7 +38,7 @@ TEST_CASE("the named group idx is given where it took part") {
   CHECK(regex("layer").match_index("layer1") == std::nullopt);  // there is no such group
 }
 
-TEST_CASE("what is no regular expression is refused, by field") {
+TEST_CASE("what is not a regular expression is rejected, naming the field") {
   for (const char* pattern : {"(", "*", "a{2,1}", "[a", "(?P<x", "\\"}) {
     CAPTURE(pattern);
     CHECK_THROWS_WITH_AS(regex(pattern), doctest::Contains("field: got '"), UsageError);

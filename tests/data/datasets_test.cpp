@@ -81,7 +81,7 @@ TEST_CASE("a folder of images is opened with the splits that it has, all with th
   CHECK(splits.notes.size() == 1);
   CHECK(splits.notes.front() == has("val: no images of 1 class of 2: a"));
   image("test/aa/1.png");
-  CHECK(refusal([&] { open(folder.path); }) == has("test/aa: got a class that training does not know"));
+  CHECK(refusal([&] { open(folder.path); }) == has("test/aa: got a class unknown to training"));
 }
 
 TEST_CASE("the validation split may be called val, valid or validation, one of them") {
@@ -134,7 +134,7 @@ TEST_CASE("what lies beside the splits, and splits without labels, are said") {
     write_png(at::zeros({3, 2, 2}, at::kByte), folder.path / name);
   };
   image("test/1.png");
-  CHECK(refusal([&] { open(folder.path, {"a"}); }) == has("got no images with labels, expected some. "));
+  CHECK(refusal([&] { open(folder.path, {"a"}); }) == has("got no labelled images, expected some. "));
   CHECK(refusal([&] { open(folder.path); }) == has("test: got no folders beside 1 image without a class"));
   image("train/a/1.png");
   image("dev/a/1.png");
@@ -144,7 +144,7 @@ TEST_CASE("what lies beside the splits, and splits without labels, are said") {
   CHECK(splits.train->size() == 1);
   CHECK(splits.test == nullptr);
   REQUIRE(splits.notes.size() == 2);
-  CHECK(splits.notes[0] == has("test: ignored, because it has no folders of classes"));
+  CHECK(splits.notes[0] == has("test: ignored, because it has no class folders"));
   CHECK(splits.notes[1] == folder.path.string() + ": ignored dev: splits are train, val and test");
   fs::rename(folder.path / "train", folder.path / "Train");
   fs::rename(folder.path / "test", folder.path / "Test");
@@ -157,7 +157,7 @@ TEST_CASE("what is no dataset is refused with what it should be") {
   write_file(folder.path / "t10k-images-idx3-ubyte", idx_dataset()[2].content);
   CHECK(refusal([&] { open(folder.path); }) == has("-ubyte (or .gz), expected MNIST's four files."));
   CHECK(refusal<UsageError>([&] { open(folder.path / "none"); }) ==
-        has("none', which is no folder, expected one, or a dataset's name."));
+        has("none', which is not a folder, expected a folder or a dataset's name."));
   CHECK(refusal<UsageError>([] { open("mnits"); }) ==
         "data: got 'mnits', which is neither a folder nor a known dataset. Did you mean 'mnist'?");
   CHECK(refusal<UsageError>([] { find_dataset("imagenet-1k"); }) == has(" Choose one of: mnist, fashion-mnist."));

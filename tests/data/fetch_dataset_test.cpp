@@ -129,7 +129,7 @@ TEST_CASE("where the package fails too both are quoted, and nothing half written
   CHECK(
       message ==
       has("The package failed too: npm package tiny-data: npm failed with status 1: npm error 404 no such package. "));
-  CHECK(message == has("set LORIKEET_MIRROR to a mirror's address, or put the files into " +
+  CHECK(message == has("set LORIKEET_MIRROR to a mirror's URL, or put the files into " +
                        (machine.home / "data/tiny").string() + "."));
   CHECK(machine.count(machine.home / "data/tiny") == 0);
   CHECK(machine.count(machine.home / "packages") == 0);

@@ -116,7 +116,7 @@ TEST_CASE("another split has the classes of train") {
 
   photos.image("val/dgo/1.png");
   CHECK(photos.refused("val", classes) ==
-        has("val/dgo: got a class that training does not know, expected one of its 3 classes. Did you mean 'dog'?"));
+        has("val/dgo: got a class unknown to training, expected one of its 3 classes. Did you mean 'dog'?"));
 }
 
 TEST_CASE("a split without images is refused, a broken image when it is read") {
@@ -127,14 +127,14 @@ TEST_CASE("a split without images is refused, a broken image when it is read") {
   CHECK_FALSE(has_split(photos.root, "val"));
   fs::create_directories(photos.root / "train");
   CHECK(has_split(photos.root, "train"));
-  CHECK(photos.refused("train") == has("train: got no folders, expected one for each class"));
+  CHECK(photos.refused("train") == has("train: got no folders, expected one per class"));
   write_file(photos.root / "train/cat/notes.txt", "text");
   CHECK(photos.refused("train") == has("train: got no images, expected *.jpg, *.jpeg or *.png"));
   write_file(photos.root / "train/cat/broken.png", "text");
   photos.image("train/cat/whole.png");
   const auto dataset = photos.read("train").images;
   CHECK(refusal([&] { dataset->get(0); }) == has("cat/broken.png: "));
-  CHECK(dataset->problem(0) == has("cat/broken.png: got something that begins with 'text', expected a JPEG or a PNG."));
+  CHECK(dataset->problem(0) == has("cat/broken.png: got something that starts with 'text', expected a JPEG or a PNG."));
   CHECK(dataset->problem(1).empty());
 }
 
@@ -169,7 +169,7 @@ TEST_CASE("folders that no one made for a class are passed over, with a note") {
     photos.image("train/" + std::string(name) + "/thumb.png");
   CHECK(photos.listed("train") == Strings{"cat/1.png"});
   CHECK(photos.notes("train") ==
-        Strings{"ignored 4 folders (hidden, empty or a system's): .cache, @eaDir, __MACOSX, cat/@eaDir"});
+        Strings{"ignored 4 folders (hidden, empty or created by a system): .cache, @eaDir, __MACOSX, cat/@eaDir"});
 }
 
 TEST_CASE("a class without images is refused where the classes are defined, and named elsewhere") {
@@ -186,7 +186,7 @@ TEST_CASE("a class without images is refused where the classes are defined, and 
   CHECK(photos.notes("train", known) == Strings{"no images of 2 classes of 4: bird, fish"});
   photos.image("test/cat/1.png");
   fs::create_directories(photos.root / "test/unknown");
-  CHECK(photos.notes("test", known) == Strings{"ignored 1 folder (hidden, empty or a system's): unknown",
+  CHECK(photos.notes("test", known) == Strings{"ignored 1 folder (hidden, empty or created by a system): unknown",
                                                "no images of 3 classes of 4: bird, dog, fish"});
 }
 
@@ -195,18 +195,18 @@ TEST_CASE("images without a class are said: those beside the classes, and a spli
   photos.image("train/cat/1.png");
   photos.image("train/2.png");
   photos.image("train/3.png");
-  CHECK(photos.notes("train") == Strings{"ignored 2 images in no folder of a class, such as 2.png"});
+  CHECK(photos.notes("train") == Strings{"ignored 2 images outside the class folders, such as 2.png"});
   photos.image("test/1.png");
   const Strings cat{"cat"};
   CHECK(photos.read("test", cat).images == nullptr);
   CHECK(photos.notes("test", cat) ==
-        Strings{"ignored, because it has no folders of classes, so that its 1 image has no label"});
-  CHECK(photos.refused("test") == has("test: got no folders beside 1 image without a class, expected one for each"));
+        Strings{"ignored, because it has no class folders, so that its 1 image has no label"});
+  CHECK(photos.refused("test") == has("test: got no folders beside 1 image without a class, expected one per class"));
   fs::create_directories(photos.root / "val");
   CHECK(photos.read("val", cat).images == nullptr);
   CHECK(photos.notes("val", cat) == Strings{"ignored, because it has no images"});
   photos.image("test/unknown/1.png");
-  CHECK(photos.refused("test", cat) == has("test/unknown: got a class that training does not know"));
+  CHECK(photos.refused("test", cat) == has("test/unknown: got a class unknown to training"));
   CHECK(photos.refused("test", cat) == has("Images without labels belong directly into test/."));
 }
 

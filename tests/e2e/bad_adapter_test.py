@@ -145,11 +145,11 @@ class BadAdapter(CommandTest):
             folder = self.copy(f"link-{file}")
             (folder / file).unlink()
             (folder / file).symlink_to(self.adapter / file)
-            cases.append((folder, [file, "leads out of its folder"]))
+            cases.append((folder, [file, "outside its folder"]))
         folder = self.copy("dangling")
         (folder / METADATA).unlink()
         (folder / METADATA).symlink_to("nowhere")
-        self.refuse_predict(cases + [(folder, [METADATA, "leads nowhere"])])
+        self.refuse_predict(cases + [(folder, [METADATA, "broken link"])])
         (self.folder / "link").symlink_to(self.adapter)  # the folder itself may be one
         self.lorikeet("predict", self.folder / "link", self.images[0])
 
@@ -172,7 +172,7 @@ class BadAdapter(CommandTest):
         (folder / METADATA).unlink()
         config = json.loads((folder / CONFIG).read_text())
         (folder / CONFIG).write_text(json.dumps({**config, "base_model_name_or_path": None}))
-        self.assert_refused(2, [folder, "does not name its base", "--model"], "predict", folder, self.images[0])
+        self.assert_refused(2, [folder, "does not record its base", "--model"], "predict", folder, self.images[0])
         guesses = self.json("predict", folder, self.images[0], "--model", "efficientnet_lite0")[0]["guesses"]
         self.assertEqual(len(guesses), 1)
 
@@ -197,7 +197,7 @@ class BadAdapter(CommandTest):
 
     def test_data_with_other_classes(self):
         root = self.image_folder({"0": "zero", "1": "one"}, self.images)
-        self.assert_refused(1, ["/one", "training does not know", "10 classes"], "eval", self.adapter, f"data={root}")
+        self.assert_refused(1, ["/one", "unknown to training", "10 classes"], "eval", self.adapter, f"data={root}")
         idx = self.folder / "idx"
         idx.mkdir()
         for part, labels in ("train", [0, 1]), ("t10k", [0, 12]):
@@ -208,7 +208,7 @@ class BadAdapter(CommandTest):
     def test_folders_without_an_adapter(self):
         empty = self.folder / "empty"
         empty.mkdir()
-        self.refuse_predict([(empty, [CONFIG]), (self.folder / "none", ["nothing there"])])
+        self.refuse_predict([(empty, [CONFIG]), (self.folder / "none", ["not found, expected"])])
 
 
 if __name__ == "__main__":

@@ -198,7 +198,7 @@ class BadImages(CommandTest):
             "no train": (["test/a/x.png"], ["no train split"]),
             "a new class": (
                 ["train/cat/x.png", "train/dog/y.png", "test/cta/x.png"],
-                ["test/cta", "does not know", "Did you mean 'cat'?"],
+                ["test/cta", "unknown to training", "Did you mean 'cat'?"],
             ),
             "an empty class": (["train/a/x.png", "train/bird/x.mp4"], ["train", "no images of bird", "bird/x.mp4"]),
             "two names": (["train/a/x.png", "val/a/x.png", "valid/a/x.png"], ["both val/ and valid/"]),

@@ -120,7 +120,7 @@ class BadWeights(CommandTest):
                 ]
             ]
             + [
-                ("longer", good + b"x", ["follows the tensors"]),
+                ("longer", good + b"x", ["data after the tensors"]),
                 ("header of 2^62", struct.pack("<Q", 1 << 62) + good[8:], []),
                 ("header of 90 MB", struct.pack("<Q", 90_000_000) + good[8:], ["header of 90000000 bytes"]),
                 ("nested", struct.pack("<Q", 60_000) + b'{"a":' * 12_000, ["nested"]),
@@ -207,7 +207,7 @@ class BadWeights(CommandTest):
         torch_zip(path, tensors, lambda tree: {"epoch": 3, "net": tree, "args": args})
         done = run(*self.use(path))
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("skipped what is not a tensor: 'args' (argparse.Namespace)", done.stderr)
+        self.assertIn("skipped entries that are not tensors: 'args' (argparse.Namespace)", done.stderr)
         call = Call(os.system, f"touch {mark}")
         torch_zip(path, tensors, lambda tree: {"state_dict": tree, "state_dict_ema": tree, "run": call})
         done = run(*self.use(path))

@@ -104,7 +104,7 @@ class CombineExtract(CommandTest):
             1,
             [
                 (["combine", self.one, self.other, "--out", out], ["other: got another 'classifier.weight'"]),
-                (["combine", self.folder / "nothing", "--out", out], ["nothing: got no adapter there"]),
+                (["combine", self.folder / "nothing", "--out", out], ["nothing: got no adapter, expected"]),
                 (
                     ["extract", "--model", "efficientnet_lite0", "--from", EFFICIENTNET, "--out", out],
                     ["got the base model itself"],

@@ -150,7 +150,7 @@ class Commands(CommandTest):
             found = self.json("inspect", "resnet50", "--match", pattern, "--rank", rank)["match"]
             self.assertEqual(found, {"pattern": pattern, "modules": modules, "r": rank, "lora_parameters": parameters})
         self.assertIn(
-            r"'.*\.2\.conv3' hits 4 modules; LoRA with r=4 there has 19,200 parameters",
+            r"'.*\.2\.conv3' matches 4 modules; LoRA with r=4 has 19,200 parameters",
             self.lorikeet("inspect", "resnet50", "--match", r".*\.2\.conv3", "--rank", 4),
         )
 
@@ -174,10 +174,10 @@ USAGE = [
     (["predict", "efficientnet_lite0"], ["images"]),
     (
         ["predict", "efficientnet_lite0", "x.png", "--top", "0"],
-        ["--top: got '0', expected a whole number of at least 1."],
+        ["--top: got '0', expected an integer of at least 1."],
     ),
-    (["predict", "efficientnet_lite0", "x.png", "--top", "two"], ["--top: got 'two', expected a whole number"]),
-    (["eval", "efficientnet_lite0", "--limit", "1e9"], ["--limit: got '1e9', expected a whole number of at least 0."]),
+    (["predict", "efficientnet_lite0", "x.png", "--top", "two"], ["--top: got 'two', expected an integer"]),
+    (["eval", "efficientnet_lite0", "--limit", "1e9"], ["--limit: got '1e9', expected an integer of at least 0."]),
     (["predict", "efficientnet_lite0", "x.png", "--preprocess", "none"], ["--preprocess", "normalise"]),
     (["merge", "efficientnet_lite0"], ["--out"]),
     (["merge", "efficientnet_lite0", "--out", "x.onnx"], ["x.onnx", "'.onnx'", "expected .safetensors or .pth"]),
@@ -212,8 +212,8 @@ OVERRIDES = [
     (["lr=3"], ["lr", "unknown key", "Did you mean 'learning_rate'?"]),
     (["rank=3"], ["rank", "unknown key", "Did you mean 'r'?"]),
     (["epochs"], ["'epochs'", "key=value"]),
-    (["epochs=-1"], ["epochs", "'-1'", "whole number"]),
-    (["epochs=three"], ["epochs", "'three'", "whole number"]),
+    (["epochs=-1"], ["epochs", "'-1'", "integer"]),
+    (["epochs=three"], ["epochs", "'three'", "integer"]),
     (["epochs=1.5"], ["epochs", "'1.5'"]),
     (["learning_rate=nan"], ["learning_rate", "'nan'"]),
     (["batch_size=0"], ["batch_size", "'0'", "1 to"]),
@@ -227,7 +227,7 @@ OVERRIDES = [
     (["target_modules={"], ["target_modules", "YAML"]),
     (["model=efficientnet_lite"], ["efficientnet_lite", "Did you mean 'efficientnet_lite0'?"]),
     (["data=mnis"], ["mnis", "Did you mean 'mnist'?"]),
-    (["data=no/such"], ["no/such", "no folder"]),
+    (["data=no/such"], ["no/such", "not a folder"]),
     (["data="], ["data", "expected the name"]),
     (["validation=60000"], ["validation", "60000"]),
     (["early_stop=2"], ["early_stop", "validation"]),
@@ -241,11 +241,11 @@ OVERRIDES = [
         ["modules_to_save=[fc]"],
         ["modules_to_save", "'fc'", "matches no module", "output of this network is 'classifier'"],
     ),
-    (["rank_pattern={'blocks.9.*': 2}"], ["rank_pattern", "'blocks.9.*'", "matches no module"]),
-    (["alpha_pattern={'^blocks': 2}"], ["alpha_pattern", "'^blocks'", "matches no module"]),
+    (["rank_pattern={'blocks.9.*': 2}"], ["rank_pattern", "'blocks.9.*'", "does not match the end of any module"]),
+    (["alpha_pattern={'^blocks': 2}"], ["alpha_pattern", "'^blocks'", "does not match the end of any module"]),
     (["exclude_modules=[blocks.9]"], ["exclude_modules", "'blocks.9'", "matches no module"]),
     (["bias=lora_only"], ["bias", "lora_only", "no layer with LoRA"]),
-    (["target_modules=null", "modules_to_save=null", "replace_output=false"], ["something to learn"]),
+    (["target_modules=null", "modules_to_save=null", "replace_output=false"], ["something to train"]),
     (["replace_output=false"], ["got 10 classes in mnist", "expected 1000", "replace_output"]),
     (["modules_to_save=[]"], ["modules_to_save", "classifier"]),
     (["preprocess=normalise"], ["image_size", "preprocess=normalise"]),

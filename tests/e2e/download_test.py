@@ -169,7 +169,7 @@ class Download(CommandTest):
             self.assertEqual((process.returncode, stdout), (130, ""), stderr)
             self.assertEqual(
                 stderr.splitlines()[-1],
-                "lorikeet: interrupted in a download. What has arrived is kept; the next try goes on from there.",
+                "lorikeet: interrupted during a download. The next attempt resumes it.",
             )
             self.assertEqual([name for name, _ in mirror.requests], [self.biggest])
             self.assertFalse((self.folder / "run").exists())

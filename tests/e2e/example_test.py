@@ -67,7 +67,7 @@ class Example(CommandTest):
             [SET, "efficientnet_lite0", self.folder, "x.png"], env=environment(), capture_output=True, text=True
         )
         self.assertEqual(done.returncode, 1)
-        self.assertIn("got no adapter there", done.stderr)
+        self.assertIn("got no adapter, expected", done.stderr)
 
     def test_bad_usage_and_bad_data(self):
         self.assertEqual(subprocess.run([EXAMPLE], capture_output=True).returncode, 2)

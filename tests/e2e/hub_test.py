@@ -109,7 +109,7 @@ class Hub(CommandTest):
         before = len(self.server.requests)
         (self.folder / "runs").mkdir()
         self.assert_refused(
-            1, ["runs/none", "got nothing there"], "predict", "runs/none", "x.png", cwd=self.folder, env=self.env()
+            1, ["runs/none", "not found, expected"], "predict", "runs/none", "x.png", cwd=self.folder, env=self.env()
         )
         self.assertEqual(len(self.server.requests), before)
         self.assert_all_refused(

@@ -97,7 +97,7 @@ class Interrupt(CommandTest):
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=60)
         self.assertEqual((process.returncode, stdout), (130, ""))
-        self.assertIn("the next compare goes on", stderr)
+        self.assertIn("the next compare continues", stderr)
         again = start(*arguments, "epochs=100000")
         self.addCleanup(lambda: again.poll() is None and again.kill())
         before = self.lines(self.folder / "runs/long")

@@ -36,7 +36,7 @@ class Memory(CommandTest):
         run = self.folder / "run"
         self.assert_refused(
             2,
-            ["batch_size: got 50000, which takes about", "of memory", "Set batch_size to"],
+            ["batch_size: got 50000, which needs about", "of memory", "Set batch_size to"],
             "train",
             self.recipe(),
             f"run={run}",

@@ -41,7 +41,7 @@ class WeightsFile(CommandTest):
         try:
             self.assert_refused(
                 1,
-                [self.run_folder, "trained on the file 'w.pth'", "any more", "--weights"],
+                [self.run_folder, "trained on the file 'w.pth'", "no longer at", "--weights"],
                 "predict",
                 self.run_folder,
                 self.image,

@@ -86,7 +86,7 @@ TEST_CASE("a client that fails is quoted") {
 
 TEST_CASE("a client that is missing or gives no file is an Error") {
   const Machine machine;
-  CHECK(refusal(PackageRegistry::kNpm, "a", "1", machine.packages) == has("npm package a: got no npm here"));
+  CHECK(refusal(PackageRegistry::kNpm, "a", "1", machine.packages) == has("npm package a: got no npm on this machine"));
   machine.client("npm", "echo done");
   CHECK(refusal(PackageRegistry::kNpm, "a", "1", machine.packages) ==
         has("got 0 files from npm, expected 1; its last line: done."));

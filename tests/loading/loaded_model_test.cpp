@@ -58,7 +58,7 @@ TEST_CASE("an adapter of a weights file opens without naming it while the file i
   fs::rename(file, folder.path / "moved.safetensors");
   const std::string gone = refusal([&] { load_model(adapter, {}, {}); });
   CHECK(gone == has("got no base weights; the adapter was trained on the file 'w.safetensors'"));
-  CHECK(gone == has("is not at " + fs::absolute(file).string() + " any more. Name it with --weights."));
+  CHECK(gone == has("is no longer at " + fs::absolute(file).string() + ". Name it with --weights."));
   // Named, it opens, and is known at its new place.
   const LoadedModel moved = load_model(adapter, {.weights = folder.path / "moved.safetensors"}, {});
   CHECK(moved.adapter->metadata->weights_path == (folder.path / "moved.safetensors").string());

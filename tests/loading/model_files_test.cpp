@@ -81,5 +81,5 @@ TEST_CASE("links of a model's folder lead into it, or into the blobs of the Hub'
   CHECK(is_model_folder(snapshot));
   CHECK(find_model_files(snapshot).weights.size() == 1);
   fs::create_symlink("../../../secret", snapshot / "preprocessor_config.json");
-  CHECK(files_refusal(snapshot) == has("got a link that leads out of its folder"));
+  CHECK(files_refusal(snapshot) == has("got a link to a file outside its folder"));
 }

@@ -36,12 +36,12 @@ TEST_CASE("a name is what there is under it: an adapter, a run, a file, or else 
   CHECK((resolve_name("hf-hub:timm/resnet50.a1_in1k@v1").kind == NameKind::kHubModel));
 
   CHECK(refusal([&] { resolve_name(at("empty")); }) == has("got a folder without adapter_config.json"));
-  CHECK(refusal([&] { resolve_name(at("absent")); }) == has("got nothing there"));
+  CHECK(refusal([&] { resolve_name(at("absent")); }) == has("not found, expected the folder"));
   for (const char* name : {"empty", "absent", "w.pth"}) {
     CAPTURE(name);
     CHECK_FALSE(adapter_path(at(name)).has_value());
     CHECK(refusal([&] { find_adapter(at(name)); }) ==
-          has(std::string(name) + ": got no adapter there, expected an adapter's or a run's folder."));
+          has(std::string(name) + ": got no adapter, expected the folder of an adapter or a run."));
   }
 }
 

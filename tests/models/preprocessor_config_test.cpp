@@ -84,7 +84,7 @@ TEST_CASE("preprocessing of another form is refused, with the key") {
   const auto transformers = [](const char* text) { return refusal([&] { of_transformers(text); }); };
   CHECK(transformers("[]") == has("got a list, expected an object"));
   CHECK(transformers(R"({"size": {"height": 224, "width": 192}})") == has("size: got {\"height\":224,\"width\":192}"));
-  CHECK(transformers(R"({"size": 0})") == has("size: got 0, expected a whole number from 1 to 4096"));
+  CHECK(transformers(R"({"size": 0})") == has("size: got 0, expected an integer from 1 to 4096"));
   CHECK(transformers(R"({"size": 1e9})") == has("size: got"));
   CHECK(transformers(R"({"size": {"longest_edge": 224}})") ==
         has("expected \"height\" and \"width\", or \"shortest_edge\""));

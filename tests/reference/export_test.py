@@ -154,7 +154,7 @@ class Merge(Exported):
             safetensors.torch.load_file,
         ):
             file = self.folder / f"merged.{ending}"
-            self.assertIn("with the adapter added in", lorikeet("merge", *model, "--out", file))
+            self.assertIn("with the adapter merged", lorikeet("merge", *model, "--out", file))
             tensors = load(file)
             wanted = plain.state_dict()
             self.assertEqual(sorted(tensors), sorted(wanted))
@@ -181,7 +181,7 @@ class Merge(Exported):
     def test_resnet50_with_a_head(self):
         """The head's layers are beside the plain model's, and the command says so."""
         model, file = self.resnet50_with_head(), self.folder / "head.pth"
-        self.assertIn("head.0, head.1: after the network", lorikeet("merge", *model, "--out", file))
+        self.assertIn("head.0, head.1: added head", lorikeet("merge", *model, "--out", file))
         tensors = torch.load(file, weights_only=True)
         head = [torch.nn.Linear(1000, 64), torch.nn.Linear(64, 10)]
         for i, layer in enumerate(head):

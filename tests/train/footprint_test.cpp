@@ -84,7 +84,7 @@ TEST_CASE("a run that takes more memory than there is is refused with the batch 
   const auto refused = [&](std::uint64_t available) {
     return refusal<UsageError>([&] { require_memory(run.planned(), available, 0); });
   };
-  CHECK(refused(total - 1) == has("batch_size: got 512, which takes about"));
+  CHECK(refused(total - 1) == has("batch_size: got 512, which needs about"));
   CHECK(refused(enough_for_200) == has("Set batch_size to 200 or less."));
   CHECK(refused(1000) == has("No batch fits"));
 }
@@ -99,5 +99,5 @@ TEST_CASE("with a GPU, what it holds is compared with what it has free") {
   require_memory(run.planned(), on_gpu, 0);
   require_memory(run.planned(), on_gpu - memory.weights, memory.weights);
   CHECK(refusal<UsageError>([&] { require_memory(run.planned(), on_gpu - 1, 0); }) ==
-        has("that the GPU has free. Set batch_size to"));
+        has("available on the GPU. Set batch_size to"));
 }

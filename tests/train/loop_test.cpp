@@ -234,7 +234,7 @@ TEST_CASE("early stop ends when nothing gets better, and keeps the best epoch") 
   CHECK(run.result.validation.accuracy() == *best);
   CHECK(same(run.model.learned(), run.checkpoints[at]));
   CHECK_FALSE(same(run.model.learned(), run.checkpoints.back()));
-  CHECK(run.log.back() == "stopped early: no better validation accuracy in 3 epochs; the best epoch is kept");
+  CHECK(run.log.back() == "stopped early: no improvement in validation accuracy in 3 epochs; the best epoch is kept");
 }
 
 TEST_CASE("the progress callback interrupts, in training and in validation") {

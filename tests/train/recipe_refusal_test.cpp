@@ -50,7 +50,7 @@ TEST_CASE("unknown keys are refused with the nearest, and what comes twice") {
   CHECK(refused(kLeast + "\"a\\nb\": 1\n") == has("r.yaml: a\\x0ab: got an unknown key."));
   CHECK(refused(kLeast + "---\nepochs: 3\n") ==
         "r.yaml: got 2 YAML documents, expected one recipe. Remove the line '---' between them.");
-  CHECK(refused(kLeast + "data: mnist\n") == "r.yaml: data: got it twice, expected each key once.");
+  CHECK(refused(kLeast + "data: mnist\n") == "r.yaml: data: got the key twice, expected each key once.");
   CHECK(refused(kLeast + "[data]: mnist\n") == has("r.yaml: recipe: got a list, expected a word."));
   CHECK(refused(kLeast + "reference: {titel: x}\n") ==
         has("reference: got the unknown key 'titel'. Did you mean 'title'?"));
@@ -64,7 +64,7 @@ TEST_CASE("unknown keys are refused with the nearest, and what comes twice") {
   }
   for (const char* override : {"epochs", "=3", ""})
     CHECK(refused_override(override) == has("got no key=value, expected e.g. epochs=3."));
-  CHECK(refused_override("head=[1") == has("head=[1: got a value that is no YAML: "));
+  CHECK(refused_override("head=[1") == has("head=[1: got a value that is not YAML: "));
 }
 
 TEST_CASE("impossible values are refused, with what is possible") {
@@ -77,17 +77,17 @@ TEST_CASE("impossible values are refused, with what is possible") {
       {"random_resized_crop: [0.5, 0.4]", "random_resized_crop: got '0.5', expected a number from 0.0001 to 0.4."},
       {"random_resized_crop: [0, 1]", "random_resized_crop: got '0', expected a number from 0.0001 to 1."},
       {"random_horizontal_flip: 2", "random_horizontal_flip: got '2', expected a number from 0 to 1."},
-      {"random_crop_padding: 1.5", "random_crop_padding: got '1.5', expected a whole number from 0 to 4096."},
+      {"random_crop_padding: 1.5", "random_crop_padding: got '1.5', expected an integer from 0 to 4096."},
       {"optimizer: adam", "optimizer: got 'adam', expected one of adamw, sgd."},
       {"device: [cpu]", "device: got a list, expected a word."},
-      {"epochs: 0", "epochs: got '0', expected a whole number from 1 to 1000000."},
-      {"epochs: 1.5", "epochs: got '1.5', expected a whole number"},
-      {"epochs: 3x", "epochs: got '3x', expected a whole number"},
-      {"epochs:", "epochs: got nothing, expected a whole number"},
-      {"batch_size: 65537", "batch_size: got '65537', expected a whole number from 1 to 65536."},
-      {"seed: -1", "seed: got '-1', expected a whole number from 0 to"},
-      {"seed: 9223372036854775808", "seed: got '9223372036854775808', expected a whole number from 0 to"},
-      {"r: 65537", "r: got '65537', expected a whole number from 1 to 65536."},
+      {"epochs: 0", "epochs: got '0', expected an integer from 1 to 1000000."},
+      {"epochs: 1.5", "epochs: got '1.5', expected an integer"},
+      {"epochs: 3x", "epochs: got '3x', expected an integer"},
+      {"epochs:", "epochs: got nothing, expected an integer"},
+      {"batch_size: 65537", "batch_size: got '65537', expected an integer from 1 to 65536."},
+      {"seed: -1", "seed: got '-1', expected an integer from 0 to"},
+      {"seed: 9223372036854775808", "seed: got '9223372036854775808', expected an integer from 0 to"},
+      {"r: 65537", "r: got '65537', expected an integer from 1 to 65536."},
       {"learning_rate: -1", "learning_rate: got '-1', expected a number from 0 to 1000."},
       {"learning_rate: .nan", "learning_rate: got '.nan', expected a number"},
       {"learning_rate: .inf", "learning_rate: got '.inf', expected a number"},
@@ -101,20 +101,20 @@ TEST_CASE("impossible values are refused, with what is possible") {
       {"betas: [0.9, 1]", "betas: got '1', expected a number from 0 to"},
       {"head: 512", "head: got '512', expected a list of at most 64 widths, e.g. [512, 256], or null."},
       {"image_size: 1", "image_size: got 1, expected at least 16, or 0 for the size of the weights' own evaluation."},
-      {"head: [0]", "head: got '0', expected a whole number from 1 to"},
+      {"head: [0]", "head: got '0', expected an integer from 1 to"},
       {"head: [" + repeated("1,", 2 * 65) + "]", "head: got a list, expected a list of at most 64 widths"},
       {"modules_to_save: {a: 1}", "modules_to_save: got a table, expected a list of names."},
       {"modules_to_save: [[a]]", "modules_to_save: got a list, expected a word."},
       {"target_modules: {a: 1}", "target_modules: got a table, expected a word."},
       {"rank_pattern: [a]", "rank_pattern: got a list, expected a table of numbers by pattern."},
       {"rank_pattern: {a: b}", "rank_pattern: got 'b', expected a number"},
-      {"rank_pattern: {a: 1.5}", "rank_pattern: got 1.5, expected a whole number from 1 to 65536."},
+      {"rank_pattern: {a: 1.5}", "rank_pattern: got 1.5, expected an integer from 1 to 65536."},
       {"lora_alpha: 0", "lora_alpha: got 0, expected a finite number other than 0."},
       // What YAML reads, but does not write so that it reads back as the same.
-      {"target_modules: \"a\\0b\"", "target_modules: got 'a\\x00b', expected no control characters in it."},
-      {"weights: \"a\\x04b\"", "weights: got 'a\\x04b', expected no control characters in it."},
-      {"modules_to_save: [\"a\\N\"]", "modules_to_save: got 'a\\x85', expected no control characters in it."},
-      {"reference: {title: \"a\\rb\"}", "reference.title: got 'a\\x0db', expected no control characters in it."},
+      {"target_modules: \"a\\0b\"", "target_modules: got 'a\\x00b', expected no control characters."},
+      {"weights: \"a\\x04b\"", "weights: got 'a\\x04b', expected no control characters."},
+      {"modules_to_save: [\"a\\N\"]", "modules_to_save: got 'a\\x85', expected no control characters."},
+      {"reference: {title: \"a\\rb\"}", "reference.title: got 'a\\x0db', expected no control characters."},
       {"reference: x", "reference: got 'x', expected a table with title, trainable and accuracy."},
       {"reference: {accuracy: 97}", "reference.accuracy: got '97', expected a number from 0 to 1."},
   };
@@ -124,14 +124,14 @@ TEST_CASE("impossible values are refused, with what is possible") {
     CHECK(refused((replaces ? (line.starts_with("data") ? "head: []\n" : "data: mnist\n") : kLeast) + line + "\n") ==
           has(message));
   }
-  CHECK(refused_override("epochs=0") == "epochs: got '0', expected a whole number from 1 to 1000000.");
+  CHECK(refused_override("epochs=0") == "epochs: got '0', expected an integer from 1 to 1000000.");
   CHECK(refused_override("betas=[1, 2, 3]") == has("betas: got a list, expected two numbers"));
 }
 
 TEST_CASE("values that do not go together are refused") {
   CHECK(refused("head: []\n") == has("data: got nothing, expected the name of a dataset or a folder"));
   CHECK(refused("data: mnist\n") ==
-        has("got neither target_modules, modules_to_save, bias nor head, expected something to learn."));
+        has("got neither target_modules, modules_to_save, bias nor head, expected something to train."));
   CHECK(refused(kLeast + "image_size: 28\npreprocess: normalise\n") ==
         has("image_size: got 28 together with preprocess=normalise"));
   CHECK(refused(kLeast + "random_resized_crop: [0.5, 1]\npreprocess: normalise\n") ==
@@ -141,7 +141,7 @@ TEST_CASE("values that do not go together are refused") {
   CHECK(refused_override("data=") == has("data: got nothing"));
 }
 
-TEST_CASE("what is no YAML, or no table, is refused with its place") {
+TEST_CASE("input that is not YAML, or not a table, is rejected with its location") {
   CHECK(refused("data: mnist\nhead: [1\n") == has("r.yaml: line 3: got broken YAML: "));
   CHECK(refused("data: mnist\nhead: *x\n") == has("r.yaml: line 2: got broken YAML: "));
   CHECK(refused("data: mnist\n\thead: []\n") == has("r.yaml: line 2: got broken YAML: "));

@@ -106,8 +106,8 @@ TEST_CASE("a run that is discarded takes its folder along, unless something else
 TEST_CASE("a place that cannot hold a folder is an Error") {
   const TemporaryFolder folder;
   write_file(folder.path / "file", "");
-  CHECK(refusal([&] { RunFolder(folder.path / "file", false); }) == has("file: cannot be made: "));
-  CHECK(refusal([&] { RunFolder(folder.path / "file" / "run", false); }) == has("run: cannot be made: "));
+  CHECK(refusal([&] { RunFolder(folder.path / "file", false); }) == has("file: cannot be created: "));
+  CHECK(refusal([&] { RunFolder(folder.path / "file" / "run", false); }) == has("run: cannot be created: "));
   fs::create_directories(folder.path / "taken" / "log.txt");
   CHECK(refusal([&] { RunFolder(folder.path / "taken", false); }) == has("log.txt: cannot be written: "));
 }

@@ -32,7 +32,7 @@ TEST_CASE("default options need only data") {
 
 TEST_CASE("each option out of its range is refused by its key") {
   const std::vector<std::pair<std::function<void(TrainingOptions&)>, std::string>> cases{
-      {[](auto& o) { o.data.image_size = -1; }, "image_size: got -1, expected a whole number from 0 to 4096."},
+      {[](auto& o) { o.data.image_size = -1; }, "image_size: got -1, expected an integer from 0 to 4096."},
       {[](auto& o) { o.data.image_size = 15; }, "image_size: got 15, expected at least 16, or 0 for the size of"},
       {[](auto& o) {
          o.data.augmentation.resized_crop = {0.5, 0.4};
@@ -61,9 +61,9 @@ TEST_CASE("each option out of its range is refused by its key") {
        "nesterov: got true with momentum 0, expected a momentum above 0."},
       {[](auto& o) { o.optimizer.warmup = 1; }, "warmup: got 1"},
       {[](auto& o) { o.optimizer.clip_grad_norm = -1; }, "clip_grad_norm: got -1"},
-      {[](auto& o) { o.loop.epochs = 0; }, "epochs: got 0, expected a whole number from 1 to 1000000."},
+      {[](auto& o) { o.loop.epochs = 0; }, "epochs: got 0, expected an integer from 1 to 1000000."},
       {[](auto& o) { o.loop.max_steps = -1; }, "max_steps: got -1"},
-      {[](auto& o) { o.loop.batch_size = 0; }, "batch_size: got 0, expected a whole number from 1 to 65536."},
+      {[](auto& o) { o.loop.batch_size = 0; }, "batch_size: got 0, expected an integer from 1 to 65536."},
       {[](auto& o) { o.loop.label_smoothing = 1; }, "label_smoothing: got 1"},
       {[](auto& o) { o.loop.early_stop = -1; }, "early_stop: got -1"},
       {[](auto& o) { o.loop.seed = ~std::uint64_t{0}; }, "seed: got 18446744073709551615"},
@@ -92,7 +92,7 @@ TEST_CASE("each option out of its range is refused by its key") {
 
 TEST_CASE("an adaptation that learns nothing, or has an impossible head, is refused") {
   AdaptationOptions options;
-  CHECK(refusal<UsageError>([&] { options.check(); }) == has("expected something to learn."));
+  CHECK(refusal<UsageError>([&] { options.check(); }) == has("expected something to train."));
   options.head = {0};
   CHECK(refusal<UsageError>([&] { options.check(); }) == has("head: got 0, expected widths from 1 to 1048576."));
   options.head = std::vector<std::int64_t>(65, 1);
@@ -103,7 +103,7 @@ TEST_CASE("an adaptation that learns nothing, or has an impossible head, is refu
                               PeftType::kOft, PeftType::kBoft}) {
     options.config.peft_type = type;
     CHECK(refusal<UsageError>([&] { options.check(); }) ==
-          has("peft_type: got " + name_of(type) + " without target_modules, expected the layers that it adapts"));
+          has("peft_type: got " + name_of(type) + " without target_modules, expected the layers to adapt"));
   }
   options.config.peft_type = PeftType::kLora;
   options.config.use_dora = true;
