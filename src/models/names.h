@@ -32,7 +32,7 @@ struct Rename {
 using NameTable = std::vector<Rename>;
 
 /// `graph` under the other library's names. Nodes that the table does not name, those without tensors, keep their
-/// names. REQUIRES: every module with tensors is in the table.
+/// names. An empty table keeps every name. REQUIRES: every module with tensors is in a table that is not empty.
 Graph renamed(const Graph& graph, const NameTable& names);
 
 /// For each node of `graph` those of renamed(graph, names): one, or three for a split Linear.
