@@ -51,9 +51,7 @@ Adaptation adapt(const Graph& base, const AdapterSpec& spec) {
       fail_usage("modules_to_save: got no '", base.node(output).name,
                  "', expected it with a replaced output. A new output must be trained.");
     }
-    Linear linear = std::get<Linear>(base.node(output).op);
-    linear.out = *spec.output_classes;
-    out.graph.replace(output, linear);
+    set_output_features(out.graph, *spec.output_classes);
     out.replaced = output;
   }
   if (spec.head) out.head = append_head(out.graph, *spec.head);

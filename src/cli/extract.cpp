@@ -29,32 +29,19 @@ struct ExtractCommandOptions {
   std::string out;
 };
 
-// The base graph with the number of outputs of the tuned file's last layer.
-Graph graph_of_tuned(const Graph& base, const ModelEntry& model, const NamedTensors& file) {
-  Graph out = base;
-  const Node& output = base.node(base.output());
-  for (const auto& [name, tensor] : file) {
-    const std::string own = model.translate_name ? model.translate_name(name) : name;
-    if (own != output.name + ".weight" || tensor.dim() != 2) continue;
-    Linear linear = std::get<Linear>(output.op);
-    linear.out = tensor.size(0);
-    out.replace(base.output(), linear);
-  }
-  return out;
-}
-
 int extract_command(const ExtractCommandOptions& options) {
   check_adapter_destination(options.out);
   const BaseModel base = load_base_model({options.model, options.weights}, download_bar());
   NamedTensors file = read_weights_file(options.tuned);
   for (const auto& notes : {base.notes, file.notes}) std::for_each(notes.begin(), notes.end(), print_note);
-  const Graph tuned_graph = graph_of_tuned(base.graph, *base.entry, file);
+  Graph tuned_graph = base.graph;
+  fit_outputs(file, *base.entry, tuned_graph);
   const NamedTensors tuned = fit_base_weights(std::move(file), options.tuned, *base.entry, tuned_graph);
   const std::int64_t outputs = output_features(tuned_graph);
   Extracted extracted = extract_lora(base.graph, base.weights, tuned, options.extract);
   std::vector<std::string> classes = options.classes;
   if (classes.empty()) {
-    if (outputs == output_features(base.graph)) classes = use_base_model(base).classes;
+    if (outputs == output_features(base.graph)) classes = base.classes;
     for (std::int64_t i = 0; classes.empty() || static_cast<std::int64_t>(classes.size()) < outputs; ++i)
       classes.push_back(std::to_string(i));
   }

@@ -16,11 +16,7 @@ class Fuser {
  public:
   Fuser(const Network& network, const Plan& plan, bool with_linear)
       : network_(network), plan_(plan), with_linear_(with_linear), nodes_(network.graph().nodes()),
-        readers_(nodes_.size()), taken_(nodes_.size(), false) {
-    for (NodeId id = 0; id < nodes_.size(); ++id) {
-      for (const NodeId input : nodes_[id].inputs) readers_[input].push_back(id);
-    }
-  }
+        readers_(readers_of(network.graph())), taken_(nodes_.size(), false) {}
 
   std::vector<FusedStep> steps() {
     std::vector<FusedStep> out;

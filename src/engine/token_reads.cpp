@@ -16,10 +16,7 @@ bool is_token_wise(const Op& op) {
 std::vector<std::optional<std::int64_t>> only_tokens_read(const Graph& graph) {
   const auto& nodes = graph.nodes();
   std::vector<std::optional<std::int64_t>> only(nodes.size());
-  std::vector<std::vector<NodeId>> readers(nodes.size());
-  for (NodeId id = 0; id < nodes.size(); ++id) {
-    for (const NodeId input : nodes[id].inputs) readers[input].push_back(id);
-  }
+  const auto readers = readers_of(graph);
   const auto read_by = [&](NodeId reader) {
     if (const auto* take = std::get_if<TakeToken>(&nodes[reader].op)) return std::optional(take->index);
     return is_token_wise(nodes[reader].op) ? only[reader] : std::nullopt;

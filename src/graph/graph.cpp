@@ -76,4 +76,18 @@ std::vector<Parameter> Graph::parameters() const {
 
 std::int64_t output_features(const Graph& graph) { return std::get<Linear>(graph.node(graph.output()).op).out; }
 
+void set_output_features(Graph& graph, std::int64_t features) {
+  Linear linear = std::get<Linear>(graph.node(graph.output()).op);
+  linear.out = features;
+  graph.replace(graph.output(), linear);
+}
+
+std::vector<std::vector<NodeId>> readers_of(const Graph& graph) {
+  std::vector<std::vector<NodeId>> out(graph.nodes().size());
+  for (NodeId id = 0; id < out.size(); ++id) {
+    for (const NodeId input : graph.node(id).inputs) out[input].push_back(id);
+  }
+  return out;
+}
+
 }  // namespace lorikeet

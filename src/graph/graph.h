@@ -70,5 +70,10 @@ class Graph {
 
 /// Number of output features of the last Linear node. REQUIRES: the output is a Linear node.
 std::int64_t output_features(const Graph& graph);
+/// Gives the last Linear node another number of features. REQUIRES: the output is a Linear node.
+void set_output_features(Graph& graph, std::int64_t features);
+
+/// For each node, the nodes that read its value.
+std::vector<std::vector<NodeId>> readers_of(const Graph& graph);
 
 }  // namespace lorikeet

@@ -158,15 +158,14 @@ NamedTensors fit_base_weights(NamedTensors file, const fs::path& path, const Mod
 
 std::string fit_outputs(const NamedTensors& file, const ModelEntry& model, Graph& graph) {
   const Node& output = graph.node(graph.output());
-  Linear linear = std::get<Linear>(output.op);
+  const Linear linear = std::get<Linear>(output.op);
   for (const auto& [name, tensor] : file) {
     if (translated_name(model, name) != output.name + ".weight") continue;
     const bool fits = tensor.dim() == 2 && tensor.size(1) == linear.in && tensor.size(0) > 0;
     if (!fits || tensor.size(0) == linear.out) return "";
     std::string note = cat("the output layer '", output.name, "' has ", with_commas(tensor.size(0)), " outputs, not ",
                            with_commas(linear.out));
-    linear.out = tensor.size(0);
-    graph.replace(graph.output(), linear);
+    set_output_features(graph, tensor.size(0));
     return note;
   }
   return "";
