@@ -94,9 +94,7 @@ ChosenTargets automatic(const Graph& graph) {
 std::optional<TargetSet> target_set(const ModulePattern& pattern) {
   const auto* text = std::get_if<std::string>(&pattern);
   if (text == nullptr) return std::nullopt;
-  std::string lower = *text;
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
-  const auto found = std::find(set_names().begin(), set_names().end(), lower);
+  const auto found = std::find(set_names().begin(), set_names().end(), lowercase(*text));
   if (found == set_names().end()) return std::nullopt;
   return static_cast<TargetSet>(found - set_names().begin());
 }

@@ -142,6 +142,21 @@ std::string to_utf8(std::string_view text) {
   return out;
 }
 
+std::string lowercase(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return out;
+}
+
+std::string plain_text(std::string_view text, std::string_view others) {
+  std::string out(text);
+  for (char& c : out) {
+    const bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (!is_plain && others.find(c) == std::string_view::npos) c = '_';
+  }
+  return out;
+}
+
 std::string printable(std::string_view text, std::size_t limit) {
   const bool cut = text.size() > limit;
   std::string out;

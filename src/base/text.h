@@ -46,6 +46,12 @@ bool is_utf8(std::string_view text);
 /// Replaces each byte that is not part of a well-formed UTF-8 character by U+FFFD.
 std::string to_utf8(std::string_view text);
 
+/// `text` with ASCII letters in lower case.
+std::string lowercase(std::string_view text);
+
+/// `text` with all bytes but ASCII letters, digits and those of `others` replaced by '_': safe in a Python string.
+std::string plain_text(std::string_view text, std::string_view others);
+
 /// Makes an untrusted string safe for a message: escapes control characters and invalid UTF-8, and cuts it at `limit`
 /// bytes.
 std::string printable(std::string_view text, std::size_t limit = 120);

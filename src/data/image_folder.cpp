@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -48,11 +47,7 @@ class ImageFolder final : public Dataset {
   std::vector<std::string> classes_;
 };
 
-std::string lower_extension(const fs::path& path) {
-  std::string out = path.extension().string();
-  std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return std::tolower(c); });
-  return out;
-}
+std::string lower_extension(const fs::path& path) { return lowercase(path.extension().string()); }
 
 template <std::size_t N>
 bool is_one_of(const std::string& text, const std::array<std::string_view, N>& list) {

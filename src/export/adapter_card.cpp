@@ -1,12 +1,10 @@
 #include "export/adapter_card.h"
 
-#include <cctype>
-#include <string_view>
-
 #include "adapters/adapt.h"
 #include "adapters/methods.h"
 #include "base/compute.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "loading/base_source.h"
 #include "loading/loaded_model.h"
 #include "models/models.h"
@@ -19,11 +17,7 @@ namespace {
 // code that people run, so characters that could end the string are replaced.
 std::string python_base(const AdapterMetadata& metadata, const ModelEntry& model) {
   if (has_weights(metadata.base_weights)) return find_weights(metadata.base_weights).python;
-  std::string file = metadata.base_weights;
-  for (char& c : file) {
-    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && std::string_view("._-").find(c) == std::string_view::npos)
-      c = '_';
-  }
+  const std::string file = plain_text(metadata.base_weights, "._-");
   if (!is_model_name(metadata.base_model)) return "base = " + model.python + "\n";
   // Only recent versions of torch.load read safetensors.
   const bool is_safetensors = file.ends_with(".safetensors");

@@ -1,7 +1,6 @@
 #include "fetch/curl_request.h"
 
 #include <algorithm>
-#include <cctype>
 #include <new>
 #include <string_view>
 
@@ -79,9 +78,7 @@ std::size_t CurlRequest::on_header(char* bytes, std::size_t size, std::size_t co
   const std::size_t colon = line.find(':');
   if (colon == line.npos) return line.size();
   try {
-    std::string name(line.substr(0, colon));
-    std::transform(name.begin(), name.end(), name.begin(),
-                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    std::string name = lowercase(line.substr(0, colon));
     constexpr const char* kSpace = " \t\r\n";
     std::string_view value = line.substr(colon + 1);
     value.remove_prefix(std::min(value.find_first_not_of(kSpace), value.size()));

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cctype>
 #include <charconv>
 #include <chrono>
 #include <cstdlib>
@@ -33,17 +32,11 @@ constexpr long kOk = 200;
 constexpr long kPartialContent = 206;
 constexpr long kRangeNotSatisfiable = 416;
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return out;
-}
-
 // Returns the first byte position in "Content-Range: bytes 100-199/200".
 std::optional<std::uint64_t> range_start(const HttpHeaders& headers) {
   const auto header = headers.find("content-range");
   if (header == headers.end()) return std::nullopt;
-  const std::string line = lower(header->second);
+  const std::string line = lowercase(header->second);
   const std::size_t unit = line.find("bytes");
   const std::size_t digits = unit == std::string::npos ? unit : line.find_first_of("0123456789", unit);
   if (digits == std::string::npos) return std::nullopt;
@@ -187,7 +180,7 @@ std::string problem_of(const Download& request, const fs::path& path) {
   if (size != request.size) return cat("got a file of ", size, " bytes, expected ", request.size);
   if (request.sha256.empty()) return "";
   const std::string sum = sha256_of_file(path);
-  if (sum.starts_with(lower(request.sha256))) return "";
+  if (sum.starts_with(lowercase(request.sha256))) return "";
   return cat("got a file with SHA-256 ", sum, ", expected ", printable(request.sha256));
 }
 

@@ -59,9 +59,7 @@ std::string origin(const std::string& url) {
     out += cat(text, " ");
     curl_free(text);
   }
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return out;
+  return lowercase(out);
 }
 
 // Resolves the redirect `location` relative to `url`; "" if it is not a URL.

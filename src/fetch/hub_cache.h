@@ -7,7 +7,7 @@
 //   models--ORG--NAME/.no_exist/COMMIT/FILE   an empty file: the commit has no such file
 //   .locks/models--ORG--NAME/ETAG.lock        held while a blob is downloaded
 //
-// REQUIRES: all names are valid (is_commit, check_hub_file, is_plain_name).
+// REQUIRES: all names are valid (is_commit, is_plain_path, is_plain_name).
 #pragma once
 
 #include <filesystem>

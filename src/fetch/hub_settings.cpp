@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/text.h"
 
 namespace fs = std::filesystem;
 
@@ -24,10 +25,8 @@ std::string variable(const char* name) {
 }
 
 bool is_set(const char* name) {
-  std::string value = variable(name);
-  std::transform(value.begin(), value.end(), value.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-  constexpr std::array<std::string_view, 4> kTrue{"1", "ON", "YES", "TRUE"};
+  const std::string value = lowercase(variable(name));
+  constexpr std::array<std::string_view, 4> kTrue{"1", "on", "yes", "true"};
   return std::find(kTrue.begin(), kTrue.end(), value) != kTrue.end();
 }
 

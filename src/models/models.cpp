@@ -46,10 +46,8 @@ std::string digits_of(const std::string& name) {
 
 // Lower case without punctuation: "ResNet-50" becomes "resnet50".
 std::string plain_name(const std::string& name) {
-  std::string out;
-  for (const unsigned char c : name) {
-    if (std::isalnum(c) != 0) out += static_cast<char>(std::tolower(c));
-  }
+  std::string out = lowercase(name);
+  std::erase_if(out, [](unsigned char c) { return std::isalnum(c) == 0; });
   return out;
 }
 

@@ -1,7 +1,6 @@
 #include "train/recipe_key.h"
 
 #include <algorithm>
-#include <cctype>
 #include <map>
 
 #include "base/text.h"
@@ -63,9 +62,8 @@ const std::map<std::string, std::string>& other_names() {
 }  // namespace
 
 std::string meant_key(const std::string& name, const std::vector<std::string>& keys) {
-  std::string plain = name;
-  std::transform(plain.begin(), plain.end(), plain.begin(),
-                 [](unsigned char c) { return c == '-' ? '_' : static_cast<char>(std::tolower(c)); });
+  std::string plain = lowercase(name);
+  std::replace(plain.begin(), plain.end(), '-', '_');
   if (std::find(keys.begin(), keys.end(), plain) != keys.end()) return plain;
   const auto& others = other_names();
   if (const auto other = others.find(plain); other != others.end()) return other->second;
