@@ -76,6 +76,11 @@ bool has_alpha(PeftType type) { return type == PeftType::kLora || type == PeftTy
 
 bool has_rank(PeftType type) { return has_alpha(type) || type == PeftType::kHira; }
 
+double rank_divisor(const AdapterConfig& config, std::int64_t rank) {
+  const auto value = static_cast<double>(rank);
+  return config.use_rslora ? std::sqrt(value) : value;
+}
+
 bool has_layer_filter(PeftType type) { return type != PeftType::kIa3 && type != PeftType::kLnTuning; }
 
 bool has_bias(PeftType type) { return type == PeftType::kLora || type == PeftType::kOft || type == PeftType::kBoft; }

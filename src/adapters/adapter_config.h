@@ -131,6 +131,9 @@ struct AdapterConfig {
   bool has_targets() const { return !std::holds_alternative<std::monostate>(target_modules); }
 };
 
+/// The divisor of alpha: the rank, or with use_rslora its square root.
+double rank_divisor(const AdapterConfig& config, std::int64_t rank);
+
 /// Parses the object in `adapter_config.json`. Error messages start with `where`. Throws Error, with the name, for an
 /// unsupported method or option that would change the results.
 AdapterConfig parse_adapter_config(const Json& json, const std::string& where);

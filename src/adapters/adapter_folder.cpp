@@ -33,16 +33,6 @@ constexpr std::int64_t kMaxPixels = 4096;
 
 bool starts_with(std::string_view text, std::string_view prefix) { return text.substr(0, prefix.size()) == prefix; }
 
-// Whether it is a tensor of the added head: "head.0.weight". The base's own module may be named "head", as in timm.
-bool is_head_tensor(std::string_view name) {
-  constexpr std::string_view kHead = "head.";
-  if (!starts_with(name, kHead)) return false;
-  name.remove_prefix(kHead.size());
-  const std::size_t digits = std::min(name.find_first_not_of("0123456789"), name.size());
-  const std::string_view rest = name.substr(digits);
-  return digits > 0 && (rest == ".weight" || rest == ".bias");
-}
-
 // Tensors that PEFT saves redundantly: BatchNorm's counter, which evaluation does not use, and, with bias: all, copies
 // of a fully trained module's bias.
 bool is_redundant(std::string_view name, const NamedTensors& file) {
@@ -236,6 +226,15 @@ Json preprocessing_json(const Preprocessing& p) {
   if (p.crop_rounds_down) out["crop_rounding"] = "down";
   if (p.bgr) out["channels"] = "bgr";
   return out;
+}
+
+bool is_head_tensor(std::string_view name) {
+  constexpr std::string_view kHead = "head.";
+  if (!starts_with(name, kHead)) return false;
+  name.remove_prefix(kHead.size());
+  const std::size_t digits = std::min(name.find_first_not_of("0123456789"), name.size());
+  const std::string_view rest = name.substr(digits);
+  return digits > 0 && (rest == ".weight" || rest == ".bias");
 }
 
 bool is_adapter_folder(const fs::path& path) {

@@ -15,6 +15,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "adapters/adapt.h"
@@ -51,6 +52,10 @@ struct AdapterFolder {
   /// The model card, written as README.md unless empty; not read.
   std::string card = {};
 };
+
+/// Whether a tensor of that name belongs to the added head: "head.0.weight". The base's own module may be named "head",
+/// as in timm.
+bool is_head_tensor(std::string_view name);
 
 /// Whether `path` is a folder with an adapter_config.json.
 bool is_adapter_folder(const std::filesystem::path& path);

@@ -4,7 +4,6 @@
 #include <ATen/TensorOperators.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "adapters/pattern_table.h"
 #include "base/error.h"
@@ -60,7 +59,7 @@ void join_lora(const Graph& graph, NodeId attention, NodeId out_proj, AdapterFol
     out = {in.A, at::zeros({std::get<Linear>(graph.node(out_proj).op).out, in.A.size(0)}), in.alpha};
   const std::int64_t rank = std::max(in.A.size(0), out.A.size(0));
   const auto scaling = [&](const AttentionLora& factors, std::int64_t of) {
-    return factors.alpha / (config.use_rslora ? std::sqrt(static_cast<double>(of)) : static_cast<double>(of));
+    return factors.alpha / rank_divisor(config, of);
   };
   const double in_scaling = scaling(in, in.A.size(0)), out_scaling = scaling(out, out.A.size(0));
   const double common = scaling(in, rank);  // of X in the new file; out_proj has twice that

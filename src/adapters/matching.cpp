@@ -1,7 +1,6 @@
 #include "adapters/matching.h"
 
 #include <algorithm>
-#include <cmath>
 #include <set>
 
 #include "adapters/attention.h"
@@ -42,8 +41,7 @@ std::vector<NodeId> trained_biases(const Graph& graph, TrainedBias bias, const M
     const auto parameters = graph.parameters(id);
     const bool has_bias = std::any_of(parameters.begin(), parameters.end(),
                                       [](const Parameter& parameter) { return parameter.key == "bias"; });
-    const bool is_target = std::any_of(matches.targets.begin(), matches.targets.end(),
-                                       [&](const AdapterTarget& target) { return target.node == id; });
+    const bool is_target = find_target(matches.targets, id) != nullptr;
     const bool is_retrained =
         std::find(matches.retrained.begin(), matches.retrained.end(), id) != matches.retrained.end();
     if (out_proj_of_attention(graph, id)) continue;  // PEFT takes in_proj_bias for no bias
@@ -60,12 +58,6 @@ bool is_target(const AdapterConfig& config, const Node& node) {
   return std::find(list.begin(), list.end(), node.name) != list.end() || passes_layer_filter(config, node.name);
 }
 
-const AdapterTarget* target_of(const Matches& matches, std::optional<NodeId> id) {
-  const auto found = std::find_if(matches.targets.begin(), matches.targets.end(),
-                                  [&](const AdapterTarget& target) { return target.node == id; });
-  return found == matches.targets.end() ? nullptr : &*found;
-}
-
 // PEFT's adapter of an attention's out_proj, where that of its in_proj is `attention`.
 AdapterTarget out_proj_target(const Graph& graph, const AdapterConfig& config, const AdapterTarget& attention,
                               NodeId out_proj) {
@@ -79,6 +71,12 @@ AdapterTarget out_proj_target(const Graph& graph, const AdapterConfig& config, c
 }
 
 }  // namespace
+
+const AdapterTarget* find_target(const std::vector<AdapterTarget>& targets, std::optional<NodeId> id) {
+  const auto found =
+      std::find_if(targets.begin(), targets.end(), [&](const AdapterTarget& target) { return target.node == id; });
+  return found == targets.end() ? nullptr : &*found;
+}
 
 const std::string& module_name(const Graph& graph, const AdapterTarget& target) {
   return target.module.empty() ? graph.node(target.node).name : target.module;
@@ -158,7 +156,7 @@ Matches match_modules(const Graph& graph, const AdapterConfig& config) {
     if (saved || !is_module(node.op)) continue;
     const bool is_hit = !matches(config.exclude_modules, node.name, "exclude_modules") &&
                         (set ? in_set.count(id) > 0 : is_target(config, node));
-    if (const AdapterTarget* attention = target_of(out, attention_of_out_proj(graph, id))) {
+    if (const AdapterTarget* attention = find_target(out.targets, attention_of_out_proj(graph, id))) {
       if (is_hit) {
         fail_usage("target_modules: got a pattern that matches ", graph.node(attention->node).name, " and ", node.name,
                    ", expected only the first: it adapts both, as in PEFT.");
@@ -172,9 +170,7 @@ Matches match_modules(const Graph& graph, const AdapterConfig& config) {
                  method.layers, ", where ", method.name, " can go. Narrow it, or use exclude_modules.");
     }
     const auto rank = static_cast<std::int64_t>(ranks.value(node.name, static_cast<double>(config.r)));
-    const double alpha = alphas.value(node.name, config.lora_alpha);
-    const double scale = config.use_rslora ? std::sqrt(static_cast<double>(rank)) : static_cast<double>(rank);
-    out.targets.push_back({id, rank, alpha / scale});
+    out.targets.push_back({id, rank, alphas.value(node.name, config.lora_alpha) / rank_divisor(config, rank)});
   }
   if (set == TargetSet::kAllLinear && out.targets.empty()) {
     fail_usage("target_modules: got all-linear, but every Linear of this network, ", linear_names(graph),

@@ -2,6 +2,7 @@
 // exclude_modules, then modules_to_save, then target_modules.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,9 @@ struct AdapterTarget {
 
 /// The module in the keys of the adapter's file: "layer1.0.conv1".
 const std::string& module_name(const Graph& graph, const AdapterTarget& target);
+
+/// The target of the node; null if it is none.
+const AdapterTarget* find_target(const std::vector<AdapterTarget>& targets, std::optional<NodeId> id);
 
 struct Matches {
   std::vector<AdapterTarget> targets;

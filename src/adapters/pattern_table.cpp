@@ -48,6 +48,21 @@ std::string escaped_name(const std::string& name) {
 
 std::string exact_pattern(const std::string& name) { return cat("^", escaped_name(name)); }
 
+void clear_patterns(AdapterConfig& config) {
+  config.exclude_modules = {};
+  config.layers_to_transform.clear();
+  config.layers_pattern.clear();
+  config.rank_pattern.clear();
+  config.alpha_pattern.clear();
+}
+
+void put_exact(AdapterConfig& config, const std::string& name, std::int64_t rank, double alpha) {
+  if (has_rank(config.peft_type) && rank != config.r)
+    config.rank_pattern.emplace_back(exact_pattern(name), static_cast<double>(rank));
+  if (has_alpha(config.peft_type) && alpha != config.lora_alpha)
+    config.alpha_pattern.emplace_back(exact_pattern(name), alpha);
+}
+
 void make_order_free(AdapterConfig& config, const std::vector<std::string>& targets) {
   config.rank_pattern = order_free(config.rank_pattern, targets, "rank_pattern");
   config.alpha_pattern = order_free(config.alpha_pattern, targets, "alpha_pattern");

@@ -30,6 +30,14 @@ std::string escaped_name(const std::string& name);
 /// Returns a key that matches only the module `name`, not others with this suffix.
 std::string exact_pattern(const std::string& name);
 
+/// Removes what selects or refines modules by patterns, for a configuration that lists its modules: exclude_modules,
+/// layers_to_transform, layers_pattern and both tables.
+void clear_patterns(AdapterConfig& config);
+
+/// Adds the rank and alpha of the module `name` to the tables, unless they equal the configuration's or the method has
+/// none.
+void put_exact(AdapterConfig& config, const std::string& name, std::int64_t rank, double alpha);
+
 /// Makes the meaning of both tables independent of their order for modules named `targets`. A table that already is
 /// stays unchanged.
 void make_order_free(AdapterConfig& config, const std::vector<std::string>& targets);

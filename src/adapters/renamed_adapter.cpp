@@ -34,7 +34,7 @@ std::vector<std::string> names_of(const std::vector<NodeId>& nodes, const Graph&
 
 bool has_names_of(const NamedTensors& tensors, const Graph& graph) {
   for (const auto& [key, tensor] : tensors) {
-    if (!key.starts_with("head.") && !node_of(key, graph)) return false;
+    if (!is_head_tensor(key) && !node_of(key, graph)) return false;
   }
   return true;
 }
@@ -44,25 +44,18 @@ AdapterConfig renamed_config(const AdapterConfig& config, const Graph& from, con
   const Matches found = match_modules(from, config);
   const CompiledPatterns alphas(config.alpha_pattern, "alpha_pattern");
   AdapterConfig out = config;
-  out.rank_pattern.clear();
-  out.alpha_pattern.clear();
+  clear_patterns(out);
   std::vector<NodeId> targets, feedforward;
   for (const auto& target : found.targets) {
     if (!target.module.empty()) continue;  // follows from another target
-    const std::string &old = from.node(target.node).name, &name = to.node(target.node).name;
+    const std::string& old = from.node(target.node).name;
     targets.push_back(target.node);
     if (is_feedforward(old, config)) feedforward.push_back(target.node);
-    if (has_rank(config.peft_type) && target.rank != config.r)
-      out.rank_pattern.emplace_back(exact_pattern(name), static_cast<double>(target.rank));
-    if (const double alpha = alphas.value(old, config.lora_alpha); alpha != config.lora_alpha)
-      out.alpha_pattern.emplace_back(exact_pattern(name), alpha);
+    put_exact(out, to.node(target.node).name, target.rank, alphas.value(old, config.lora_alpha));
   }
   if (config.has_targets()) out.target_modules = exact_targets(to, names_of(targets, to));
   if (!std::holds_alternative<std::monostate>(config.feedforward_modules))
     out.feedforward_modules = names_of(feedforward, to);
-  out.exclude_modules = {};
-  out.layers_to_transform.clear();
-  out.layers_pattern.clear();
   out.modules_to_save = names_of(found.retrained, to);
   return out;
 }

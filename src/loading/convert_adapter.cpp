@@ -4,14 +4,13 @@
 #include <ATen/TensorOperators.h>
 
 #include <algorithm>
-#include <cmath>
-#include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "adapters/attention.h"
+#include "adapters/ia3.h"
+#include "adapters/matching.h"
 #include "adapters/methods.h"
 #include "adapters/pattern_table.h"
 #include "base/error.h"
@@ -51,18 +50,14 @@ class Converter {
 
   AdapterFolder run() {
     AdapterConfig& config = out_.spec.config;
-    config.exclude_modules = {};
-    config.layers_to_transform.clear();
-    config.layers_pattern.clear();
-    config.rank_pattern.clear();
-    config.alpha_pattern.clear();
+    clear_patterns(config);
     config.modules_to_save.clear();
     for (std::size_t i = 0; i < pairs_.from_nodes.size(); ++i) convert(pairs_.from_nodes[i], pairs_.to_nodes[i]);
     for (const NodeId id : adaptation_.head) {
       for (const auto& parameter : adaptation_.graph.parameters(id)) add(parameter.name, parameter.name);
     }
     join_attention(pairs_.to, targets_, out_);
-    if (config.has_targets()) config.target_modules = targets_;
+    if (config.has_targets()) config.target_modules = exact_targets(pairs_.to, targets_);
     if (!std::holds_alternative<std::monostate>(config.feedforward_modules)) config.feedforward_modules = feedforward_;
     return std::move(out_);
   }
@@ -79,11 +74,7 @@ class Converter {
   }
   void add(const std::string& name, const std::string& old) { out_.tensors.add(name, tensor(old)); }
 
-  const AdapterTarget* target(NodeId id) const {
-    const auto found = std::find_if(adaptation_.targets.begin(), adaptation_.targets.end(),
-                                    [&](const AdapterTarget& one) { return one.node == id; });
-    return found == adaptation_.targets.end() ? nullptr : &*found;
-  }
+  const AdapterTarget* target(NodeId id) const { return find_target(adaptation_.targets, id); }
   static bool contains(const Nodes& nodes, NodeId id) {
     return std::find(nodes.begin(), nodes.end(), id) != nodes.end();
   }
@@ -120,7 +111,7 @@ class Converter {
     if (const AdapterTarget* one = target(old_id)) {
       for (const std::string& suffix : suffixes(old_id))
         add(to(new_id).name + "." + suffix, old_module(old_id) + "." + suffix);
-      put_target(new_id, one->rank, one->scaling, is_feedforward(old_id));
+      put_target(new_id, one->rank, one->scaling, scales_input(old_id));
     }
   }
 
@@ -138,21 +129,14 @@ class Converter {
     return out;
   }
 
-  bool is_feedforward(NodeId id) const {
-    return matches(adapter_.spec.config.feedforward_modules, from(id).name, "feedforward_modules");
-  }
+  bool scales_input(NodeId id) const { return is_feedforward(from(id).name, adapter_.spec.config); }
 
   void put_target(NodeId id, std::int64_t rank, double scaling, bool feedforward) {
     AdapterConfig& config = out_.spec.config;
     const std::string& name = to(id).name;
     targets_.push_back(name);
     if (feedforward) feedforward_.push_back(name);
-    if (has_rank(config.peft_type) && rank != config.r)
-      config.rank_pattern.emplace_back(exact_pattern(name), static_cast<double>(rank));
-    if (!has_alpha(config.peft_type)) return;
-    const double alpha =
-        scaling * (config.use_rslora ? std::sqrt(static_cast<double>(rank)) : static_cast<double>(rank));
-    if (alpha != config.lora_alpha) config.alpha_pattern.emplace_back(exact_pattern(name), alpha);
+    put_exact(config, name, rank, scaling * rank_divisor(config, rank));
   }
 
   // Which of a method's tensors have one row an output; the others are the same for all outputs.
@@ -160,7 +144,7 @@ class Converter {
   Rows rows_of(const std::string& suffix, NodeId id) const {
     const AdapterConfig& config = adapter_.spec.config;
     if (config.peft_type == PeftType::kLora) return suffix.starts_with("lora_A") ? Rows::kShared : Rows::kPerOutput;
-    if (config.peft_type == PeftType::kIa3) return is_feedforward(id) ? Rows::kShared : Rows::kPerOutput;
+    if (config.peft_type == PeftType::kIa3) return scales_input(id) ? Rows::kShared : Rows::kPerOutput;
     fail(from(id).name, ": got ", method_of(config).name, ", expected LoRA, DoRA or IA3. It cannot be ",
          "cut or joined exactly.");
   }
@@ -177,7 +161,7 @@ class Converter {
         out_.tensors.add(to(news[i]).name + "." + suffix,
                          rows_of(suffix, old_id) == Rows::kShared ? tensor(key) : part(key));
       }
-      put_target(news[i], one->rank, one->scaling, is_feedforward(old_id));
+      put_target(news[i], one->rank, one->scaling, scales_input(old_id));
     }
   }
 
@@ -219,7 +203,6 @@ class Converter {
     std::int64_t rank = 0;
     for (const NodeId id : olds) rank += target(id) != nullptr ? target(id)->rank : 0;
     std::vector<at::Tensor> downs, ups, rest;
-    std::set<std::string> all;
     std::int64_t at = 0;
     for (const NodeId id : olds) {
       const std::int64_t outputs = std::get<Linear>(from(id).op).out;
