@@ -4,7 +4,6 @@
 
 #include "adapters/adapter_folder.h"
 #include "adapters/matching.h"
-#include "adapters/target_sets.h"
 #include "api/boundary.h"
 #include "api/model_state.h"
 #include "base/available_memory.h"
@@ -84,7 +83,7 @@ void Model::adapt(const AdapterOptions& options) {
     if (loaded.adapter) fail_usage("adapt: got a model that is adapted already, expected a base model. Load it again.");
     check_class_names(options.classes);
     AdaptationOptions wanted;
-    wanted.config = adapter_config(options, loaded.model_name);
+    wanted.config = adapter_config(options, loaded.entry->name);
     wanted.head = options.head;
     wanted.head_activation = options.head_relu ? Activation::kRelu : Activation::kNone;
     wanted.replace_output = options.replace_output;
@@ -92,12 +91,10 @@ void Model::adapt(const AdapterOptions& options) {
     const auto classes = static_cast<std::int64_t>(options.classes.size());
     AdapterSpec spec = wanted.spec(classes);
     const Graph graph = loaded.network.graph();
-    use_current_names(spec.config, *loaded.entry, graph);
-    check_every_entry_matches(graph, spec.config);
-    expand_target_set(graph, spec.config);
+    resolve_targets(spec.config, *loaded.entry, graph);
     const Adaptation adaptation = lorikeet::adapt(graph, spec);
     if (const std::int64_t outputs = output_features(adaptation.graph); outputs != classes) {
-      fail_usage("classes: got ", classes, " names, expected ", outputs, ", the outputs of ", loaded.model_name,
+      fail_usage("classes: got ", classes, " names, expected ", outputs, ", the outputs of ", loaded.entry->name,
                  ". Set replace_output or a head.");
     }
     if (const auto available = available_memory()) require_learned_memory(adaptation, /*copies=*/1, *available);
@@ -105,7 +102,7 @@ void Model::adapt(const AdapterOptions& options) {
     if (!options.start_from.empty()) start_from(options.start_from, adaptation, network);
     network.to(tensor_device(state().device));
     AdapterFolder adapter{spec,
-                          AdapterMetadata{loaded.model_name, loaded.weights_name, loaded.base_sha256.get(),
+                          AdapterMetadata{loaded.entry->name, loaded.weights_name, loaded.base_sha256.get(),
                                           options.classes, loaded.preprocessing, loaded.precision},
                           {}};
     adapter.metadata->weights_path = recorded_path(loaded.weights_file);

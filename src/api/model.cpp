@@ -47,7 +47,7 @@ Model load(const std::string& name, const LoadOptions& options) {
   });
 }
 
-const std::string& Model::name() const { return state().loaded.model_name; }
+const std::string& Model::name() const { return state().loaded.entry->name; }
 
 const std::vector<std::string>& Model::classes() const { return state().loaded.classes; }
 

@@ -50,7 +50,7 @@ TrainReport Model::train(const TrainingOptions& options, const TrainCallbacks& c
     LoadedModel& loaded = state().loaded;
     options.check();
     if (!loaded.adapter)
-      fail_usage("train: got ", loaded.model_name, " without an adapter, expected one. Call adapt first.");
+      fail_usage("train: got ", loaded.entry->name, " without an adapter, expected one. Call adapt first.");
     check_device(options.machine.device);
     const Recipe recipe = training_recipe(options);
     const Splits splits = open_dataset(recipe.data.name, loaded.classes, guarded(callbacks.download));
@@ -87,7 +87,7 @@ TrainReport Model::train(const TrainingOptions& options, const TrainCallbacks& c
     TrainReport report = run_training(network, *executor, loop_data, recipe, hooks);
 
     AdapterMetadata metadata = loaded.adapter->metadata.value_or(AdapterMetadata{
-        loaded.model_name, loaded.weights_name, loaded.base_sha256.get(), loaded.classes, preprocessing});
+        loaded.entry->name, loaded.weights_name, loaded.base_sha256.get(), loaded.classes, preprocessing});
     if (!loaded.adapter->metadata) metadata.weights_path = recorded_path(loaded.weights_file);
     metadata.preprocessing = preprocessing;
     metadata.precision = recipe.machine.precision;

@@ -293,10 +293,10 @@ OnnxModel to_onnx(const LoadedModel& loaded, const OnnxExportOptions& requested)
   // Operator set 17 has no antialiased resize, so the embeddings are interpolated here, for one size.
   if (has_positions && options.size == 0 && !options.preprocessing) options.size = loaded.preprocessing.crop;
   OnnxModel model = to_onnx(loaded.network.graph(), loaded.network.merged(), options);
-  model.name = loaded.model_name;
+  model.name = loaded.entry->name;
   model.producer = "lorikeet";
   model.metadata = {{"classes", json_text(Json(loaded.classes))},
-                    {"base_model", loaded.model_name},
+                    {"base_model", loaded.entry->name},
                     {"base_weights", loaded.weights_name},
                     {"base_sha256", loaded.base_sha256.get()},
                     {"preprocessing", json_text(preprocessing_json(loaded.preprocessing))}};

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "adapters/matching.h"
 #include "adapters/renamed_adapter.h"
@@ -39,6 +40,15 @@ bool use_current_names(AdapterConfig& config, const ModelEntry& entry, const Gra
   if (!old || !has_target(*old, config.target_modules)) return false;
   config = renamed_config(config, *old, graph);
   return true;
+}
+
+std::vector<std::string> resolve_targets(AdapterConfig& config, const ModelEntry& entry, const Graph& graph) {
+  std::vector<std::string> notes;
+  if (use_current_names(config, entry, graph))
+    notes.emplace_back("target_modules has the module names of transformers 4; read as those of transformers 5");
+  check_every_entry_matches(graph, config);
+  if (std::string chosen = expand_target_set(graph, config); !chosen.empty()) notes.push_back(std::move(chosen));
+  return notes;
 }
 
 }  // namespace lorikeet

@@ -107,8 +107,8 @@ BaseModel load_base_model(const ModelChoice& choice, const DownloadCallback& pro
 
 LoadedModel use_base_model(const BaseModel& base) {
   Network network(base.graph, base.weights);
-  return {std::move(network), base.preprocessing, base.classes, Precision::kFloat32, std::nullopt, base.entry->name,
-          base.weights_name,  base.weights_file,  base.sha256,  base.prepared,       base.notes,   base.entry};
+  return {std::move(network), base.preprocessing, base.classes,  Precision::kFloat32, std::nullopt, base.weights_name,
+          base.weights_file,  base.sha256,        base.prepared, base.notes,          base.entry};
 }
 
 Adaptation adapt_as(AdapterFolder& folder, const Graph& base, const fs::path& path) {
@@ -159,8 +159,8 @@ LoadedModel adapt_base(const BaseModel& base, AdapterFolder folder, const fs::pa
       fail(path.string(), ": got ", classes.size(), " class names for ", outputs, " outputs, expected as many.");
     }
   }
-  return {std::move(network), preprocessing,     std::move(classes), precision,     std::move(folder), base.entry->name,
-          base.weights_name,  base.weights_file, base.sha256,        base.prepared, std::move(notes),  base.entry};
+  return {std::move(network), preprocessing, std::move(classes), precision,        std::move(folder), base.weights_name,
+          base.weights_file,  base.sha256,   base.prepared,      std::move(notes), base.entry};
 }
 
 }  // namespace

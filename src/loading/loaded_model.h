@@ -64,7 +64,6 @@ struct LoadedModel {
   Precision precision = Precision::kFloat32;
   /// Set if an adapter is loaded.
   std::optional<AdapterFolder> adapter;
-  std::string model_name;
   // As in BaseModel.
   std::string weights_name;
   std::filesystem::path weights_file;

@@ -7,7 +7,6 @@
 
 #include "adapters/adapter_folder.h"
 #include "adapters/matching.h"
-#include "adapters/target_sets.h"
 #include "base/available_memory.h"
 #include "base/error.h"
 #include "base/text.h"
@@ -81,9 +80,7 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
   AdapterFolder folder;
   folder.spec = recipe.adapter.spec(static_cast<std::int64_t>(data.train->classes().size()));
   folder.spec.config.base_model_name_or_path = base.entry->name;
-  const bool is_renamed = use_current_names(folder.spec.config, *base.entry, base.graph);
-  check_every_entry_matches(base.graph, folder.spec.config);
-  const std::string chosen = expand_target_set(base.graph, folder.spec.config);
+  const std::vector<std::string> target_notes = resolve_targets(folder.spec.config, *base.entry, base.graph);
   const Adaptation adaptation = adapt(base.graph, folder.spec);
   const auto available = recipe.machine.device == Device::kCpu ? available_memory() : std::nullopt;
   if (available) require_learned_memory(adaptation, kTrainingCopies, *available);
@@ -132,10 +129,9 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
                           .total()),
           " of memory"));
 
-  if (is_renamed) log("target_modules has the module names of transformers 4; read as those of transformers 5");
-  if (!chosen.empty()) log(chosen);
-  for (const std::string& note : splits.notes) log(note);
-  for (const auto& note : base.notes) log(note);
+  for (const auto& notes : {target_notes, splits.notes, base.notes}) {
+    for (const std::string& note : notes) log(note);
+  }
   if (const auto oversized = oversized_adapters(adaptation); !oversized.empty()) {
     const Oversized& first = oversized.front();
     log(cat(oversized.size(), oversized.size() == 1 ? " layer has" : " layers have",

@@ -52,7 +52,7 @@ TEST_CASE("an adapter of a weights file opens without naming it while the file i
   write_base(file, 1);
   write_adapter(adapter, file);
   const LoadedModel loaded = load_model(adapter, {}, {});
-  CHECK(loaded.model_name == kModel);
+  CHECK(loaded.entry->name == kModel);
   CHECK(loaded.weights_file == fs::absolute(file));
 
   fs::rename(file, folder.path / "moved.safetensors");
