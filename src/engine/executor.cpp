@@ -16,7 +16,7 @@ at::MemoryFormat layout_for(at::ScalarType precision) {
 class PlainExecutor final : public StepExecutor {
  public:
   PlainExecutor(const Network& network, const ExecutorOptions& options)
-      : StepExecutor(network, options, layout_for(options.precision), single_steps) {}
+      : StepExecutor(network, options, layout_for(options.precision), single_steps, /*all_tokens=*/true) {}
 
  private:
   at::Tensor run_step(std::size_t index, const Values& values, bool training) override {

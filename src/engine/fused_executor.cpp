@@ -116,7 +116,8 @@ struct FrozenFunction : torch::autograd::Function<FrozenFunction> {
 class FusedExecutor final : public StepExecutor {
  public:
   FusedExecutor(const Network& network, const ExecutorOptions& options)
-      : StepExecutor(network, options, at::MemoryFormat::ChannelsLast, fuse), frozen_(steps().size()) {
+      : StepExecutor(network, options, at::MemoryFormat::ChannelsLast, fuse, /*all_tokens=*/false),
+        frozen_(steps().size()) {
     const at::NoGradGuard no_grad;
     for (std::size_t i = 0; i < steps().size(); ++i) {
       const FusedStep& step = steps()[i];

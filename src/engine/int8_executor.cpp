@@ -47,8 +47,8 @@ at::Tensor real_of(const at::Tensor& stored, const Quantization& q) {
 class Int8Executor final : public StepExecutor {
  public:
   Int8Executor(const Network& network, const ExecutorOptions& options, const ActivationRanges& ranges)
-      : StepExecutor(network, options, at::MemoryFormat::ChannelsLast, fuse_convolutions), ranges_(ranges),
-        rest_(make_fused_executor(network, with_prepared(options))), means_(expected_means(network)),
+      : StepExecutor(network, options, at::MemoryFormat::ChannelsLast, fuse_convolutions, /*all_tokens=*/false),
+        ranges_(ranges), rest_(make_fused_executor(network, with_prepared(options))), means_(expected_means(network)),
         convs_(steps().size()) {
     const Graph& graph = network.graph();
     for (NodeId id = 0; id < graph.nodes().size(); ++id) {

@@ -11,12 +11,12 @@
 namespace lorikeet {
 
 StepExecutor::StepExecutor(const Network& network, const ExecutorOptions& options, at::MemoryFormat layout,
-                           std::vector<FusedStep> (*steps_of)(const Network&, const Plan&))
+                           std::vector<FusedStep> (*steps_of)(const Network&, const Plan&), bool all_tokens)
     : network_(network), prepared_(options.prepared != nullptr ? options.prepared : std::make_shared<PreparedBase>()),
       plan_(options.plan ? *options.plan : make_plan(network)), precision_(options.precision), layout_(layout),
       observe_(options.observe), steps_(steps_of(network, plan_)),
-      only_token_(steps_of == single_steps ? std::vector<std::optional<std::int64_t>>(network.graph().nodes().size())
-                                           : only_tokens_read(network.graph())),
+      only_token_(all_tokens ? std::vector<std::optional<std::int64_t>>(network.graph().nodes().size())
+                             : only_tokens_read(network.graph())),
       frozen_(network.graph().nodes().size()),
       prefix_readers_(count_readers(steps_, network.graph(), plan_, /*prefix=*/true)),
       suffix_readers_(count_readers(steps_, network.graph(), plan_, /*prefix=*/false)) {

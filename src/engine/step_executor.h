@@ -21,10 +21,10 @@ class StepExecutor : public Executor {
  protected:
   using Values = std::vector<at::Tensor>;  // one per node; undefined before it is computed and after its last use
 
-  /// `steps_of` is fuse() or single_steps(). With the latter all of every value is computed, with any other no token
-  /// that nothing reads.
+  /// `steps_of` is a function of engine/fusion.h. `all_tokens`: also computes tokens that no node reads
+  /// (engine/token_reads.h).
   StepExecutor(const Network& network, const ExecutorOptions& options, at::MemoryFormat layout,
-               std::vector<FusedStep> (*steps_of)(const Network&, const Plan&));
+               std::vector<FusedStep> (*steps_of)(const Network&, const Plan&), bool all_tokens);
 
   /// Returns the value of the step's output.
   virtual at::Tensor run_step(std::size_t index, const Values& values, bool training) = 0;
