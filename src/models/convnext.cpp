@@ -203,14 +203,14 @@ ModelEntry convnext_from_config(const Json& json) {
   const bool is_v2 = config.text("model_type") == "convnextv2";
   ConvNextOptions options{.depths = config.list("depths", {3, 3, 9, 3}, TransformersConfig::kMostLayers),
                           .widths = config.list("hidden_sizes", {96, 192, 384, 768}),
-                          .patch_size = config.whole("patch_size", 4),
+                          .patch_size = config.integer("patch_size", 4),
                           .global_response_norm = is_v2,
                           .layer_scale = !is_v2,
                           .wide_response_norm = true,
-                          .last_eps = config.real("layer_norm_eps", 1e-12),
+                          .last_eps = config.positive("layer_norm_eps", 1e-12),
                           .gelu = config.gelu("hidden_act"),
                           .classes = config.classes()};
-  config.expect_whole("num_channels", 3);
+  config.expect_integer("num_channels", 3);
   if (options.depths.size() != options.widths.size())
     fail("hidden_sizes: got ", options.widths.size(), " values, expected one for each of the ", options.depths.size(),
          " in depths.");

@@ -35,14 +35,8 @@ at::Tensor LayerNorm::forward(const NodeTensors& tensors, at::TensorList x) cons
   return at::layer_norm(x[0], {features}, tensors.weight().to(type), tensors.bias().to(type), eps);
 }
 
-std::string LayerNorm2d::arguments() const { return cat("((", features, ",), eps=", eps, ")"); }
-
-std::uint64_t LayerNorm2d::kept_bytes(const OpShapes& shapes, const GradientOptions& gradient) const {
-  return LayerNorm{features, eps}.kept_bytes(shapes, gradient);
-}
-
 at::Tensor LayerNorm2d::forward(const NodeTensors& tensors, at::TensorList x) const {
-  return LayerNorm{features, eps}.forward(tensors, x[0].permute({0, 2, 3, 1})).permute({0, 3, 1, 2});
+  return LayerNorm::forward(tensors, x[0].permute({0, 2, 3, 1})).permute({0, 3, 1, 2});
 }
 
 std::string GlobalResponseNorm::arguments() const { return cat("(", features, ")"); }

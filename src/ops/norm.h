@@ -43,19 +43,10 @@ struct LayerNorm {
 
 /// LayerNorm over the channels of each pixel: (N, features, H, W); weight, bias (features,). timm and torchvision have
 /// a class of this name.
-struct LayerNorm2d {
-  std::int64_t features = 0;
-  double eps = 1e-6;
+struct LayerNorm2d : LayerNorm {
+  explicit LayerNorm2d(std::int64_t count, double epsilon = 1e-6) : LayerNorm{count, epsilon} {}
 
   static constexpr const char* kName = "LayerNorm2d";
-  static constexpr OpKind kKind = OpKind::kNormalising;
-  static constexpr bool kFloat32Parameters = false;
-  static bool takes(std::size_t inputs) { return inputs == 1; }
-  std::string arguments() const;
-  std::vector<OpParameter> parameters() const { return {{"weight", {features}}, {"bias", {features}}}; }
-  static Shape output_shape(c10::ArrayRef<Shape> inputs, const std::string&) { return inputs[0]; }
-  static std::int64_t macs(const OpShapes&) { return 0; }
-  std::uint64_t kept_bytes(const OpShapes& shapes, const GradientOptions& gradient) const;
   at::Tensor forward(const NodeTensors& tensors, at::TensorList x) const;
 };
 
