@@ -1,9 +1,7 @@
 #include "loading/base_source.h"
 
-#include <cctype>
 #include <cstdint>
 #include <optional>
-#include <string_view>
 #include <utility>
 
 #include "base/error.h"
@@ -46,12 +44,6 @@ Json read_object(const fs::path& path) {
 // An entry of the table, which is never freed.
 std::shared_ptr<const ModelEntry> of_table(const ModelEntry& entry) { return {std::shared_ptr<void>(), &entry}; }
 
-void set_outputs(Graph& graph, std::int64_t outputs) {
-  auto linear = std::get<Linear>(graph.node(graph.output()).op);
-  linear.out = outputs;
-  graph.replace(graph.output(), linear);
-}
-
 // timm's own names are those of the table, with "timm/" where another library has the same. Where both call the modules
 // the same, there is one entry.
 const ModelEntry& timm_entry(const std::string& architecture) {
@@ -89,9 +81,9 @@ BaseSource read_timm(const Json& config) {
   if (const auto classes = pretrained.find("num_classes"); classes != pretrained.end()) {
     if (!classes->is_number_integer() || *classes < 0 || *classes > kMaxOutputs)
       fail("num_classes: got ", printable(json_text(*classes)), ", expected an integer up to ", kMaxOutputs, ".");
-    if (*classes > 0) set_outputs(out.graph, classes->get<std::int64_t>());
+    if (*classes > 0) set_output_features(out.graph, classes->get<std::int64_t>());
   }
-  out.classes = timm_labels(pretrained);
+  out.classes = timm_labels(ConfigValues(pretrained));
   return out;
 }
 
@@ -107,7 +99,7 @@ BaseSource read_transformers(const Json& config, const ModelFiles& files) {
   in_file(files.config, [&] {
     out.entry = std::make_shared<const ModelEntry>(transformers_model(config));
     out.graph = out.entry->build();
-    out.classes = transformers_labels(config);
+    out.classes = transformers_labels(ConfigValues(config));
   });
   const std::string type = config.at("model_type").get<std::string>();
   if (files.preprocessor) {
@@ -143,20 +135,11 @@ BaseSource read_model_config(const ModelFiles& files) {
   return out;
 }
 
-// For a Python string that people run.
-std::string plain_text(std::string text) {
-  for (char& c : text) {
-    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && std::string_view("._-/@").find(c) == std::string_view::npos)
-      c = '_';
-  }
-  return text;
-}
-
 // An entry of that name, for messages and for adapters, and what opens the same in Python; `scheme` is timm's.
 void rename_entry(BaseSource& source, const std::string& name, const std::string& scheme) {
   auto entry = std::make_shared<ModelEntry>(*source.entry);
   entry->name = name;
-  const std::string path = plain_text(source.weights_name);
+  const std::string path = plain_text(source.weights_name, "._-/@");  // people run it
   const std::size_t at = scheme == kHubScheme ? path.rfind('@') : path.size();
   entry->python = entry->library == Library::kTransformers
                       ? "__import__(\"transformers\").AutoModelForImageClassification.from_pretrained(\"" +

@@ -8,8 +8,6 @@
 namespace lorikeet {
 namespace {
 
-constexpr std::size_t kMaxLabels = 1'000'000;
-
 std::string label_text(const Json& value) { return value.is_string() ? value.get<std::string>() : json_text(value); }
 
 // {"0": …, "1": …} in the order of the numbers.
@@ -28,32 +26,22 @@ std::vector<std::string> by_number(const std::string& key, const Json& object) {
   return out;
 }
 
-const Json* find_value(const Json& json, const char* key) {
-  const auto found = json.find(key);
-  return found == json.end() || found->is_null() ? nullptr : &*found;
-}
-
 }  // namespace
 
-std::vector<std::string> transformers_labels(const Json& config) {
-  if (const Json* labels = find_value(config, "id2label")) {
+std::vector<std::string> transformers_labels(const ConfigValues& config) {
+  if (const Json* labels = config.find("id2label")) {
     if (!labels->is_object() || labels->empty())
       fail("id2label: got ", json_kind(*labels), ", expected an object with a name for each class.");
     return by_number("id2label", *labels);
   }
-  std::size_t count = 2;
-  if (const Json* number = find_value(config, "num_labels")) {
-    if (!number->is_number_integer() || *number < 1 || *number > kMaxLabels)
-      fail("num_labels: got ", printable(json_text(*number)), ", expected an integer from 1 to ", kMaxLabels, ".");
-    count = number->get<std::size_t>();
-  }
+  const std::int64_t count = config.integer("num_labels", 2);
   std::vector<std::string> out;
-  for (std::size_t i = 0; i < count; ++i) out.push_back("LABEL_" + std::to_string(i));
+  for (std::int64_t i = 0; i < count; ++i) out.push_back("LABEL_" + std::to_string(i));
   return out;
 }
 
-std::vector<std::string> timm_labels(const Json& config) {
-  const Json* names = find_value(config, "label_names");
+std::vector<std::string> timm_labels(const ConfigValues& config) {
+  const Json* names = config.find("label_names");
   if (names == nullptr || names->empty()) return {};
   if (!names->is_array() && !names->is_object())
     fail("label_names: got ", json_kind(*names), ", expected a list or an object of names.");
@@ -62,7 +50,7 @@ std::vector<std::string> timm_labels(const Json& config) {
   if (names->is_array()) {
     for (const Json& name : *names) out.push_back(label_text(name));
   }
-  const Json* descriptions = find_value(config, "label_descriptions");
+  const Json* descriptions = config.find("label_descriptions");
   if (descriptions == nullptr || !descriptions->is_object()) return out;
   for (std::string& label : out) {
     if (const auto found = descriptions->find(label); found != descriptions->end()) label = label_text(*found);

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "models/config_values.h"
 
 namespace lorikeet {
 namespace {
@@ -20,63 +21,25 @@ constexpr ChannelNumbers kHalves{0.5, 0.5, 0.5};  // transformers' IMAGENET_STAN
 constexpr ChannelNumbers kDefaultMean{0.485, 0.456, 0.406}, kDefaultStd{0.229, 0.224, 0.225};
 constexpr ChannelNumbers kClipMean{0.48145466, 0.4578275, 0.40821073}, kClipStd{0.26862954, 0.26130258, 0.27577711};
 
-// The values of one object by key; null counts as missing.
-class ConfigValues {
- public:
-  explicit ConfigValues(const Json& json) : json_(json) {
-    if (!json.is_object()) fail("got ", json_kind(json), ", expected an object.");
-  }
+int side_in_pixels(const char* key, const Json& value) {
+  return static_cast<int>(ConfigValues::integer_of(key, value, kLargestSide));
+}
 
-  const Json* find(const char* key) const {
-    const auto found = json_.find(key);
-    return found == json_.end() || found->is_null() ? nullptr : &*found;
+// One number for all channels, or one for each.
+ChannelNumbers channels_of(const ConfigValues& values, const char* key, const ChannelNumbers& otherwise,
+                           bool above_zero) {
+  const Json* value = values.find(key);
+  if (value == nullptr) return otherwise;
+  const bool is_list = value->is_array() && (value->size() == 1 || value->size() == 3);
+  ChannelNumbers out{};
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const Json& one = is_list ? (*value)[value->size() == 1 ? 0 : i] : *value;
+    const bool fits = one.is_number() && std::isfinite(one.get<double>()) && (!above_zero || one > 0);
+    if (!fits) ConfigValues::refuse(key, *value, above_zero ? "three numbers above 0" : "three numbers");
+    out[i] = one.get<double>();
   }
-  bool flag(const char* key, bool otherwise) const {
-    const Json* value = find(key);
-    if (value == nullptr) return otherwise;
-    if (!value->is_boolean()) refuse(key, *value, "true or false");
-    return value->get<bool>();
-  }
-  std::string text(const char* key, const std::string& otherwise = "") const {
-    const Json* value = find(key);
-    if (value == nullptr) return otherwise;
-    if (!value->is_string()) refuse(key, *value, "a string");
-    return value->get<std::string>();
-  }
-  double positive(const char* key, double otherwise) const {
-    const Json* value = find(key);
-    if (value == nullptr) return otherwise;
-    if (!value->is_number() || !(*value > 0) || !(*value < 1e6)) refuse(key, *value, "a number above 0");
-    return value->get<double>();
-  }
-  // Pixels.
-  int side(const char* key, const Json& value) const {
-    if (!value.is_number_integer() || value < 1 || value > kLargestSide)
-      refuse(key, value, cat("an integer from 1 to ", kLargestSide));
-    return value.get<int>();
-  }
-  // One number for all channels, or one for each.
-  ChannelNumbers channels(const char* key, const ChannelNumbers& otherwise, bool above_zero) const {
-    const Json* value = find(key);
-    if (value == nullptr) return otherwise;
-    const bool is_list = value->is_array() && (value->size() == 1 || value->size() == 3);
-    ChannelNumbers out{};
-    for (std::size_t i = 0; i < out.size(); ++i) {
-      const Json& one = is_list ? (*value)[value->size() == 1 ? 0 : i] : *value;
-      const bool fits = one.is_number() && std::isfinite(one.get<double>()) && (!above_zero || one > 0);
-      if (!fits) refuse(key, *value, above_zero ? "three numbers above 0" : "three numbers");
-      out[i] = one.get<double>();
-    }
-    return out;
-  }
-
-  [[noreturn]] static void refuse(const char* key, const Json& value, const std::string& expected) {
-    fail(key, ": got ", printable(json_text(value)), ", expected ", expected, ".");
-  }
-
- private:
-  const Json& json_;
-};
+  return out;
+}
 
 // "size" and "crop_size": {"height", "width"}, {"shortest_edge"}, a list of height and width, or one number.
 struct ImageSide {
@@ -93,17 +56,18 @@ std::optional<ImageSide> side_of(const ConfigValues& values, const char* key, bo
   const Json* value = values.find(key);
   if (value == nullptr) return std::nullopt;
   if (value->is_array() && value->size() == 2)
-    return ImageSide{square_side(key, *value, values.side(key, (*value)[0]), values.side(key, (*value)[1])), false};
-  if (!value->is_object()) return ImageSide{values.side(key, *value), !number_is_square};
+    return ImageSide{square_side(key, *value, side_in_pixels(key, (*value)[0]), side_in_pixels(key, (*value)[1])),
+                     false};
+  if (!value->is_object()) return ImageSide{side_in_pixels(key, *value), !number_is_square};
   const ConfigValues parts(*value);
   const Json* height = parts.find("height");
   const Json* width = parts.find("width");
   if (height != nullptr && width != nullptr)
-    return ImageSide{square_side(key, *value, values.side(key, *height), values.side(key, *width)), false};
+    return ImageSide{square_side(key, *value, side_in_pixels(key, *height), side_in_pixels(key, *width)), false};
   const Json* shortest = parts.find("shortest_edge");
   if (shortest == nullptr || parts.find("longest_edge") != nullptr)
     ConfigValues::refuse(key, *value, "\"height\" and \"width\", or \"shortest_edge\"");
-  return ImageSide{values.side(key, *shortest), true};
+  return ImageSide{side_in_pixels(key, *shortest), true};
 }
 
 // The defaults of an image processor of transformers.
@@ -219,13 +183,13 @@ Preprocessing transformers_preprocessing(const Json& json, const std::string& mo
     out.crop = 0;
   }
   if (out.resize > kLargestSide)
-    fail("crop_pct: got a resize to ", out.resize, " pixels, expected ", kLargestSide, ".");
+    fail("crop_pct: got a resize to ", out.resize, " pixels, expected at most ", kLargestSide, ".");
 
   // (x · factor - mean) / std over bytes; ours divides them by 255.
   const double factor = values.flag("do_rescale", true) ? values.positive("rescale_factor", 1.0 / 255) * 255 : 255;
   const bool normalises = values.flag("do_normalize", defaults.normalises);
-  out.mean = normalises ? values.channels("image_mean", defaults.mean, false) : ChannelNumbers{0, 0, 0};
-  out.std = normalises ? values.channels("image_std", defaults.std, true) : ChannelNumbers{1, 1, 1};
+  out.mean = normalises ? channels_of(values, "image_mean", defaults.mean, false) : ChannelNumbers{0, 0, 0};
+  out.std = normalises ? channels_of(values, "image_std", defaults.std, true) : ChannelNumbers{1, 1, 1};
   constexpr double kRounding = 1e-6;  // 0.00392156862745098
   if (std::abs(factor - 1) > kRounding) {
     for (double& mean : out.mean) mean /= factor;
@@ -241,8 +205,8 @@ Preprocessing timm_config_preprocessing(const Json& json, std::vector<std::strin
   if (const Json* size = values.find("input_size")) {
     if (!size->is_array() || size->size() != 3 || (*size)[0] != 3)
       ConfigValues::refuse("input_size", *size, "[3, height, width]");
-    out.crop =
-        square_side("input_size", *size, values.side("input_size", (*size)[1]), values.side("input_size", (*size)[2]));
+    out.crop = square_side("input_size", *size, side_in_pixels("input_size", (*size)[1]),
+                           side_in_pixels("input_size", (*size)[2]));
   }
   const double resize = std::floor(out.crop / values.positive("crop_pct", 0.875));
   if (resize > kLargestSide)
@@ -259,8 +223,8 @@ Preprocessing timm_config_preprocessing(const Json& json, std::vector<std::strin
     notes.push_back("images are resized by the bicubic filter; the preprocessing asks for '" +
                     printable(interpolation) + "'");
   }
-  out.mean = values.channels("mean", kDefaultMean, false);
-  out.std = values.channels("std", kDefaultStd, true);
+  out.mean = channels_of(values, "mean", kDefaultMean, false);
+  out.std = channels_of(values, "std", kDefaultStd, true);
   return out;
 }
 

@@ -126,8 +126,8 @@ ModelEntry resnet_from_config(const Json& json) {
   ResNetOptions options{.bottleneck = config.text("layer_type", "bottleneck") == "bottleneck",
                         .classes = config.classes()};
   if (!options.bottleneck) config.expect_text("layer_type", "basic");
-  config.expect_whole("num_channels", 3);
-  config.expect_whole("embedding_size", 64);
+  config.expect_integer("num_channels", 3);
+  config.expect_integer("embedding_size", 64);
   config.expect_text("hidden_act", "relu");
   config.expect_flag("downsample_in_first_stage", false);
   config.expect_flag("downsample_in_bottleneck", false);

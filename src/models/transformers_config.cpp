@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "models/class_labels.h"
 #include "models/convnext.h"
 #include "models/resnet.h"
 #include "models/vit.h"
@@ -23,57 +24,6 @@ const std::map<std::string, Reader> kReaders{
 
 }  // namespace
 
-const Json* TransformersConfig::find(const std::string& key) const {
-  const auto found = json_.find(key);
-  return found == json_.end() || found->is_null() ? nullptr : &*found;
-}
-
-std::int64_t TransformersConfig::whole(const std::string& key, std::int64_t otherwise, std::int64_t most) const {
-  const Json* value = find(key);
-  if (value == nullptr) return otherwise;
-  if (!value->is_number_integer() || *value < 1 || *value > most)
-    fail(key, ": got ", printable(json_text(*value)), ", expected an integer from 1 to ", most, ".");
-  return value->get<std::int64_t>();
-}
-
-double TransformersConfig::real(const std::string& key, double otherwise) const {
-  const Json* value = find(key);
-  if (value == nullptr) return otherwise;
-  if (!value->is_number() || !(*value > 0) || !(*value < 1e6))
-    fail(key, ": got ", printable(json_text(*value)), ", expected a number greater than 0.");
-  return value->get<double>();
-}
-
-bool TransformersConfig::flag(const std::string& key, bool otherwise) const {
-  const Json* value = find(key);
-  if (value == nullptr) return otherwise;
-  if (!value->is_boolean()) fail(key, ": got ", printable(json_text(*value)), ", expected true or false.");
-  return value->get<bool>();
-}
-
-std::string TransformersConfig::text(const std::string& key, const std::string& otherwise) const {
-  const Json* value = find(key);
-  if (value == nullptr) return otherwise;
-  if (!value->is_string()) fail(key, ": got ", printable(json_text(*value)), ", expected a string.");
-  return value->get<std::string>();
-}
-
-std::vector<std::int64_t> TransformersConfig::list(const std::string& key, const std::vector<std::int64_t>& otherwise,
-                                                   std::int64_t most) const {
-  const Json* value = find(key);
-  if (value == nullptr) return otherwise;
-  constexpr std::size_t kLongest = 16;
-  const bool is_list = value->is_array() && !value->empty() && value->size() <= kLongest;
-  if (!is_list) fail(key, ": got ", json_kind(*value), ", expected a list of 1 to ", kLongest, " integers.");
-  std::vector<std::int64_t> out;
-  for (const Json& one : *value) {
-    if (!one.is_number_integer() || one < 1 || one > most)
-      fail(key, ": got ", printable(json_text(one)), ", expected integers from 1 to ", most, ".");
-    out.push_back(one.get<std::int64_t>());
-  }
-  return out;
-}
-
 GeluForm TransformersConfig::gelu(const std::string& key) const {
   const std::string name = text(key, "gelu");
   if (name == "gelu") return GeluForm::kExact;
@@ -82,15 +32,12 @@ GeluForm TransformersConfig::gelu(const std::string& key) const {
 }
 
 std::int64_t TransformersConfig::classes() const {
-  const Json* labels = find("id2label");
-  if (labels == nullptr) return whole("num_labels", 2);
-  if (!labels->is_object() || labels->empty())
-    fail("id2label: got ", json_kind(*labels), ", expected an object with a name for each class.");
-  return static_cast<std::int64_t>(labels->size());
+  return static_cast<std::int64_t>(transformers_labels(*this).size());
 }
 
-void TransformersConfig::expect_whole(const std::string& key, std::int64_t only) const {
-  if (const std::int64_t value = whole(key, only); value != only) fail(key, ": got ", value, ", expected ", only, ".");
+void TransformersConfig::expect_integer(const std::string& key, std::int64_t only) const {
+  if (const std::int64_t value = integer(key, only); value != only)
+    fail(key, ": got ", value, ", expected ", only, ".");
 }
 
 void TransformersConfig::expect_flag(const std::string& key, bool only) const {

@@ -255,27 +255,27 @@ ModelEntry vit_from_config(const Json& json) {
   const TransformersConfig config(json);
   const std::string type = config.text("model_type");
   const bool is_dinov2 = type.starts_with("dinov2");
-  VitOptions options{.image_size = config.whole("image_size", is_dinov2 ? 518 : 224),
-                     .patch_size = config.whole("patch_size", is_dinov2 ? 14 : 16),
-                     .width = config.whole("hidden_size", 768),
-                     .depth = config.whole("num_hidden_layers", 12, TransformersConfig::kMostLayers),
-                     .heads = config.whole("num_attention_heads", 12),
-                     .eps = config.real("layer_norm_eps", is_dinov2 ? 1e-6 : 1e-12),
+  VitOptions options{.image_size = config.integer("image_size", is_dinov2 ? 518 : 224),
+                     .patch_size = config.integer("patch_size", is_dinov2 ? 14 : 16),
+                     .width = config.integer("hidden_size", 768),
+                     .depth = config.integer("num_hidden_layers", 12, TransformersConfig::kMostLayers),
+                     .heads = config.integer("num_attention_heads", 12),
+                     .eps = config.positive("layer_norm_eps", is_dinov2 ? 1e-6 : 1e-12),
                      .gelu = config.gelu("hidden_act"),
                      .qkv_bias = config.flag("qkv_bias", true),
                      .classes = config.classes()};
   config.check_divides("num_attention_heads", options.heads, "hidden_size", options.width);
   config.check_divides("patch_size", options.patch_size, "image_size", options.image_size);
-  config.expect_whole("num_channels", 3);
-  options.hidden = config.whole("intermediate_size", 4 * options.width);
+  config.expect_integer("num_channels", 3);
+  options.hidden = config.integer("intermediate_size", 4 * options.width);
   if (is_dinov2) {
-    options.hidden = options.width * config.whole("mlp_ratio", 4);
+    options.hidden = options.width * config.integer("mlp_ratio", 4);
     config.expect_flag("use_swiglu_ffn", false);
     options.layer_scale = true;
     options.mask_token = config.flag("use_mask_token", true);
     options.pool = TokenPool::kClassAndMean;
     options.antialias = type == "dinov2_with_registers";
-    if (type == "dinov2_with_registers") options.registers = config.whole("num_register_tokens", 4);
+    if (type == "dinov2_with_registers") options.registers = config.integer("num_register_tokens", 4);
   } else {
     options.distillation_token = type == "deit";
     options.antialias = false;

@@ -9,7 +9,7 @@ using namespace lorikeet;
 using Labels = std::vector<std::string>;
 
 TEST_CASE("labels of transformers") {
-  const auto labels = [](const char* text) { return transformers_labels(parse_json(text, "test")); };
+  const auto labels = [](const char* text) { return transformers_labels(ConfigValues(parse_json(text, "test"))); };
   const auto wrong = [&](const char* text) { return refusal([&] { labels(text); }); };
   CHECK(labels(R"({"id2label": {"1": "cat", "0": "dog", "2": 7}})") == Labels{"dog", "cat", "7"});
   CHECK(labels("{}") == Labels{"LABEL_0", "LABEL_1"});
@@ -23,7 +23,7 @@ TEST_CASE("labels of transformers") {
 }
 
 TEST_CASE("labels of timm") {
-  const auto labels = [](const char* text) { return timm_labels(parse_json(text, "test")); };
+  const auto labels = [](const char* text) { return timm_labels(ConfigValues(parse_json(text, "test"))); };
   CHECK(labels(R"({"label_names": ["a", "b"]})") == Labels{"a", "b"});
   CHECK(labels(R"({"label_names": {"1": "b", "0": "a"}, "label_descriptions": {"a": "an ant"}})") ==
         Labels{"an ant", "b"});
