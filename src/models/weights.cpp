@@ -184,26 +184,41 @@ std::string fingerprint(const NamedTensors& base_weights) {
 
 namespace {
 
+// The tensors of a model, by name.
+struct Signature {
+  std::unordered_map<std::string, Parameter> tensors;
+  NodeId output;
+  std::size_t outputs;  // the tensors of the output layer
+};
+
+// Those of models(). Building the graphs of all models takes about 60 ms.
+const std::vector<Signature>& signatures() {
+  static const std::vector<Signature> all = [] {
+    std::vector<Signature> out;
+    for (const auto& model : models()) {
+      const Graph graph = model.build();
+      Signature& signature = out.emplace_back(Signature{{}, graph.output(), graph.parameters(graph.output()).size()});
+      for (auto& parameter : graph.parameters()) signature.tensors.emplace(parameter.name, std::move(parameter));
+    }
+    return out;
+  }();
+  return all;
+}
+
 // Whether the file has the model's tensors, all and no others. `any_output`: the output layer may have another number
 // of classes, or be missing.
-bool fits_model(const NamedTensors& file, const ModelEntry& model, bool any_output) {
-  const Graph graph = model.build();
-  std::size_t tensors = 0, outputs = 0, missing = 0;
+bool fits_model(const NamedTensors& file, const ModelEntry& model, const Signature& expected, bool any_output) {
+  std::size_t tensors = 0;
   for (const auto& [name, tensor] : file) tensors += is_ignored(name) || is_counter(name) ? 0 : 1;
-  std::unordered_map<std::string, Parameter> parameters;
-  for (auto& parameter : graph.parameters()) {
-    outputs += parameter.node == graph.output() ? 1 : 0;
-    parameters.emplace(parameter.name, parameter);
-  }
-  missing = parameters.size() - std::min(parameters.size(), tensors);
-  if (tensors > parameters.size() || (missing != 0 && !(any_output && missing == outputs))) return false;
+  const std::size_t missing = expected.tensors.size() - std::min(expected.tensors.size(), tensors);
+  if (tensors > expected.tensors.size() || (missing != 0 && !(any_output && missing == expected.outputs))) return false;
   return std::all_of(file.begin(), file.end(), [&](const auto& entry) {
     const auto& [name, tensor] = entry;
     if (is_ignored(name) || is_counter(name)) return true;
-    const auto found = parameters.find(translated_name(model, name));
-    if (found == parameters.end()) return false;
+    const auto found = expected.tensors.find(translated_name(model, name));
+    if (found == expected.tensors.end()) return false;
     Shape shape = found->second.shape;
-    if (found->second.node == graph.output()) {
+    if (found->second.node == expected.output) {
       if (missing != 0) return false;
       if (any_output && tensor.dim() > 0) shape[0] = tensor.size(0);
     }
@@ -216,8 +231,8 @@ bool fits_model(const NamedTensors& file, const ModelEntry& model, bool any_outp
 std::vector<std::string> guess_models(const NamedTensors& file) {
   for (const bool any_output : {false, true}) {
     std::vector<std::string> out;
-    for (const auto& model : models()) {
-      if (fits_model(file, model, any_output)) out.push_back(model.name);
+    for (std::size_t i = 0; i < models().size(); ++i) {
+      if (fits_model(file, models()[i], signatures()[i], any_output)) out.push_back(models()[i].name);
     }
     if (!out.empty()) return out;
   }
