@@ -17,7 +17,6 @@
 #include "engine/fusion.h"
 #include "engine/prepared_base.h"
 #include "engine/step_executor.h"
-#include "kernels/attention.h"
 #include "kernels/epilogue.h"
 #include "kernels/frozen_conv.h"
 
@@ -130,12 +129,7 @@ class FusedExecutor final : public StepExecutor {
  private:
   at::Tensor run_step(std::size_t index, const Values& values, bool training) override {
     if (frozen_[index]) return run_layer(steps()[index], frozen_[index], values, training);
-    const NodeId id = steps()[index].first;
-    if (const auto* op = std::get_if<Attention>(&network().graph().node(id).op)) {
-      const std::vector<at::Tensor> inputs = inputs_of(values, id);
-      if (has_attention(*op, inputs)) return attention(*op, inputs, only_query(id));
-    }
-    return run_node(id, values, training);
+    return run_fast_node(steps()[index].first, values, training);
   }
 
   at::Tensor run_layer(const FusedStep& step, const FrozenStepPtr& frozen, const Values& values, bool training) const {

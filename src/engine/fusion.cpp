@@ -14,8 +14,8 @@ namespace {
 // Follows the graph from a frozen layer towards the output, up to the first branch.
 class Fuser {
  public:
-  Fuser(const Network& network, const Plan& plan, bool with_linear)
-      : network_(network), plan_(plan), with_linear_(with_linear), nodes_(network.graph().nodes()),
+  Fuser(const Network& network, const Plan& plan, bool with_output)
+      : network_(network), plan_(plan), with_output_(with_output), nodes_(network.graph().nodes()),
         readers_(readers_of(network.graph())), taken_(nodes_.size(), false) {}
 
   std::vector<FusedStep> steps() {
@@ -34,7 +34,8 @@ class Fuser {
     step.first = step.output = id;
     taken_[id] = true;
     const Op& op = nodes_[id].op;
-    const bool is_layer = std::holds_alternative<Conv2d>(op) || (with_linear_ && std::holds_alternative<Linear>(op));
+    const bool is_layer = (std::holds_alternative<Conv2d>(op) || std::holds_alternative<Linear>(op)) &&
+                          (with_output_ || id != network_.graph().output());
     const LayerAdapter* adapter = network_.adapter(id);
     if (!is_layer || network_.is_retrained(id) || (adapter != nullptr && !adapter->low_rank())) return step;
     step.frozen_layer = true;
@@ -76,7 +77,7 @@ class Fuser {
 
   const Network& network_;
   const Plan& plan_;
-  bool with_linear_;
+  bool with_output_;
   const std::vector<Node>& nodes_;
   std::vector<std::vector<NodeId>> readers_;
   std::vector<bool> taken_;
@@ -123,11 +124,11 @@ std::vector<NodeId> FusedStep::inputs(const Graph& graph) const {
 }
 
 std::vector<FusedStep> fuse(const Network& network, const Plan& plan) {
-  return Fuser(network, plan, /*with_linear=*/true).steps();
+  return Fuser(network, plan, /*with_output=*/true).steps();
 }
 
-std::vector<FusedStep> fuse_convolutions(const Network& network, const Plan& plan) {
-  return Fuser(network, plan, /*with_linear=*/false).steps();
+std::vector<FusedStep> fuse_except_output(const Network& network, const Plan& plan) {
+  return Fuser(network, plan, /*with_output=*/false).steps();
 }
 
 std::vector<FusedStep> single_steps(const Network& network, const Plan&) {

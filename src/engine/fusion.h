@@ -37,8 +37,8 @@ Conv2d conv_of(const Op& op);
 /// Assigns every node except the input to one step, and returns the steps in execution order. No step crosses the
 /// frontier. The only trainable part of a fused step is LoRA on its layer.
 std::vector<FusedStep> fuse(const Network& network, const Plan& plan);
-/// The same, but Linear layers and the operations after them are separate steps.
-std::vector<FusedStep> fuse_convolutions(const Network& network, const Plan& plan);
+/// The same, but the output layer is a separate step.
+std::vector<FusedStep> fuse_except_output(const Network& network, const Plan& plan);
 
 /// Makes every node except the input a separate step.
 std::vector<FusedStep> single_steps(const Network& network, const Plan& plan);

@@ -1,6 +1,7 @@
-// Runs the frozen prefix on uint8 activations and int8 weights. A convolution includes BatchNorm, residual sum and
-// ReLU, as in the fused executor. Max-pooling works on the stored values. All other operations run in float32. The
-// fused executor runs the rest of the network.
+// Runs the frozen prefix on uint8 activations and int8 weights. A convolution or Linear includes BatchNorm, residual
+// sum and activation, as in the fused executor. A convolution's inputs and outputs have calibrated ranges and stay
+// uint8, and max-pooling works on the stored values. A Linear quantizes its float32 inputs row by row and returns
+// float32. The output layer and all other operations run in float32. The fused executor runs the rest of the network.
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
@@ -47,16 +48,16 @@ at::Tensor real_of(const at::Tensor& stored, const Quantization& q) {
 class Int8Executor final : public StepExecutor {
  public:
   Int8Executor(const Network& network, const ExecutorOptions& options, const ActivationRanges& ranges)
-      : StepExecutor(network, options, at::MemoryFormat::ChannelsLast, fuse_convolutions, /*all_tokens=*/false),
+      : StepExecutor(network, options, at::MemoryFormat::ChannelsLast, fuse_except_output, /*all_tokens=*/false),
         ranges_(ranges), rest_(make_fused_executor(network, with_prepared(options))), means_(expected_means(network)),
-        convs_(steps().size()) {
+        convs_(steps().size()), linears_(steps().size()) {
     const Graph& graph = network.graph();
     for (NodeId id = 0; id < graph.nodes().size(); ++id) {
       const auto found = ranges.find(range_name(graph, id));
       quantization_.push_back(found == ranges.end() ? Quantization{} : quantization_for(found->second));
     }
     for (const FusedStep& step : steps()) {
-      if (!step.frozen_layer || plan().segment[step.first] != Segment::kFrozenPrefix) continue;
+      if (!is_int8_conv(step)) continue;
       std::vector<NodeId> needed = step.inputs(graph);
       needed.push_back(step.output);
       for (const NodeId id : needed) {
@@ -72,8 +73,9 @@ class Int8Executor final : public StepExecutor {
     const at::NoGradGuard no_grad;
     for (std::size_t i = 0; i < steps().size(); ++i) {
       const FusedStep& step = steps()[i];
-      if (!step.frozen_layer || plan().segment[step.first] != Segment::kFrozenPrefix) continue;
-      convs_[i].int8 = prepared().int8_conv(network, step, quantization_[graph.node(step.first).inputs[0]]);
+      if (is_int8_conv(step))
+        convs_[i].int8 = prepared().int8_conv(network, step, quantization_[graph.node(step.first).inputs[0]]);
+      if (is_int8_linear(step)) linears_[i] = {prepared().int8_linear(network, step), folded_bias(step, network)};
     }
   }
 
@@ -94,6 +96,20 @@ class Int8Executor final : public StepExecutor {
     Pair size{0, 0};
     at::Tensor bias;
   };
+  struct FrozenLinear {
+    std::shared_ptr<const FrozenInt8Linear> int8;
+    at::Tensor bias;
+  };
+
+  bool is_frozen_prefix(const FusedStep& step) const {
+    return step.frozen_layer && plan().segment[step.first] == Segment::kFrozenPrefix;
+  }
+  bool is_int8_conv(const FusedStep& step) const {
+    return is_frozen_prefix(step) && std::holds_alternative<Conv2d>(network().graph().node(step.first).op);
+  }
+  bool is_int8_linear(const FusedStep& step) const {
+    return is_frozen_prefix(step) && std::holds_alternative<Linear>(network().graph().node(step.first).op);
+  }
 
   // The executor of the rest uses the same prepared weights.
   ExecutorOptions with_prepared(ExecutorOptions options) const {
@@ -111,24 +127,39 @@ class Int8Executor final : public StepExecutor {
   at::Tensor run_step(std::size_t index, const Values& values, bool training) override {
     const FusedStep& step = steps()[index];
     const Node& node = network().graph().node(step.first);
-    if (step.frozen_layer) return run_conv(index, values);
+    if (convs_[index].int8) return run_conv(index, values);
+    if (linears_[index].int8) return run_linear(index, values);
     const at::Tensor& x = values[node.inputs[0]];
     if (const auto* pool = std::get_if<MaxPool2d>(&node.op); pool != nullptr && x.scalar_type() == at::kByte)
       return run_pool(*pool, x);
     Values reals(values.size());
     for (const NodeId input : node.inputs) reals[input] = real(input, values[input]);
-    return run_node(step.first, reals, training);
+    return run_fast_node(step.first, reals, training);
   }
 
   at::Tensor run_conv(std::size_t index, const Values& values) {
     const FusedStep& step = steps()[index];
     const NodeId input = network().graph().node(step.first).inputs[0];
     const at::Tensor x = stored(input, values[input]);
-    const auto& conv = convs_[index].int8;
+    const FrozenInt8Conv& conv = *convs_[index].int8;
+    const at::Tensor bias = bias_for(index, {x.size(2), x.size(3)});
+    if (!Int8Conv::can_end_with(step.activation, step.residual.has_value())) {
+      const at::Tensor y = conv(x);
+      const at::Tensor other = step.residual ? real(*step.residual, values[*step.residual]) : at::Tensor();
+      apply_epilogue_(y, {bias, other, step.activation}, /*keeps=*/false);
+      return y;
+    }
     Int8Conv::Sum residual;
     if (step.residual) residual = {stored(*step.residual, values[*step.residual]), quantization_[*step.residual]};
-    return (*conv)(x, {bias_for(index, {x.size(2), x.size(3)}), residual, step.activation.clamp.low == 0,
-                       quantization_[step.output]});
+    return conv(x, {bias, residual, step.activation, quantization_[step.output]});
+  }
+
+  at::Tensor run_linear(std::size_t index, const Values& values) const {
+    const FusedStep& step = steps()[index];
+    const NodeId input = network().graph().node(step.first).inputs[0];
+    Epilogue after{linears_[index].bias, {}, step.activation};
+    if (step.residual) after.residual = real(*step.residual, read(values, *step.residual, step.output));
+    return (*linears_[index].int8)(real(input, read(values, input, step.first)), after);
   }
 
   // Rounding the weights shifts the outputs' means, most for channels with few weights (depthwise). The bias corrects
@@ -170,6 +201,7 @@ class Int8Executor final : public StepExecutor {
   std::vector<at::Tensor> means_;           // expected means of each node's channels
   std::mutex mutex_;                        // protects the biases
   std::vector<Conv> convs_;                 // one per step; empty if it is not a convolution of the prefix
+  std::vector<FrozenLinear> linears_;       // likewise its Linear layers
 };
 
 }  // namespace

@@ -84,6 +84,14 @@ std::shared_ptr<const FrozenInt8Conv> PreparedBase::int8_conv(const Network& net
   });
 }
 
+std::shared_ptr<const FrozenInt8Linear> PreparedBase::int8_linear(const Network& network, const FusedStep& step) {
+  ConvSource source(network, step);
+  const std::lock_guard lock(mutex_);
+  return find_or_make(int8_linears_, std::move(source.key), std::move(source.tensors), [&] {
+    return std::make_shared<const FrozenInt8Linear>(network.tensors(step.first).weight(), folded_scale(step, network));
+  });
+}
+
 std::shared_ptr<const NodeTensors> PreparedBase::tensors(const Network& network, NodeId id, at::ScalarType precision,
                                                          at::MemoryFormat layout) {
   const NodeTensors& own = network.tensors(id);
@@ -106,6 +114,7 @@ void PreparedBase::release_unused() {
   const auto is_unused = [](const auto& entry) { return entry.second.value.use_count() == 1; };
   std::erase_if(convs_, is_unused);
   std::erase_if(int8_convs_, is_unused);
+  std::erase_if(int8_linears_, is_unused);
   std::erase_if(tensors_, is_unused);
 }
 
@@ -114,6 +123,7 @@ std::uint64_t PreparedBase::bytes() const {
   std::uint64_t total = 0;
   for (const auto& [key, entry] : convs_) total += entry.value->conv.bytes();
   for (const auto& [key, entry] : int8_convs_) total += entry.value->bytes();
+  for (const auto& [key, entry] : int8_linears_) total += entry.value->bytes();
   for (const auto& [key, entry] : tensors_) {
     for (const auto& [name, tensor] : *entry.value) {
       if (!tensor.is_alias_of(entry.sources[0][name])) total += tensor.nbytes();

@@ -16,6 +16,7 @@
 #include "engine/network.h"
 #include "kernels/frozen_conv.h"
 #include "kernels/frozen_int8_conv.h"
+#include "kernels/frozen_int8_linear.h"
 
 namespace lorikeet {
 
@@ -36,9 +37,11 @@ class PreparedBase {
 
   /// REQUIRES: step.frozen_layer.
   std::shared_ptr<const PreparedConv> conv(const Network& network, const FusedStep& step, at::ScalarType precision);
-  /// The same convolution in int8, for inputs of this quantization. REQUIRES: step.frozen_layer.
+  /// The same convolution in int8, for inputs of this quantization. REQUIRES: a frozen Conv2d.
   std::shared_ptr<const FrozenInt8Conv> int8_conv(const Network& network, const FusedStep& step,
                                                   const Quantization& input);
+  /// The step's Linear in int8. REQUIRES: a frozen Linear.
+  std::shared_ptr<const FrozenInt8Linear> int8_linear(const Network& network, const FusedStep& step);
   /// The tensors of a frozen node, converted to `precision` except those that stay float32, and to `layout` if they
   /// have four dimensions.
   std::shared_ptr<const NodeTensors> tensors(const Network& network, NodeId id, at::ScalarType precision,
@@ -65,6 +68,7 @@ class PreparedBase {
   mutable std::mutex mutex_;
   Entries<PreparedConv> convs_;
   Entries<FrozenInt8Conv> int8_convs_;
+  Entries<FrozenInt8Linear> int8_linears_;
   Entries<NodeTensors> tensors_;
 };
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "engine/token_reads.h"
+#include "kernels/attention.h"
 
 namespace lorikeet {
 
@@ -83,6 +84,14 @@ at::Tensor StepExecutor::run_node(NodeId id, const Values& values, bool training
   }
   if (std::holds_alternative<TakeToken>(node.op) && only_token_[node.inputs[0]]) return inputs[0].select(1, 0);
   return apply(node.op, own, inputs);
+}
+
+at::Tensor StepExecutor::run_fast_node(NodeId id, const Values& values, bool training) const {
+  if (const auto* op = std::get_if<Attention>(&network_.graph().node(id).op)) {
+    const std::vector<at::Tensor> inputs = inputs_of(values, id);
+    if (has_attention(*op, inputs)) return attention(*op, inputs, only_token_[id]);
+  }
+  return run_node(id, values, training);
 }
 
 NodeTensors StepExecutor::cast(NodeId id) const {

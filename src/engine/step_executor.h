@@ -32,10 +32,10 @@ class StepExecutor : public Executor {
   at::Tensor read(const Values& values, NodeId id, NodeId reader) const;
   /// Likewise all that it takes.
   std::vector<at::Tensor> inputs_of(const Values& values, NodeId id) const;
-  /// Of an Attention, the only query whose output is read.
-  std::optional<std::int64_t> only_query(NodeId id) const { return only_token_[id]; }
   /// Runs one node with ATen's operators and autograd. REQUIRES: the node is a separate step.
   at::Tensor run_node(NodeId id, const Values& values, bool training) const;
+  /// The same, with kernels/attention.h where it applies.
+  at::Tensor run_fast_node(NodeId id, const Values& values, bool training) const;
 
   const Network& network() const { return network_; }
   const std::vector<FusedStep>& steps() const { return steps_; }

@@ -15,7 +15,14 @@ FrozenInt8Conv::FrozenInt8Conv(const Conv2d& conv, at::Tensor weight, at::Tensor
 // A temporary: only its packed form is kept.
 at::Tensor FrozenInt8Conv::weight() const { return scaled_weight(weight_, scale_); }
 
-at::Tensor FrozenInt8Conv::operator()(const at::Tensor& x, const Int8Conv::Output& y) const {
+// The arguments of Int8Conv.
+struct FrozenInt8Conv::Prepared {
+  at::Tensor padded;
+  at::Tensor packed;
+  ConvGeometry geometry;
+};
+
+FrozenInt8Conv::Prepared FrozenInt8Conv::prepared(const at::Tensor& x) const {
   const Padding pad = padding_of(conv_, x.size(2), x.size(3));
   const ConvGeometry geometry = geometry_after_padding(conv_, pad);
   const at::Tensor padded = pad_asymmetric(x, pad, static_cast<double>(x_.zero));
@@ -23,7 +30,17 @@ at::Tensor FrozenInt8Conv::operator()(const at::Tensor& x, const Int8Conv::Outpu
   shape.push_back(x_.zero);
   const at::Tensor packed = packings_.get(
       {/*form=*/0, /*part=*/0, std::move(shape), [&] { return int8_.pack(weight(), geometry, padded.sizes()); }});
-  return int8_(padded, packed, geometry, y);
+  return {padded, packed, geometry};
+}
+
+at::Tensor FrozenInt8Conv::operator()(const at::Tensor& x, const Int8Conv::Output& y) const {
+  const Prepared run = prepared(x);
+  return int8_(run.padded, run.packed, run.geometry, y);
+}
+
+at::Tensor FrozenInt8Conv::operator()(const at::Tensor& x) const {
+  const Prepared run = prepared(x);
+  return int8_(run.padded, run.packed, run.geometry);
 }
 
 }  // namespace lorikeet

@@ -21,6 +21,8 @@ class FrozenInt8Conv {
 
   /// x (N, in, H, W) uint8, channels-last → uint8 in the output's quantization, as computed by Int8Conv.
   at::Tensor operator()(const at::Tensor& x, const Int8Conv::Output& y) const;
+  /// The same without bias → float32.
+  at::Tensor operator()(const at::Tensor& x) const;
 
   /// The rounding error of the weight, with the weight's shape.
   at::Tensor rounding_error() const { return int8_rounding_error(weight()); }
@@ -28,7 +30,10 @@ class FrozenInt8Conv {
   std::uint64_t bytes() const { return packings_.bytes(); }
 
  private:
+  struct Prepared;
+
   at::Tensor weight() const;
+  Prepared prepared(const at::Tensor& x) const;
 
   Conv2d conv_;
   at::Tensor weight_;

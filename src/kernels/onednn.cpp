@@ -57,7 +57,7 @@ at::Tensor by_channel(const at::Tensor& values) { return values.view({-1, 1, 1, 
 // The quantization scale of each output channel's weights, (out,).
 at::Tensor int8_scales(const at::Tensor& weight) {
   const double most = has_int8() ? 127 : 63;
-  return at::amax(at::abs(weight), {1, 2, 3}).div_(most).clamp_min_(1e-12);
+  return at::amax(at::abs(weight.flatten(1)), {1}).div_(most).clamp_min_(1e-12);
 }
 
 }  // namespace
@@ -125,6 +125,27 @@ std::uint64_t packed_bytes(const at::Tensor& packed) {
 
 bool has_int8() { return at::cpu::is_avx512_vnni_supported(); }
 
+Int8Matrix::Int8Matrix(const at::Tensor& matrix)
+    : scales_(int8_scales(matrix)), zeros_(at::zeros({matrix.size(0)}, at::kInt)) {}
+
+at::Tensor Int8Matrix::rounded(const at::Tensor& matrix) const {
+  const at::Tensor scales = scales_.unsqueeze(1);
+  return at::round(matrix / scales) * scales;
+}
+
+at::Tensor Int8Matrix::pack(const at::Tensor& matrix, std::int64_t rows) const {
+  const at::Tensor stored = at::round(matrix / scales_.unsqueeze(1)).to(at::kChar);
+  return call("onednn::qlinear_prepack", "", {stored, std::vector<std::int64_t>{rows, matrix.size(1)}});
+}
+
+at::Tensor Int8Matrix::product(const at::Tensor& x, const at::Tensor& packed) const {
+  const c10::List<std::optional<at::Scalar>> no_bounds;
+  const auto type = static_cast<std::int64_t>(at::kFloat);
+  return call("onednn::qlinear_pointwise", "",
+              {x, /*x_scale=*/1.0, /*x_zero_point=*/std::int64_t{0}, packed, scales_, zeros_, c10::IValue(),
+               /*output_scale=*/1.0, /*output_zero_point=*/std::int64_t{0}, type, "none", no_bounds, ""});
+}
+
 at::Tensor int8_rounding_error(const at::Tensor& weight) {
   const at::Tensor scales = by_channel(int8_scales(weight));
   return weight - at::round(weight / scales) * scales;
@@ -140,15 +161,29 @@ at::Tensor Int8Conv::pack(const at::Tensor& weight, const ConvGeometry& geometry
                list(geometry.dilation), geometry.groups, input.vec()});
 }
 
+bool Int8Conv::can_end_with(const FusedActivation& activation, bool has_residual) {
+  switch (activation.smooth) {
+    case SmoothActivation::kNone: return true;
+    case SmoothActivation::kSilu:
+    case SmoothActivation::kHardSwish: return !has_residual;
+    case SmoothActivation::kGelu:
+    case SmoothActivation::kGeluTanh: break;
+  }
+  return false;
+}
+
 at::Tensor Int8Conv::operator()(const at::Tensor& x, const at::Tensor& packed, const ConvGeometry& geometry,
                                 const Output& y) const {
   const c10::List<std::optional<at::Scalar>> no_bounds;
   const auto type = static_cast<std::int64_t>(at::kByte);
+  const bool is_smooth = y.activation.smooth != SmoothActivation::kNone;
+  const char* const activation =
+      is_smooth ? attributes_of(y.activation).name : (y.activation.clamp.low == 0 ? "relu" : "none");
   if (!y.residual.stored.defined()) {
     return call("onednn::qconv2d_pointwise", "",
                 {x, x_.scale, x_.zero, packed, scales_, zeros_, y.bias, list(geometry.stride), list(geometry.padding),
-                 list(geometry.dilation), geometry.groups, y.quantization.scale, y.quantization.zero, type,
-                 y.relu ? "relu" : "none", no_bounds, c10::IValue()});
+                 list(geometry.dilation), geometry.groups, y.quantization.scale, y.quantization.zero, type, activation,
+                 no_bounds, c10::IValue()});
   }
   // oneDNN adds in place.
   const at::Tensor sum = y.residual.stored.clone(at::MemoryFormat::ChannelsLast);
@@ -172,9 +207,18 @@ at::Tensor Int8Conv::operator()(const at::Tensor& x, const at::Tensor& packed, c
                y.residual.quantization.zero,
                "sum",
                at::Scalar(1.0),
-               y.relu ? "relu" : "none",
+               activation,
                no_bounds,
                c10::IValue()});
+}
+
+at::Tensor Int8Conv::operator()(const at::Tensor& x, const at::Tensor& packed, const ConvGeometry& geometry) const {
+  const c10::List<std::optional<at::Scalar>> no_bounds;
+  const auto type = static_cast<std::int64_t>(at::kFloat);
+  return call("onednn::qconv2d_pointwise", "",
+              {x, x_.scale, x_.zero, packed, scales_, zeros_, c10::IValue(), list(geometry.stride),
+               list(geometry.padding), list(geometry.dilation), geometry.groups, /*output_scale=*/1.0,
+               /*output_zero_point=*/std::int64_t{0}, type, "none", no_bounds, c10::IValue()});
 }
 
 }  // namespace lorikeet

@@ -52,6 +52,25 @@ struct Quantization {
 /// overflows 16 bits.
 bool has_int8();
 
+/// A matrix of int8 with one scale per row, for products with rows of uint8, on the CPU. It holds the scales. The
+/// caller holds the packed matrix.
+class Int8Matrix {
+ public:
+  /// matrix: float32 (out, in).
+  explicit Int8Matrix(const at::Tensor& matrix);
+
+  /// The matrix as stored, float32 (out, in).
+  at::Tensor rounded(const at::Tensor& matrix) const;
+  /// Packs the same matrix for this number of rows. The result is opaque.
+  at::Tensor pack(const at::Tensor& matrix, std::int64_t rows) const;
+  /// x uint8 (M, in) → x · matrixᵀ, float32 (M, out).
+  at::Tensor product(const at::Tensor& x, const at::Tensor& packed) const;
+
+ private:
+  at::Tensor scales_;  // (out,)
+  at::Tensor zeros_;   // (out,)
+};
+
 /// The rounding error of Int8Conv for a float32 weight, with the weight's shape.
 at::Tensor int8_rounding_error(const at::Tensor& weight);
 
@@ -72,13 +91,16 @@ class Int8Conv {
   struct Output {
     at::Tensor bias;  // float32 (out,)
     Sum residual;     // residual.stored may be undefined
-    bool relu = false;
+    FusedActivation activation;
     Quantization quantization;
   };
-  /// x uint8 → clamp(conv(x) + bias + residual) as uint8 in the output's quantization. Bounds of the clamp other than a
-  /// lower bound of 0 are those of that quantization.
+  /// Whether operator() can end with this activation. A clamp's upper bound is that of the output's quantization.
+  static bool can_end_with(const FusedActivation& activation, bool has_residual);
+  /// x uint8 → activation(conv(x) + bias + residual) as uint8 in the output's quantization. REQUIRES: can_end_with().
   at::Tensor operator()(const at::Tensor& x, const at::Tensor& packed, const ConvGeometry& geometry,
                         const Output& y) const;
+  /// x uint8 → conv(x), float32.
+  at::Tensor operator()(const at::Tensor& x, const at::Tensor& packed, const ConvGeometry& geometry) const;
 
  private:
   Quantization x_;

@@ -9,14 +9,8 @@
 #include <cassert>
 #include <cstdint>
 
-// Wider vectors make these loops several times faster. glibc chooses the clone while it loads the program, before the
-// sanitizers are ready.
-#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
-    !defined(__SANITIZE_THREAD__)
-#define LORIKEET_VECTOR_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define LORIKEET_VECTOR_CLONES
-#endif
+#include "kernels/vector_clones.h"
+
 #define LORIKEET_INLINE inline __attribute__((always_inline))
 
 namespace lorikeet {

@@ -4,9 +4,13 @@
 #include <ATen/TensorOperators.h>
 #include <doctest/doctest.h>
 
+#include <optional>
+#include <vector>
+
+#include "engine/fusion.h"
 #include "engine/small_networks.h"
 #include "kernels/onednn.h"
-#include "models/models.h"
+#include "models/families.h"
 #include "refusal.h"
 
 using namespace lorikeet;
@@ -15,15 +19,17 @@ TEST_CASE("an int8 convolution is the real one to within its rounding") {
   at::Generator generator = seeded(1);
   const auto noise = [&](at::IntArrayRef shape) { return at::empty(shape).normal_(0, 1, generator); };
   for (const std::int64_t groups : {1, 2, 8}) {
-    for (const bool relu : {false, true}) {
+    for (const auto& op : std::vector<std::optional<Op>>{std::nullopt, Relu{}, Silu{}, HardSwish{}}) {
+      const FusedActivation activation = op ? *activation_of(*op) : FusedActivation{};
       for (const bool sums : {false, true}) {
+        if (!Int8Conv::can_end_with(activation, sums)) continue;
         const at::Tensor x = noise({2, 8, 9, 7}).clamp_(-3, 3).contiguous(at::MemoryFormat::ChannelsLast);
         const at::Tensor weight = noise({16, 8 / groups, 3, 3});
         const at::Tensor bias = noise({16});
         const at::Tensor residual = noise({2, 16, 9, 7}).contiguous(at::MemoryFormat::ChannelsLast);
         at::Tensor expected = at::conv2d(x, weight, bias, {1, 1}, {1, 1}, {1, 1}, groups);
         if (sums) expected = expected + residual;
-        if (relu) expected = at::relu(expected);
+        if (op) expected = apply(*op, {}, {expected});
         const auto [low, high] = at::aminmax(expected);
         const Quantization q_x{6.0 / 255, 128};
         const Quantization q_residual{10.0 / 255, 128};
@@ -41,7 +47,7 @@ TEST_CASE("an int8 convolution is the real one to within its rounding") {
         const at::Tensor before = store(residual, q_residual);
         const at::Tensor kept = before.clone();
         const at::Tensor y =
-            conv(store(x, q_x), packed, geometry, {bias, {sums ? before : at::Tensor(), q_residual}, relu, q_y});
+            conv(store(x, q_x), packed, geometry, {bias, {sums ? before : at::Tensor(), q_residual}, activation, q_y});
         CHECK(at::equal(before, kept));
         CHECK((y.scalar_type() == at::kByte));
         CHECK(relative((y.to(at::kFloat) - static_cast<double>(q_y.zero)) * q_y.scale, expected) < 0.03);
@@ -50,10 +56,10 @@ TEST_CASE("an int8 convolution is the real one to within its rounding") {
   }
 }
 
-TEST_CASE("each kind of block runs in int8 near its float32 self, whatever the batch") {
-  for (const char* name : {"resnet18", "resnet50", "efficientnet_lite0"}) {  // basic, bottleneck, inverted residual
-    CAPTURE(name);
-    const Graph graph = find_model(name).build();
+TEST_CASE("every family runs in int8 near its float32 self, whatever the batch") {
+  for (const ModelEntry* model : smallest_models()) {
+    CAPTURE(model->name);
+    const Graph graph = model->build();
     const Network network(graph, random_weights(graph, 1));
     at::Generator generator = seeded(3);
     const at::Tensor images = at::empty({8, 3, 64, 64}).normal_(0, 1, generator);

@@ -210,7 +210,7 @@ TEST_CASE("a merged transformer computes what the adapted one computed") {
   }
 }
 
-TEST_CASE("int8 runs the patches of a transformer, and the rest of its prefix in float32") {
+TEST_CASE("int8 runs the patches and the Linear layers of a transformer") {
   const Network network = trained_vit(vit_spec(R"(blocks\.1\.mlp\.fc2)", [](AdapterConfig&) {}));
   RangeMeter meter(network, make_plan(network));
   for (std::uint64_t seed = 1; seed < 9; ++seed) meter.add(vit_images(8, seed));
