@@ -235,6 +235,7 @@ def transformer_inference_measure(precision):
     """A frozen ViT-B/16 as `eval` runs it: nothing but its last Linear learns, and one epoch computes it."""
     batch, pixels = 8, 224
     speed = images_per_second(batch)
+    ways = ["onnxruntime_int8"] if precision == "int8" else ["folded", "compiled", "onnxruntime", "openvino"]
 
     def measure(bench):
         count = bench.steps(8)
@@ -243,7 +244,7 @@ def transformer_inference_measure(precision):
         return (
             lambda: bench.ours_step("vit_base", pixels, batch, count, *overrides),
             lambda: bench.peer("infer", "documented", **work),
-            lambda: bench.expert("infer", speed, ["folded", "compiled", "onnxruntime"], **work),
+            lambda: bench.expert("infer", speed, ways, **work),
             speed,
         )
 
@@ -322,6 +323,7 @@ MEASURES = {
     "vit_small_last_four_cached": cached_measure("vit_small_last_four", 224, 16, 16, "float32", FLOAT32_WAYS),
     "vit_base_last_four_cached": cached_measure("vit_base_last_four", 224, 8, 16, "float32", FLOAT32_WAYS),
     "vit_base_inference_float32": transformer_inference_measure("float32"),
+    "vit_base_inference_int8": transformer_inference_measure("int8"),
     "peak_memory_vit_tiny": memory_measure("vit_tiny", 32, "float32"),
     "peak_memory_vit_small": memory_measure("vit_small", 16, "float32"),
     "peak_memory_vit_base_guide": memory_measure("vit_base_guide", 8, "float32"),

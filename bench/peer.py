@@ -7,12 +7,16 @@ PyTorch, and inference.
   folded       what an expert would do: evaluation mode, BatchNorm folded into the convolutions, channels-last
   bf16         the same with frozen weights and activations in bfloat16
   compiled     folded, through torch.compile; compiled_bf16 likewise
-  onnxruntime  inference by onnxruntime, in float32
+  onnxruntime  inference by onnxruntime, in float32; onnxruntime_int8: with weights and products in int8 as its
+               quantize_dynamic makes them
+  openvino     inference by OpenVINO, in float32
 """
 import argparse
 import json
+import os
 import resource
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -135,18 +139,32 @@ def reach(options):
     return {**result, "accuracy": right / total}
 
 
-def onnxruntime_session(model, images):
-    import io
-    import os
+def exported(model, images, folder):
+    path = Path(folder) / "model.onnx"
+    torch.onnx.export(model, images, path, dynamo=False, input_names=["images"], dynamic_axes={"images": {0: "batch"}})
+    return path
 
+
+def onnxruntime_session(path, way):
     import onnxruntime
 
-    file = io.BytesIO()
-    torch.onnx.export(model, images, file, dynamo=False, input_names=["images"], dynamic_axes={"images": {0: "batch"}})
-    session_options = onnxruntime.SessionOptions()
-    session_options.intra_op_num_threads = len(os.sched_getaffinity(0))
-    session = onnxruntime.InferenceSession(file.getvalue(), session_options, providers=["CPUExecutionProvider"])
+    if way == "onnxruntime_int8":
+        from onnxruntime.quantization import quantize_dynamic
+
+        path, of = path.with_name("int8.onnx"), path
+        quantize_dynamic(of, path, per_channel=True)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return lambda batch: session.run(None, {"images": batch.numpy()})
+
+
+def openvino_session(path):
+    import openvino
+
+    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0))}
+    request = openvino.compile_model(path, "CPU", options).create_infer_request()
+    return lambda batch: request.infer({0: batch.numpy()})
 
 
 def infer(options):
@@ -154,8 +172,10 @@ def infer(options):
         model = Logits(transformer_model(options.case, classes=10)).eval()
     else:
         model = torchvision_model("resnet50", options.weights)
-    if options.way == "onnxruntime":
-        model = onnxruntime_session(model, next(batches(options))[0])
+    if options.way.startswith(("onnxruntime", "openvino")):
+        with tempfile.TemporaryDirectory() as folder:
+            path = exported(model, next(batches(options))[0], folder)
+            model = openvino_session(path) if options.way == "openvino" else onnxruntime_session(path, options.way)
     elif options.way != "documented":
         model = fold_batch_norm(model).to(memory_format=torch.channels_last)
         model = model.to(torch.bfloat16) if options.way.endswith("bf16") else model
