@@ -42,7 +42,7 @@ def weights():
     if given := os.environ.get("LORIKEET_BENCH_WEIGHTS"):
         return Path(given)
     if (SHARED / "weights").is_dir():
-        return shared_weights(ROOT / "build/shared-weights") / "resnet50.pth"
+        return shared_weights() / "resnet50.pth"
     return Path(run(BINARY, "models", "get", "resnet50")[0].strip().splitlines()[-1])
 
 

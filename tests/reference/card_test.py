@@ -56,7 +56,7 @@ class Card(unittest.TestCase):
 
     @needs_shared
     def test_lora_and_a_head(self):
-        weights = shared_weights(tempfile.gettempdir() + "/lorikeet-weights") / "resnet18.pth"
+        weights = shared_weights() / "resnet18.pth"
         self.check(
             "model=resnet18",
             f"weights={weights}",
@@ -71,7 +71,7 @@ class Card(unittest.TestCase):
     @needs_shared
     def test_dora_and_a_new_output(self):
         """Over weights in safetensors."""
-        folder = shared_weights(tempfile.gettempdir() + "/lorikeet-weights")
+        folder = shared_weights()
         weights = Path(tempfile.mkdtemp()) / "resnet18.safetensors"
         self.addCleanup(shutil.rmtree, weights.parent)
         safetensors.torch.save_file(torch.load(folder / "resnet18.pth", weights_only=True), weights)

@@ -97,7 +97,7 @@ class Exported(unittest.TestCase):
         ]
 
     def resnet18(self):
-        weights = shared_weights(tempfile.gettempdir() + "/lorikeet-weights") / "resnet18.pth"
+        weights = shared_weights() / "resnet18.pth"
         return [
             self.adapter(
                 "resnet18",
@@ -112,7 +112,7 @@ class Exported(unittest.TestCase):
         ]
 
     def resnet50_with_head(self):
-        weights = shared_weights(tempfile.gettempdir() + "/lorikeet-weights") / "resnet50.pth"
+        weights = shared_weights() / "resnet50.pth"
         return [
             self.adapter(
                 "resnet50",
@@ -253,7 +253,7 @@ class Export(Exported):
 
     @needs_shared
     def test_resnet50_without_adapter(self):
-        weights = shared_weights(tempfile.gettempdir() + "/lorikeet-weights") / "resnet50.pth"
+        weights = shared_weights() / "resnet50.pth"
         self.check([weights], MEAN, STD, 1000, ((224, 224),))
 
     def test_metadata(self):
@@ -340,7 +340,7 @@ class Resize(Exported):
 
     @needs_shared
     def test_bilinear(self):
-        weights = shared_weights(tempfile.gettempdir() + "/lorikeet-weights") / "resnet50.pth"
+        weights = shared_weights() / "resnet50.pth"
         transform = self.transform(232, 224, torchvision.transforms.InterpolationMode.BILINEAR)
         self.check([weights], self.images() + samples()[:20], transform)
 

@@ -116,7 +116,7 @@ class Folders(FolderTest, unittest.TestCase):
         self.folder = self.enterContext(tempfile.TemporaryDirectory())
 
     def weights(self):
-        return shared_weights(tempfile.gettempdir() + "/lorikeet-weights") / "resnet18.pth"
+        return shared_weights() / "resnet18.pth"
 
     @needs_shared
     def test_pefts_opens_here(self):
@@ -183,7 +183,7 @@ class Folders(FolderTest, unittest.TestCase):
 class Training(FolderTest, unittest.TestCase):
     @needs_shared
     def test_methods(self):
-        weights = shared_weights(tempfile.gettempdir() + "/lorikeet-weights") / "resnet18.pth"
+        weights = shared_weights() / "resnet18.pth"
         common = [
             "model=resnet18",
             f"weights={weights}",

@@ -66,7 +66,7 @@ class Logits(unittest.TestCase):
         return ours
 
     def check_resnet(self, name):
-        weights = shared_weights(tempfile.gettempdir() + "/lorikeet-weights") / f"{name}.pth"
+        weights = shared_weights() / f"{name}.pth"
         newest = {"resnet18": 256, "resnet50": 232}[name]
         t = torchvision.transforms
         transform = t.Compose([t.Resize(newest), t.CenterCrop(224), t.ToTensor(), t.Normalize(MEAN, STD)])

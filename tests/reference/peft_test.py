@@ -28,7 +28,7 @@ class Training(FolderTest, unittest.TestCase):
     """Losses within 1e-4 relative, final tensors within 1e-3."""
 
     def check_case(self, case):
-        weights = shared_weights(tempfile.gettempdir() + "/lorikeet-weights") / "resnet50.pth"
+        weights = shared_weights() / "resnet50.pth"
         recipe = (ROOT / "recipes/article" / case).read_text()
         keys = ("target_modules", "r", "lora_alpha", "modules_to_save", "head", "replace_output")
         settings = [line.replace(": ", "=", 1) for line in recipe.splitlines() if line.split(":")[0] in keys]
@@ -71,7 +71,7 @@ class Interchange(FolderTest, unittest.TestCase):
 
     @needs_shared
     def test_case2_opens_in_peft(self):
-        weights = shared_weights(tempfile.gettempdir() + "/lorikeet-weights") / "resnet50.pth"
+        weights = shared_weights() / "resnet50.pth"
         with tempfile.TemporaryDirectory() as folder:
             lorikeet(
                 "train",
@@ -88,7 +88,7 @@ class Interchange(FolderTest, unittest.TestCase):
 
     @needs_shared
     def test_pefts_opens_here(self):
-        weights = shared_weights(tempfile.gettempdir() + "/lorikeet-weights") / "resnet50.pth"
+        weights = shared_weights() / "resnet50.pth"
         self.pefts_opens_here(
             torchvision_model("resnet50", weights),
             MEAN,
@@ -127,7 +127,7 @@ class Interchange(FolderTest, unittest.TestCase):
     @needs_shared
     def test_combined_outlives_pefts_saving(self):
         """PEFT sorts rank_pattern when it saves, and the first pattern that matches the end of a name counts."""
-        weights = shared_weights(tempfile.gettempdir() + "/lorikeet-weights") / "resnet18.pth"
+        weights = shared_weights() / "resnet18.pth"
         base = ("--model", "resnet18", "--weights", weights)
         with tempfile.TemporaryDirectory() as folder:
             for name, targets, rank in ("a", r"conv1|layer1\.0\.conv1", 4), ("b", r"layer1\.0\.conv1", 2):

@@ -1,8 +1,11 @@
 """Shared by the reference tests: the real torch, torchvision, timm and PEFT, and the built command."""
+import contextlib
 import json
 import os
 import struct
 import subprocess
+import sys
+import tempfile
 import unittest
 from pathlib import Path
 
@@ -37,13 +40,16 @@ def lorikeet(*arguments):
     return done.stdout
 
 
-def shared_weights(folder):
-    """Real ResNet weights, unpacked into `folder`."""
-    if not (Path(folder) / "resnet50.pth").exists():
-        subprocess.run(
-            [os.sys.executable, str(SHARED / "weights/make_weights.py"), str(folder)], check=True, capture_output=True
-        )
-    return Path(folder)
+def shared_weights():
+    """The folder of the real ResNet weights. Unpacked once; tests that run at the same time may both try."""
+    folder = Path(tempfile.gettempdir()) / "lorikeet-weights"
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(dir=folder.parent) as unpacking:
+            make = [sys.executable, SHARED / "weights/make_weights.py", f"{unpacking}/weights"]
+            subprocess.run(make, check=True, capture_output=True)
+            with contextlib.suppress(OSError):  # another test was faster
+                os.rename(f"{unpacking}/weights", folder)
+    return folder
 
 
 def efficientnet_weights():
