@@ -85,7 +85,7 @@ int predict_command(const PredictOptions& options) {
           {{"class", prediction.label}, {"index", prediction.index}, {"probability", prediction.probability}});
       text += cat(text.empty() ? "  " : ", ", printable(prediction.label), " ", fixed(prediction.probability, 4));
     }
-    out.push_back({{"image", options.images[i]}, {"guesses", list}});
+    out.push_back({{"image", options.images[i]}, {"predictions", list}});
     if (!options.json) std::printf("%s%s\n", printable(options.images[i], std::string::npos).c_str(), text.c_str());
   }
   if (options.json) std::printf("%s\n", json_text(out, 2).c_str());
@@ -110,7 +110,7 @@ void add_predict(CLI::App& app, int& status) {
   command->footer(
       "Probabilities are the softmax of the logits. Unreadable images are reported on standard error, with exit code "
       "1; "
-      "--json has \"error\" for them instead of \"guesses\". In that case --logits writes nothing.");
+      "--json has \"error\" for them instead of \"predictions\". In that case --logits writes nothing.");
   command->callback([options, &status] { status = predict_command(*options); });
 }
 

@@ -173,7 +173,7 @@ class BadAdapter(CommandTest):
         config = json.loads((folder / CONFIG).read_text())
         (folder / CONFIG).write_text(json.dumps({**config, "base_model_name_or_path": None}))
         self.assert_refused(2, [folder, "does not record its base", "--model"], "predict", folder, self.images[0])
-        guesses = self.json("predict", folder, self.images[0], "--model", "efficientnet_lite0")[0]["guesses"]
+        guesses = self.json("predict", folder, self.images[0], "--model", "efficientnet_lite0")[0]["predictions"]
         self.assertEqual(len(guesses), 1)
 
     def test_inspect_and_start_from_refuse_too(self):

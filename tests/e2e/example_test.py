@@ -58,7 +58,7 @@ class Example(CommandTest):
         )
         self.assertEqual(done.returncode, 0, done.stderr)
         for (adapter, image), line in zip(asked, done.stdout.splitlines(), strict=True):
-            guess = self.json("predict", adapter, image)[0]["guesses"][0]
+            guess = self.json("predict", adapter, image)[0]["predictions"][0]
             self.assertRegex(line, rf"\A{re.escape(str(image))}: {guess['class']} \([01]\.\d+\)\Z")
             self.assertAlmostEqual(float(line.rsplit("(", 1)[1][:-1]), guess["probability"], delta=2e-4)
 

@@ -128,7 +128,7 @@ class Hub(CommandTest):
         names = [f"thing {i}" for i in range(1000)]
         model = shutil.copytree(self.model, self.folder / "model")
         (model / "config.json").write_text(json.dumps({**CONFIG, "label_names": names}))
-        guesses = json.loads(self.lorikeet("predict", model, self.images[0], "--json"))[0]["guesses"]
+        guesses = json.loads(self.lorikeet("predict", model, self.images[0], "--json"))[0]["predictions"]
         self.assertRegex(guesses[0]["class"], r"thing \d+")
         (model / "config.json").write_text(json.dumps({**CONFIG, "label_names": names[:3]}))
         self.assert_refused(1, ["config.json", "3 names of classes", "expected 1000"], "predict", model, self.images[0])

@@ -49,14 +49,14 @@ class OwnImages(CommandTest):
     def test_predict_names_the_folders(self):
         answers = self.json("predict", self.run_folder, *self.test_images)
         right = sum(
-            answer["guesses"][0]["class"] == image.parent.name for answer, image in zip(answers, self.test_images)
+            answer["predictions"][0]["class"] == image.parent.name for answer, image in zip(answers, self.test_images)
         )
         self.assertEqual(right, self.summary["test"]["correct"])
 
     def test_images_of_several_sizes_at_once(self):
         images = self.test_images[:3]
-        by_one = [self.json("predict", self.run_folder, image)[0]["guesses"][0] for image in images]
-        together = [answer["guesses"][0] for answer in self.json("predict", self.run_folder, *images)]
+        by_one = [self.json("predict", self.run_folder, image)[0]["predictions"][0] for image in images]
+        together = [answer["predictions"][0] for answer in self.json("predict", self.run_folder, *images)]
         for one, several in zip(by_one, together):
             self.assertEqual(one["class"], several["class"])
             self.assertAlmostEqual(one["probability"], several["probability"], places=4)

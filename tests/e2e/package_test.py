@@ -60,7 +60,7 @@ class Package(CommandTest):
             done.stdout, r"\Alorikeet \d+\.\d+\.\d+, libtorch \d.*\nrefused: .*resnet5O.*\nindex \d+ of 1000\n\Z"
         )
         index = int(re.search(r"index (\d+)", done.stdout)[1])
-        self.assertEqual(self.json("predict", "efficientnet_lite0", image)[0]["guesses"][0]["index"], index)
+        self.assertEqual(self.json("predict", "efficientnet_lite0", image)[0]["predictions"][0]["index"], index)
 
     def test_what_is_installed(self):
         libraries = next(self.prefix.glob("lib*"))

@@ -157,8 +157,8 @@ class Train(CommandTest):
         moved = self.folder / "mine"
         shutil.copytree(self.run_folder / "adapter", moved)
         self.assertEqual(
-            self.json("predict", moved, self.images[0])[0]["guesses"],
-            self.json("predict", self.run_folder, self.images[0])[0]["guesses"],
+            self.json("predict", moved, self.images[0])[0]["predictions"],
+            self.json("predict", self.run_folder, self.images[0])[0]["predictions"],
         )
 
     def test_predict_names_digits_on_png_files(self):
@@ -178,13 +178,13 @@ class Train(CommandTest):
             exponents = [math.exp(v - max(row)) for v in row]
             best = sorted(range(10), key=lambda k: -row[k])[:3]
             self.assertEqual(answer["image"], str(self.images[i]))
-            self.assertEqual([g["index"] for g in answer["guesses"]], best)
-            self.assertEqual([g["class"] for g in answer["guesses"]], [str(k) for k in best])
-            for guess in answer["guesses"]:
+            self.assertEqual([g["index"] for g in answer["predictions"]], best)
+            self.assertEqual([g["class"] for g in answer["predictions"]], [str(k) for k in best])
+            for guess in answer["predictions"]:
                 self.assertAlmostEqual(guess["probability"], exponents[guess["index"]] / sum(exponents), places=5)
 
     def test_more_classes_asked_for_than_there_are(self):
-        self.assertEqual(len(self.json("predict", self.run_folder, self.images[0], "--top", 99)[0]["guesses"]), 10)
+        self.assertEqual(len(self.json("predict", self.run_folder, self.images[0], "--top", 99)[0]["predictions"]), 10)
 
     def test_inspect_adapter(self):
         found = self.json("inspect", self.run_folder)

@@ -55,7 +55,7 @@ class Checkpoints(unittest.TestCase):
             env={**os.environ, "LORIKEET_HOME": reference.HOME},
         )
         self.assertEqual(done.returncode, 0, done.stderr)
-        return reference.read_tensors(out)["logits"], done.stderr, json.loads(done.stdout)[0]["guesses"]
+        return reference.read_tensors(out)["logits"], done.stderr, json.loads(done.stdout)[0]["predictions"]
 
     def assert_logits(self, found, model, tolerance=1e-4):
         with torch.no_grad():

@@ -153,7 +153,7 @@ class ModelFolders(unittest.TestCase):
                 model.save_pretrained(self.folder)
                 self.assert_close(self.logits(), expected)
                 answer = json.loads(reference.lorikeet("predict", self.folder, self.images[0], "--json"))
-                self.assertEqual(answer[0]["guesses"][0]["class"], config.id2label[expected[0].argmax().item()])
+                self.assertEqual(answer[0]["predictions"][0]["class"], config.id2label[expected[0].argmax().item()])
 
                 (self.folder / "model.safetensors").unlink()
                 model.save_pretrained(self.folder, max_shard_size="100KB")
@@ -229,7 +229,7 @@ class ModelFolders(unittest.TestCase):
                 reference.lorikeet("predict", self.folder, *self.images[:3:2], "--logits", out)
                 self.assert_close(reference.read_tensors(out)["logits"], expected)
                 answer = json.loads(reference.lorikeet("predict", self.folder, self.images[0], "--json"))
-                self.assertEqual(answer[0]["guesses"][0]["class"], names[expected[0].argmax().item()])
+                self.assertEqual(answer[0]["predictions"][0]["class"], names[expected[0].argmax().item()])
 
 
 if __name__ == "__main__":
