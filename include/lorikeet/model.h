@@ -82,9 +82,14 @@ struct Logits {
 struct MergeResult {
   std::int64_t tensors = 0;
   std::uint64_t bytes = 0;
-  /// Names of the layers of the added head ("head.0" …), which plain torchvision and timm models do not have. If empty,
-  /// the file loads there with strict=True.
+  /// Names of the layers of the added head ("head.0" …), which plain models do not have. If empty, the file loads there
+  /// with strict=True.
   std::vector<std::string> head;
+};
+
+struct MergeOptions {
+  /// Whose names the tensors have: "torchvision", "timm" or "transformers". Empty: those of the model's own library.
+  std::string names = {};
 };
 
 struct OnnxOptions {
@@ -140,9 +145,9 @@ class LORIKEET_EXPORT Model {
   /// Writes the adapter as a PEFT folder, with additional files for what PEFT does not record. Replaces an existing
   /// adapter.
   void save(const std::filesystem::path& folder) const;
-  /// Merges the adapter into the weights and writes the state dict of a plain torchvision or timm model in float32.
-  /// `file` ends in .safetensors or .pth.
-  MergeResult merge(const std::filesystem::path& file) const;
+  /// Merges the adapter into the weights and writes the state dict of a plain model of torchvision, timm or
+  /// transformers in float32. `file` ends in .safetensors or .pth.
+  MergeResult merge(const std::filesystem::path& file, const MergeOptions& options = {}) const;
   /// Merges the adapter into the weights and writes a float32 ONNX model (opset 17), with the class names in its
   /// metadata.
   void export_onnx(const std::filesystem::path& file, const OnnxOptions& options = {}) const;

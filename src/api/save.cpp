@@ -42,11 +42,12 @@ void Model::save(const fs::path& folder) const {
   });
 }
 
-MergeResult Model::merge(const fs::path& file) const {
+MergeResult Model::merge(const fs::path& file, const MergeOptions& options) const {
   return at_boundary("merge", [&] {
     check_weights_name(file);
     const LoadedModel& loaded = state().loaded;
-    const NamedTensors merged = state_dict(loaded.network);
+    const NamedTensors merged =
+        options.names.empty() ? state_dict(loaded.network) : state_dict(loaded, library_named(options.names));
     write_weights_file(file, merged);
     MergeResult out{static_cast<std::int64_t>(merged.size()), merged.bytes(), {}};
     if (loaded.adapter && loaded.adapter->spec.head) {

@@ -16,6 +16,7 @@ void add_merge(CLI::App& app, int& status);
 void add_export(CLI::App& app, int& status);
 void add_inspect(CLI::App& app, int& status);
 void add_combine(CLI::App& app, int& status);
+void add_convert(CLI::App& app, int& status);
 void add_extract(CLI::App& app, int& status);
 void add_models(CLI::App& app, int& status);
 void add_data(CLI::App& app, int& status);
@@ -27,6 +28,9 @@ constexpr int kInterrupted = 130;  // 128 + SIGINT, as a shell reports it
 
 /// Accepts integers from `least`. CLI11's own checks print the upper bound 1.8e308 in full.
 CLI::Validator at_least(std::int64_t least);
+
+/// Adds --names, which chooses the library whose module names an output has.
+CLI::Option* add_names_option(CLI::App& command, std::string& names, const std::string& what);
 
 /// The ways to name a model, for --help.
 inline constexpr const char* kAnyModel =

@@ -101,7 +101,7 @@ int run(int argc, char** argv) {
       "~/.cache/lorikeet).");
   int status = 0;
   for (const auto add : {add_train, add_compare, add_eval, add_predict, add_merge, add_export, add_inspect, add_combine,
-                         add_extract, add_models, add_data, add_doctor})
+                         add_extract, add_convert, add_models, add_data, add_doctor})
     add(app, status);
   try {
     app.parse(argc, argv);

@@ -8,17 +8,19 @@
 namespace lorikeet::cli {
 namespace {
 
-struct MergeOptions {
+struct MergeCommandOptions {
   ModelOptions model;
+  std::string names;
   std::string out;
 };
 
-int merge_command(const MergeOptions& options) {
+int merge_command(const MergeCommandOptions& options) {
   check_weights_name(options.out);  // before downloading weights
   const Model model = load(options.model.name, options.model.load_options());
-  const MergeResult merged = model.merge(options.out);
-  std::printf("%s: %s tensors, %s, the state dict of %s%s\n", options.out.c_str(), with_commas(merged.tensors).c_str(),
-              human_bytes(merged.bytes).c_str(), model.name().c_str(),
+  const MergeResult merged = model.merge(options.out, {.names = options.names});
+  std::printf("%s: %s tensors, %s, the state dict of %s%s%s\n", options.out.c_str(),
+              with_commas(merged.tensors).c_str(), human_bytes(merged.bytes).c_str(), model.name().c_str(),
+              options.names.empty() ? "" : cat(" under the names of ", options.names).c_str(),
               model.is_adapted() ? " with the adapter merged" : "");
   if (!merged.head.empty()) {
     std::printf(
@@ -31,13 +33,15 @@ int merge_command(const MergeOptions& options) {
 }  // namespace
 
 void add_merge(CLI::App& app, int& status) {
-  auto* command =
-      app.add_subcommand("merge", "Merge an adapter into its base: a state dict for plain torchvision or timm");
-  auto options = std::make_shared<MergeOptions>();
+  auto* command = app.add_subcommand("merge",
+                                     "Merge an adapter into its base: a state dict for plain torchvision, timm or "
+                                     "transformers");
+  auto options = std::make_shared<MergeCommandOptions>();
   options->model.add_to(*command, kAnyModel, false);
   command->add_option("--out", options->out, "The file; its ending says the format: .pth (torch.load) or .safetensors")
       ->required()
       ->type_name("FILE");
+  add_names_option(*command, options->names, "Library whose names the tensors have; default: the model's own");
   command->footer(
       "The file contains every tensor of model.state_dict(), in float32: create the model with the same number of "
       "classes and load it with strict=True.\n"

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/progress_bar.h"
+#include "models/names.h"
 
 namespace lorikeet::cli {
 
@@ -19,6 +20,10 @@ CLI::Validator at_least(std::int64_t least) {
             return cat("got '", printable(text), "', expected an integer of at least ", least);
           },
           ""};
+}
+
+CLI::Option* add_names_option(CLI::App& command, std::string& names, const std::string& what) {
+  return command.add_option("--names", names, what)->check(CLI::IsMember(library_names()));
 }
 
 void ModelOptions::add_to(CLI::App& command, const std::string& what, bool with_preprocess) {

@@ -1,7 +1,7 @@
-// Names, order and shapes of the state_dict() of a plain torchvision or timm model.
+// Names, order and shapes of the state_dict() of a plain model of torchvision, timm or transformers.
 #pragma once
 
-#include "engine/network.h"
+#include "loading/loaded_model.h"
 
 namespace lorikeet {
 
@@ -9,5 +9,9 @@ namespace lorikeet {
 /// because evaluation does not use it and supported files do not keep it. An added head contributes `head.0.weight` …,
 /// which plain models do not have.
 NamedTensors state_dict(const Network& network);
+
+/// The same of the model as `library` has it: under its names, in its shapes and its order. Throws Error if it does not
+/// have the network.
+NamedTensors state_dict(const LoadedModel& model, Library library);
 
 }  // namespace lorikeet

@@ -71,9 +71,10 @@ BaseSource read_timm(const Json& config) {
   if (!architecture.is_string()) fail("architecture: got ", json_kind(architecture), ", expected a string.");
   BaseSource out;
   try {
-    const ModelEntry& entry = timm_entry(architecture.get<std::string>());
-    out.entry = of_table(entry);
-    out.graph = named_for(entry.network(), entry.names, Library::kTimm);
+    auto entry = std::make_shared<ModelEntry>(timm_entry(architecture.get<std::string>()));
+    entry->library = Library::kTimm;
+    out.graph = entry->build();
+    out.entry = std::move(entry);
   } catch (const UsageError& error) {
     throw Error(cat("architecture: ", error.what()));
   }

@@ -14,15 +14,21 @@
 #include "adapters/methods.h"
 #include "adapters/pattern_table.h"
 #include "base/error.h"
+#include "base/text.h"
 
 namespace lorikeet {
 namespace {
 
-const NameTable& table_of(const ModelEntry& entry, Library library) {
-  const auto found = entry.names.tables.find(library);
-  if (found == entry.names.tables.end())
-    fail(library_name(library), ": has no ", entry.name, ". Convert to the names of another library.");
-  return found->second;
+// The libraries give two operations' parameters other shapes: torchvision's LayerScale is (C, 1, 1), transformers'
+// GlobalResponseNorm (1, 1, 1, C), those of the others are (C,).
+Graph with_shapes_of(Library library, Graph graph) {
+  for (NodeId id = 0; id < graph.nodes().size(); ++id) {
+    Op op = graph.node(id).op;
+    if (auto* scale = std::get_if<LayerScale>(&op)) scale->spatial = library == Library::kTorchvision;
+    if (auto* norm = std::get_if<GlobalResponseNorm>(&op)) norm->wide_parameters = library == Library::kTransformers;
+    graph.replace(id, std::move(op));
+  }
+  return graph;
 }
 
 // Each node of the network, in both libraries' graphs.
@@ -34,10 +40,16 @@ struct Pairs {
 };
 
 Pairs pair_nodes(const ModelEntry& entry, Library to) {
+  if (!entry.names.tables.contains(to)) {
+    std::vector<std::string> known;
+    for (const auto& [library, table] : entry.names.tables) known.push_back(library_name(library));
+    fail(entry.name, ": got the names of ", library_name(to), ", which does not have this network, expected those of ",
+         join(known, " or "), ".");
+  }
   const Graph network = entry.network();
-  const NameTable &own = table_of(entry, entry.library), &other = table_of(entry, to);
-  return {named_for(network, entry.names, entry.library), named_for(network, entry.names, to),
-          renamed_nodes(network, own), renamed_nodes(network, other)};
+  const NameTable &own = entry.names.tables.at(entry.library), &other = entry.names.tables.at(to);
+  return {entry.build(), with_shapes_of(to, named_for(network, entry.names, to)), renamed_nodes(network, own),
+          renamed_nodes(network, other)};
 }
 
 class Converter {
@@ -106,7 +118,11 @@ class Converter {
   }
 
   void rename(NodeId old_id, NodeId new_id) {
-    for (const auto& [old_key, new_key] : own_keys(old_id, new_id)) add(new_key, old_key);
+    const bool changes_shape = std::holds_alternative<GlobalResponseNorm>(to(new_id).op);  // of weight and bias
+    for (const auto& [old_key, new_key] : own_keys(old_id, new_id)) {
+      const at::Tensor& values = tensor(old_key);
+      out_.tensors.add(new_key, changes_shape ? values.reshape(pairs_.to.parameters(new_id)[0].shape) : values);
+    }
     if (contains(adaptation_.retrained, old_id)) out_.spec.config.modules_to_save.push_back(to(new_id).name);
     if (const AdapterTarget* one = target(old_id)) {
       for (const std::string& suffix : suffixes(old_id))
@@ -145,9 +161,10 @@ class Converter {
     const AdapterConfig& config = adapter_.spec.config;
     if (config.peft_type == PeftType::kLora) return suffix.starts_with("lora_A") ? Rows::kShared : Rows::kPerOutput;
     if (config.peft_type == PeftType::kIa3) return scales_input(id) ? Rows::kShared : Rows::kPerOutput;
-    fail(from(id).name, ": got ", method_of(config).name, ", expected LoRA, DoRA or IA3. It cannot be ",
-         "cut or joined exactly.");
+    fail(from(id).name, ": got ", method_of(config).name, ", expected LoRA, DoRA or IA3. An adapter of another method ",
+         "cannot be divided among query, key and value, or joined, exactly.");
   }
+
   void split(NodeId old_id, const Nodes& news) {
     const auto parts = static_cast<std::int64_t>(news.size());
     const AdapterTarget* one = target(old_id);
@@ -271,13 +288,22 @@ NamedTensors convert_weights(const NamedTensors& weights, const ModelEntry& entr
       for (const NodeId id : olds) rows.push_back(*weights.find(pairs.from.parameters(id)[p].name));
       const at::Tensor all = rows.size() == 1 ? rows[0] : at::cat(rows, 0);
       const auto parts = all.chunk(static_cast<std::int64_t>(news.size()), 0);
-      for (std::size_t n = 0; n < news.size(); ++n)
-        unordered.add(pairs.to.parameters(news[n])[p].name, news.size() == 1 ? all : parts[n].contiguous());
+      for (std::size_t n = 0; n < news.size(); ++n) {
+        const Parameter parameter = pairs.to.parameters(news[n])[p];
+        // With as many axes the sizes are equal, but for an output layer with another number of classes.
+        const bool same_axes = all.dim() == static_cast<std::int64_t>(parameter.shape.size());
+        unordered.add(parameter.name, (same_axes ? parts[n] : parts[n].reshape(parameter.shape)).contiguous());
+      }
     }
   }
   NamedTensors out;
   for (const auto& parameter : pairs.to.parameters()) out.add(parameter.name, *unordered.find(parameter.name));
+  for (const auto& [name, tensor] : weights) {
+    if (is_head_tensor(name)) out.add(name, tensor);
+  }
   return out;
 }
+
+Graph converted_graph(const ModelEntry& entry, Library to) { return pair_nodes(entry, to).to; }
 
 }  // namespace lorikeet

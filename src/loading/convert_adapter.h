@@ -13,7 +13,11 @@ namespace lorikeet {
 /// no adapter of the method over the other names computes the same.
 AdapterFolder convert_adapter(const AdapterFolder& adapter, const ModelEntry& entry, Library to);
 
-/// Base weights likewise: of `entry`'s graph, in the order of the other library.
+/// Base weights likewise: of `entry`'s graph, in the order and the shapes of the other library. Tensors of an added
+/// head follow. Throws Error if the library does not have the network.
 NamedTensors convert_weights(const NamedTensors& weights, const ModelEntry& entry, Library to);
+
+/// The network with the names and shapes of the other library's parameters. REQUIRES: it is not run.
+Graph converted_graph(const ModelEntry& entry, Library to);
 
 }  // namespace lorikeet

@@ -137,6 +137,8 @@ fs::path recorded_weights(const AdapterMetadata& metadata, const fs::path& adapt
        ". Name it with --weights.");
 }
 
+}  // namespace
+
 LoadedModel adapt_base(const BaseModel& base, AdapterFolder folder, const fs::path& path, bool force) {
   if (!force) check_base(folder, base, path);
   std::vector<std::string> notes = base.notes;
@@ -162,8 +164,6 @@ LoadedModel adapt_base(const BaseModel& base, AdapterFolder folder, const fs::pa
   return {std::move(network), preprocessing, std::move(classes), precision,        std::move(folder), base.weights_name,
           base.weights_file,  base.sha256,   base.prepared,      std::move(notes), base.entry};
 }
-
-}  // namespace
 
 LoadedModel adapt_base(const BaseModel& base, const fs::path& path, bool force) {
   AdapterFolder folder = read_adapter_folder(path);
@@ -199,8 +199,7 @@ ModelChoice choice_of_adapter(const AdapterFolder& folder, const fs::path& path,
                                                          : metadata.base_model;
     if (!is_model_name(out.model) && !is_folder_or_hub_model(out.model)) {
       fail(
-          path.string(), ": got no base model; the adapter was trained on the model in the folder '",
-          printable(metadata.base_weights), "'",
+          path.string(), ": got no base model; the adapter was trained on '", printable(metadata.base_weights), "'",
           metadata.weights_path.empty() ? "" : cat(", which is not at ", printable(metadata.weights_path), " any more"),
           ". Name it with --model.");
     }
@@ -212,8 +211,8 @@ ModelChoice choice_of_adapter(const AdapterFolder& folder, const fs::path& path,
   return out;
 }
 
-LoadedModel load_adapter(const fs::path& path, const ModelChoice& choice, const DownloadCallback& progress) {
-  AdapterFolder folder = read_adapter_folder(path);
+BaseModel load_base_of(const AdapterFolder& folder, const fs::path& path, const ModelChoice& choice,
+                       const DownloadCallback& progress) {
   ModelChoice wanted = choice_of_adapter(folder, path, choice);
   if (folder.metadata && wanted.weights.empty()) {
     const AdapterMetadata& metadata = *folder.metadata;
@@ -222,7 +221,13 @@ LoadedModel load_adapter(const fs::path& path, const ModelChoice& choice, const 
     if (is_model_name(wanted.model) ? !is_official : has_file && choice.model.empty())
       wanted.weights = recorded_weights(metadata, path);
   }
-  return adapt_base(load_base_model(wanted, progress), std::move(folder), path, choice.force);
+  return load_base_model(wanted, progress);
+}
+
+LoadedModel load_adapter(const fs::path& path, const ModelChoice& choice, const DownloadCallback& progress) {
+  AdapterFolder folder = read_adapter_folder(path);
+  const BaseModel base = load_base_of(folder, path, choice, progress);
+  return adapt_base(base, std::move(folder), path, choice.force);
 }
 
 LoadedModel load_model(const std::string& name, const ModelChoice& choice, const DownloadCallback& progress) {

@@ -81,6 +81,10 @@ LoadedModel use_base_model(const BaseModel& base);
 ModelChoice choice_of_adapter(const AdapterFolder& folder, const std::filesystem::path& path,
                               const ModelChoice& choice);
 
+/// Loads the base of the adapter at `path`, as load_adapter does.
+BaseModel load_base_of(const AdapterFolder& folder, const std::filesystem::path& path, const ModelChoice& choice,
+                       const DownloadCallback& progress);
+
 /// Loads an adapter with its base. `choice` supplies what the adapter does not record: the model's name if PEFT wrote
 /// it, and the weights file if it is no longer at the recorded path. Throws Error if the base is not the one the
 /// adapter was trained on.
@@ -89,6 +93,8 @@ LoadedModel load_adapter(const std::filesystem::path& path, const ModelChoice& c
 
 /// Loads an adapter for a loaded base. Throws Error if the base is not the one the adapter was trained on.
 LoadedModel adapt_base(const BaseModel& base, const std::filesystem::path& path, bool force = false);
+/// The same of an adapter that was read from `path`. Its base may have another name in the table.
+LoadedModel adapt_base(const BaseModel& base, AdapterFolder folder, const std::filesystem::path& path, bool force);
 
 /// Applies the adapter to its base's graph. Throws Error, naming `path`, if its patterns or tensors do not fit.
 Adaptation adapt_as(AdapterFolder& folder, const Graph& base, const std::filesystem::path& path);

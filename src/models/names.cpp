@@ -1,10 +1,14 @@
 #include "models/names.h"
 
+#include <algorithm>
 #include <cassert>
 #include <cctype>
 #include <optional>
 #include <set>
 #include <utility>
+
+#include "base/error.h"
+#include "base/text.h"
 
 namespace lorikeet {
 namespace {
@@ -107,13 +111,18 @@ Renamed rename(const Graph& graph, const NameTable& names) {
 
 }  // namespace
 
-std::string library_name(Library library) {
-  switch (library) {
-    case Library::kTorchvision: return "torchvision";
-    case Library::kTimm: return "timm";
-    case Library::kTransformers: return "transformers";
-  }
-  return "";
+const std::vector<std::string>& library_names() {
+  static const std::vector<std::string> kNames{"torchvision", "timm", "transformers"};  // in the order of Library
+  return kNames;
+}
+
+std::string library_name(Library library) { return library_names()[static_cast<std::size_t>(library)]; }
+
+Library library_named(const std::string& name) {
+  const auto& names = library_names();
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end()) fail_usage("names: got '", printable(name), "', expected one of ", join(names, ", "), ".");
+  return static_cast<Library>(found - names.begin());
 }
 
 Graph renamed(const Graph& graph, const NameTable& names) { return rename(graph, names).graph; }

@@ -14,6 +14,10 @@ enum class Library { kTorchvision, kTimm, kTransformers };
 
 /// "torchvision", "timm", "transformers".
 std::string library_name(Library library);
+/// The three names.
+const std::vector<std::string>& library_names();
+/// Throws UsageError if it is none of them.
+Library library_named(const std::string& name);
 
 /// One module or tensor of the graph, and its name in the other library. `#` stands for a number, in `to` for that of
 /// the same place in `from`.

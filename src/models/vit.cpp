@@ -132,13 +132,17 @@ NameTable dinov2_names(const std::string& model, int version) {
 }
 
 LibraryNames names_of(const VitOptions& options, const std::string& model) {
-  LibraryNames out{{{Library::kTimm, {}}}};
-  if (!options.layer_scale && options.registers == 0 && options.embeds_class && !options.distillation_token)
+  LibraryNames out;
+  const bool concatenates = options.pool == TokenPool::kClassAndMean, is_dinov2 = model.starts_with("dinov2");
+  const bool is_common = !options.distillation_token && options.gelu == GeluForm::kExact && !concatenates;
+  if (is_common) out.tables[Library::kTimm] = {};
+  if (is_common && !options.layer_scale && options.registers == 0 && options.embeds_class && options.qkv_bias)
     out.tables[Library::kTorchvision] = vit_torchvision_names();
-  if (model.starts_with("dinov2")) {
+  // transformers' classifier of DINOv2 reads the class token and the mean, timm's the class token alone.
+  if (is_dinov2 && concatenates) {
     out.tables[Library::kTransformers] = dinov2_names(model, 5);
     out.transformers_4 = dinov2_names(model, 4);
-  } else if (!options.layer_scale) {
+  } else if (!is_dinov2 && !options.layer_scale) {
     out.tables[Library::kTransformers] = vit_names(model, 5);
     out.transformers_4 = vit_names(model, 4);
   }

@@ -57,7 +57,7 @@ AdapterSpec spec_on(std::vector<std::string> targets) {
   return spec;
 }
 
-const std::vector<Library> kLibraries{Library::kTimm, Library::kTransformers, Library::kTorchvision};
+const std::vector<Library> kLibraries{Library::kTorchvision, Library::kTimm, Library::kTransformers};
 
 void check_all_ways(Library library, const AdapterSpec& spec, const std::vector<Library>& others = kLibraries) {
   const ModelEntry entry = small_vit_entry(library);
@@ -141,5 +141,48 @@ TEST_CASE("what no adapter over the other names can compute is refused") {
   CHECK(refused(Library::kTimm, biases, Library::kTorchvision).find("PEFT's bias does not include it") !=
         std::string::npos);
   const ModelEntry lite = find_model("efficientnet_lite0");  // which transformers does not have
-  CHECK(refusal<Error>([&] { convert_adapter({}, lite, Library::kTransformers); }).starts_with("transformers: has no"));
+  const std::string wrong = refusal<Error>([&] { convert_adapter({}, lite, Library::kTransformers); });
+  CHECK(wrong.find("got the names of transformers, which does not have this network, expected those of timm") !=
+        std::string::npos);
+}
+
+TEST_CASE("a network that another library has in another form is not converted") {
+  const Json small{{"hidden_size", 12}, {"num_hidden_layers", 1}, {"num_attention_heads", 3},
+                   {"image_size", 8},   {"patch_size", 4},        {"intermediate_size", 20}};
+  const auto libraries = [&](Json changes) {
+    Json config = small;
+    config.update(changes);
+    std::vector<std::string> out;
+    for (const auto& [library, names] : transformers_model(config).names.tables) out.push_back(library_name(library));
+    return out;
+  };
+  CHECK(libraries({{"model_type", "vit"}}) == library_names());
+  CHECK(libraries({{"model_type", "vit"}, {"qkv_bias", false}}) == std::vector<std::string>{"timm", "transformers"});
+  const std::vector<std::string> only{"transformers"};
+  CHECK(libraries({{"model_type", "vit"}, {"hidden_act", "gelu_new"}}) == only);
+  CHECK(libraries({{"model_type", "deit"}}) == only);    // timm's has two classifiers
+  CHECK(libraries({{"model_type", "dinov2"}}) == only);  // whose classifier also reads the mean of the patches
+  CHECK_FALSE(find_model("vit_small_patch14_dinov2").names.tables.contains(Library::kTransformers));
+}
+
+TEST_CASE("parameters get the shapes of the other library") {
+  const auto shapes = [](const ModelEntry& entry, Library to, const std::string& name) {
+    const NamedTensors converted = convert_weights(random_weights(entry.build(), 1), entry, to);
+    REQUIRE(converted.contains(name));
+    return converted.find(name)->sizes().vec();
+  };
+  const ModelEntry& tiny = find_model("convnext_tiny");
+  CHECK(shapes(tiny, Library::kTimm, "stages.0.blocks.0.gamma") == Shape{96});
+  CHECK(shapes(tiny, Library::kTransformers, "convnext.encoder.stages.0.layers.0.layer_scale_parameter") == Shape{96});
+  CHECK(shapes(find_model("timm/convnext_tiny"), Library::kTorchvision, "features.1.0.layer_scale") == Shape{96, 1, 1});
+
+  const ModelEntry second = transformers_model(
+      {{"model_type", "convnextv2"}, {"hidden_sizes", {4, 8}}, {"depths", {1, 1}}, {"num_labels", 3}});
+  const std::string grn = "stages.0.blocks.0.mlp.grn";
+  CHECK(shapes(second, Library::kTimm, grn + ".weight") == Shape{16});
+  AdapterSpec spec = spec_on({"pwconv1"});
+  spec.config.modules_to_save = {"grn"};
+  const AdapterFolder folder = trained(second, spec, random_weights(second.build(), 1));
+  const AdapterFolder converted = convert_adapter(folder, second, Library::kTimm);
+  CHECK(converted.tensors.find(grn + ".bias")->sizes() == at::IntArrayRef{16});
 }

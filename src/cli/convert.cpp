@@ -1,0 +1,185 @@
+// lorikeet convert: an adapter under another library's names of the same network.
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/progress_bar.h"
+#include "export/adapter_card.h"
+#include "loading/adapter_names.h"
+#include "loading/base_source.h"
+#include "loading/convert_adapter.h"
+#include "loading/loaded_model.h"
+#include "loading/resolve_name.h"
+#include "models/weights.h"
+
+namespace fs = std::filesystem;
+
+namespace lorikeet::cli {
+namespace {
+
+struct ConvertOptions {
+  std::string adapter;
+  std::string names;
+  std::string model;
+  std::string weights;
+  std::string to_model;
+  std::string to_weights;
+  std::string out;
+  bool force = false;
+};
+
+// The adapter under its own library's names, and its base.
+struct Source {
+  AdapterFolder folder;
+  ModelEntry entry;
+  /// Absent if they are not needed: the adapter has no metadata, so that no SHA-256 identifies its base.
+  std::optional<NamedTensors> weights;
+};
+
+// The entry of a model with another number of outputs than the table's.
+ModelEntry with_outputs(const ModelEntry& entry, std::int64_t outputs) {
+  ModelEntry out = entry;
+  out.network = [network = entry.network, outputs] {
+    Graph graph = network();
+    set_output_features(graph, outputs);
+    return graph;
+  };
+  return out;
+}
+
+void print_notes(const std::vector<std::string>& notes) { std::for_each(notes.begin(), notes.end(), print_note); }
+
+bool needs_weights(const AdapterFolder& folder) {
+  const LoraStart start = folder.spec.config.init_lora_weights;  // PiSSA and OLoRA are completed from the base
+  return folder.metadata || start == LoraStart::kPissa || start == LoraStart::kOlora;
+}
+
+Source open_source(const ConvertOptions& options) {
+  const fs::path path = find_adapter(options.adapter);
+  const ModelChoice choice{options.model, options.weights, options.force};
+  Source out{read_adapter_folder(path), {}, {}};
+  if (needs_weights(out.folder) || !options.weights.empty()) {
+    const BaseModel base = load_base_of(out.folder, path, choice, download_bar());
+    LoadedModel loaded = adapt_base(base, std::move(out.folder), path, options.force);
+    print_notes(loaded.notes);
+    out.folder = *std::move(loaded.adapter);
+    SavedAdapter saved = loaded.network.saved_adapter();
+    out.folder.spec.config = std::move(saved.config);
+    out.folder.tensors = std::move(saved.tensors);
+    out.entry = with_outputs(*base.entry, output_features(base.graph));
+    out.weights = base.weights;
+    return out;
+  }
+  const BaseSource base =
+      find_base(choice_of_adapter(out.folder, path, choice).model, download_bar(), /*with_weights=*/false);
+  print_notes(base.notes);
+  use_current_names(out.folder, *base.entry, base.graph);
+  adapt_as(out.folder, base.graph, path);  // checks the tensors
+  out.entry = with_outputs(*base.entry, output_features(base.graph));
+  return out;
+}
+
+std::vector<std::string> names_in(const Graph& graph) {
+  std::vector<std::string> out;
+  for (const auto& parameter : graph.parameters()) out.push_back(parameter.name);
+  return out;
+}
+
+// Makes the model that --to-model and --to-weights name the recorded base. `sha256` is that of its weights under the
+// new names; it is not used for an adapter without metadata.
+void record_base(const ConvertOptions& options, const ModelEntry& from, const std::string& sha256,
+                 AdapterFolder& folder) {
+  const BaseSource source = find_base(options.to_model, download_bar(), /*with_weights=*/false);
+  if (names_in(source.graph) != names_in(converted_graph(from, library_named(options.names)))) {
+    fail_usage("--to-model: got ", source.entry->name, ", expected ", from.name, " under the module names of ",
+               options.names, ".");
+  }
+  folder.spec.config.base_model_name_or_path = source.entry->name;
+  if (!folder.metadata) return;
+  const BaseModel base = load_base_model({options.to_model, options.to_weights}, download_bar());
+  print_notes(base.notes);
+  if (!options.force && base.sha256.get() != sha256) {
+    fail("--to-model: got base weights '", base.weights_name, "' with SHA-256 ", base.sha256.get().substr(0, 16),
+         "…, expected those of the adapter's base, which have ", sha256.substr(0, 16),
+         "… under the new names. Accept others with --force.");
+  }
+  folder.metadata->base_model = base.entry->name;
+  folder.metadata->base_weights = base.weights_name;
+  folder.metadata->base_sha256 = base.sha256.get();
+  folder.metadata->weights_path = recorded_path(base.weights_file);
+}
+
+AdapterFolder converted(const Source& source, Library library, const std::string& name) {
+  try {
+    return convert_adapter(source.folder, source.entry, library);
+  } catch (const Error& error) {
+    throw Error(cat(name, ": ", error.what()));  // which begins with the module
+  }
+}
+
+int convert_command(const ConvertOptions& options) {
+  check_adapter_destination(options.out);
+  const Library library = library_named(options.names);
+  const Source source = open_source(options);
+  AdapterFolder folder = converted(source, library, options.adapter);
+  const std::string sha256 = source.weights ? fingerprint(convert_weights(*source.weights, source.entry, library)) : "";
+  const bool changes = names_in(source.entry.build()) != names_in(converted_graph(source.entry, library));
+  if (!options.to_model.empty()) {
+    record_base(options, source.entry, sha256, folder);
+  } else if (changes) {
+    // No model of that name: the base must be named when the adapter is used.
+    folder.spec.config.base_model_name_or_path.clear();
+    if (auto& metadata = folder.metadata) {
+      metadata->base_model = metadata->base_weights = cat(metadata->base_model, " (names of ", options.names, ")");
+      metadata->base_sha256 = sha256;
+      metadata->weights_path.clear();
+    }
+  }
+  if (changes) folder.spec.config.other.erase("auto_mapping");  // PEFT's, of the class that was adapted
+  if (auto& metadata = folder.metadata; changes && metadata && metadata->precision == Precision::kInt8) {
+    print_note("the new adapter is in float32: int8's scales belong to the old names");
+    metadata->precision = Precision::kFloat32;
+    metadata->activation_ranges.clear();
+  }
+  write_adapter_with_card(options.out, folder);
+  std::printf("%s: %zu tensors under the names of %s, %s\n", options.out.c_str(), folder.tensors.size(),
+              options.names.c_str(), human_bytes(adapter_file_bytes(options.out)).c_str());
+  return 0;
+}
+
+}  // namespace
+
+void add_convert(CLI::App& app, int& status) {
+  auto* command = app.add_subcommand("convert", "Convert an adapter to another library's module names");
+  auto options = std::make_shared<ConvertOptions>();
+  command->add_option("adapter", options->adapter, "Folder of an adapter or a run")->required()->type_name("FOLDER");
+  add_names_option(*command, options->names, "Library whose module names the new adapter has")->required();
+  command->add_option("--out", options->out, "Folder of the new adapter")->required()->type_name("FOLDER");
+  command->add_option("--model", options->model, "Base model of the adapter, if the adapter does not record it")
+      ->type_name("NAME");
+  command->add_option("--weights", options->weights, "File with its weights")->type_name("FILE");
+  auto* to_model =
+      command
+          ->add_option("--to-model", options->to_model,
+                       "Base model of the new adapter, with the same weights under the new names: a name, a folder, or "
+                       "ORG/NAME of the Hub")
+          ->type_name("NAME");
+  command->add_option("--to-weights", options->to_weights, "File with its weights")->needs(to_model)->type_name("FILE");
+  command->add_flag("--force", options->force, "Accept base weights other than those the adapter was trained on");
+  command->footer(
+      "The new adapter computes the same over the other library's model with the same weights, and PEFT opens it "
+      "there.\n"
+      "Without --to-model it does not record where its base is, only the SHA-256 of the base under the new names: name "
+      "the\nbase with --model when it is used. 'lorikeet merge MODEL --names LIBRARY' converts the weights of a base. "
+      "Where\ntimm's qkv is three layers in transformers, LoRA, DoRA and IA3 are divided or joined exactly. Names of "
+      "transformers\nare those of version 5; adapters with the names of version 4 are read.");
+  command->callback([options, &status] { status = convert_command(*options); });
+}
+
+}  // namespace lorikeet::cli
