@@ -79,6 +79,7 @@ std::string adapter_card(const AdapterFolder& folder) {
   put_accuracy(metadata.training, card);
   card.precision = name_of(metadata.precision);
   card.python_base = python_base(metadata, model);
+  card.returns_object = model.library == Library::kTransformers;
   if (adaptation.replaced) {
     const auto& output = std::get<Linear>(adaptation.graph.node(*adaptation.replaced).op);
     card.replaced = ModelCard::Output{adaptation.graph.node(*adaptation.replaced).name, output.in, output.out};

@@ -67,6 +67,19 @@ std::string facts(const ModelCard& card) {
   return std::move(out).str();
 }
 
+// "classifier.1" → "classifier[1]": a number is a place in a torch.nn.Sequential.
+std::string python_attribute(const std::string& module) {
+  std::string out;
+  for (std::size_t begin = 0; begin < module.size();) {
+    const std::size_t end = std::min(module.find('.', begin), module.size());
+    const std::string part = module.substr(begin, end - begin);
+    const bool is_number = part.find_first_not_of("0123456789") == std::string::npos;
+    out += is_number ? "[" + part + "]" : "." + part;
+    begin = end + 1;
+  }
+  return out;
+}
+
 std::string python(const ModelCard& card) {
   std::ostringstream out;
   out << "```python\nimport PIL.Image, PIL.ImageOps\n";
@@ -75,8 +88,8 @@ std::string python(const ModelCard& card) {
   out << "import torch, torchvision\n\n";
   out << card.python_base;
   if (card.replaced)
-    out << "base." << card.replaced->module << " = torch.nn.Linear(" << card.replaced->in << ", " << card.replaced->out
-        << ")\n";
+    out << "base" << python_attribute(card.replaced->module) << " = torch.nn.Linear(" << card.replaced->in << ", "
+        << card.replaced->out << ")\n";
   out << (card.uses_peft ? "model = peft.PeftModel.from_pretrained(base, \".\").eval()\n" : "model = base.eval()\n");
   if (!card.head.empty()) {
     out << "head = torch.nn.Sequential()\n";
@@ -86,8 +99,8 @@ std::string python(const ModelCard& card) {
       if (card.head[i].relu_after) out << "head.add_module(\"" << i << "_relu\", torch.nn.ReLU())\n";
     }
     out << "head.load_state_dict({k.removeprefix(\"head.\"): v for k, v in "
-           "safetensors.torch.load_file(\"head.safetensors\").items()})\n"
-        << "model = torch.nn.Sequential(model, head).eval()\n";
+           "safetensors.torch.load_file(\"head.safetensors\").items()})\n";
+    if (!card.returns_object) out << "model = torch.nn.Sequential(model, head).eval()\n";
   }
   out << "prepare = torchvision.transforms.Compose([\n";
   if (card.resize > 0) {
@@ -100,7 +113,10 @@ std::string python(const ModelCard& card) {
   if (card.bgr) out << "    lambda image: image.flip(0),\n";
   out << "    torchvision.transforms.Normalize(" << tuple(card.mean) << ", " << tuple(card.std) << "),\n])\n"
       << "\nimage = PIL.ImageOps.exif_transpose(PIL.Image.open(\"image.png\")).convert(\"RGB\")\n"
-      << "with torch.inference_mode():\n    logits = model(prepare(image)[None])\n```\n";
+      << "with torch.inference_mode():\n    logits = model(prepare(image)[None])"
+      << (card.returns_object ? ".logits" : "") << "\n";
+  if (card.returns_object && !card.head.empty()) out << "    logits = head(logits)\n";
+  out << "```\n";
   return std::move(out).str();
 }
 

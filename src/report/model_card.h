@@ -29,6 +29,7 @@ struct ModelCard {
 
   // Python statements that create `base`, the PyTorch module with the base weights.
   std::string python_base;
+  bool returns_object = false;  // whether `base` returns its logits in an object, as transformers' models do
   /// Number of inputs and outputs of the replaced output layer.
   struct Output {
     std::string module;

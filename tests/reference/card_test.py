@@ -12,9 +12,12 @@ import torch
 
 from reference import efficientnet_weights, lorikeet, needs_shared, read_tensors, shared_weights
 
+import transformers  # after reference, which makes torchvision importable
+
 
 class Card(unittest.TestCase):
-    def check(self, *settings, weights=None):
+    def check(self, *settings, weights=None, base=None):
+        """`weights` and the folder `base` are beside the adapter, as the card assumes."""
         with tempfile.TemporaryDirectory() as folder:
             recipe = Path(folder) / "recipe.yaml"
             recipe.write_text("data: mnist\ntrain_limit: 96\nbatch_size: 32\ntest_limit: 64\nlearning_rate: 1e-2\n")
@@ -37,6 +40,8 @@ class Card(unittest.TestCase):
             snippet = re.search(r"```python\n(.*?)```", card, re.S)[1]
             if weights:
                 shutil.copy(weights, adapter)
+            if base:
+                (adapter / base.name).symlink_to(base)
             shutil.copy(images[0], adapter / "image.png")
             names, here = {}, os.getcwd()
             os.chdir(adapter)
@@ -48,6 +53,8 @@ class Card(unittest.TestCase):
                 theirs = names["model"](
                     torch.stack([names["prepare"](PIL.Image.open(image).convert("RGB")) for image in images])
                 )
+                if not isinstance(theirs, torch.Tensor):  # of transformers
+                    theirs = names["head"](theirs.logits) if "head" in names else theirs.logits
             self.assertEqual(ours.shape, theirs.shape)
             self.assertTrue(torch.allclose(names["logits"][0], theirs[0], atol=1e-4))  # of the image that it opens
             worst = (ours - theirs).abs().max().item()
@@ -86,6 +93,26 @@ class Card(unittest.TestCase):
             "image_size=32",
             weights=weights,
         )
+
+    def test_models_of_transformers(self):
+        """The output of ResNet is `classifier.1`, which is no attribute."""
+        small = {"image_size": 64, "num_labels": 5}
+        vit = transformers.ViTConfig(
+            hidden_size=48, num_hidden_layers=2, num_attention_heads=3, intermediate_size=96, **small
+        )
+        resnet = transformers.ResNetConfig(
+            depths=[1, 1, 1, 1], layer_type="basic", hidden_sizes=[64, 128, 256, 512], **small
+        )
+        head = ["target_modules=[v_proj]", "head=[8]", "head_activation=relu"]
+        output = ["target_modules=[convolution]", "modules_to_save=[classifier.1]", "replace_output=true"]
+        for model, settings in (
+            (transformers.ViTForImageClassification(vit), head),
+            (transformers.ResNetForImageClassification(resnet), output),
+        ):
+            with self.subTest(type(model).__name__), tempfile.TemporaryDirectory() as folder:
+                model.save_pretrained(folder)
+                transformers.ViTImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(folder)
+                self.check(f"model={folder}", "r=2", *settings, base=Path(folder))
 
     def test_efficientnet_lite0_with_its_own_preprocessing(self):
         package = (
