@@ -26,9 +26,9 @@ struct ModelsOptions {
   bool json = false;
 };
 
-// Returns the Hub repository; empty if `name` is in the model table.
+// Returns the Hub repository; empty if `name` is in the model table and has no official weights in the Hub.
 std::optional<HubName> hub_name(const ModelsOptions& options) {
-  auto name = is_model_name(options.name) ? std::nullopt : parse_hub_name(options.name);
+  auto name = parse_hub_name(is_model_name(options.name) ? find_model(options.name).hub.repository : options.name);
   if (!name && !options.revision.empty()) {
     fail_usage("--revision: got '", printable(options.name),
                "', expected a model of the Hub, ORG/NAME. Other models have no revisions.");
@@ -43,6 +43,22 @@ std::int64_t count_parameters(const ModelEntry& model) {
   return count;
 }
 
+// Returns the snapshot of the revision in the Hub's cache, or the folder that would contain it.
+fs::path snapshot_path(const HubName& name) {
+  const HubCache cache(hub_cache_folder(), name.repository);
+  const auto commit = is_commit(name.revision) ? name.revision : cache.commit_of(name.revision);
+  return commit ? cache.snapshot(*commit) : cache.snapshot("").parent_path();
+}
+
+// Whether the folder has a model with its weights, not only the configuration that 'lorikeet inspect' downloads.
+bool is_complete(const fs::path& folder) {
+  try {
+    return is_model_folder(folder) && !find_model_files(folder).weights.empty();
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 int list_models(bool json) {
   Table table({{"name"}, {"library"}, {"parameters", true}, {"weights"}, {"licence"}, {"here"}});
   Json out = Json::array();
@@ -50,20 +66,24 @@ int list_models(bool json) {
     const std::string library = library_name(model.library);
     const std::int64_t count = count_parameters(model);
     const Json row{{"name", model.name}, {"family", model.family}, {"library", library}, {"parameters", count}};
-    if (model.weights.empty()) {
-      table.add({model.name, library, with_commas(count), "", "", ""});
-      out.push_back(row);
+    const auto add = [&](const std::string& name, const std::string& weights, const std::string& licence,
+                         const fs::path& path, bool here) {
+      table.add({name, library, with_commas(count), weights, licence, here ? "yes" : ""});
+      Json one = row;
+      one["name"] = name;
+      if (!weights.empty())
+        one.update({{"weights", weights}, {"licence", licence}, {"path", path.string()}, {"here", here}});
+      out.push_back(std::move(one));
+    };
+    if (const auto hub = parse_hub_name(model.hub.repository)) {
+      const fs::path path = snapshot_path(*hub);
+      add(model.name, hub->repository, model.hub.licence, path, is_complete(path));
+    } else if (model.weights.empty()) {
+      add(model.name, "", "", {}, false);
     }
     for (const auto& weights : model.weights) {
-      const bool here = fs::exists(weights_path(weights));
-      table.add({weights.name, library, with_commas(count), weights.official_name, weights.licence, here ? "yes" : ""});
-      Json one = row;
-      one["name"] = weights.name;
-      one["weights"] = weights.official_name;
-      one["licence"] = weights.licence;
-      one["path"] = weights_path(weights).string();
-      one["here"] = here;
-      out.push_back(std::move(one));
+      const fs::path path = weights_path(weights);
+      add(weights.name, weights.official_name, weights.licence, path, fs::exists(path));
     }
   }
   std::printf("%s", json ? (json_text(out, 2) + "\n").c_str() : table.markdown().c_str());
@@ -84,18 +104,11 @@ int get_model(const ModelsOptions& options) {
   return 0;
 }
 
-// Returns the snapshot of the revision in the Hub's cache, or the folder that would contain it.
-fs::path snapshot_path(const HubName& name) {
-  const HubCache cache(hub_cache_folder(), name.repository);
-  const auto commit = is_commit(name.revision) ? name.revision : cache.commit_of(name.revision);
-  return commit ? cache.snapshot(*commit) : cache.snapshot("").parent_path();
-}
-
 int print_model_path(const ModelsOptions& options) {
   const auto hub = hub_name(options);
   const fs::path path = hub ? snapshot_path(*hub) : weights_path(find_weights(options.name));
   std::printf("%s\n", path.c_str());
-  if (hub ? is_model_folder(path) : fs::exists(path)) return 0;
+  if (hub ? is_complete(path) : fs::exists(path)) return 0;
   const std::string revision = options.revision.empty() ? "" : " --revision " + options.revision;
   print_note(cat("lorikeet: ", options.name, ": not downloaded yet. 'lorikeet models get ", options.name, revision,
                  "' downloads them."));

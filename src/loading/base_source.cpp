@@ -169,6 +169,17 @@ BaseSource read_hub_model(const HubName& name, const DownloadCallback& progress,
   return out;
 }
 
+BaseSource read_official_hub_model(const ModelEntry& entry, const DownloadCallback& progress) {
+  try {
+    BaseSource out = read_hub_model({entry.hub.repository}, progress, /*with_weights=*/true);
+    out.notes.push_back(cat(entry.name, ": its weights are ", out.weights_name, " of the Hub"));
+    return out;
+  } catch (const Error& error) {
+    throw Error(cat(error.what(), " Or name a file with the weights of ", entry.name, ": --weights FILE, in a recipe ",
+                    "weights: FILE."));
+  }
+}
+
 }  // namespace
 
 bool is_folder_or_hub_model(const std::string& name) {
@@ -181,6 +192,7 @@ BaseSource find_base(const std::string& name, const DownloadCallback& progress, 
     if (const auto hub = parse_hub_name(name)) return read_hub_model(*hub, progress, with_weights);
   }
   const ModelEntry& entry = find_model(name);
+  if (with_weights && !entry.hub.repository.empty()) return read_official_hub_model(entry, progress);
   BaseSource out;
   out.entry = of_table(entry);
   out.graph = entry.build();

@@ -39,7 +39,8 @@ struct BaseSource {
 bool is_folder_or_hub_model(const std::string& name);
 
 /// `name` is one of the table, the path of a folder, or ORG/NAME of the Hub, in this order. `with_weights`: also finds,
-/// and downloads, the weights of the latter two.
+/// and downloads, the weights of the latter two. A model of the table whose official weights are in the Hub
+/// (ModelEntry::hub) is then that model of the Hub.
 BaseSource find_base(const std::string& name, const DownloadCallback& progress, bool with_weights = true);
 
 /// `file` with the name of the network inside before its tensors, "vit." or "dinov2.", where transformers saved that

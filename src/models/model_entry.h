@@ -32,6 +32,14 @@ struct WeightsEntry {
   std::string python;
 };
 
+/// Official weights in a repository of the Hub, which also has their classes and preprocessing.
+struct HubWeights {
+  /// "timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k"; empty: none.
+  std::string repository = {};
+  /// As its card says.
+  std::string licence = {};
+};
+
 /// What the libraries call the modules of one network. Libraries that do not have the network are missing.
 struct LibraryNames {
   /// The table of the library whose names the network's graph has is empty.
@@ -56,6 +64,8 @@ struct ModelEntry {
   Preprocessing preprocessing = {};
   /// The newest first; may be empty.
   std::vector<WeightsEntry> weights = {};
+  /// Used if `weights` is empty.
+  HubWeights hub = {};
   /// Other names that users have for it.
   std::vector<std::string> aliases = {};
   /// Turns another project's tensor names into those of the graph; null if there are no others.

@@ -12,6 +12,7 @@
 #include "models/inverted_residual.h"
 #include "models/regnet.h"
 #include "models/resnet.h"
+#include "models/timm_weights.h"
 #include "models/vit.h"
 
 namespace lorikeet {
@@ -99,7 +100,10 @@ const std::vector<ModelEntry>& models() {
   static const std::vector<ModelEntry> kModels = [] {
     std::vector<ModelEntry> all;
     for (const Family family : kFamilies) {
-      for (ModelEntry& entry : family()) all.push_back(std::move(entry));
+      for (ModelEntry& entry : family()) {
+        if (entry.library == Library::kTimm && entry.weights.empty()) entry.hub = timm_weights(entry.name);
+        all.push_back(std::move(entry));
+      }
     }
     return all;
   }();

@@ -43,9 +43,10 @@ class Commands(CommandTest):
         found = {entry["name"]: entry for entry in self.json("models", "list")}
         self.assertEqual(list(found)[:4], ["resnet18", "resnet34", "resnet50", "resnet50.v1"])
         self.assertEqual(
-            found["vit_tiny_patch16_224"],
-            {"name": "vit_tiny_patch16_224", "family": "ViT", "library": "timm", "parameters": 5_717_416},
+            found["convnextv2_small"],  # without weights
+            {"name": "convnextv2_small", "family": "ConvNeXt V2", "library": "timm", "parameters": 50_318_440},
         )
+        self.assertEqual(found["vit_tiny_patch16_224"]["weights"], "timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k")
         self.assertEqual((found["vit_b_16"]["library"], found["vit_b_16"]["weights"]), ("torchvision", "IMAGENET1K_V1"))
         self.assertTrue(found["efficientnet_lite0"]["here"])
         self.assertIn("| efficientnet_lite0 ", self.lorikeet("models", "list"))

@@ -1,10 +1,9 @@
 """convert and merge --names: an adapter and its base under the names of another library compute the same."""
 import array
 import json
-import math
-import random
 
-from command import CommandTest, main, read_safetensors, write_safetensors
+from command import CommandTest, main, read_safetensors
+from random_vit import write_random_vit
 
 MODEL = "vit_tiny_patch16_224"
 CONFIG = {
@@ -28,37 +27,6 @@ batch_size: 8
 test_limit: 8
 learning_rate: 1e-2
 """
-
-
-def vit_shapes():
-    yield from {
-        "cls_token": [1, 1, 192],
-        "pos_embed": [1, 197, 192],
-        "patch_embed.proj.weight": [192, 3, 16, 16],
-    }.items()
-    yield "patch_embed.proj.bias", [192]
-    layers = {"norm1": [192], "attn.qkv": [576, 192], "attn.proj": [192, 192], "norm2": [192]}
-    layers |= {"mlp.fc1": [768, 192], "mlp.fc2": [192, 768]}
-    named = {f"blocks.{i}.{name}": shape for i in range(12) for name, shape in layers.items()}
-    for name, shape in {**named, "norm": [192], "head": [1000, 192]}.items():
-        yield f"{name}.weight", shape
-        yield f"{name}.bias", shape[:1]
-
-
-def write_random_vit(path):
-    """Small numbers, and ones for norms."""
-    generator, header, parts, offset = random.Random(1), {}, [], 0
-    noise = [generator.gauss(0, 0.05) for _ in range(9973)]
-    for name, shape in vit_shapes():
-        count = math.prod(shape)
-        if "norm" in name and name.endswith("weight"):
-            values = array.array("f", [1.0]) * count
-        else:
-            values = (array.array("f", noise) * (count // len(noise) + 1))[:count]
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [offset, offset + 4 * count]}
-        offset += 4 * count
-        parts.append(values.tobytes())
-    write_safetensors(path, header, b"".join(parts))
 
 
 class Convert(CommandTest):

@@ -4,6 +4,7 @@ import shutil
 
 from hub_server import COMMIT, HubServer
 from command import EFFICIENTNET, CommandTest, environment, main, run
+from random_vit import write_random_vit
 
 CONFIG = {
     "architecture": "tf_efficientnet_lite0",
@@ -122,6 +123,48 @@ class Hub(CommandTest):
             env=self.env(),
         )
         self.assert_refused(2, ["--revision", "resnet18"], "models", "get", "resnet18", "--revision", "v2")
+
+    def test_official_weights_of_timm(self):
+        """A name of timm's alone, whose weights timm keeps in the Hub: with the preprocessing of that repository."""
+        name, repository = "vit_tiny_patch16_224", "timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k"
+        weights = self.folder / "model.safetensors"
+        write_random_vit(weights)
+        own = {"input_size": [3, 224, 224], "crop_pct": 1.0, "interpolation": "bilinear", "mean": [0.5] * 3}
+        config = {"architecture": name, "num_classes": 1000, "pretrained_cfg": {**own, "std": [0.5] * 3}}
+        self.server.repositories[repository] = {
+            "config.json": json.dumps(config).encode(),
+            "model.safetensors": weights.read_bytes(),
+        }
+        env = {**self.env(), "HF_HOME": str(self.folder / "hf")}
+
+        def listed():
+            models = self.json("models", "list", env=env)
+            return next(model for model in models if model["name"] == name)
+
+        self.assertEqual(
+            (listed()["weights"], listed()["licence"], listed()["here"]), (repository, "Apache-2.0", False)
+        )
+        self.assert_refused(
+            1,
+            [repository, "cannot be reached", "--weights FILE"],
+            *("predict", name, self.images[0]),
+            env={**env, "HF_ENDPOINT": "http://127.0.0.1:1"},
+        )
+        self.lorikeet("inspect", name, env=env)  # from the table
+        self.assertEqual(run("models", "path", name, env=env).returncode, 1)
+        expected = self.logits(name, env=env)
+        self.assertEqual(self.logits(repository, env=env), expected)
+        self.assertNotEqual(self.logits(weights, "--model", name), expected)  # another preprocessing
+        self.assertTrue(listed()["here"])
+        path = self.lorikeet("models", "path", name, env=env).strip()
+        self.assertEqual(path, self.lorikeet("models", "get", name, env=env).strip())
+        self.assertEqual(path, listed()["path"])
+        limits = ["image_size=32", "target_modules=[qkv]", "modules_to_save=[head]"]
+        adapter = self.short(f"model={name}", *limits, env=env)
+        base = json.loads((adapter / "lorikeet.json").read_text())["base"]
+        self.assertEqual((base["model"], base["weights"]), (repository, f"{repository}@{COMMIT}"))
+        offline = {**env, "HF_HUB_OFFLINE": "1"}
+        self.assertEqual(self.logits(adapter, env=offline), self.logits(adapter, "--model", name, "--weights", weights))
 
     def test_other_classes(self):
         """The class names of the files are the model's; their number is config.json's."""

@@ -112,6 +112,23 @@ TEST_CASE("every set of weights says where it comes from") {
   }
 }
 
+TEST_CASE("timm's models have weights in the Hub") {
+  const auto repository = [](const char* name) { return find_model(name).hub.repository; };
+  CHECK(repository("vit_tiny_patch16_224") == "timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k");
+  CHECK(repository("timm/convnext_tiny") == "timm/convnext_tiny.in12k_ft_in1k");
+  CHECK(repository("efficientnet_lite3") == "timm/tf_efficientnet_lite3.in1k");
+  CHECK(repository("efficientnet_lite0").empty());  // of a package
+  CHECK(repository("convnext_tiny").empty());       // torchvision's
+  CHECK(repository("convnextv2_small").empty());    // not published
+  for (const auto& model : models()) {
+    if (model.hub.repository.empty()) continue;
+    CAPTURE(model.name);
+    CHECK(model.library == Library::kTimm);
+    CHECK_FALSE(model.hub.licence.empty());
+    CHECK_FALSE(is_model_name(model.hub.repository));  // find_base asks the Hub for it
+  }
+}
+
 TEST_CASE("models are found by name, and a misspelt name by its neighbour") {
   CHECK(find_model("resnet50.v1").name == "resnet50");
   CHECK(find_weights("resnet50.v1").official_name == "IMAGENET1K_V1");

