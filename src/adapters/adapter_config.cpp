@@ -107,7 +107,9 @@ void check_adapter_config(const AdapterConfig& config, const std::string& where)
     if (!std::isfinite(alpha) || alpha == 0)
       fail_usage(where, ": ", field, ": got ", alpha, ", expected a finite number other than 0.");
   };
-  check_rank(static_cast<double>(config.r), "r");
+  // PEFT's OFT has r = 0 next to a block size.
+  const bool needs_rank = config.peft_type != PeftType::kOft || config.oft.block_size == 0 || config.r != 0;
+  if (needs_rank) check_rank(static_cast<double>(config.r), "r");
   check_alpha(config.lora_alpha, config.peft_type == PeftType::kLora ? "lora_alpha" : "alpha");
   for (const auto& [pattern, rank] : config.rank_pattern) check_rank(rank, "rank_pattern");
   for (const auto& [pattern, alpha] : config.alpha_pattern) check_alpha(alpha, "alpha_pattern");

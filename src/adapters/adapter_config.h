@@ -84,7 +84,7 @@ struct AdapterConfig {
   std::vector<std::string> modules_to_save;
   std::string base_model_name_or_path;
 
-  // LoRA, LoHa, LoKr, HiRA; of OFT with `oft.block_size` 0 the number of blocks.
+  // LoRA, LoHa, LoKr, HiRA; of OFT with `oft.block_size` 0 the number of blocks, otherwise 0 or this default.
   std::int64_t r = 8;
   PatternTable rank_pattern;
 

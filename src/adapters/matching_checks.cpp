@@ -149,7 +149,7 @@ void check_options_of_method(const AdapterConfig& config) {
     if (is_unused)
       fail_usage(option, ": got it with peft_type ", name_of(config.peft_type), ", which does not have it.");
   }
-  if (is_oft && config.oft.block_size > 0 && config.r != defaults.r) {
+  if (is_oft && config.oft.block_size > 0 && config.r != 0 && config.r != defaults.r) {
     fail_usage("r: got ", config.r, " with oft_block_size ", config.oft.block_size,
                ", expected one of them: with oft_block_size 0, r is the number of blocks.");
   }

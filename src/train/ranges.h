@@ -31,7 +31,7 @@ inline constexpr IntegerRange kEarlyStop{0, 1'000'000};
 inline constexpr IntegerRange kBatchSize{1, 65536};
 inline constexpr IntegerRange kSeed{0, std::numeric_limits<std::int64_t>::max()};
 inline constexpr IntegerRange kThreads{0, 1024};
-inline constexpr IntegerRange kRank{1, 1 << 16};
+inline constexpr IntegerRange kRank{0, 1 << 16};  // 0 for OFT alone (check_adapter_config)
 inline constexpr IntegerRange kBlockSize{0, 1 << 16};
 inline constexpr IntegerRange kHeadWidth{1, 1 << 20};
 inline constexpr std::size_t kHeadLayers = 64;

@@ -139,7 +139,7 @@ const std::vector<Field>& all() {
           "peft_type",
           "the method, by PEFT's name; DoRA is LORA with use_dora, BitFit LORA with bias: all and no target_modules",
           peft_type_names(), LORIKEET_MEMBER(adapter.config.peft_type)),
-      integer_field("r", "rank of LORA, LOHA, LOKR, HIRA; OFT: number of blocks where oft_block_size is 0",
+      integer_field("r", "rank of LORA, LOHA, LOKR, HIRA; OFT: number of blocks if oft_block_size is 0",
                     ranges::kRank, LORIKEET_MEMBER(adapter.config.r)),
       number_field("lora_alpha", "their scale is lora_alpha / r; PEFT's 'alpha' for LOHA and LOKR", {-1e6, 1e6},
                    LORIKEET_MEMBER(adapter.config.lora_alpha)),

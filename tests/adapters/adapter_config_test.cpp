@@ -212,6 +212,16 @@ TEST_CASE("every method's configuration comes back, in PEFT's names") {
   }
 }
 
+TEST_CASE("OFT's number of blocks follows from their size, whether r is 0 or PEFT's default for other methods") {
+  AdapterConfig config;
+  config.peft_type = PeftType::kOft;
+  CHECK_NOTHROW(check_adapter_config(config, "recipe"));
+  config.r = 0;
+  CHECK_NOTHROW(check_adapter_config(config, "recipe"));
+  CHECK(adapter_config_json(config)["r"] == 0);
+  CHECK(adapter_config_json(config)["oft_block_size"] == 32);
+}
+
 TEST_CASE("OFT's configuration has a size or a number of blocks, the other 0") {
   const auto parse_oft = [](const std::string& fields) {
     return parse_adapter_config(parse_json(R"({"peft_type": "OFT")" + fields + "}", "file"), "file");
@@ -244,6 +254,8 @@ TEST_CASE("options that do not go together are refused") {
                  "with peft_type LOHA, expected it with LORA only");
   refused_config([](AdapterConfig& c) { c.peft_type = PeftType::kIa3, c.bias = TrainedBias::kAll; },
                  "with peft_type IA3");
+  refused_config([](AdapterConfig& c) { c.peft_type = PeftType::kOft, c.r = 0, c.oft.block_size = 0; },
+                 "r: got 0, expected an integer from 1 to 65536");
   refused_config([](AdapterConfig& c) { c.peft_type = PeftType::kOft, c.bias = TrainedBias::kLoraOnly; },
                  "bias: got lora_only with peft_type OFT, expected none, all or oft_only");
   refused_config([](AdapterConfig& c) { c.peft_type = PeftType::kBoft, c.boft.block_num = 4; },

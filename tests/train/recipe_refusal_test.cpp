@@ -87,7 +87,7 @@ TEST_CASE("impossible values are refused, with what is possible") {
       {"batch_size: 65537", "batch_size: got '65537', expected an integer from 1 to 65536."},
       {"seed: -1", "seed: got '-1', expected an integer from 0 to"},
       {"seed: 9223372036854775808", "seed: got '9223372036854775808', expected an integer from 0 to"},
-      {"r: 65537", "r: got '65537', expected an integer from 1 to 65536."},
+      {"r: 65537", "r: got '65537', expected an integer from 0 to 65536."},
       {"learning_rate: -1", "learning_rate: got '-1', expected a number from 0 to 1000."},
       {"learning_rate: .nan", "learning_rate: got '.nan', expected a number"},
       {"learning_rate: .inf", "learning_rate: got '.inf', expected a number"},
