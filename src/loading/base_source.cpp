@@ -48,10 +48,8 @@ std::shared_ptr<const ModelEntry> of_table(const ModelEntry& entry) { return {st
 // the same, there is one entry.
 const ModelEntry& timm_entry(const std::string& architecture) {
   if (const std::string own = "timm/" + architecture; is_model_name(own)) return find_model(own);
-  const ModelEntry& entry = find_model(architecture);
-  if (!entry.names.tables.contains(Library::kTimm))
-    fail_usage("got '", printable(architecture), "', which is not known under timm's names.");
-  return entry;
+  find_model(architecture);  // fails if no library has it
+  fail_usage("got '", printable(architecture), "', which is not known under timm's names.");
 }
 
 // timm's config.json: `pretrained_cfg` is an object of its own, or, in old files, the whole.

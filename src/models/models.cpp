@@ -52,7 +52,7 @@ std::string plain_name(const std::string& name) {
   return out;
 }
 
-// Returns the model meant by a misspelt name; "" if it may be another network's name, such as resnext50.
+// Returns the model meant by a misspelt name; "" if it may be another network's name, such as resnest50.
 std::string misspelt_model(const std::string& name, const std::vector<std::string>& names) {
   constexpr std::size_t kMostEdits = 2;
   constexpr std::size_t kLongest = 64;
@@ -94,6 +94,14 @@ const ModelEntry* entry_named(const std::string& name) {
   return nullptr;
 }
 
+// Whether `library` gives the modules of the entry the names that the entry has.
+bool has_names_of(const ModelEntry& entry, Library library) {
+  if (entry.library == library) return true;
+  const auto& tables = entry.names.tables;
+  const auto other = tables.find(library);
+  return other != tables.end() && other->second.empty() && tables.at(entry.library).empty();
+}
+
 }  // namespace
 
 const std::vector<ModelEntry>& models() {
@@ -112,12 +120,13 @@ const std::vector<ModelEntry>& models() {
 
 const ModelEntry& find_model(const std::string& name) {
   if (const ModelEntry* found = entry_named(name)) return *found;
-  // "torchvision/resnet50" and "timm/vit_tiny_patch16_224" name the library of an entry without that prefix.
+  // "torchvision/resnet50", "timm/resnet50" and "timm/vit_tiny_patch16_224" name a library of an entry without that
+  // prefix.
   for (const Library library : {Library::kTorchvision, Library::kTimm}) {
     const std::string prefix = library_name(library) + "/";
     if (!name.starts_with(prefix)) continue;
     const ModelEntry* found = entry_named(name.substr(prefix.size()));
-    if (found != nullptr && found->library == library) return *found;
+    if (found != nullptr && has_names_of(*found, library)) return *found;
   }
   const std::string meant = misspelt_model(name, all_names());
   fail_usage("model: got '", printable(name), "', which is not known.",

@@ -24,6 +24,23 @@ const std::map<std::string, Reader> kReaders{
 
 }  // namespace
 
+Op TransformersConfig::activation(const std::string& key, const std::string& otherwise) const {
+  static const std::map<std::string, Op> kActivations{{"relu", Relu{}},
+                                                      {"relu6", Relu6{}},
+                                                      {"silu", Silu{}},
+                                                      {"swish", Silu{}},
+                                                      {"hardswish", HardSwish{}},
+                                                      {"gelu", Gelu{}},
+                                                      {"gelu_new", Gelu(GeluForm::kTanh)},
+                                                      {"gelu_pytorch_tanh", Gelu(GeluForm::kTanh)}};
+  const std::string name = text(key, otherwise);
+  const auto found = kActivations.find(name);
+  if (found != kActivations.end()) return found->second;
+  std::vector<std::string> known;
+  for (const auto& [own, unused] : kActivations) known.push_back(own);
+  fail(key, ": got '", printable(name), "', expected one of ", join(known, ", "), ".");
+}
+
 GeluForm TransformersConfig::gelu(const std::string& key) const {
   const std::string name = text(key, "gelu");
   if (name == "gelu") return GeluForm::kExact;

@@ -19,6 +19,8 @@ class TransformersConfig : public ConfigValues {
   /// Limits the layers of one kind: a graph of more would be an attack.
   static constexpr std::int64_t kMostLayers = 256;
 
+  /// "relu", "relu6", "silu" or "swish", "hardswish", "gelu", "gelu_new" or "gelu_pytorch_tanh".
+  Op activation(const std::string& key, const std::string& otherwise) const;
   /// "gelu", "gelu_new" or "gelu_pytorch_tanh".
   GeluForm gelu(const std::string& key) const;
   /// The number of transformers_labels().

@@ -25,9 +25,11 @@ struct Published {
   double rounding;   // of giga_macs
 };
 const std::map<std::string, Published> kPublished{
-    {"resnet18", {11'689'512, 1.814, 5e-4}},   {"resnet34", {21'797'672, 3.664, 5e-4}},
-    {"resnet50", {25'557'032, 4.089, 5e-4}},   {"resnet101", {44'549'160, 7.801, 5e-4}},
-    {"resnet152", {60'192'808, 11.514, 5e-4}}, {"efficientnet_lite0", {4'652'008, 0.386, 2e-3}},
+    {"resnet18", {11'689'512, 1.814, 5e-4}},         {"resnet34", {21'797'672, 3.664, 5e-4}},
+    {"resnet50", {25'557'032, 4.089, 5e-4}},         {"resnet101", {44'549'160, 7.801, 5e-4}},
+    {"resnet152", {60'192'808, 11.514, 5e-4}},       {"efficientnet_lite0", {4'652'008, 0.386, 2e-3}},
+    {"resnext50_32x4d", {25'028'904, 4.230, 5e-4}},  {"resnext101_32x8d", {88'791'336, 16.414, 5e-4}},
+    {"wide_resnet50_2", {68'883'240, 11.398, 5e-4}}, {"wide_resnet101_2", {126'886'696, 22.753, 5e-4}},
     {"vit_b_16", {86'567'656, 17.564, 5e-2}}};
 
 bool is_hexadecimal(const std::string& text) { return text.find_first_not_of("0123456789abcdef") == std::string::npos; }
@@ -135,6 +137,12 @@ TEST_CASE("models are found by name, and a misspelt name by its neighbour") {
   CHECK(find_weights("resnet50").official_name == "IMAGENET1K_V2");
   CHECK(find_model("tf_efficientnet_lite0").name == "efficientnet_lite0");
   CHECK(find_weights("tf_efficientnet_lite0").name == "efficientnet_lite0");
+  // timm's modules have torchvision's names.
+  CHECK(&find_model("timm/resnet50") == &find_model("resnet50"));
+  CHECK(&find_model("torchvision/resnet50") == &find_model("resnet50"));
+  CHECK(&find_model("timm/resnet50d") == &find_model("resnet50d"));
+  CHECK_FALSE(is_model_name("torchvision/resnet50d"));
+  CHECK_FALSE(is_model_name("timm/vit_b_16"));  // there vit_base_patch16_224
   CHECK(is_model_name("resnet152"));
   CHECK_FALSE(is_model_name("resnet"));
   CHECK_THROWS_WITH_AS(find_model("resnet5"), doctest::Contains("Did you mean 'resnet50'?"), UsageError);

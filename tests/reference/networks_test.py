@@ -2,7 +2,7 @@
 
 The weights are the library's random initialisation with what it starts at zero or one drawn anew, so that every branch
 matters. By default the smallest model of each family and library; with LORIKEET_LONG=1 all of them, which takes long.
-`networks_test.py --write` also writes docs/models.md.
+LORIKEET_MODELS names models or families. `networks_test.py --write` also writes the rows of docs/models.md.
 """
 import json
 import os
@@ -45,6 +45,18 @@ CONFIGURATIONS = [
     ("convnextv2", "ConvNextV2", dict(patch_size=4, hidden_sizes=[16, 32, 48, 64], depths=[1, 2, 1, 1])),
     ("resnet", "ResNet", dict(depths=[1, 2, 1, 1])),
     ("resnet-basic", "ResNet", dict(depths=[2, 1, 1, 1], layer_type="basic", hidden_sizes=[64, 128, 256, 512])),
+    (
+        "resnet-v1",
+        "ResNet",
+        dict(
+            depths=[2, 1, 2],
+            embedding_size=24,
+            hidden_sizes=[32, 48, 64],
+            hidden_act="silu",
+            downsample_in_first_stage=True,
+            downsample_in_bottleneck=True,
+        ),
+    ),
     (
         "dinov2_with_registers",
         "Dinov2WithRegisters",
@@ -215,20 +227,19 @@ class Networks(unittest.TestCase):
 
 
 def write_table(rows):
-    """docs/models.md between its markers."""
-    lines = [
-        "| name | library | parameters | names and order | logits | gradients | ONNX |",
-        "|---|---|---:|---|---:|---:|---:|",
-    ]
+    """docs/models.md between its markers; the rows of other models stay."""
+    path = ROOT / "docs/models.md"
+    begin, end = "<!-- table -->\n", "<!-- end of the table -->"
+    before, rest = path.read_text().split(begin)
+    table_before, after = rest.split(end)
+    lines = table_before.splitlines()
+    head, by_name = lines[:2], {line.split("`")[1]: line for line in lines[2:]}
     for model, count, result in rows:
         names = "equal" if result["names"] else "differ"
         errors = " | ".join(f"{result[key]:.0e}" for key in ("logits", "gradients", "onnx"))
-        lines.append(f"| `{model['name']}` | {model['library']} | {count:,} | {names} | {errors} |")
-    path = ROOT / "docs/models.md"
-    text = path.read_text()
-    begin, end = "<!-- table -->\n", "<!-- end of the table -->"
-    before, after = text.split(begin)[0], text.split(end)[1]
-    path.write_text(before + begin + "\n".join(lines) + "\n" + end + after)
+        by_name[model["name"]] = f"| `{model['name']}` | {model['library']} | {count:,} | {names} | {errors} |"
+    body = [by_name[model["name"]] for model in table() if model["name"] in by_name]
+    path.write_text(before + begin + "\n".join(head + body) + "\n" + end + after)
 
 
 if __name__ == "__main__":
