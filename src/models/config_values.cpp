@@ -28,10 +28,11 @@ std::string ConfigValues::text(const std::string& key, const std::string& otherw
   return value->get<std::string>();
 }
 
-double ConfigValues::positive(const std::string& key, double otherwise) const {
+double ConfigValues::positive(const std::string& key, double otherwise, double limit) const {
   const Json* value = find(key);
   if (value == nullptr) return otherwise;
-  if (!value->is_number() || !(*value > 0) || !(*value < 1e6)) refuse(key, *value, "a number above 0");
+  if (!value->is_number() || !(*value > 0) || !(*value < limit))
+    refuse(key, *value, cat("a number above 0 and below ", limit));
   return value->get<double>();
 }
 

@@ -22,8 +22,8 @@ class ConfigValues {
   const Json* find(const std::string& key) const;
   bool flag(const std::string& key, bool otherwise) const;
   std::string text(const std::string& key, const std::string& otherwise = "") const;
-  /// A number above 0 and below 1e6.
-  double positive(const std::string& key, double otherwise) const;
+  /// A number above 0 and below `limit`.
+  double positive(const std::string& key, double otherwise, double limit = 1e6) const;
   /// From 1 to `most`.
   std::int64_t integer(const std::string& key, std::int64_t otherwise, std::int64_t most = kLargest) const;
   /// A list of integers from 1 to `most`.

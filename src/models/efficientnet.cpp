@@ -49,10 +49,10 @@ InvertedResidualOptions efficientnet_b(double width, double depth, double eps) {
                                     {Kind::kInverted, 6, 5, 1, 112, 3}, {Kind::kInverted, 6, 5, 2, 192, 4},
                                     {Kind::kInverted, 6, 3, 1, 320, 1}};
   for (EfficientStage& stage : table) {
-    stage.out = divisible_by_8(width * static_cast<double>(stage.out));
+    stage.out = make_divisible(width * static_cast<double>(stage.out));
     stage.repeats = static_cast<std::int64_t>(std::ceil(depth * static_cast<double>(stage.repeats)));
   }
-  return efficientnet_of(table, divisible_by_8(width * 32), 4 * table.back().out, eps);
+  return efficientnet_of(table, make_divisible(width * 32), 4 * table.back().out, eps);
 }
 
 InvertedResidualOptions efficientnet_v2(bool medium) {

@@ -53,7 +53,7 @@ InvertedResidualOptions lite_options(const LiteVariant& variant) {
                         .kernel = group.kernel,
                         .stride = i == 0 ? group.stride : 1,
                         .hidden = group.expand * in,
-                        .out = divisible_by_8(variant.width * static_cast<double>(group.out))});
+                        .out = make_divisible(variant.width * static_cast<double>(group.out))});
       in = blocks.back().out;
     }
   }

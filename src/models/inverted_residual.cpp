@@ -25,14 +25,22 @@ class InvertedBuilder {
 
  private:
   // Symmetric padding, or TensorFlow's where it differs.
-  Conv2d conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t groups = 1) {
-    Conv2d out_conv{.in = in, .out = out, .kernel = {kernel, kernel}, .stride = {stride, stride}, .groups = groups};
+  Conv2d conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride) {
+    Conv2d out_conv{.in = in, .out = out, .kernel = {kernel, kernel}, .stride = {stride, stride}};
     if (options_.same_padding && stride > 1) {
       out_conv.same_padding = true;
     } else {
       out_conv.padding = {kernel / 2, kernel / 2};
     }
     return out_conv;
+  }
+
+  Conv2d depthwise(const InvertedBlock& one, std::int64_t width) {
+    Conv2d out = conv(width, width, one.kernel, one.stride);
+    out.groups = width;
+    out.dilation = {one.dilation, one.dilation};
+    out.padding = {out.padding[0] * one.dilation, out.padding[1] * one.dilation};
+    return out;
   }
 
   NodeId norm(const std::string& name, std::int64_t width, NodeId x) {
@@ -63,14 +71,13 @@ class InvertedBuilder {
     };
     switch (one.kind) {
       case InvertedBlock::Kind::kSeparable:
-        x = conv_norm(name + ".conv_dw", name + ".bn1", conv(in, in, one.kernel, one.stride, in), x, one.activation);
+        x = conv_norm(name + ".conv_dw", name + ".bn1", depthwise(one, in), x, one.activation);
         x = squeeze(name + ".se", one, in, x);
         pointwise(".conv_pw", ".bn2", in);
         break;
       case InvertedBlock::Kind::kInverted:
         x = conv_norm(name + ".conv_pw", name + ".bn1", conv(in, one.hidden, 1, 1), x, one.activation);
-        x = conv_norm(name + ".conv_dw", name + ".bn2",
-                      conv(one.hidden, one.hidden, one.kernel, one.stride, one.hidden), x, one.activation);
+        x = conv_norm(name + ".conv_dw", name + ".bn2", depthwise(one, one.hidden), x, one.activation);
         x = squeeze(name + ".se", one, one.hidden, x);
         pointwise(".conv_pwl", ".bn3", one.hidden);
         break;
@@ -117,9 +124,10 @@ class InvertedBuilder {
 
 Graph build_inverted_residual(const InvertedResidualOptions& options) { return InvertedBuilder(options).build(); }
 
-std::int64_t divisible_by_8(double value) {
-  const std::int64_t rounded = std::max<std::int64_t>(8, static_cast<std::int64_t>(value + 4) / 8 * 8);
-  return static_cast<double>(rounded) < 0.9 * value ? rounded + 8 : rounded;
+std::int64_t make_divisible(double value, std::int64_t divisor, std::int64_t least) {
+  const auto nearest = static_cast<std::int64_t>(value + static_cast<double>(divisor) / 2) / divisor * divisor;
+  const std::int64_t rounded = std::max(least, nearest);
+  return static_cast<double>(rounded) < 0.9 * value ? rounded + divisor : rounded;
 }
 
 }  // namespace lorikeet

@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "base/json.h"
 #include "models/model_entry.h"
 
 namespace lorikeet {
@@ -19,6 +20,8 @@ struct InvertedBlock {
   Kind kind = Kind::kInverted;
   std::int64_t kernel = 3;
   std::int64_t stride = 1;
+  /// Of the depthwise convolution. REQUIRES: 1 unless the stride is 1.
+  std::int64_t dilation = 1;
   std::int64_t hidden = 0;
   std::int64_t out = 0;
   /// Channels between the two layers of squeeze-and-excitation; 0: none.
@@ -51,8 +54,8 @@ struct InvertedResidualOptions {
 
 Graph build_inverted_residual(const InvertedResidualOptions& options);
 
-/// `value` rounded to the nearest multiple of 8, but not to less than 90 % of it.
-std::int64_t divisible_by_8(double value);
+/// `value` rounded to the nearest multiple of `divisor` that is at least `least`, but not to less than 90 % of it.
+std::int64_t make_divisible(double value, std::int64_t divisor = 8, std::int64_t least = 8);
 
 /// Calls `visit` with each block's timm name, its number over all stages, and the block.
 template <typename Visit>
@@ -66,6 +69,9 @@ void each_block(const InvertedResidualOptions& options, Visit&& visit) {
 
 /// torchvision's and timm's MobileNetV2 and V3.
 std::vector<ModelEntry> mobilenet_models();
+/// A transformers model of type "mobilenet_v2". Throws Error, without the file's name, for values that are out of range
+/// or not supported.
+ModelEntry mobilenet_v2_from_config(const Json& config);
 /// torchvision's and timm's EfficientNet, and torchvision's V2.
 std::vector<ModelEntry> efficientnet_models();
 

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "models/class_labels.h"
 #include "models/convnext.h"
+#include "models/inverted_residual.h"
 #include "models/resnet.h"
 #include "models/vit.h"
 
@@ -16,9 +17,13 @@ namespace {
 using Reader = ModelEntry (*)(const Json&);
 
 const std::map<std::string, Reader> kReaders{
-    {"convnext", convnext_from_config}, {"convnextv2", convnext_from_config},
-    {"vit", vit_from_config},           {"deit", vit_from_config},
-    {"dinov2", vit_from_config},        {"dinov2_with_registers", vit_from_config},
+    {"convnext", convnext_from_config},
+    {"convnextv2", convnext_from_config},
+    {"vit", vit_from_config},
+    {"deit", vit_from_config},
+    {"dinov2", vit_from_config},
+    {"dinov2_with_registers", vit_from_config},
+    {"mobilenet_v2", mobilenet_v2_from_config},
     {"resnet", resnet_from_config},
 };
 

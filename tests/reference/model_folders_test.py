@@ -136,6 +136,9 @@ class ModelFolders(unittest.TestCase):
         yield transformers.ResNetForImageClassification, transformers.ResNetConfig(
             **resnet, **labels
         ), transformers.ConvNextImageProcessorPil(size={"shortest_edge": 64})
+        yield transformers.MobileNetV2ForImageClassification, transformers.MobileNetV2Config(
+            depth_multiplier=0.35, **labels
+        ), transformers.MobileNetV2ImageProcessorPil(size={"shortest_edge": 73}, crop_size={"height": 64, "width": 64})
 
     def test_models_of_transformers(self):
         for kind, config, processor in self.networks():

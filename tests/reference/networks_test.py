@@ -57,6 +57,23 @@ CONFIGURATIONS = [
             downsample_in_bottleneck=True,
         ),
     ),
+    ("mobilenet_v2", "MobileNetV2", dict(depth_multiplier=0.35, num_labels=1001)),
+    (
+        "mobilenet_v2-dilated",
+        "MobileNetV2",
+        dict(
+            image_size=81,  # padded by one pixel more on one side, or not, depending on the layer
+            depth_multiplier=0.75,
+            depth_divisible_by=4,
+            min_depth=20,
+            expand_ratio=2.5,
+            output_stride=8,
+            first_layer_is_expansion=False,
+            finegrained_output=False,
+            hidden_act="hardswish",
+        ),
+    ),
+    ("mobilenet_v2-symmetric", "MobileNetV2", dict(depth_multiplier=0.35, tf_padding=False, output_stride=16)),
     (
         "dinov2_with_registers",
         "Dinov2WithRegisters",
