@@ -94,8 +94,8 @@ TEST_CASE("an int8 convolution lacks what int8_rounding_error says") {
   const double scale = at::abs(exact).max().item<double>() / 120;
   const ConvGeometry geometry{{1, 1}, {0, 0}, {1, 1}, 1};
   const Int8Conv conv(weight, {1, 0});
-  const at::Tensor stored = conv(image.to(at::kByte), conv.pack(weight, geometry, image.sizes()), geometry,
-                                 {lacking, {}, {}, {scale, 128}});
+  const at::Tensor stored =
+      conv(image.to(at::kByte), conv.pack(weight, geometry, image.sizes()), geometry, {lacking, {}, {}, {scale, 128}});
   const at::Tensor found = (stored.view(-1).to(at::kFloat) - 128) * scale;
   CHECK(at::abs(found - exact).max().item<double>() <= scale * 0.51);
   CHECK(lacking.abs().max().item<double>() > scale);  // so that without it the check would fail
