@@ -94,13 +94,18 @@ NameTable convnext_transformers_names(const std::string& model) {
           {"head.fc", "classifier"}};
 }
 
-// Layers that are convolutions in timm's small models are Linear elsewhere, with other shapes.
+// Layers that are convolutions in timm's small models are Linear elsewhere, with other shapes. What only transformers'
+// configuration can say, the others do not have.
 LibraryNames names_of(const ConvNextOptions& options) {
-  LibraryNames out{{{Library::kTimm, {}}}};
-  if (options.conv_mlp) return out;
-  out.tables[Library::kTransformers] =
-      convnext_transformers_names(options.global_response_norm ? "convnextv2" : "convnext");
-  if (!options.global_response_norm) out.tables[Library::kTorchvision] = convnext_torchvision_names();
+  LibraryNames out;
+  if (!options.conv_mlp) {
+    out.tables[Library::kTransformers] =
+        convnext_transformers_names(options.global_response_norm ? "convnextv2" : "convnext");
+  }
+  if (options.gelu != GeluForm::kExact || options.depths.size() != 4 || options.patch_size != 4) return out;
+  out.tables[Library::kTimm] = {};
+  if (!options.conv_mlp && !options.global_response_norm)
+    out.tables[Library::kTorchvision] = convnext_torchvision_names();
   return out;
 }
 

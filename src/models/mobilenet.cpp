@@ -158,7 +158,10 @@ NameTable v2_transformers_names(const InvertedResidualOptions& options) {
 
 LibraryNames v2_names(const InvertedResidualOptions& options) {
   LibraryNames out{{{Library::kTransformers, v2_transformers_names(options)}}};
-  if (options.stages[0][0].kind == Kind::kInverted) return out;  // transformers alone has this one
+  constexpr double kEps = 1e-5;
+  const bool is_common = options.stages[0][0].kind != Kind::kInverted && !options.same_padding && options.eps == kEps &&
+                         std::holds_alternative<Relu6>(options.stem_activation);
+  if (!is_common) return out;
   out.tables[Library::kTimm] = {};
   out.tables[Library::kTorchvision] = v2_torchvision_names(options);
   return out;

@@ -126,7 +126,17 @@ NameTable resnet_transformers_names(const ResNetOptions& options) {
   return out;
 }
 
+// Whether torchvision and timm have it, which transformers' configuration can leave.
+bool is_common(const ResNetOptions& options) {
+  const std::int64_t first = options.bottleneck ? 256 : 64;
+  const bool has_their_widths =
+      options.widths.empty() || options.widths == std::vector<std::int64_t>{first, 2 * first, 4 * first, 8 * first};
+  return has_their_widths && options.blocks.size() == 4 && options.stem == 64 && !options.first_layer_strides &&
+         !options.first_conv_strides && std::holds_alternative<Relu>(options.activation);
+}
+
 LibraryNames resnet_library_names(const ResNetOptions& options) {
+  if (!is_common(options)) return {{{Library::kTransformers, resnet_transformers_names(options)}}};
   LibraryNames out{{{Library::kTimm, {}}}};
   if (options.is_d) return out;
   out.tables[Library::kTorchvision] = {};

@@ -162,6 +162,14 @@ TEST_CASE("a network that another library has in another form is not converted")
   CHECK(libraries({{"model_type", "vit"}, {"hidden_act", "gelu_new"}}) == only);
   CHECK(libraries({{"model_type", "deit"}}) == only);    // timm's has two classifiers
   CHECK(libraries({{"model_type", "dinov2"}}) == only);  // whose classifier also reads the mean of the patches
+  CHECK(libraries({{"model_type", "convnext"}}) == library_names());
+  CHECK(libraries({{"model_type", "convnext"}, {"patch_size", 2}}) == only);
+  CHECK(libraries({{"model_type", "resnet"}}) == library_names());
+  CHECK(libraries({{"model_type", "resnet"}, {"downsample_in_bottleneck", true}}) == only);
+  CHECK(libraries({{"model_type", "resnet"}, {"hidden_sizes", {128, 256, 512, 1024}}}) == only);
+  CHECK(libraries({{"model_type", "mobilenet_v2"}}) == only);  // TensorFlow's padding
+  CHECK(libraries({{"model_type", "mobilenet_v2"}, {"tf_padding", false}, {"layer_norm_eps", 1e-5}}) ==
+        library_names());
   CHECK_FALSE(find_model("vit_small_patch14_dinov2").names.tables.contains(Library::kTransformers));
 }
 
@@ -177,7 +185,7 @@ TEST_CASE("parameters get the shapes of the other library") {
   CHECK(shapes(find_model("timm/convnext_tiny"), Library::kTorchvision, "features.1.0.layer_scale") == Shape{96, 1, 1});
 
   const ModelEntry second = transformers_model(
-      {{"model_type", "convnextv2"}, {"hidden_sizes", {4, 8}}, {"depths", {1, 1}}, {"num_labels", 3}});
+      {{"model_type", "convnextv2"}, {"hidden_sizes", {4, 8, 8, 8}}, {"depths", {1, 1, 1, 1}}, {"num_labels", 3}});
   const std::string grn = "stages.0.blocks.0.mlp.grn";
   CHECK(shapes(second, Library::kTimm, grn + ".weight") == Shape{16});
   AdapterSpec spec = spec_on({"pwconv1"});
