@@ -33,10 +33,10 @@ constexpr std::int64_t kMaxPixels = 4096;
 
 bool starts_with(std::string_view text, std::string_view prefix) { return text.substr(0, prefix.size()) == prefix; }
 
-// Tensors that PEFT saves redundantly: BatchNorm's counter, which evaluation does not use, and, with bias: all, copies
-// of a fully trained module's bias.
+// Tensors that PEFT saves redundantly: buffers that evaluation does not use and, with bias: all, copies of a fully
+// trained module's bias.
 bool is_redundant(std::string_view name, const NamedTensors& file) {
-  if (name.ends_with(".num_batches_tracked")) return true;
+  if (is_redundant_buffer(name)) return true;
   for (const std::string_view copy : {".original_module.bias", ".modules_to_save.bias"}) {
     if (name.ends_with(copy) && file.contains(std::string(name.substr(0, name.size() - copy.size())) + ".bias"))
       return true;

@@ -55,7 +55,8 @@ Moments moments_of(const Node& node, const NodeTensors& tensors, const std::vect
           [&](const OneOf<Input, Conv2d, LayerNorm, LayerNorm2d, GlobalResponseNorm, Relu, Relu6, Gelu, Silu, Sigmoid,
                           HardSigmoid, HardSwish, Multiply, UnusedParameter, LayerScale, AvgPool2d, GlobalAvgPool,
                           Linear, Attention, PixelsToTokens, PrependTokens, PositionEmbedding, TakeToken, MeanTokens,
-                          Permute, Concat> auto&) { return Moments{}; },
+                          Permute, Concat, WindowPartition, WindowReverse, WindowAttention, RelativeCoordinates,
+                          MergePatches> auto&) { return Moments{}; },
       },
       node.op);
 }

@@ -71,7 +71,7 @@ class Walk {
     for (const FusedStep& step : steps_) {
       if (in_prefix(step) != prefix) continue;
       live_ += values_[step.output] * element_;
-      note(padded_bytes(step));
+      note(copied_bytes(step));
       if (training && !prefix) kept_ += kept_bytes(step);
       for (const NodeId input : step.inputs(network_.graph())) {
         if (--left[input] == 0) live_ -= values_[input] * element_;
@@ -80,9 +80,14 @@ class Walk {
     note();
   }
 
-  // The copy of an input with asymmetric padding.
-  Bytes padded_bytes(const FusedStep& step) const {
+  // The copy of an input with asymmetric padding. Window attention makes temporary tensors as large as those that it
+  // keeps for the backward pass.
+  Bytes copied_bytes(const FusedStep& step) const {
     const Node& node = network_.graph().node(step.first);
+    if (const auto* attention = std::get_if<WindowAttention>(&node.op)) {
+      const OpShapes shapes{shapes_[node.inputs[0]], shapes_[step.output]};
+      return batch_ * attention->kept_bytes(shapes, {element_, false});
+    }
     const auto* conv = std::get_if<Conv2d>(&node.op);
     if (conv == nullptr) return 0;
     const auto& in = shapes_[node.inputs[0]];
@@ -139,7 +144,7 @@ class Walk {
       const Bytes own = values_[step->output] * element_;
       if (!has[step->output]) live_ += own;  // gradient of the output
       const Bytes masked = step->frozen_layer && step->activation.active() ? own : 0;
-      Bytes passing = masked + padded_bytes(*step);
+      Bytes passing = masked + copied_bytes(*step);
       for (const NodeId input : step->inputs(network_.graph())) {
         if (!has_gradient(input)) continue;
         const bool is_residual = step->residual && *step->residual == input;

@@ -40,8 +40,9 @@ class Exporter {
       inputs_.clear();
       for (const NodeId from : node.inputs) inputs_.push_back(values_[from].name);
       for (const auto& parameter : graph_.parameters(id)) {
-        if (!std::holds_alternative<UnusedParameter>(node.op))
-          model_.initialisers.add(parameter.name, *merged_.find(parameter.name));
+        const bool is_read = !std::holds_alternative<UnusedParameter>(node.op) &&
+                             !std::holds_alternative<WindowAttention>(node.op);  // these become constants
+        if (is_read) model_.initialisers.add(parameter.name, *merged_.find(parameter.name));
         inputs_.push_back(parameter.name);
         if (parameter.name == node.name) name_ += ".output";  // values and tensors share one namespace
       }
@@ -87,6 +88,14 @@ class Exporter {
   std::string shape(const Ints& sizes) {
     return constant(cat("constant.shape", at::IntArrayRef(sizes)), at::tensor(sizes, at::kLong));
   }
+
+  // For Reshape, which takes the batch, 0, from its input.
+  static Ints with_batch(const Shape& value) {
+    Ints out{0};
+    out.insert(out.end(), value.begin(), value.end());
+    return out;
+  }
+  static std::vector<OnnxAttribute> along_tokens() { return {{"axis", std::int64_t{1}}}; }
 
   std::string add(const Input&) { return inputs_[0]; }
 
@@ -199,6 +208,109 @@ class Exporter {
                 {part("tokens", "Transpose", {mixed}, {{"perm", heads_first}}), shape({0, 0, attention.features})});
   }
 
+  // Windows are a reordering of tokens. The operation itself, applied to the numbers of the tokens from 1, gives the
+  // order. Padding has the number 0, that of a token of zeros.
+  std::string add(const WindowPartition& partition) {
+    if (shapes_.empty()) fail_usage("image size: got none, expected one for windows at ", name_, ".");
+    rank_ = 6;
+    const Shape& image = shapes_[graph_.node(id_).inputs[0]];
+    const std::int64_t tokens = image[0] * image[1], features = image[2];
+    const at::Tensor numbers = at::arange(1, tokens + 1, at::kLong).view({1, image[0], image[1], 1});
+    const at::Tensor order = partition.forward({}, numbers).flatten();
+    std::string flat = part("flat", "Reshape", {inputs_[0], shape({0, tokens, features})});
+    flat = part("padded", "Pad", {flat, shape({0, 1, 0, 0, 0, 0})});
+    const std::string moved = part("moved", "Gather", {flat, constant(name_ + ".order", order)}, along_tokens());
+    return last("Reshape", {moved, shape(with_batch(shapes_[id_]))});
+  }
+  std::string add(const WindowReverse& reverse) {
+    rank_ = 4;
+    const Shape& windows = shapes_[graph_.node(id_).inputs[0]];
+    const std::int64_t tokens = windows[0] * windows[1] * windows[2] * windows[3], features = windows[4];
+    const at::Tensor numbers =
+        at::arange(tokens, at::kLong).view({1, windows[0], windows[1], windows[2], windows[3], 1});
+    const at::Tensor image = at::empty({1, shapes_[id_][0], shapes_[id_][1], 1});
+    const at::Tensor order = reverse.forward({}, {numbers, image}).flatten();
+    const std::string flat = part("flat", "Reshape", {inputs_[0], shape({0, tokens, features})});
+    const std::string moved = part("moved", "Gather", {flat, constant(name_ + ".order", order)}, along_tokens());
+    return last("Reshape", {moved, shape(with_batch(shapes_[id_]))});
+  }
+  std::string add(const WindowAttention& attention) {
+    const Shape& out = shapes_[id_];
+    const std::int64_t windows = out[0] * out[1], area = out[2] * out[3], heads = attention.heads;
+    const std::size_t values = graph_.node(id_).inputs.size();
+    const auto parameter = [&](std::size_t place) { return *merged_.find(inputs_[values + place]); };
+    std::vector<std::string> qkv;  // each (N, windows, heads, area, features / heads)
+    if (values == 3) {
+      const char* const names[3][2]{{"query_heads", "query"}, {"key_heads", "key"}, {"value_heads", "value"}};
+      for (std::size_t i = 0; i < 3; ++i) {
+        const std::string split = part(names[i][0], "Reshape", {inputs_[i], shape({0, windows, area, heads, -1})});
+        qkv.push_back(part(names[i][1], "Transpose", {split}, {{"perm", Ints{0, 1, 3, 2, 4}}}));
+      }
+    } else {
+      std::string x = inputs_[0];
+      if (attention.cosine)
+        x = part("biased", "Add", {x, constant(name_ + ".qkv_bias", attention.used_bias(parameter(1)))});
+      const std::string split = part("split", "Reshape", {x, shape({0, windows, area, 3, heads, -1})});
+      const std::string all = part("heads", "Transpose", {split}, {{"perm", Ints{3, 0, 1, 4, 2, 5}}});
+      for (const auto& [name, place] : {std::pair("query", 0), std::pair("key", 1), std::pair("value", 2)})
+        qkv.push_back(part(name, "Gather", {all, index(place)}, {{"axis", std::int64_t{0}}}));
+    }
+    const auto unit = [&](const std::string& x, const char* length, const char* divisor, const char* name) {
+      const std::string norm = part(length, "ReduceL2", {x}, {{"axes", Ints{-1}}});
+      return part(name, "Div", {x, part(divisor, "Max", {norm, real(1e-12)})});
+    };
+    if (attention.cosine) {
+      qkv[0] = unit(qkv[0], "query_length", "query_divisor", "query_unit");
+      qkv[1] = unit(qkv[1], "key_length", "key_divisor", "key_unit");
+    }
+    const std::string keys = part("key_columns", "Transpose", {qkv[1]}, {{"perm", Ints{0, 1, 2, 4, 3}}});
+    std::string scores = part("products", "MatMul", {qkv[0], keys});
+    std::string biases;
+    if (attention.cosine) {
+      const at::Tensor factor = WindowAttention::scale(parameter(0));
+      scores = part("scaled", "Mul", {scores, constant(name_ + ".scale", factor)});
+      const at::Tensor pairs = relative_position_index(out[2], out[3]);
+      const std::string rows =
+          part("bias_rows", "Gather", {inputs_[1], constant(cat("constant.pairs.", out[2], ".", out[3]), pairs)},
+               along_tokens());
+      const std::string columns = part("bias_columns", "Transpose", {rows}, {{"perm", Ints{0, 2, 1}}});
+      const std::string square = part("bias_square", "Reshape", {columns, shape({0, 1, heads, area, area})});
+      biases = part("bias", "Mul", {part("bias_sigmoid", "Sigmoid", {square}), real(16)});
+    } else {
+      const double root = std::sqrt(static_cast<double>(attention.features / heads));
+      scores = part("scaled", "Div", {scores, real(root)});
+      biases = constant(name_ + ".bias", attention.bias(parameter(0), out[2], out[3]));
+    }
+    scores = part("scores", "Add", {scores, biases});
+    if (const at::Tensor mask = attention.mask(out); mask.defined()) {
+      const std::string name = cat("constant.mask", at::IntArrayRef(out).slice(0, 4), ".", attention.shift);
+      scores = part("masked", "Add", {scores, constant(name, mask.unsqueeze(1))});
+    }
+    const std::string weights = part("weights", "Softmax", {scores}, {{"axis", std::int64_t{-1}}});
+    const std::string mixed = part("mixed", "MatMul", {weights, qkv[2]});
+    return last("Reshape",
+                {part("tokens", "Transpose", {mixed}, {{"perm", Ints{0, 1, 3, 2, 4}}}), shape(with_batch(out))});
+  }
+  std::string add(const RelativeCoordinates& coordinates) {
+    rank_ = 3;
+    const at::Tensor table = coordinates.table().flatten(1, 2);
+    const std::string batch =
+        part("batch", "Shape", {inputs_[0]}, {{"start", std::int64_t{0}}, {"end", std::int64_t{1}}});
+    const std::string sizes =
+        part("sizes", "Concat", {batch, shape({table.size(1), table.size(2)})}, {{"axis", std::int64_t{0}}});
+    return last("Expand", {constant(cat("constant.coordinates.", coordinates.window), table), sizes});
+  }
+  std::string add(const MergePatches&) {
+    const Shape& in = shapes_[graph_.node(id_).inputs[0]];
+    const Shape& out = shapes_[id_];
+    std::string x = inputs_[0];
+    const std::int64_t odd_rows = in[0] % 2, odd_columns = in[1] % 2;
+    if (odd_rows + odd_columns > 0) x = part("padded", "Pad", {x, shape({0, 0, 0, 0, 0, odd_rows, odd_columns, 0})});
+    const std::string split = part("split", "Reshape", {x, shape({0, out[0], 2, out[1], 2, in[2]})});
+    const std::string beside = part("beside", "Transpose", {split}, {{"perm", Ints{0, 1, 3, 4, 2, 5}}});
+    return last("Reshape", {beside, shape(with_batch(out))});
+  }
+
   std::string add(const PixelsToTokens&) {
     rank_ = 3;
     return last("Transpose", {part("flat", "Reshape", {inputs_[0], shape({0, 0, -1})})}, {{"perm", Ints{0, 2, 1}}});
@@ -265,6 +377,14 @@ OnnxValue image_input(const OnnxExportOptions& options) {
               std::string(options.preprocessing->resize > 0 ? ", of any size" : ", at the network's input size")};
 }
 
+// Operator set 17 has no antialiased resize, so position embeddings are interpolated here, for one size; likewise the
+// windows of Swin's attention and their masks.
+bool has_fixed_size(const Graph& graph) {
+  return std::any_of(graph.nodes().begin(), graph.nodes().end(), [](const Node& node) {
+    return std::holds_alternative<PositionEmbedding>(node.op) || std::holds_alternative<WindowPartition>(node.op);
+  });
+}
+
 }  // namespace
 
 OnnxModel to_onnx(const Graph& graph, const NamedTensors& merged, const OnnxExportOptions& options) {
@@ -287,11 +407,8 @@ OnnxModel to_onnx(const Graph& graph, const NamedTensors& merged, const OnnxExpo
 
 OnnxModel to_onnx(const LoadedModel& loaded, const OnnxExportOptions& requested) {
   OnnxExportOptions options = requested;
-  const auto& nodes = loaded.network.graph().nodes();
-  const bool has_positions = std::any_of(
-      nodes.begin(), nodes.end(), [](const Node& node) { return std::holds_alternative<PositionEmbedding>(node.op); });
-  // Operator set 17 has no antialiased resize, so the embeddings are interpolated here, for one size.
-  if (has_positions && options.size == 0 && !options.preprocessing) options.size = loaded.preprocessing.crop;
+  const bool resizes = options.preprocessing && options.preprocessing->resize > 0;
+  if (has_fixed_size(loaded.network.graph()) && options.size == 0 && !resizes) options.size = loaded.preprocessing.crop;
   OnnxModel model = to_onnx(loaded.network.graph(), loaded.network.merged(), options);
   model.name = loaded.entry->name;
   model.producer = "lorikeet";

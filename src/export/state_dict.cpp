@@ -14,6 +14,10 @@ NamedTensors in_order(const Graph& graph, const NamedTensors& merged) {
     const Node& node = graph.node(parameter.node);
     if (std::holds_alternative<BatchNorm2d>(node.op) && parameter.key == "running_var")  // the last parameter
       out.add(node.name + ".num_batches_tracked", at::zeros({}, at::kLong));
+    if (const auto* attention = std::get_if<WindowAttention>(&node.op);
+        attention != nullptr && parameter.key == attention->parameters().front().name) {
+      for (const auto& [key, value] : attention->fixed_buffers()) out.add(node.name + "." + key, value);
+    }
   }
   for (const auto& [name, tensor] : merged) {
     if (!out.contains(name)) out.add(name, tensor);  // the head, which the converted graph does not have

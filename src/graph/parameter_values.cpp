@@ -2,10 +2,20 @@
 
 #include <ATen/Functions.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "base/error.h"
 #include "io/named_tensors.h"
 
 namespace lorikeet {
+
+bool is_redundant_buffer(std::string_view name) {
+  constexpr std::string_view kSuffixes[]{".num_batches_tracked", ".relative_position_index", ".relative_coords_table",
+                                         ".attn_mask"};
+  return std::any_of(std::begin(kSuffixes), std::end(kSuffixes),
+                     [&](std::string_view suffix) { return name.size() > suffix.size() && name.ends_with(suffix); });
+}
 
 at::Tensor checked_values(const Parameter& parameter, const at::Tensor& tensor, const std::string& where) {
   const auto refuse = [&](const auto&... what) { fail(where, ": tensor '", parameter.name, "': got ", what...); };

@@ -25,11 +25,6 @@ constexpr const char* kOfflineHint =
     "Check the network, set LORIKEET_MIRROR to a mirror's URL, or pass a weights file: --weights FILE, in a recipe "
     "weights: FILE.";
 
-bool is_ignored(const std::string& name) {
-  const std::string_view suffix = ".num_batches_tracked";  // used only by BatchNorm in training mode
-  return name.size() > suffix.size() && std::string_view(name).substr(name.size() - suffix.size()) == suffix;
-}
-
 // Buffers that the profiler thop leaves in every module.
 bool is_counter(const std::string& name) {
   const std::size_t dot = name.rfind('.');
@@ -95,7 +90,7 @@ NamedTensors fit_base_weights(NamedTensors file, const fs::path& path, const Mod
   std::size_t counters = 0;
   for (const auto& [name, tensor] : file) {
     counters += is_counter(name) ? 1 : 0;
-    if (is_ignored(name) || is_counter(name)) continue;
+    if (is_redundant_buffer(name) || is_counter(name)) continue;
     std::string own_name = translated_name(model, name);
     if (translated.contains(own_name)) {
       fail(path.string(), ": got the tensor '", printable(own_name),
@@ -209,12 +204,12 @@ const std::vector<Signature>& signatures() {
 // of classes, or be missing.
 bool fits_model(const NamedTensors& file, const ModelEntry& model, const Signature& expected, bool any_output) {
   std::size_t tensors = 0;
-  for (const auto& [name, tensor] : file) tensors += is_ignored(name) || is_counter(name) ? 0 : 1;
+  for (const auto& [name, tensor] : file) tensors += is_redundant_buffer(name) || is_counter(name) ? 0 : 1;
   const std::size_t missing = expected.tensors.size() - std::min(expected.tensors.size(), tensors);
   if (tensors > expected.tensors.size() || (missing != 0 && !(any_output && missing == expected.outputs))) return false;
   return std::all_of(file.begin(), file.end(), [&](const auto& entry) {
     const auto& [name, tensor] = entry;
-    if (is_ignored(name) || is_counter(name)) return true;
+    if (is_redundant_buffer(name) || is_counter(name)) return true;
     const auto found = expected.tensors.find(translated_name(model, name));
     if (found == expected.tensors.end()) return false;
     Shape shape = found->second.shape;

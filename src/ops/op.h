@@ -17,6 +17,7 @@
 #include "ops/operation.h"
 #include "ops/pooling.h"
 #include "ops/tokens.h"
+#include "ops/window_attention.h"
 
 namespace lorikeet {
 
@@ -24,10 +25,11 @@ namespace lorikeet {
 template <Operation... Ops>
 using Operations = std::variant<Ops...>;
 
-using Op = Operations<Input, Conv2d, BatchNorm2d, LayerNorm, LayerNorm2d, GlobalResponseNorm, Relu, Relu6, Gelu, Silu,
-                      Sigmoid, HardSigmoid, HardSwish, Add, Multiply, UnusedParameter, LayerScale, MaxPool2d, AvgPool2d,
-                      GlobalAvgPool, Linear, Attention, PixelsToTokens, PrependTokens, PositionEmbedding, TakeToken,
-                      MeanTokens, Permute, Concat>;
+using Op =
+    Operations<Input, Conv2d, BatchNorm2d, LayerNorm, LayerNorm2d, GlobalResponseNorm, Relu, Relu6, Gelu, Silu, Sigmoid,
+               HardSigmoid, HardSwish, Add, Multiply, UnusedParameter, LayerScale, MaxPool2d, AvgPool2d, GlobalAvgPool,
+               Linear, Attention, PixelsToTokens, PrependTokens, PositionEmbedding, TakeToken, MeanTokens, Permute,
+               Concat, WindowPartition, WindowReverse, WindowAttention, RelativeCoordinates, MergePatches>;
 
 /// PyTorch's class name: "Conv2d".
 std::string op_name(const Op& op);

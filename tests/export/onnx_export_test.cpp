@@ -91,6 +91,38 @@ TEST_CASE("a crop that does not fit and a size that is too small are wrong calls
   CHECK(to_onnx(graph, random_weights(graph, 1), {.size = 7}).nodes.size() == 4);
 }
 
+TEST_CASE("windows are exported for one image size") {
+  Graph graph;
+  const WindowPartition partition{4, 2};
+  NodeId x = graph.add("image", channels_last_axes(), {graph.add("input", Input{3}, {})});
+  const NodeId windows = graph.add("windows", partition, {x});
+  x = graph.add("reverse", WindowReverse{partition}, {graph.add("attn", WindowAttention{1, 1, 4, 2}, {windows}), x});
+  x = graph.add("merge", MergePatches{}, {x});
+  x = graph.add("pool", GlobalAvgPool{}, {graph.add("back", channels_first_axes(), {x})});
+  graph.add("fc", Linear{4, 2}, {x});
+  const NamedTensors weights = random_weights(graph, 1);
+  check_names(to_onnx(graph, weights, {.size = 11}));
+  CHECK(refusal<UsageError>([&] { to_onnx(graph, weights, {}); }) == has("expected one for windows at windows"));
+}
+
+TEST_CASE("a state dict has the buffers of window attention where its library saves them") {
+  const auto saved = [](const WindowAttention& attention) {
+    Graph graph;
+    NodeId x = graph.add("windows", WindowPartition{2}, {graph.add("input", Input{3}, {})});
+    std::vector<NodeId> inputs{x};
+    if (attention.cosine) inputs.push_back(graph.add("coordinates", RelativeCoordinates{2}, {x}));
+    graph.add("fc", Linear{1, 2}, {graph.add("attn", attention, inputs)});
+    std::string out;
+    for (const auto& [name, tensor] : state_dict(Network(graph, random_weights(graph, 1)))) out += name + " ";
+    return out;
+  };
+  CHECK(saved({1, 1, 2, 0, false, false}) == "attn.relative_position_bias_table fc.weight fc.bias ");
+  CHECK(saved({1, 1, 2, 0, false, true}) ==
+        "attn.relative_position_bias_table attn.relative_position_index fc.weight fc.bias ");
+  CHECK(saved({1, 1, 2, 0, true, true}) ==
+        "attn.logit_scale attn.relative_coords_table attn.relative_position_index attn.qkv.bias fc.weight fc.bias ");
+}
+
 TEST_CASE("a state dict has the merged tensors, and a counter after each BatchNorm") {
   const Network network = trained_network(full_spec());
   const NamedTensors merged = network.merged(), out = state_dict(network);
