@@ -52,7 +52,10 @@ ChosenTargets attention_projections(const Graph& graph) {
           source && std::find(sources.begin(), sources.end(), *source) == sources.end())
         sources.push_back(*source);
     }
-    if (sources.size() == 3) sources.erase(sources.begin() + 1);
+    if (sources.size() == 3)
+      sources.erase(sources.begin() + 1);
+    else if (sources.size() == 2)
+      sources.pop_back();  // the position biases of Swin V2
     is_packed = is_packed && sources.size() == 1;
     chosen.insert(sources.begin(), sources.end());
   }

@@ -12,6 +12,7 @@
 #include "models/inverted_residual.h"
 #include "models/regnet.h"
 #include "models/resnet.h"
+#include "models/swin.h"
 #include "models/timm_weights.h"
 #include "models/vit.h"
 
@@ -22,7 +23,8 @@ using Family = std::vector<ModelEntry> (*)();
 
 // The first family that has a name keeps it.
 const std::vector<Family> kFamilies{resnet_models, efficientnet_lite_models, efficientnet_models, mobilenet_models,
-                                    regnet_models, densenet_models,          convnext_models,     vit_models};
+                                    regnet_models, densenet_models,          convnext_models,     vit_models,
+                                    swin_models};
 
 // "ResNet (resnet18, resnet34 …), ViT (…)".
 std::string known_models() {

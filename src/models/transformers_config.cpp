@@ -9,6 +9,7 @@
 #include "models/convnext.h"
 #include "models/inverted_residual.h"
 #include "models/resnet.h"
+#include "models/swin.h"
 #include "models/vit.h"
 
 namespace lorikeet {
@@ -19,6 +20,7 @@ using Reader = ModelEntry (*)(const Json&);
 const std::map<std::string, Reader> kReaders{
     {"convnext", convnext_from_config},
     {"convnextv2", convnext_from_config},
+    {"swin", swin_from_config},
     {"vit", vit_from_config},
     {"deit", vit_from_config},
     {"dinov2", vit_from_config},

@@ -66,6 +66,22 @@ TEST_CASE("a set is named in any case; other texts are expressions") {
   CHECK_FALSE(target_set({}).has_value());
 }
 
+TEST_CASE("auto takes the projections of window attention, not its biases") {
+  const auto chosen = [](bool cosine) {
+    Graph graph;
+    NodeId x = graph.add("image", channels_last_axes(), {graph.add("input", Input{6}, {})});
+    const NodeId windows = graph.add("windows", WindowPartition{2}, {x});
+    std::vector<NodeId> inputs{graph.add("qkv", Linear{6, 18, !cosine}, {windows})};
+    if (cosine)
+      inputs.push_back(graph.add("cpb", Linear{2, 2}, {graph.add("places", RelativeCoordinates{2}, {windows})}));
+    x = graph.add("attn", WindowAttention{6, 2, 2, 0, cosine}, inputs);
+    graph.add("head", Linear{6, 5}, {graph.add("proj", Linear{6, 6}, {x})});
+    return automatic(graph);
+  };
+  CHECK(chosen(false) == "qkv");
+  CHECK(chosen(true) == "qkv");
+}
+
 TEST_CASE("a set becomes the list of its modules, less those that are excluded or retrained") {
   AdapterConfig config = with_set("all-conv");
   CHECK(expanded(pointwise_stages(), config) == "a.conv b.down b.expand b.depthwise b.project");

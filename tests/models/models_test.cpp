@@ -30,7 +30,8 @@ const std::map<std::string, Published> kPublished{
     {"resnet152", {60'192'808, 11.514, 5e-4}},       {"efficientnet_lite0", {4'652'008, 0.386, 2e-3}},
     {"resnext50_32x4d", {25'028'904, 4.230, 5e-4}},  {"resnext101_32x8d", {88'791'336, 16.414, 5e-4}},
     {"wide_resnet50_2", {68'883'240, 11.398, 5e-4}}, {"wide_resnet101_2", {126'886'696, 22.753, 5e-4}},
-    {"vit_b_16", {86'567'656, 17.564, 5e-2}}};
+    {"vit_b_16", {86'567'656, 17.564, 5e-2}},        {"swin_t", {28'288'354, 4.491, 5e-2}},
+    {"swin_s", {49'606'258, 8.741, 5e-2}},           {"swin_b", {87'768'224, 15.431, 5e-2}}};
 
 bool is_hexadecimal(const std::string& text) { return text.find_first_not_of("0123456789abcdef") == std::string::npos; }
 

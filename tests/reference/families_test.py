@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from folders import FolderTest
-from reference import timm
+from reference import MEAN, STD, timm, torchvision
 
 BICUBIC = PIL.Image.BICUBIC
 
@@ -17,7 +17,10 @@ class Training(FolderTest, unittest.TestCase):
 
     def check(self, name, settings, pixels, mean=(0.5,) * 3, std=(0.5,) * 3, **options):
         torch.manual_seed(1)
-        base = timm.create_model(name, num_classes=1000, **options).eval()
+        self.train(timm.create_model(name, num_classes=1000, **options), name, settings, pixels, mean, std)
+
+    def train(self, base, name, settings, pixels, mean, std):
+        base.eval()
         with tempfile.TemporaryDirectory() as folder:
             weights = f"{folder}/weights.safetensors"
             save_file(base.state_dict(), weights)
@@ -41,6 +44,12 @@ class Training(FolderTest, unittest.TestCase):
             32,
             dynamic_img_size=True,
         )
+
+    def test_swin_of_torchvision(self):
+        """Windows that the image does not fill. PEFT's layers within torchvision's attention would have no effect."""
+        torch.manual_seed(1)
+        settings = ["target_modules=[mlp.0, mlp.3, reduction]", "modules_to_save=[head]"]
+        self.train(torchvision.models.swin_t(), "swin_t", settings, 64, MEAN, STD)
 
 
 if __name__ == "__main__":

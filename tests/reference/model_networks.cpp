@@ -6,7 +6,7 @@
 // and gets output.safetensors: logits, those of the fused executor, and the gradients of (logits · direction) with
 // respect to each learned tensor; the names of the tensors, in order, in its metadata. With "adapter": PATH, for
 // tests/reference/adapted_models_test.py, it gets the logits with that adapter, and in its metadata which modules
-// all-linear, all-conv and auto mean.
+// all-linear, all-conv and auto mean. state.safetensors gets what the library's strict load_state_dict() takes.
 //
 //   model_networks FOLDER
 #include <ATen/Functions.h>
@@ -21,6 +21,7 @@
 #include "base/json.h"
 #include "engine/executor.h"
 #include "export/onnx_export.h"
+#include "export/state_dict.h"
 #include "io/safetensors.h"
 #include "loading/loaded_model.h"
 #include "lorikeet/error.h"
@@ -80,6 +81,7 @@ void run(const std::filesystem::path& folder) {
   NamedTensors out;
   out.add("logits", logits.detach().contiguous());
   const Network plain(graph, weights);
+  write_safetensors(folder / "state.safetensors", state_dict(plain));
   out.add("fused.logits", make_fused_executor(plain, {})->predict(images).contiguous());
   Json names = Json::array();
   for (const auto& parameter : graph.parameters()) {

@@ -79,6 +79,21 @@ CONFIGURATIONS = [
         "Dinov2WithRegisters",
         dict(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, image_size=112, patch_size=14),
     ),
+    ("swin", "Swin", dict(patch_size=2, embed_dim=16, depths=[2, 2], num_heads=[2, 4], window_size=5)),
+    (
+        "swin-qkv",
+        "Swin",
+        dict(
+            patch_size=2,
+            embed_dim=16,
+            depths=[1, 2],
+            num_heads=[2, 2],
+            window_size=4,
+            qkv_bias=False,
+            mlp_ratio=2.5,
+            layer_norm_eps=1e-6,
+        ),
+    ),
 ]
 
 
@@ -128,8 +143,9 @@ def native_size(module):
     return config["input_size"][1] if config else 224
 
 
-def compare(request, module, state_dict, size, folder, onnx=True):
-    """Runs both; returns the names' verdict and the relative errors."""
+def compare(request, module, state_dict, size, folder, onnx=True, same_state=True):
+    """Runs both; returns the names' verdict and the relative errors. Loads our state dict strictly. Without
+    `same_state`, the module's tensors are others than those of `state_dict`: only the outputs are compared."""
     names = [name for name in state_dict if not name.endswith(IGNORED)]
     weights = {name: state_dict[name].detach().clone().contiguous() for name in names}
     save_file(weights, folder / "weights.safetensors")
@@ -141,6 +157,7 @@ def compare(request, module, state_dict, size, folder, onnx=True):
     (folder / "request.json").write_text(json.dumps({**request, "onnx": onnx}))
     done = subprocess.run([BINARY, str(folder)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    module.zero_grad()
     (logits * direction).sum().backward()
     ours = read_tensors(folder / "output.safetensors")
     with safe_open(folder / "output.safetensors", "pt") as opened:
@@ -149,9 +166,9 @@ def compare(request, module, state_dict, size, folder, onnx=True):
     def relative(found, expected):
         return (found - expected).abs().max().item() / max(expected.abs().max().item(), 1e-12)
 
-    gradients = {name: parameter.grad for name, parameter in module.named_parameters()}
+    gradients = {name: parameter.grad for name, parameter in module.named_parameters()} if same_state else {}
     prefix = "model." if isinstance(module, Logits) else ""
-    worst, scale = 0.0, max(g.abs().max().item() for g in gradients.values() if g is not None)
+    worst, scale = 0.0, max((g.abs().max().item() for g in gradients.values() if g is not None), default=0)
     for name, gradient in gradients.items():
         found = ours.get("gradient." + name.removeprefix(prefix))
         if gradient is None:
@@ -169,6 +186,11 @@ def compare(request, module, state_dict, size, folder, onnx=True):
             len(own_names),
             len(names),
         )
+    merged, plain = read_tensors(folder / "state.safetensors"), module.model if prefix else module
+    if same_state:
+        plain.load_state_dict(merged, strict=True)
+    for name, tensor in merged.items():
+        assert torch.equal(tensor, state_dict[name]), name
     if onnx:
         session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
         found = torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
@@ -190,9 +212,9 @@ def smallest(models):
 
 
 class Networks(unittest.TestCase):
-    def check(self, name, request, module, state_dict, size):
+    def check(self, name, request, module, state_dict, size, **options):
         with self.subTest(name), tempfile.TemporaryDirectory() as folder:
-            result = compare(request, module, state_dict, size, Path(folder))
+            result = compare(request, module, state_dict, size, Path(folder), **options)
             print(
                 name,
                 {
@@ -226,6 +248,17 @@ class Networks(unittest.TestCase):
             rows.append((model, sum(p.numel() for p in module.parameters()), result))
         if "--write" in sys.argv:
             write_table(rows)
+
+    def test_windows_of_other_image_sizes(self):
+        torch.manual_seed(1)
+        size = 160  # the last stage has 5 x 5 tokens for windows of 7 x 7, the others do not divide by 7
+        module = randomise(torchvision.models.swin_t())
+        self.check("swin_t", {"model": "swin_t"}, module, module.state_dict(), size)
+        name = "swin_tiny_patch4_window7_224"
+        state = randomise(timm.create_model(name)).state_dict()
+        smaller = timm.create_model(name, img_size=size).eval()
+        smaller.load_state_dict(timm.models.swin_transformer.checkpoint_filter_fn(state, smaller))
+        self.check(name, {"model": name}, smaller, state, size, same_state=False)
 
     def test_configurations_of_transformers(self):
         for name, kind, options in CONFIGURATIONS:
