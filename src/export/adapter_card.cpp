@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "loading/base_source.h"
+#include "loading/bypassed_modules.h"
 #include "loading/loaded_model.h"
 #include "models/models.h"
 #include "report/model_card.h"
@@ -69,6 +70,7 @@ std::string adapter_card(const AdapterFolder& folder) {
   card.method = summary(config);
   card.modules_to_save = config.modules_to_save;
   card.uses_peft = config.has_targets() || !config.modules_to_save.empty() || config.bias != TrainedBias::kNone;
+  card.merges = !bypassed_modules(model, base, adaptation.targets).empty();
   card.classes = metadata.classes;
   card.trainable = count_trainable(adaptation);
   card.bytes = folder.tensors.bytes();

@@ -7,6 +7,9 @@
 #include "adapters/matching.h"
 #include "adapters/renamed_adapter.h"
 #include "adapters/target_sets.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "loading/bypassed_modules.h"
 
 namespace lorikeet {
 namespace {
@@ -48,6 +51,11 @@ std::vector<std::string> resolve_targets(AdapterConfig& config, const ModelEntry
     notes.emplace_back("target_modules has the module names of transformers 4; read as those of transformers 5");
   check_every_entry_matches(graph, config);
   if (std::string chosen = expand_target_set(graph, config); !chosen.empty()) notes.push_back(std::move(chosen));
+  if (!config.has_targets()) return notes;
+  if (const auto bypassed = bypassed_modules(entry, graph, match_modules(graph, config).targets); !bypassed.empty())
+    notes.push_back(cat(join_first(bypassed, 1),
+                        ": torchvision reads the weight without calling the module, so PEFT's adapter has no effect "
+                        "there until merge_and_unload()"));
   return notes;
 }
 

@@ -90,7 +90,9 @@ std::string python(const ModelCard& card) {
   if (card.replaced)
     out << "base" << python_attribute(card.replaced->module) << " = torch.nn.Linear(" << card.replaced->in << ", "
         << card.replaced->out << ")\n";
-  out << (card.uses_peft ? "model = peft.PeftModel.from_pretrained(base, \".\").eval()\n" : "model = base.eval()\n");
+  if (card.merges) out << "# Merged because the model reads weights of adapted modules without calling the modules.\n";
+  const std::string opened = "peft.PeftModel.from_pretrained(base, \".\")";
+  out << "model = " << (card.uses_peft ? opened : "base") << (card.merges ? ".merge_and_unload()" : "") << ".eval()\n";
   if (!card.head.empty()) {
     out << "head = torch.nn.Sequential()\n";
     for (std::size_t i = 0; i < card.head.size(); ++i) {

@@ -16,6 +16,7 @@ struct ModelCard {
   std::string licence;    // of the weights; empty: unknown
   std::string method;     // "LoRA, r=8, lora_alpha=16"
   bool uses_peft = true;  // whether PEFT is needed to load it
+  bool merges = false;    // whether it has no effect in PEFT until it is merged
   std::vector<std::string> modules_to_save;
   std::vector<std::string> classes;
   std::int64_t trainable = 0;

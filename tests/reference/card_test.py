@@ -10,7 +10,7 @@ import PIL.Image
 import safetensors.torch
 import torch
 
-from reference import efficientnet_weights, lorikeet, needs_shared, read_tensors, shared_weights
+from reference import efficientnet_weights, lorikeet, needs_shared, read_tensors, shared_weights, torchvision
 
 import transformers  # after reference, which makes torchvision importable
 
@@ -113,6 +113,22 @@ class Card(unittest.TestCase):
                 model.save_pretrained(folder)
                 transformers.ViTImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(folder)
                 self.check(f"model={folder}", "r=2", *settings, base=Path(folder))
+
+    def test_swin_of_torchvision_is_merged(self):
+        """PEFT's layers have no effect on its attention before."""
+        torch.manual_seed(1)
+        weights = Path(self.enterContext(tempfile.TemporaryDirectory())) / "swin.safetensors"
+        safetensors.torch.save_file(torchvision.models.swin_t().state_dict(), weights)
+        self.check(
+            "model=swin_t",
+            f"weights={weights}",
+            "r=4",
+            "target_modules=[qkv, proj]",
+            "replace_output=true",
+            "modules_to_save=[head]",
+            "image_size=32",
+            weights=weights,
+        )
 
     def test_efficientnet_lite0_with_its_own_preprocessing(self):
         package = (

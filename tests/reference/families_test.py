@@ -9,6 +9,8 @@ from safetensors.torch import save_file
 from folders import FolderTest
 from reference import MEAN, STD, timm, torchvision
 
+import peft  # after reference, which makes torchvision importable
+
 BICUBIC = PIL.Image.BICUBIC
 
 
@@ -50,6 +52,23 @@ class Training(FolderTest, unittest.TestCase):
         torch.manual_seed(1)
         settings = ["target_modules=[mlp.0, mlp.3, reduction]", "modules_to_save=[head]"]
         self.train(torchvision.models.swin_t(), "swin_t", settings, 64, MEAN, STD)
+
+    def test_swin_of_torchvision_in_peft_needs_merging(self):
+        """torchvision reads the weights of qkv and proj without calling them: ours is PEFT's merged model."""
+        torch.manual_seed(1)
+        base = torchvision.models.swin_t().eval()
+        images = torch.randn(2, 3, 32, 32)
+        config = peft.LoraConfig(r=4, target_modules=["attn.qkv", "attn.proj"], init_lora_weights=False)
+        with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+            save_file(base.state_dict(), f"{folder}/weights.safetensors")
+            logits = base(images)
+            model = peft.get_peft_model(base, config).eval()
+            model.save_pretrained(f"{folder}/adapter")
+            self.assertTrue(torch.equal(model(images), logits))
+            merged = model.merge_and_unload()
+            self.assertGreater((merged(images) - logits).abs().max().item(), 0.01)
+            options = ("--model", "swin_t", "--weights", f"{folder}/weights.safetensors")
+            self.compare(merged, MEAN, STD, folder, f"{folder}/adapter", *options)
 
 
 if __name__ == "__main__":

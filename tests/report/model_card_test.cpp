@@ -63,6 +63,9 @@ TEST_CASE("the snippet has what the adapter needs and nothing else") {
     CHECK_FALSE(has(text, part));
   }
   CHECK(has(text, "model = base.eval()\n"));
+  ModelCard merged = sample();
+  merged.merges = true;
+  CHECK(has(model_card(merged), "model = peft.PeftModel.from_pretrained(base, \".\").merge_and_unload().eval()\n"));
 }
 
 TEST_CASE("names from files break neither the table, nor the front matter, nor the page") {
