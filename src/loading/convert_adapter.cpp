@@ -20,12 +20,14 @@ namespace lorikeet {
 namespace {
 
 // The libraries give two operations' parameters other shapes: torchvision's LayerScale is (C, 1, 1), transformers'
-// GlobalResponseNorm (1, 1, 1, C), those of the others are (C,).
+// GlobalResponseNorm (1, 1, 1, C), those of the others are (C,). Only torchvision saves the buffers of window
+// attention.
 Graph with_shapes_of(Library library, Graph graph) {
   for (NodeId id = 0; id < graph.nodes().size(); ++id) {
     Op op = graph.node(id).op;
     if (auto* scale = std::get_if<LayerScale>(&op)) scale->spatial = library == Library::kTorchvision;
     if (auto* norm = std::get_if<GlobalResponseNorm>(&op)) norm->wide_parameters = library == Library::kTransformers;
+    if (auto* attention = std::get_if<WindowAttention>(&op)) attention->has_buffers = library == Library::kTorchvision;
     graph.replace(id, std::move(op));
   }
   return graph;

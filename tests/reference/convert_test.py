@@ -28,6 +28,7 @@ RESNET = transformers.ResNetConfig(
 )
 CONVNEXT = transformers.ConvNextConfig(num_labels=1000)
 CONVNEXT_2 = transformers.ConvNextV2Config(num_labels=1000)
+SWIN = transformers.SwinConfig(num_labels=1000)
 
 # The same networks: {name: {library: module}}.
 NETWORKS = {
@@ -55,6 +56,11 @@ NETWORKS = {
         "timm": lambda: timm.create_model("convnextv2_tiny"),
         "transformers": lambda: transformers.ConvNextV2ForImageClassification(CONVNEXT_2),
     },
+    "Swin": {
+        "torchvision": torchvision.models.swin_t,
+        "timm": lambda: timm.create_model("swin_tiny_patch4_window7_224"),
+        "transformers": lambda: transformers.SwinForImageClassification(SWIN),
+    },
 }
 # The name with which Lorikeet opens the network, where it is in the table.
 NAMES = {
@@ -65,6 +71,8 @@ NAMES = {
     ("ConvNeXt", "torchvision"): "convnext_tiny",
     ("ConvNeXt", "timm"): "timm/convnext_tiny",
     ("ConvNeXt V2", "timm"): "convnextv2_tiny",
+    ("Swin", "torchvision"): "swin_t",
+    ("Swin", "timm"): "swin_tiny_patch4_window7_224",
 }
 LORA, HEAD = peft.LoraConfig, {"modules_to_save": ["head"]}
 # (network, from, to the others, PEFT's configuration).
@@ -80,6 +88,10 @@ CASES = [
     ("ConvNeXt", "timm", ["torchvision", "transformers"], peft.LoKrConfig(r=2, target_modules=["fc1", "conv_dw"])),
     ("ConvNeXt V2", "timm", ["transformers"], LORA(r=4, target_modules=["fc2"], modules_to_save=["grn"])),
     ("ConvNeXt V2", "transformers", ["timm"], LORA(r=4, target_modules=["pwconv1"], modules_to_save=["grn"])),
+    ("Swin", "torchvision", ["timm", "transformers"], LORA(r=4, target_modules=["mlp.0", "reduction"])),
+    ("Swin", "timm", ["torchvision"], LORA(r=4, target_modules=["fc2"])),  # PEFT would have to merge one of qkv
+    ("Swin", "timm", ["transformers"], LORA(r=4, target_modules=["qkv", "fc1"])),
+    ("Swin", "transformers", ["timm"], LORA(r=4, target_modules=["q_proj", "v_proj"])),
 ]
 
 
