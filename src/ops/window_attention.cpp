@@ -36,12 +36,12 @@ at::Tensor regions(std::int64_t count, std::int64_t window, std::int64_t shift) 
 // The matrix (to, from) that interpolates `from` values, whose distances from the middle are the sums of a geometric
 // series, at `to` integer places, linearly, as timm's resize_rel_pos_bias_table does.
 at::Tensor interpolation(std::int64_t from, std::int64_t to) {
-  const std::int64_t half = from / 2;
+  const std::int64_t half = from / 2, to_half = to / 2;
   double low = 1.01, high = 1.5, ratio = low;
   while (high - low > 1e-6) {
     ratio = (low + high) / 2;
     const double reach = (1 - std::pow(ratio, half)) / (1 - ratio);
-    (reach > static_cast<double>(to / 2) ? high : low) = ratio;
+    (reach > static_cast<double>(to_half) ? high : low) = ratio;
   }
   std::vector<double> places(static_cast<std::size_t>(from), 0.0);
   double place = 1;
@@ -54,7 +54,7 @@ at::Tensor interpolation(std::int64_t from, std::int64_t to) {
   at::Tensor weights = at::zeros({to, from}, at::kFloat);
   auto weight = weights.accessor<float, 2>();
   for (std::int64_t row = 0; row < to; ++row) {
-    const auto at = static_cast<double>(row - to / 2);
+    const auto at = static_cast<double>(row - to_half);
     const auto above = std::lower_bound(places.begin(), places.end(), at);
     const std::int64_t right = std::min(std::int64_t{above - places.begin()}, from - 1);
     const std::int64_t left = std::max(right - 1, std::int64_t{0});
