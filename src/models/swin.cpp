@@ -130,13 +130,15 @@ NameTable transformers_swin_names(std::size_t stages, int version) {
   return out;
 }
 
+// What only transformers' configuration can say, the others do not have.
 LibraryNames swin_names(const SwinOptions& options) {
   const std::size_t stages = options.depths.size();
   if (options.v2) return {{{Library::kTorchvision, torchvision_swin_names(stages)}}};
-  return {{{Library::kTimm, {}},
-           {Library::kTorchvision, torchvision_swin_names(stages)},
-           {Library::kTransformers, transformers_swin_names(stages, 5)}},
-          transformers_swin_names(stages, 4)};
+  LibraryNames out{{{Library::kTransformers, transformers_swin_names(stages, 5)}}, transformers_swin_names(stages, 4)};
+  if (options.gelu != GeluForm::kExact || options.eps != SwinOptions{}.eps) return out;
+  out.tables[Library::kTimm] = {};
+  if (options.qkv_bias) out.tables[Library::kTorchvision] = torchvision_swin_names(stages);
+  return out;
 }
 
 ModelEntry swin_entry(const std::string& name, const SwinOptions& options) {

@@ -168,6 +168,9 @@ TEST_CASE("a network that another library has in another form is not converted")
   CHECK(libraries({{"model_type", "resnet"}, {"downsample_in_bottleneck", true}}) == only);
   CHECK(libraries({{"model_type", "resnet"}, {"hidden_sizes", {128, 256, 512, 1024}}}) == only);
   CHECK(libraries({{"model_type", "mobilenet_v2"}}) == only);  // TensorFlow's padding
+  CHECK(libraries({{"model_type", "swin"}}) == library_names());
+  CHECK(libraries({{"model_type", "swin"}, {"hidden_act", "gelu_new"}}) == only);
+  CHECK(libraries({{"model_type", "swin"}, {"qkv_bias", false}}) == std::vector<std::string>{"timm", "transformers"});
   CHECK(libraries({{"model_type", "mobilenet_v2"}, {"tf_padding", false}, {"layer_norm_eps", 1e-5}}) ==
         library_names());
   CHECK_FALSE(find_model("vit_small_patch14_dinov2").names.tables.contains(Library::kTransformers));
