@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "models/transformer_block.h"
 #include "models/transformers_config.h"
 
 namespace lorikeet {
@@ -32,23 +33,6 @@ NodeId embedding(Graph& graph, const VitOptions& options) {
   add_registers();
   if (options.mask_token) x = graph.add("mask_token", UnusedParameter{{1, width}}, {x});
   return x;
-}
-
-NodeId block(Graph& graph, const std::string& name, const VitOptions& options, NodeId input) {
-  const std::int64_t width = options.width;
-  const auto scaled = [&](const char* scale, NodeId x) {
-    return options.layer_scale ? graph.add(name + scale, LayerScale{width, false}, {x}) : x;
-  };
-  NodeId x = graph.add(name + ".norm1", LayerNorm{width, options.eps}, {input});
-  x = graph.add(name + ".attn.qkv", Linear{width, 3 * width, options.qkv_bias}, {x});
-  x = graph.add(name + ".attn", Attention{width, options.heads}, {x});
-  x = graph.add(name + ".attn.proj", Linear{width, width}, {x});
-  const NodeId middle = graph.add(name + ".add1", Add{}, {input, scaled(".ls1.gamma", x)});
-  x = graph.add(name + ".norm2", LayerNorm{width, options.eps}, {middle});
-  x = graph.add(name + ".mlp.fc1", Linear{width, options.hidden}, {x});
-  x = graph.add(name + ".mlp.act", Gelu(options.gelu), {x});
-  x = graph.add(name + ".mlp.fc2", Linear{options.hidden, width}, {x});
-  return graph.add(name + ".add2", Add{}, {middle, scaled(".ls2.gamma", x)});
 }
 
 // What the classifier reads.
@@ -200,8 +184,15 @@ Graph build_vit(const VitOptions& options) {
   Graph graph;
   for (const char* token : {"cls_token", "reg_token", "pos_embed", "dist_token"}) graph.declare(token);
   NodeId x = embedding(graph, options);
+  const TransformerBlock block{.width = options.width,
+                               .heads = options.heads,
+                               .hidden = options.hidden,
+                               .eps = options.eps,
+                               .activation = Gelu(options.gelu),
+                               .qkv_bias = options.qkv_bias,
+                               .layer_scale = options.layer_scale};
   for (std::int64_t index = 0; index < options.depth; ++index)
-    x = block(graph, "blocks." + std::to_string(index), options, x);
+    x = add_transformer_block(graph, "blocks." + std::to_string(index), block, x);
   x = pooled(graph, options, x);
   const std::int64_t features = options.pool == TokenPool::kClassAndMean ? 2 * options.width : options.width;
   graph.add("head", Linear{features, options.classes}, {x});
