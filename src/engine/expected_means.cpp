@@ -56,7 +56,7 @@ Moments moments_of(const Node& node, const NodeTensors& tensors, const std::vect
                           HardSigmoid, HardSwish, Multiply, UnusedParameter, LayerScale, AvgPool2d, GlobalAvgPool,
                           Linear, Attention, PixelsToTokens, PrependTokens, PositionEmbedding, TakeToken, MeanTokens,
                           Permute, Concat, WindowPartition, WindowReverse, WindowAttention, RelativeCoordinates,
-                          MergePatches> auto&) { return Moments{}; },
+                          MergePatches, UnfoldPatches, FoldPatches> auto&) { return Moments{}; },
       },
       node.op);
 }

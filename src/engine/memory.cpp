@@ -122,7 +122,7 @@ class Walk {
     }
     const auto* attention = std::get_if<Attention>(&node.op);
     if (attention != nullptr && element_ == sizeof(float) &&
-        has_head_attention(attention->features / attention->heads, inputs.back()[0]))
+        has_head_attention(attention->features / attention->heads, token_count(inputs.back())))
       return out + input_elements * element_;  // kernels/attention.h
     return out + batch_ * lorikeet::kept_bytes(node.op, {inputs, shapes_[step.output]},
                                                {element_, network_.is_retrained(step.first)});

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <numeric>
 
 #include "adapters/adapter_folder.h"
 #include "base/error.h"
@@ -183,29 +184,86 @@ class Exporter {
     return last("Add", {part("product", "MatMul", {inputs_[0], transposed}), inputs_[2]});
   }
 
+  // Axes 0 to `count` - 1, then `others`, which count from there.
+  static Ints axes(std::int64_t count, const Ints& others) {
+    Ints out(static_cast<std::size_t>(count));
+    std::iota(out.begin(), out.end(), 0);
+    for (const std::int64_t axis : others) out.push_back(count + axis);
+    return out;
+  }
+  // The shape for Reshape that keeps `count` axes before `others`.
+  std::string keeping(std::int64_t count, const Ints& others) {
+    Ints out(static_cast<std::size_t>(count), 0);
+    out.insert(out.end(), others.begin(), others.end());
+    return shape(out);
+  }
+
   std::string add(const Attention& attention) {
-    const Ints heads_first{0, 2, 1, 3};
-    std::vector<std::string> qkv;  // each (N, heads, tokens, features / heads)
+    const std::int64_t groups = rank_ - 2;  // axes before the tokens
+    const Ints heads_first = axes(groups, {1, 0, 2});
+    std::vector<std::string> qkv;  // each (N, …, heads, tokens, features / heads)
     if (inputs_.size() == 1) {
-      const std::string split = part("split", "Reshape", {inputs_[0], shape({0, 0, 3, attention.heads, -1})});
-      const std::string heads = part("heads", "Transpose", {split}, {{"perm", Ints{2, 0, 3, 1, 4}}});
+      const std::string split = part("split", "Reshape", {inputs_[0], keeping(groups + 1, {3, attention.heads, -1})});
+      Ints perm = axes(groups, {2, 0, 3});
+      perm.insert(perm.begin(), groups + 1);
+      const std::string heads = part("heads", "Transpose", {split}, {{"perm", perm}});
       for (const auto& [name, place] : {std::pair("query", 0), std::pair("key", 1), std::pair("value", 2)})
         qkv.push_back(part(name, "Gather", {heads, index(place)}, {{"axis", std::int64_t{0}}}));
     } else {
       const char* const names[3][2]{{"query_heads", "query"}, {"key_heads", "key"}, {"value_heads", "value"}};
       for (std::size_t i = 0; i < 3; ++i) {
-        const std::string split = part(names[i][0], "Reshape", {inputs_[i], shape({0, 0, attention.heads, -1})});
+        const std::string split =
+            part(names[i][0], "Reshape", {inputs_[i], keeping(groups + 1, {attention.heads, -1})});
         qkv.push_back(part(names[i][1], "Transpose", {split}, {{"perm", heads_first}}));
       }
     }
-    const std::string keys = part("key_columns", "Transpose", {qkv[1]}, {{"perm", Ints{0, 1, 3, 2}}});
+    const std::string keys = part("key_columns", "Transpose", {qkv[1]}, {{"perm", axes(groups, {0, 2, 1})}});
     const std::int64_t head_size = attention.features / attention.heads;
     const double root = std::sqrt(static_cast<double>(head_size));
     const std::string scores = part("scores", "Div", {part("products", "MatMul", {qkv[0], keys}), real(root)});
     const std::string weights = part("weights", "Softmax", {scores}, {{"axis", std::int64_t{-1}}});
     const std::string mixed = part("mixed", "MatMul", {weights, qkv[2]});
-    return last("Reshape",
-                {part("tokens", "Transpose", {mixed}, {{"perm", heads_first}}), shape({0, 0, attention.features})});
+    const std::string tokens = part("tokens", "Transpose", {mixed}, {{"perm", heads_first}});
+    return last("Reshape", {tokens, keeping(groups + 1, {attention.features})});
+  }
+
+  // Rows and columns of patches of an image.
+  std::string patch_grid(const std::string& image, std::int64_t patch) {
+    const std::string sides = part("sides", "Shape", {image}, {{"start", std::int64_t{2}}});
+    return part("grid", "Div", {part("raised_sides", "Add", {sides, index(patch - 1)}), index(patch)});
+  }
+  // Whether the image that a node makes is known to be a multiple of `patch`.
+  bool has_whole_patches(NodeId id, std::int64_t patch) const {
+    return !shapes_.empty() && shapes_[id][1] % patch == 0 && shapes_[id][2] % patch == 0;
+  }
+  // The inputs of Resize, which gives an image other sides.
+  std::vector<std::string> resized(const std::string& image, const std::string& sides) {
+    const std::string channels =
+        part("channels", "Shape", {image}, {{"start", std::int64_t{0}}, {"end", std::int64_t{2}}});
+    return {image, "", "", part("sizes", "Concat", {channels, sides}, {{"axis", std::int64_t{0}}})};
+  }
+  std::string add(const UnfoldPatches& unfold) {
+    std::string image = inputs_[0];
+    if (!has_whole_patches(graph_.node(id_).inputs[0], unfold.patch)) {
+      const std::string grid = patch_grid(image, unfold.patch);
+      const std::string sides = part("whole_sides", "Mul", {grid, index(unfold.patch)});
+      image = part("resized", "Resize", resized(image, sides), {{"mode", "linear"}});
+    }
+    const std::string depth = part("depth", "SpaceToDepth", {image}, {{"blocksize", unfold.patch}});
+    const std::string positions =
+        part("positions", "Reshape", {depth, shape({0, unfold.patch * unfold.patch, unfold.features, -1})});
+    return last("Transpose", {positions}, {{"perm", Ints{0, 1, 3, 2}}});
+  }
+  std::string add(const FoldPatches& fold) {
+    const std::string positions = part("positions", "Transpose", {inputs_[0]}, {{"perm", Ints{0, 1, 3, 2}}});
+    const std::string channels = shape({0, fold.patch * fold.patch * fold.features});
+    const std::string sizes =
+        part("depth_sizes", "Concat", {channels, patch_grid(inputs_[1], fold.patch)}, {{"axis", std::int64_t{0}}});
+    const std::string depth = part("depth", "Reshape", {positions, sizes});
+    const std::vector<OnnxAttribute> block{{"blocksize", fold.patch}};
+    if (has_whole_patches(graph_.node(id_).inputs[1], fold.patch)) return last("DepthToSpace", {depth}, block);
+    const std::string image = part("image", "DepthToSpace", {depth}, block);
+    return last("Resize", resized(image, name_ + ".sides"), {{"mode", "linear"}});
   }
 
   // Windows are a reordering of tokens. The operation itself, applied to the numbers of the tokens from 1, gives the

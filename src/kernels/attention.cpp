@@ -122,13 +122,17 @@ struct SplitAttention : torch::autograd::Function<SplitAttention> {
 
 bool has_attention(const Attention& op, at::TensorList x) {
   return x[0].is_cpu() && x[0].scalar_type() == at::kFloat &&
-         has_head_attention(op.features / op.heads, x.back().size(1));
+         has_head_attention(op.features / op.heads, x.back().size(-2));
 }
 
 at::Tensor attention(const Attention& op, at::TensorList x, std::optional<std::int64_t> query) {
-  if (x.size() == 1) return JoinedAttention::apply(x[0].contiguous(), op.heads, query.value_or(-1));
-  const at::Tensor q = query ? x[0].narrow(1, *query, 1) : x[0];
-  return SplitAttention::apply(q.contiguous(), x[1].contiguous(), x[2].contiguous(), op.heads);
+  std::vector<std::int64_t> shape = x[0].sizes().vec();
+  shape.back() = op.features;
+  if (query) shape[shape.size() - 2] = 1;
+  const auto grouped = [](const at::Tensor& part) { return part.contiguous().flatten(0, -3); };
+  if (x.size() == 1) return JoinedAttention::apply(grouped(x[0]), op.heads, query.value_or(-1)).view(shape);
+  const at::Tensor q = query ? x[0].narrow(-2, *query, 1) : x[0];
+  return SplitAttention::apply(grouped(q), grouped(x[1]), grouped(x[2]), op.heads).view(shape);
 }
 
 }  // namespace lorikeet

@@ -14,8 +14,8 @@ namespace lorikeet {
 /// Whether attention() can run these inputs; Attention::forward runs any.
 bool has_attention(const Attention& op, at::TensorList x);
 
-/// What Attention::forward computes of the same inputs: one, (N, tokens, 3 · features), or three, (N, tokens,
-/// features). Where `query` is given, for that token alone: (N, 1, features). REQUIRES: has_attention().
+/// What Attention::forward computes of the same inputs: one, (N, …, tokens, 3 · features), or three, (N, …, tokens,
+/// features). Where `query` is given, for that token alone: (N, …, 1, features). REQUIRES: has_attention().
 at::Tensor attention(const Attention& op, at::TensorList x, std::optional<std::int64_t> query);
 
 }  // namespace lorikeet

@@ -10,6 +10,7 @@
 #include "models/densenet.h"
 #include "models/efficientnet_lite.h"
 #include "models/inverted_residual.h"
+#include "models/mobilevit.h"
 #include "models/regnet.h"
 #include "models/resnet.h"
 #include "models/swin.h"
@@ -24,7 +25,7 @@ using Family = std::vector<ModelEntry> (*)();
 // The first family that has a name keeps it.
 const std::vector<Family> kFamilies{resnet_models, efficientnet_lite_models, efficientnet_models, mobilenet_models,
                                     regnet_models, densenet_models,          convnext_models,     vit_models,
-                                    swin_models};
+                                    swin_models,   mobilevit_models};
 
 // "ResNet (resnet18, resnet34 …), ViT (…)".
 std::string known_models() {

@@ -8,6 +8,7 @@
 #include "models/class_labels.h"
 #include "models/convnext.h"
 #include "models/inverted_residual.h"
+#include "models/mobilevit.h"
 #include "models/resnet.h"
 #include "models/swin.h"
 #include "models/vit.h"
@@ -26,6 +27,7 @@ const std::map<std::string, Reader> kReaders{
     {"dinov2", vit_from_config},
     {"dinov2_with_registers", vit_from_config},
     {"mobilenet_v2", mobilenet_v2_from_config},
+    {"mobilevit", mobilevit_from_config},
     {"resnet", resnet_from_config},
 };
 

@@ -14,24 +14,30 @@ at::Tensor split_heads(const at::Tensor& x, std::int64_t heads) { return x.unfla
 
 std::string Attention::arguments() const { return cat("(", features, ", heads=", heads, ")"); }
 
+Shape Attention::output_shape(c10::ArrayRef<Shape> inputs, const std::string&) const {
+  Shape shape = inputs[0];
+  shape.back() = features;
+  return shape;
+}
+
 std::int64_t Attention::macs(const OpShapes& shapes) const {
-  const std::int64_t queries = shapes.inputs.front()[0], keys = shapes.inputs.back()[0];
-  return 2 * queries * keys * features;
+  return 2 * static_cast<std::int64_t>(element_count(shapes.output)) * token_count(shapes.inputs.back());
 }
 
 std::uint64_t Attention::kept_bytes(const OpShapes& shapes, const GradientOptions& gradient) const {
-  std::uint64_t elements = element_count(shapes.output);
+  const std::uint64_t output = element_count(shapes.output);
+  std::uint64_t elements = output;
   for (const Shape& input : shapes.inputs) elements += element_count(input);
-  const std::int64_t queries = shapes.output[0];
-  const auto sums = static_cast<std::uint64_t>(queries * heads);  // log-sum-exp of each row, float32
+  // The log-sum-exp of each row of scores, float32.
+  const std::uint64_t sums = output / static_cast<std::uint64_t>(features) * static_cast<std::uint64_t>(heads);
   return elements * gradient.element_size + sums * sizeof(float);
 }
 
 at::Tensor Attention::forward(const NodeTensors&, at::TensorList x) const {
   const std::vector<at::Tensor> qkv = x.size() == 1 ? x[0].chunk(3, -1) : x.vec();
-  const at::Tensor y = at::scaled_dot_product_attention(split_heads(qkv[0], heads), split_heads(qkv[1], heads),
-                                                        split_heads(qkv[2], heads));
-  return y.transpose(1, 2).flatten(2);
+  const auto heads_of = [&](const at::Tensor& part) { return split_heads(part.flatten(0, -3), heads); };
+  const at::Tensor y = at::scaled_dot_product_attention(heads_of(qkv[0]), heads_of(qkv[1]), heads_of(qkv[2]));
+  return y.transpose(1, 2).reshape(qkv[0].sizes());
 }
 
 }  // namespace lorikeet

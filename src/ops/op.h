@@ -15,6 +15,7 @@
 #include "ops/linear.h"
 #include "ops/norm.h"
 #include "ops/operation.h"
+#include "ops/patches.h"
 #include "ops/pooling.h"
 #include "ops/tokens.h"
 #include "ops/window_attention.h"
@@ -25,11 +26,11 @@ namespace lorikeet {
 template <Operation... Ops>
 using Operations = std::variant<Ops...>;
 
-using Op =
-    Operations<Input, Conv2d, BatchNorm2d, LayerNorm, LayerNorm2d, GlobalResponseNorm, Relu, Relu6, Gelu, Silu, Sigmoid,
-               HardSigmoid, HardSwish, Add, Multiply, UnusedParameter, LayerScale, MaxPool2d, AvgPool2d, GlobalAvgPool,
-               Linear, Attention, PixelsToTokens, PrependTokens, PositionEmbedding, TakeToken, MeanTokens, Permute,
-               Concat, WindowPartition, WindowReverse, WindowAttention, RelativeCoordinates, MergePatches>;
+using Op = Operations<Input, Conv2d, BatchNorm2d, LayerNorm, LayerNorm2d, GlobalResponseNorm, Relu, Relu6, Gelu, Silu,
+                      Sigmoid, HardSigmoid, HardSwish, Add, Multiply, UnusedParameter, LayerScale, MaxPool2d, AvgPool2d,
+                      GlobalAvgPool, Linear, Attention, PixelsToTokens, PrependTokens, PositionEmbedding, TakeToken,
+                      MeanTokens, Permute, Concat, WindowPartition, WindowReverse, WindowAttention, RelativeCoordinates,
+                      MergePatches, UnfoldPatches, FoldPatches>;
 
 /// PyTorch's class name: "Conv2d".
 std::string op_name(const Op& op);

@@ -79,6 +79,20 @@ TEST_CASE("a transformer's names hang together too, and its tensors keep theirs"
   for (const auto& [name, tensor] : network.merged()) CHECK(at::equal(*model.initialisers.find(name), tensor));
 }
 
+TEST_CASE("patches are resized in the exported model unless its size makes them whole") {
+  Graph graph;
+  NodeId x = graph.add("input", Input{3}, {});
+  const NodeId patches = graph.add("unfold", UnfoldPatches{3, 2}, {x});
+  x = graph.add("fold", FoldPatches{3, 2}, {graph.add("attn", Attention{3, 1}, {patches, patches, patches}), x});
+  graph.add("fc", Linear{3, 2}, {graph.add("pool", GlobalAvgPool{}, {x})});
+  const NamedTensors weights = random_weights(graph, 1);
+  for (const auto& [size, resizes] : {std::pair(0, 2), std::pair(7, 2), std::pair(8, 0)}) {
+    const OnnxModel model = to_onnx(graph, weights, {.size = size});
+    check_names(model);
+    CHECK(count(model, "Resize") == resizes);
+  }
+}
+
 TEST_CASE("a crop that does not fit and a size that is too small are wrong calls") {
   CHECK(refusal<UsageError>([] { exported({.preprocessing = Preprocessing{.resize = 16, .crop = 20}}); }) ==
         has("expected one that fits inside"));

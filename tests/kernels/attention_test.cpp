@@ -81,6 +81,19 @@ TEST_CASE("attention of one query is that row of all") {
   CHECK(split[2].grad().defined());
 }
 
+TEST_CASE("groups of tokens do not see each other") {
+  const Attention op{32, 2};
+  std::vector<at::Tensor> joined{token_noise({2, 3, 7, 96}, 1).requires_grad_()};
+  REQUIRE(has_attention(op, joined));
+  const at::Tensor y = attention(op, joined, std::nullopt), expected = op.forward({}, joined);
+  CHECK(y.sizes() == at::IntArrayRef({2, 3, 7, 32}));
+  CHECK(relative(y.detach(), expected.detach()) < 1e-5);
+  CHECK(relative(attention_gradients(y, joined)[0], attention_gradients(expected, joined)[0]) < 1e-5);
+  CHECK(at::equal(attention(op, {joined[0].select(1, 2)}, std::nullopt), y.select(1, 2)));
+  CHECK(at::equal(attention(op, joined[0].chunk(3, -1), std::nullopt), y));
+  CHECK(at::equal(attention(op, joined, 4), y.narrow(2, 4, 1)));
+}
+
 TEST_CASE("a NaN comes through attention") {
   const Attention op{32, 2};
   at::Tensor x = token_noise({1, 7, 96}, 1);

@@ -28,6 +28,7 @@ TEST_CASE("a config.json that says nothing has the sizes of transformers' defaul
   // Counted with transformers 5; two classes.
   CHECK(parameters_of_config(R"({"model_type": "resnet"})") == 23'512'130);
   CHECK(parameters_of_config(R"({"model_type": "mobilenet_v2"})") == 2'226'434);
+  CHECK(parameters_of_config(R"({"model_type": "mobilevit"})") == 4'938'914);
   // The background is a class.
   CHECK(parameters_of_config(R"({"model_type": "mobilenet_v2", "num_labels": 1001, "id2label": null})") == 3'506'153);
 }
@@ -43,5 +44,12 @@ TEST_CASE("values of a config.json that no network has are refused, each by its 
   CHECK(wrong_config(R"({"model_type": "mobilenet_v2", "depth_multiplier": 1e5})") ==
         "depth_multiplier: got 100000.0, expected a number above 0 and below 100.");
   CHECK(wrong_config(R"({"model_type": "mobilenet_v2", "num_channels": 1})") == "num_channels: got 1, expected 3.");
+  CHECK(wrong_config(R"({"model_type": "mobilevit", "hidden_sizes": [8, 8]})") ==
+        "hidden_sizes: got 2 values, expected 3.");
+  CHECK(wrong_config(R"({"model_type": "mobilevit", "num_attention_heads": 5})") ==
+        "hidden_sizes: got 144, expected a multiple of num_attention_heads, 5.");
+  CHECK(wrong_config(R"({"model_type": "mobilevit", "mlp_ratio": 0.001})") == has("mlp_ratio: got 0.001"));
+  CHECK(wrong_config(R"({"model_type": "mobilevit", "conv_kernel_size": 4})") ==
+        "conv_kernel_size: got 4, expected an odd number.");
   CHECK(wrong_config(R"({"model_type": "vgg"})") == has("model_type: got 'vgg', expected one of convnext, "));
 }

@@ -40,6 +40,7 @@ TRANSFORMERS = {
     ),
     "Dinov2": (dict(SMALL, **PATCHES), ["q_proj", "o_proj", "fc1"], ["attention.query", "output.dense", "fc1"]),
     "Dinov2WithRegisters": (dict(SMALL, **PATCHES), ["attention.k_proj"], ["attention.attention.key"]),
+    "MobileViT": (dict(num_labels=7), *2 * [["query", "value", "conv_projection.convolution"]]),  # not renamed
 }
 
 
@@ -66,7 +67,11 @@ def transformers_model(name):
     torch.manual_seed(0)
     family = name.split(",")[0]
     config = getattr(transformers, family + "Config")(**TRANSFORMERS[name][0])
-    return getattr(transformers, family + "ForImageClassification")(config).eval()
+    model = getattr(transformers, family + "ForImageClassification")(config).eval()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.ones_(module.weight)  # next to zero in MobileViT's start
+    return model
 
 
 def transformers_4_folder(model, folder, targets, again):

@@ -70,6 +70,11 @@ class Training(FolderTest, unittest.TestCase):
             options = ("--model", "swin_t", "--weights", f"{folder}/weights.safetensors")
             self.compare(merged, MEAN, STD, folder, f"{folder}/adapter", *options)
 
+    def test_mobilevit(self):
+        """Linear layers on groups of tokens and convolutions between; an image of 3 × 3 pixels has no whole patches."""
+        settings = ["target_modules=[qkv, fc1, conv_proj.conv]", "modules_to_save=[head.fc]"]
+        self.check("mobilevit_xxs", settings, 48, mean=(0.0,) * 3, std=(1.0,) * 3)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -139,6 +139,9 @@ class ModelFolders(unittest.TestCase):
         yield transformers.MobileNetV2ForImageClassification, transformers.MobileNetV2Config(
             depth_multiplier=0.35, **labels
         ), transformers.MobileNetV2ImageProcessorPil(size={"shortest_edge": 73}, crop_size={"height": 64, "width": 64})
+        yield transformers.MobileViTForImageClassification, transformers.MobileViTConfig(
+            neck_hidden_sizes=[8, 8, 16, 24, 32, 40, 48], hidden_sizes=[24, 36, 48], **labels
+        ), transformers.MobileViTImageProcessorPil(size={"shortest_edge": 73}, crop_size={"height": 64, "width": 64})
 
     def test_models_of_transformers(self):
         for kind, config, processor in self.networks():

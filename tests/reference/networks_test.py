@@ -74,6 +74,25 @@ CONFIGURATIONS = [
         ),
     ),
     ("mobilenet_v2-symmetric", "MobileNetV2", dict(depth_multiplier=0.35, tf_padding=False, output_stride=16)),
+    ("mobilevit", "MobileViT", dict(patch_size=2)),
+    (
+        "mobilevit-dilated",
+        "MobileViT",
+        dict(
+            image_size=72,  # 9 pixels after the third stage, no multiple of a patch
+            patch_size=4,
+            neck_hidden_sizes=[8, 8, 16, 24, 32, 40, 48],
+            hidden_sizes=[24, 36, 48],
+            num_attention_heads=3,
+            mlp_ratio=1.5,
+            expand_ratio=3.0,
+            hidden_act="gelu",
+            conv_kernel_size=5,
+            output_stride=8,
+            qkv_bias=False,
+        ),
+    ),
+    ("mobilevit-16", "MobileViT", dict(patch_size=2, output_stride=16)),
     (
         "dinov2_with_registers",
         "Dinov2WithRegisters",
@@ -111,14 +130,17 @@ class Logits(torch.nn.Module):
 def randomise(module):
     """Draws anew what the library starts at zero, one, or next to zero."""
     generator = torch.Generator().manual_seed(7)
+    state = module.state_dict()
     with torch.no_grad():
-        for name, tensor in module.state_dict().items():
+        for name, tensor in state.items():
             if not tensor.is_floating_point() or name.endswith(IGNORED):
                 continue
             draw = torch.empty_like(tensor)
             if name.endswith("running_var"):
                 tensor.copy_(draw.uniform_(0.5, 1.5, generator=generator))
-            elif tensor.std(unbiased=False) < 1e-3 and tensor.mean().abs() > 0.5:  # norms' weights
+            elif name.endswith(".weight") and name.removesuffix("weight") + "running_var" in state:
+                tensor.copy_(draw.uniform_(0.5, 1.5, generator=generator))
+            elif tensor.std(unbiased=False) < 1e-3 and tensor.mean().abs() > 0.5:  # other norms' weights
                 tensor.copy_(draw.uniform_(0.5, 1.5, generator=generator))
             elif tensor.std(unbiased=False) < 1e-3:
                 # LayerScale and its relatives multiply, the others are added.
