@@ -6,7 +6,9 @@
 // and gets output.safetensors: logits, those of the fused executor, and the gradients of (logits · direction) with
 // respect to each learned tensor; the names of the tensors, in order, in its metadata. With "adapter": PATH, for
 // tests/reference/adapted_models_test.py, it gets the logits with that adapter, and in its metadata which modules
-// all-linear, all-conv and auto mean. state.safetensors gets what the library's strict load_state_dict() takes.
+// all-linear, all-conv and auto mean. state.safetensors gets what the library's strict load_state_dict() takes. With
+// "int8": true, for tests/reference/int8_test.py, it gets the fused executor's logits and those of int8, whose
+// activation ranges come from the first 64 images.
 //
 //   model_networks FOLDER
 #include <ATen/Functions.h>
@@ -20,6 +22,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "engine/executor.h"
+#include "engine/int8.h"
 #include "export/onnx_export.h"
 #include "export/state_dict.h"
 #include "io/safetensors.h"
@@ -62,11 +65,31 @@ void run_adapted(const std::filesystem::path& folder, const std::string& adapter
   write_safetensors(folder / "output.safetensors", out);
 }
 
+void run_int8(const std::filesystem::path& folder, const ModelEntry& entry) {
+  constexpr std::int64_t kCalibration = 64, kBatch = 20;
+  const Graph graph = entry.build();
+  const Network network(graph, load_base_weights(folder / "weights.safetensors", entry, graph));
+  const NamedTensors inputs = read_safetensors(folder / "inputs.safetensors");
+  const at::Tensor& images = *inputs.find("images");
+  RangeMeter meter(network, make_plan(network));
+  meter.add(images.slice(0, 0, kCalibration));
+  const auto predict = [&](const std::unique_ptr<Executor>& executor) {
+    std::vector<at::Tensor> logits;
+    for (const at::Tensor& batch : images.split(kBatch)) logits.push_back(executor->predict(batch));
+    return at::cat(logits);
+  };
+  NamedTensors out;
+  out.add("logits", predict(make_fused_executor(network, {})));
+  out.add("int8.logits", predict(make_int8_executor(network, {}, meter.ranges())));
+  write_safetensors(folder / "output.safetensors", out);
+}
+
 void run(const std::filesystem::path& folder) {
   const Json request = parse_json(read_file(folder / "request.json", 1 << 24), "request.json");
   const ModelEntry entry = request.contains("config") ? transformers_model(request["config"])
                                                       : find_model(request["model"].get<std::string>());
   if (request.contains("adapter")) return run_adapted(folder, request["adapter"].get<std::string>(), entry);
+  if (request.value("int8", false)) return run_int8(folder, entry);
   const Graph graph = entry.build();
   const NamedTensors weights = load_base_weights(folder / "weights.safetensors", entry, graph);
   const NamedTensors inputs = read_safetensors(folder / "inputs.safetensors");
