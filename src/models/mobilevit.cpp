@@ -146,8 +146,16 @@ NameTable mobilevit_transformers_names() {
   return out;
 }
 
-LibraryNames mobilevit_names() {
-  return {{{Library::kTimm, {}}, {Library::kTransformers, mobilevit_transformers_names()}}};
+// timm has no other kernels, patches and strides, and no other transformer blocks, than those of the defaults.
+LibraryNames mobilevit_names(const MobileVitOptions& options) {
+  LibraryNames out{{{Library::kTransformers, mobilevit_transformers_names()}}};
+  const MobileVitOptions own;
+  const bool is_common = options.kernel == own.kernel && options.patch == own.patch &&
+                         options.output_stride == own.output_stride && options.heads == own.heads &&
+                         options.mlp_ratio == own.mlp_ratio && options.eps == own.eps && options.qkv_bias &&
+                         std::holds_alternative<Silu>(options.activation);
+  if (is_common) out.tables[Library::kTimm] = {};
+  return out;
 }
 
 template <std::size_t kCount>
@@ -173,7 +181,7 @@ std::vector<ModelEntry> mobilevit_models() {
                       .family = "MobileViT",
                       .library = Library::kTimm,
                       .network = [options] { return build_mobilevit(options); },
-                      .names = mobilevit_names(),
+                      .names = mobilevit_names(options),
                       .python = "__import__(\"timm\").create_model(\"mobilevit_" + size + "\")",
                       .preprocessing = preprocessing};
   };
@@ -206,7 +214,7 @@ ModelEntry mobilevit_from_config(const Json& json) {
   }
   if (options.kernel % 2 == 0) fail("conv_kernel_size: got ", options.kernel, ", expected an odd number.");
   return config.entry(
-      "MobileViT", [options] { return build_mobilevit(options); }, mobilevit_names());
+      "MobileViT", [options] { return build_mobilevit(options); }, mobilevit_names(options));
 }
 
 }  // namespace lorikeet

@@ -173,6 +173,9 @@ TEST_CASE("a network that another library has in another form is not converted")
   CHECK(libraries({{"model_type", "swin"}, {"qkv_bias", false}}) == std::vector<std::string>{"timm", "transformers"});
   CHECK(libraries({{"model_type", "mobilenet_v2"}, {"tf_padding", false}, {"layer_norm_eps", 1e-5}}) ==
         library_names());
+  const Json mobilevit{{"model_type", "mobilevit"}, {"num_attention_heads", 4}, {"patch_size", 2}};
+  CHECK(libraries(mobilevit) == std::vector<std::string>{"timm", "transformers"});
+  CHECK(libraries({{"model_type", "mobilevit"}}) == only);  // another patch
   CHECK_FALSE(find_model("vit_small_patch14_dinov2").names.tables.contains(Library::kTransformers));
 }
 
