@@ -193,6 +193,7 @@ ModelEntry mobilevit_from_config(const Json& json) {
   const TransformersConfig config(json);
   constexpr double kMostTimes = 100;
   constexpr std::int64_t kLargestKernel = 31;
+  constexpr std::int64_t kLargestPatch = 32;  // images are enlarged to a multiple of it
   const MobileVitOptions defaults;
   const MobileVitOptions options{.channels = array_of(config, "neck_hidden_sizes", defaults.channels),
                                  .widths = array_of(config, "hidden_sizes", defaults.widths),
@@ -200,7 +201,7 @@ ModelEntry mobilevit_from_config(const Json& json) {
                                  .mlp_ratio = config.positive("mlp_ratio", 2, kMostTimes),
                                  .expand_ratio = config.positive("expand_ratio", 4, kMostTimes),
                                  .kernel = config.integer("conv_kernel_size", 3, kLargestKernel),
-                                 .patch = config.integer("patch_size", 2),
+                                 .patch = config.integer("patch_size", 2, kLargestPatch),
                                  .output_stride = config.integer("output_stride", 32),
                                  .eps = config.positive("layer_norm_eps", 1e-5),
                                  .qkv_bias = config.flag("qkv_bias", true),

@@ -51,5 +51,6 @@ TEST_CASE("values of a config.json that no network has are refused, each by its 
   CHECK(wrong_config(R"({"model_type": "mobilevit", "mlp_ratio": 0.001})") == has("mlp_ratio: got 0.001"));
   CHECK(wrong_config(R"({"model_type": "mobilevit", "conv_kernel_size": 4})") ==
         "conv_kernel_size: got 4, expected an odd number.");
+  CHECK(wrong_config(R"({"model_type": "mobilevit", "patch_size": 4096})") == has("patch_size: got 4096, expected "));
   CHECK(wrong_config(R"({"model_type": "vgg"})") == has("model_type: got 'vgg', expected one of convnext, "));
 }
