@@ -335,8 +335,8 @@ class Exporter {
       const std::string square = part("bias_square", "Reshape", {columns, shape({0, 1, heads, area, area})});
       biases = part("bias", "Mul", {part("bias_sigmoid", "Sigmoid", {square}), real(16)});
     } else {
-      const double root = std::sqrt(static_cast<double>(attention.features / heads));
-      scores = part("scaled", "Div", {scores, real(root)});
+      const std::int64_t width = attention.features / heads;
+      scores = part("scaled", "Div", {scores, real(std::sqrt(static_cast<double>(width)))});
       biases = constant(name_ + ".bias", attention.bias(parameter(0), out[2], out[3]));
     }
     scores = part("scores", "Add", {scores, biases});
