@@ -50,7 +50,8 @@ class Training(FolderTest, unittest.TestCase):
     def test_swin_of_torchvision(self):
         """Windows that the image does not fill. PEFT's layers within torchvision's attention would have no effect."""
         torch.manual_seed(1)
-        settings = ["target_modules=[mlp.0, mlp.3, reduction]", "init_lora_weights=orthogonal", "modules_to_save=[head]"]
+        targets = "target_modules=[mlp.0, mlp.3, reduction]"
+        settings = [targets, "init_lora_weights=orthogonal", "modules_to_save=[head]"]
         self.train(torchvision.models.swin_t(), "swin_t", settings, 64, MEAN, STD)
 
     def test_swin_of_torchvision_in_peft_needs_merging(self):
