@@ -90,12 +90,6 @@ class Exporter {
     return constant(cat("constant.shape", at::IntArrayRef(sizes)), at::tensor(sizes, at::kLong));
   }
 
-  // For Reshape, which takes the batch, 0, from its input.
-  static Ints with_batch(const Shape& value) {
-    Ints out{0};
-    out.insert(out.end(), value.begin(), value.end());
-    return out;
-  }
   static std::vector<OnnxAttribute> along_tokens() { return {{"axis", std::int64_t{1}}}; }
 
   std::string add(const Input&) { return inputs_[0]; }
@@ -191,40 +185,57 @@ class Exporter {
     for (const std::int64_t axis : others) out.push_back(count + axis);
     return out;
   }
-  // The shape for Reshape that keeps `count` axes before `others`.
+  // The shape for Reshape that keeps `count` axes of its input before `others`.
   std::string keeping(std::int64_t count, const Ints& others) {
     Ints out(static_cast<std::size_t>(count), 0);
     out.insert(out.end(), others.begin(), others.end());
     return shape(out);
   }
 
-  std::string add(const Attention& attention) {
-    const std::int64_t groups = rank_ - 2;  // axes before the tokens
-    const Ints heads_first = axes(groups, {1, 0, 2});
-    std::vector<std::string> qkv;  // each (N, …, heads, tokens, features / heads)
-    if (inputs_.size() == 1) {
-      const std::string split = part("split", "Reshape", {inputs_[0], keeping(groups + 1, {3, attention.heads, -1})});
+  // Queries, keys and values, each (N, …, heads, tokens, features / heads), of one value that contains all three or of
+  // three values. `before`: the axes before the features, for Reshape; the last of them is that of the tokens.
+  std::vector<std::string> split_heads(const std::vector<std::string>& values, const Ints& before, std::int64_t heads) {
+    const auto split = [&](const char* name, const std::string& value, Ints others) {
+      others.insert(others.begin(), before.begin(), before.end());
+      return part(name, "Reshape", {value, shape(others)});
+    };
+    const auto groups = static_cast<std::int64_t>(before.size()) - 1;  // axes before the tokens
+    std::vector<std::string> out;
+    if (values.size() == 1) {
       Ints perm = axes(groups, {2, 0, 3});
       perm.insert(perm.begin(), groups + 1);
-      const std::string heads = part("heads", "Transpose", {split}, {{"perm", perm}});
+      const std::string all = part("heads", "Transpose", {split("split", values[0], {3, heads, -1})}, {{"perm", perm}});
       for (const auto& [name, place] : {std::pair("query", 0), std::pair("key", 1), std::pair("value", 2)})
-        qkv.push_back(part(name, "Gather", {heads, index(place)}, {{"axis", std::int64_t{0}}}));
-    } else {
-      const char* const names[3][2]{{"query_heads", "query"}, {"key_heads", "key"}, {"value_heads", "value"}};
-      for (std::size_t i = 0; i < 3; ++i) {
-        const std::string split =
-            part(names[i][0], "Reshape", {inputs_[i], keeping(groups + 1, {attention.heads, -1})});
-        qkv.push_back(part(names[i][1], "Transpose", {split}, {{"perm", heads_first}}));
-      }
+        out.push_back(part(name, "Gather", {all, index(place)}, {{"axis", std::int64_t{0}}}));
+      return out;
     }
-    const std::string keys = part("key_columns", "Transpose", {qkv[1]}, {{"perm", axes(groups, {0, 2, 1})}});
-    const std::int64_t head_size = attention.features / attention.heads;
-    const double root = std::sqrt(static_cast<double>(head_size));
-    const std::string scores = part("scores", "Div", {part("products", "MatMul", {qkv[0], keys}), real(root)});
+    const char* const names[3][2]{{"query_heads", "query"}, {"key_heads", "key"}, {"value_heads", "value"}};
+    for (std::size_t i = 0; i < 3; ++i) {
+      const std::string value = split(names[i][0], values[i], {heads, -1});
+      out.push_back(part(names[i][1], "Transpose", {value}, {{"perm", axes(groups, {1, 0, 2})}}));
+    }
+    return out;
+  }
+  std::string key_columns(const std::string& keys, std::int64_t groups) {
+    return part("key_columns", "Transpose", {keys}, {{"perm", axes(groups, {0, 2, 1})}});
+  }
+  // The values mixed by the softmax of the scores, the heads side by side, in the shape `out`.
+  std::string mix(const std::string& scores, const std::string& values, std::int64_t groups, const std::string& out) {
     const std::string weights = part("weights", "Softmax", {scores}, {{"axis", std::int64_t{-1}}});
-    const std::string mixed = part("mixed", "MatMul", {weights, qkv[2]});
-    const std::string tokens = part("tokens", "Transpose", {mixed}, {{"perm", heads_first}});
-    return last("Reshape", {tokens, keeping(groups + 1, {attention.features})});
+    const std::string mixed = part("mixed", "MatMul", {weights, values});
+    return last("Reshape", {part("tokens", "Transpose", {mixed}, {{"perm", axes(groups, {1, 0, 2})}}), out});
+  }
+  std::string root_of_width(std::int64_t features, std::int64_t heads) {
+    const std::int64_t width = features / heads;
+    return real(std::sqrt(static_cast<double>(width)));
+  }
+
+  std::string add(const Attention& attention) {
+    const std::int64_t groups = rank_ - 2;
+    const auto qkv = split_heads(inputs_, Ints(static_cast<std::size_t>(groups) + 1, 0), attention.heads);
+    const std::string products = part("products", "MatMul", {qkv[0], key_columns(qkv[1], groups)});
+    const std::string scores = part("scores", "Div", {products, root_of_width(attention.features, attention.heads)});
+    return mix(scores, qkv[2], groups, keeping(groups + 1, {attention.features}));
   }
 
   // Rows and columns of patches of an image.
@@ -278,7 +289,7 @@ class Exporter {
     std::string flat = part("flat", "Reshape", {inputs_[0], shape({0, tokens, features})});
     flat = part("padded", "Pad", {flat, shape({0, 1, 0, 0, 0, 0})});
     const std::string moved = part("moved", "Gather", {flat, constant(name_ + ".order", order)}, along_tokens());
-    return last("Reshape", {moved, shape(with_batch(shapes_[id_]))});
+    return last("Reshape", {moved, keeping(1, shapes_[id_])});
   }
   std::string add(const WindowReverse& reverse) {
     rank_ = 4;
@@ -290,29 +301,20 @@ class Exporter {
     const at::Tensor order = reverse.forward({}, {numbers, image}).flatten();
     const std::string flat = part("flat", "Reshape", {inputs_[0], shape({0, tokens, features})});
     const std::string moved = part("moved", "Gather", {flat, constant(name_ + ".order", order)}, along_tokens());
-    return last("Reshape", {moved, shape(with_batch(shapes_[id_]))});
+    return last("Reshape", {moved, keeping(1, shapes_[id_])});
   }
   std::string add(const WindowAttention& attention) {
     const Shape& out = shapes_[id_];
     const std::int64_t windows = out[0] * out[1], area = out[2] * out[3], heads = attention.heads;
     const std::size_t values = graph_.node(id_).inputs.size();
     const auto parameter = [&](std::size_t place) { return *merged_.find(inputs_[values + place]); };
-    std::vector<std::string> qkv;  // each (N, windows, heads, area, features / heads)
-    if (values == 3) {
-      const char* const names[3][2]{{"query_heads", "query"}, {"key_heads", "key"}, {"value_heads", "value"}};
-      for (std::size_t i = 0; i < 3; ++i) {
-        const std::string split = part(names[i][0], "Reshape", {inputs_[i], shape({0, windows, area, heads, -1})});
-        qkv.push_back(part(names[i][1], "Transpose", {split}, {{"perm", Ints{0, 1, 3, 2, 4}}}));
-      }
-    } else {
-      std::string x = inputs_[0];
-      if (attention.cosine)
-        x = part("biased", "Add", {x, constant(name_ + ".qkv_bias", attention.used_bias(parameter(1)))});
-      const std::string split = part("split", "Reshape", {x, shape({0, windows, area, 3, heads, -1})});
-      const std::string all = part("heads", "Transpose", {split}, {{"perm", Ints{3, 0, 1, 4, 2, 5}}});
-      for (const auto& [name, place] : {std::pair("query", 0), std::pair("key", 1), std::pair("value", 2)})
-        qkv.push_back(part(name, "Gather", {all, index(place)}, {{"axis", std::int64_t{0}}}));
+    constexpr std::int64_t kGroups = 2;  // the batch and the windows
+    std::vector<std::string> projected(inputs_.begin(), inputs_.begin() + (values == 3 ? 3 : 1));
+    if (attention.cosine) {
+      const at::Tensor bias = attention.used_bias(parameter(1));
+      projected[0] = part("biased", "Add", {projected[0], constant(name_ + ".qkv_bias", bias)});
     }
+    auto qkv = split_heads(projected, {0, windows, area}, heads);
     const auto unit = [&](const std::string& x, const char* length, const char* divisor, const char* name) {
       const std::string norm = part(length, "ReduceL2", {x}, {{"axes", Ints{-1}}});
       return part(name, "Div", {x, part(divisor, "Max", {norm, real(1e-12)})});
@@ -321,8 +323,7 @@ class Exporter {
       qkv[0] = unit(qkv[0], "query_length", "query_divisor", "query_unit");
       qkv[1] = unit(qkv[1], "key_length", "key_divisor", "key_unit");
     }
-    const std::string keys = part("key_columns", "Transpose", {qkv[1]}, {{"perm", Ints{0, 1, 2, 4, 3}}});
-    std::string scores = part("products", "MatMul", {qkv[0], keys});
+    std::string scores = part("products", "MatMul", {qkv[0], key_columns(qkv[1], kGroups)});
     std::string biases;
     if (attention.cosine) {
       const at::Tensor factor = WindowAttention::scale(parameter(0));
@@ -335,8 +336,7 @@ class Exporter {
       const std::string square = part("bias_square", "Reshape", {columns, shape({0, 1, heads, area, area})});
       biases = part("bias", "Mul", {part("bias_sigmoid", "Sigmoid", {square}), real(16)});
     } else {
-      const std::int64_t width = attention.features / heads;
-      scores = part("scaled", "Div", {scores, real(std::sqrt(static_cast<double>(width)))});
+      scores = part("scaled", "Div", {scores, root_of_width(attention.features, heads)});
       biases = constant(name_ + ".bias", attention.bias(parameter(0), out[2], out[3]));
     }
     scores = part("scores", "Add", {scores, biases});
@@ -344,10 +344,7 @@ class Exporter {
       const std::string name = cat("constant.mask", at::IntArrayRef(out).slice(0, 4), ".", attention.shift);
       scores = part("masked", "Add", {scores, constant(name, mask.unsqueeze(1))});
     }
-    const std::string weights = part("weights", "Softmax", {scores}, {{"axis", std::int64_t{-1}}});
-    const std::string mixed = part("mixed", "MatMul", {weights, qkv[2]});
-    return last("Reshape",
-                {part("tokens", "Transpose", {mixed}, {{"perm", Ints{0, 1, 3, 2, 4}}}), shape(with_batch(out))});
+    return mix(scores, qkv[2], kGroups, keeping(1, out));
   }
   std::string add(const RelativeCoordinates& coordinates) {
     rank_ = 3;
@@ -366,7 +363,7 @@ class Exporter {
     if (odd_rows + odd_columns > 0) x = part("padded", "Pad", {x, shape({0, 0, 0, 0, 0, odd_rows, odd_columns, 0})});
     const std::string split = part("split", "Reshape", {x, shape({0, out[0], 2, out[1], 2, in[2]})});
     const std::string beside = part("beside", "Transpose", {split}, {{"perm", Ints{0, 1, 3, 4, 2, 5}}});
-    return last("Reshape", {beside, shape(with_batch(out))});
+    return last("Reshape", {beside, keeping(1, out)});
   }
 
   std::string add(const PixelsToTokens&) {
