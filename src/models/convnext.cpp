@@ -94,8 +94,8 @@ NameTable convnext_transformers_names(const std::string& model) {
           {"head.fc", "classifier"}};
 }
 
-// Layers that are convolutions in timm's small models are Linear elsewhere, with other shapes. What only transformers'
-// configuration can say, the others do not have.
+// Layers that are convolutions in timm's small models are Linear elsewhere, with other shapes. torchvision and
+// timm do not have every network that transformers' configuration can describe.
 LibraryNames names_of(const ConvNextOptions& options) {
   LibraryNames out;
   if (!options.conv_mlp) {
@@ -126,7 +126,7 @@ ModelEntry timm_entry(const std::string& name, const std::string& prefix, const 
           .library = Library::kTimm,
           .network = [options] { return build_convnext(options); },
           .names = names_of(options),
-          .python = "__import__(\"timm\").create_model(\"" + name + "\")",
+          .python = timm_python(name),
           .preprocessing = timm_preprocessing(224, crop_pct)};
 }
 

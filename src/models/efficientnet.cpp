@@ -112,14 +112,13 @@ NameTable torchvision_efficientnet_names(const InvertedResidualOptions& options)
 ModelEntry efficientnet_entry(const std::string& name, Library library, const InvertedResidualOptions& options,
                               const Preprocessing& preprocessing) {
   const bool is_timm = library == Library::kTimm;
-  return {
-      .name = (is_timm ? "timm/" : "") + name,
-      .family = name.starts_with("efficientnet_v2") ? "EfficientNetV2" : "EfficientNet",
-      .library = library,
-      .network = [options] { return build_inverted_residual(options); },
-      .names = {{{Library::kTimm, {}}, {Library::kTorchvision, torchvision_efficientnet_names(options)}}},
-      .python = is_timm ? "__import__(\"timm\").create_model(\"" + name + "\")" : "torchvision.models." + name + "()",
-      .preprocessing = preprocessing};
+  return {.name = (is_timm ? "timm/" : "") + name,
+          .family = name.starts_with("efficientnet_v2") ? "EfficientNetV2" : "EfficientNet",
+          .library = library,
+          .network = [options] { return build_inverted_residual(options); },
+          .names = {{{Library::kTimm, {}}, {Library::kTorchvision, torchvision_efficientnet_names(options)}}},
+          .python = is_timm ? timm_python(name) : "torchvision.models." + name + "()",
+          .preprocessing = preprocessing};
 }
 
 // The first weights are those of other authors, in files of other names.

@@ -137,7 +137,7 @@ std::vector<ModelEntry> efficientnet_lite_models() {
         .library = Library::kTimm,
         .network = [options] { return build_inverted_residual(options); },
         .names = {{{Library::kTimm, {}}}},
-        .python = "__import__(\"timm\").create_model(\"tf_" + name + "\")",
+        .python = timm_python("tf_" + name),
         .preprocessing = preprocessing,
         .aliases = {"tf_" + name},
         .translate_name = [repeats](const std::string& own) { return efficientnet_lite_timm_name(repeats, own); }};

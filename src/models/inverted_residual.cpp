@@ -26,13 +26,12 @@ class InvertedBuilder {
  private:
   // Symmetric padding, or TensorFlow's where it differs.
   Conv2d conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride) {
-    Conv2d out_conv{.in = in, .out = out, .kernel = {kernel, kernel}, .stride = {stride, stride}};
+    Conv2d layer = square_conv(in, out, kernel, stride);
     if (options_.same_padding && stride > 1) {
-      out_conv.same_padding = true;
-    } else {
-      out_conv.padding = {kernel / 2, kernel / 2};
+      layer.same_padding = true;
+      layer.padding = {0, 0};
     }
-    return out_conv;
+    return layer;
   }
 
   Conv2d depthwise(const InvertedBlock& one, std::int64_t width) {

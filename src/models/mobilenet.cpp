@@ -197,15 +197,14 @@ ModelEntry mobilenet_entry(const std::string& name, const char* family, Library 
                            const InvertedResidualOptions& options, LibraryNames names,
                            std::vector<WeightsEntry> weights = {}) {
   const bool is_timm = library == Library::kTimm;
-  return {
-      .name = name,
-      .family = family,
-      .library = library,
-      .network = [options] { return build_inverted_residual(options); },
-      .names = std::move(names),
-      .python = is_timm ? "__import__(\"timm\").create_model(\"" + name + "\")" : "torchvision.models." + name + "()",
-      .preprocessing = is_timm ? timm_preprocessing(224, 0.875) : weights.front().preprocessing,
-      .weights = std::move(weights)};
+  return {.name = name,
+          .family = family,
+          .library = library,
+          .network = [options] { return build_inverted_residual(options); },
+          .names = std::move(names),
+          .python = is_timm ? timm_python(name) : "torchvision.models." + name + "()",
+          .preprocessing = is_timm ? timm_preprocessing(224, 0.875) : weights.front().preprocessing,
+          .weights = std::move(weights)};
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ class MobileVitBuilder {
 
   Graph build() {
     NodeId x = graph_.add("input", Input{3}, {});
-    x = conv_norm("stem", conv(3, options_.channels[0], 3, 2), x);
+    x = conv_norm("stem", square_conv(3, options_.channels[0], 3, 2), x);
     for (std::size_t stage = 0; stage < kDepths.size(); ++stage) {
       const std::string name = "stages." + std::to_string(stage) + ".";
       const std::int64_t in = options_.channels[stage], out = options_.channels[stage + 1];
@@ -37,7 +37,7 @@ class MobileVitBuilder {
       if (has_tokens) x = attend(name + "1", stage, x);
     }
     const std::int64_t last = options_.channels[5], head = options_.channels[6];
-    x = conv_norm("final_conv", conv(last, head, 1, 1), x);
+    x = conv_norm("final_conv", square_conv(last, head, 1, 1), x);
     x = graph_.add("head.global_pool", GlobalAvgPool{}, {x});
     graph_.add("head.fc", Linear{head, options_.classes}, {x});
     return std::move(graph_);
@@ -57,14 +57,6 @@ class MobileVitBuilder {
     return {2, 1};
   }
 
-  static Conv2d conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride) {
-    return {.in = in,
-            .out = out,
-            .kernel = {kernel, kernel},
-            .stride = {stride, stride},
-            .padding = {kernel / 2, kernel / 2}};
-  }
-
   NodeId conv_norm(const std::string& name, const Conv2d& layer, NodeId x, bool activates = true) {
     x = graph_.add(name + ".conv", layer, {x});
     x = graph_.add(name + ".bn", BatchNorm2d{layer.out}, {x});
@@ -73,12 +65,12 @@ class MobileVitBuilder {
 
   NodeId inverted(const std::string& name, std::int64_t in, std::int64_t out, const Stride& step, NodeId input) {
     const std::int64_t hidden = make_divisible(std::nearbyint(options_.expand_ratio * static_cast<double>(in)));
-    Conv2d depthwise = conv(hidden, hidden, 3, step.stride);
+    Conv2d depthwise = square_conv(hidden, hidden, 3, step.stride);
     depthwise.groups = hidden;
     depthwise.dilation = depthwise.padding = {step.dilation, step.dilation};
-    NodeId x = conv_norm(name + ".conv1_1x1", conv(in, hidden, 1, 1), input);
+    NodeId x = conv_norm(name + ".conv1_1x1", square_conv(in, hidden, 1, 1), input);
     x = conv_norm(name + ".conv2_kxk", depthwise, x);
-    x = conv_norm(name + ".conv3_1x1", conv(hidden, out, 1, 1), x, /*activates=*/false);
+    x = conv_norm(name + ".conv3_1x1", square_conv(hidden, out, 1, 1), x, /*activates=*/false);
     return step.stride == 1 && in == out ? graph_.add(name + ".add", Add{}, {x, input}) : x;
   }
 
@@ -91,16 +83,16 @@ class MobileVitBuilder {
                                  .eps = options_.eps,
                                  .activation = options_.activation,
                                  .qkv_bias = options_.qkv_bias};
-    const NodeId local = conv_norm(name + ".conv_kxk", conv(channels, channels, options_.kernel, 1), input);
-    NodeId x = graph_.add(name + ".conv_1x1", conv(channels, width, 1, 1), {local});
+    const NodeId local = conv_norm(name + ".conv_kxk", square_conv(channels, channels, options_.kernel, 1), input);
+    NodeId x = graph_.add(name + ".conv_1x1", square_conv(channels, width, 1, 1), {local});
     x = graph_.add(name + ".unfold", UnfoldPatches{width, options_.patch}, {x});
     for (std::int64_t i = 0; i < kDepths[stage]; ++i)
       x = add_transformer_block(graph_, name + ".transformer." + std::to_string(i), block, x);
     x = graph_.add(name + ".norm", LayerNorm{width, options_.eps}, {x});
     x = graph_.add(name + ".fold", FoldPatches{width, options_.patch}, {x, input});
-    x = conv_norm(name + ".conv_proj", conv(width, channels, 1, 1), x);
+    x = conv_norm(name + ".conv_proj", square_conv(width, channels, 1, 1), x);
     x = graph_.add(name + ".cat", Concat{1}, {input, x});
-    return conv_norm(name + ".conv_fusion", conv(2 * channels, channels, options_.kernel, 1), x);
+    return conv_norm(name + ".conv_fusion", square_conv(2 * channels, channels, options_.kernel, 1), x);
   }
 
   const MobileVitOptions& options_;
@@ -182,7 +174,7 @@ std::vector<ModelEntry> mobilevit_models() {
                       .library = Library::kTimm,
                       .network = [options] { return build_mobilevit(options); },
                       .names = mobilevit_names(options),
-                      .python = "__import__(\"timm\").create_model(\"mobilevit_" + size + "\")",
+                      .python = timm_python("mobilevit_" + size),
                       .preprocessing = preprocessing};
   };
   return {entry("xxs", {.channels = {16, 16, 24, 48, 64, 80, 320}, .widths = {64, 80, 96}, .expand_ratio = 2}),

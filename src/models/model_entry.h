@@ -81,6 +81,9 @@ Graph named_for(const Graph& network, const LibraryNames& names, Library library
 /// A translate_name for files that transformers 4 wrote, over a graph with the names of transformers 5.
 std::function<std::string(const std::string&)> from_transformers_4(const Graph& network, const LibraryNames& names);
 
+/// A Python expression for timm's module without weights. `classes`: 0 for timm's default.
+std::string timm_python(const std::string& name, std::int64_t classes = 0);
+
 /// timm's evaluation transform: the shorter side becomes ⌊size / crop_pct⌋ pixels, bicubic, then a centre crop.
 Preprocessing timm_preprocessing(int size, double crop_pct, double mean_and_std = 0);
 

@@ -16,14 +16,6 @@ NodeId conv_norm(Graph& graph, const std::string& conv_name, const std::string& 
   return graph.add(norm_name, BatchNorm2d{conv.out}, {out});
 }
 
-Conv2d conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride) {
-  return {.in = in,
-          .out = out,
-          .kernel = {kernel, kernel},
-          .stride = {stride, stride},
-          .padding = {kernel / 2, kernel / 2}};
-}
-
 std::vector<std::int64_t> resnet_widths(const ResNetOptions& options) {
   if (!options.widths.empty()) return options.widths;
   std::vector<std::int64_t> out;
@@ -62,13 +54,13 @@ class ResNetBuilder {
     const std::int64_t width = options_.stem, half = width / 2;
     NodeId x = graph_.add("input", Input{3}, {});
     if (options_.is_d) {
-      x = conv_norm(graph_, "conv1.0", "conv1.1", conv(3, half, 3, 2), x);
+      x = conv_norm(graph_, "conv1.0", "conv1.1", square_conv(3, half, 3, 2), x);
       x = graph_.add("conv1.2", Relu{}, {x});
-      x = conv_norm(graph_, "conv1.3", "conv1.4", conv(half, half, 3, 1), x);
+      x = conv_norm(graph_, "conv1.3", "conv1.4", square_conv(half, half, 3, 1), x);
       x = graph_.add("conv1.5", Relu{}, {x});
-      x = conv_norm(graph_, "conv1.6", "bn1", conv(half, width, 3, 1), x);
+      x = conv_norm(graph_, "conv1.6", "bn1", square_conv(half, width, 3, 1), x);
     } else {
-      x = conv_norm(graph_, "conv1", "bn1", conv(3, width, 7, 2), x);
+      x = conv_norm(graph_, "conv1", "bn1", square_conv(3, width, 7, 2), x);
     }
     x = graph_.add("relu", options_.activation, {x});
     return graph_.add("maxpool", MaxPool2d{}, {x});
@@ -81,17 +73,17 @@ class ResNetBuilder {
     if (options_.bottleneck) {
       const std::int64_t width = out / 4 * options_.width_per_group / 64 * options_.groups;
       const bool first = options_.first_conv_strides;
-      Conv2d middle = conv(width, width, 3, first ? 1 : stride);
+      Conv2d middle = square_conv(width, width, 3, first ? 1 : stride);
       middle.groups = options_.groups;
-      x = conv_norm(graph_, name + ".conv1", name + ".bn1", conv(in, width, 1, first ? stride : 1), x);
+      x = conv_norm(graph_, name + ".conv1", name + ".bn1", square_conv(in, width, 1, first ? stride : 1), x);
       x = graph_.add(name + ".relu", Relu{}, {x});
       x = conv_norm(graph_, name + ".conv2", name + ".bn2", middle, x);
       x = graph_.add(name + ".relu_1", Relu{}, {x});
-      x = conv_norm(graph_, name + ".conv3", name + ".bn3", conv(width, out, 1, 1), x);
+      x = conv_norm(graph_, name + ".conv3", name + ".bn3", square_conv(width, out, 1, 1), x);
     } else {
-      x = conv_norm(graph_, name + ".conv1", name + ".bn1", conv(in, out, 3, stride), x);
+      x = conv_norm(graph_, name + ".conv1", name + ".bn1", square_conv(in, out, 3, stride), x);
       x = graph_.add(name + ".relu", Relu{}, {x});
-      x = conv_norm(graph_, name + ".conv2", name + ".bn2", conv(out, out, 3, 1), x);
+      x = conv_norm(graph_, name + ".conv2", name + ".bn2", square_conv(out, out, 3, 1), x);
     }
     x = graph_.add(name + ".add", Add{}, {x, shortcut(name + ".downsample", input, shape)});
     return graph_.add(name + (options_.bottleneck ? ".relu_2" : ".relu_1"), options_.activation, {x});
@@ -100,9 +92,9 @@ class ResNetBuilder {
   NodeId shortcut(const std::string& name, NodeId x, const Block& shape) {
     const auto [in, out, stride] = shape;
     if (stride == 1 && in == out) return x;
-    if (!options_.is_d) return conv_norm(graph_, name + ".0", name + ".1", conv(in, out, 1, stride), x);
+    if (!options_.is_d) return conv_norm(graph_, name + ".0", name + ".1", square_conv(in, out, 1, stride), x);
     if (stride > 1) x = graph_.add(name + ".0", AvgPool2d{.ceil_mode = true}, {x});
-    return conv_norm(graph_, name + ".1", name + ".2", conv(in, out, 1, 1), x);
+    return conv_norm(graph_, name + ".1", name + ".2", square_conv(in, out, 1, 1), x);
   }
 
   const ResNetOptions& options_;
@@ -126,7 +118,7 @@ NameTable resnet_transformers_names(const ResNetOptions& options) {
   return out;
 }
 
-// Whether torchvision and timm have it, which transformers' configuration can leave.
+// Whether torchvision and timm have the network. transformers' configuration can describe others.
 bool is_common(const ResNetOptions& options) {
   const std::int64_t first = options.bottleneck ? 256 : 64;
   const bool has_their_widths =
@@ -188,7 +180,7 @@ std::vector<ModelEntry> resnet_models() {
                  .library = Library::kTimm,
                  .network = [d] { return build_resnet(d); },
                  .names = resnet_library_names(d),
-                 .python = "__import__(\"timm\").create_model(\"resnet50d\")",
+                 .python = timm_python("resnet50d"),
                  .preprocessing = timm_preprocessing(224, 0.875)});
   return out;
 }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "models/transformer_block.h"
 #include "models/transformers_config.h"
 
 namespace lorikeet {
@@ -45,15 +46,13 @@ NodeId window_attention(Graph& graph, const std::string& name, const SwinOptions
 NodeId swin_block(Graph& graph, const std::string& name, const SwinOptions& options, const SwinStage& stage,
                   std::int64_t shift, NodeId input) {
   const std::int64_t width = stage.width;
-  const auto hidden = static_cast<std::int64_t>(options.mlp_ratio * static_cast<double>(width));
+  const TransformerBlock block{.width = width,
+                               .hidden = static_cast<std::int64_t>(options.mlp_ratio * static_cast<double>(width)),
+                               .activation = Gelu(options.gelu)};
   const auto norm = [&](const char* which, NodeId x) {
     return graph.add(name + which, LayerNorm{width, options.eps}, {x});
   };
-  const auto mlp = [&](NodeId x) {
-    x = graph.add(name + ".mlp.fc1", Linear{width, hidden}, {x});
-    x = graph.add(name + ".mlp.act", Gelu(options.gelu), {x});
-    return graph.add(name + ".mlp.fc2", Linear{hidden, width}, {x});
-  };
+  const auto mlp = [&](NodeId x) { return add_mlp(graph, name, block, x); };
   const auto attend = [&](NodeId x) { return window_attention(graph, name + ".attn", options, stage, shift, x); };
   const NodeId attended = options.v2 ? norm(".norm1", attend(input)) : attend(norm(".norm1", input));
   const NodeId middle = graph.add(name + ".add1", Add{}, {input, attended});
@@ -130,7 +129,7 @@ NameTable transformers_swin_names(std::size_t stages, int version) {
   return out;
 }
 
-// What only transformers' configuration can say, the others do not have.
+// torchvision and timm do not have every network that transformers' configuration can describe.
 LibraryNames swin_names(const SwinOptions& options) {
   const std::size_t stages = options.depths.size();
   if (options.v2) return {{{Library::kTorchvision, torchvision_swin_names(stages)}}};
@@ -148,9 +147,7 @@ ModelEntry swin_entry(const std::string& name, const SwinOptions& options) {
           .library = options.library,
           .network = [options] { return build_swin(options); },
           .names = swin_names(options),
-          .python = is_timm ? "__import__(\"timm\").create_model(\"" + name +
-                                  "\", num_classes=" + std::to_string(options.classes) + ")"
-                            : "torchvision.models." + name + "()",
+          .python = is_timm ? timm_python(name, options.classes) : "torchvision.models." + name + "()",
           .preprocessing = timm_preprocessing(224, 0.9)};
 }
 

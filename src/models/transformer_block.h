@@ -19,6 +19,9 @@ struct TransformerBlock {
   bool layer_scale = false;
 };
 
+/// Adds NAME.mlp.fc1, its activation and NAME.mlp.fc2 over `input` (N, …, width) and returns the last node.
+NodeId add_mlp(Graph& graph, const std::string& name, const TransformerBlock& block, NodeId input);
+
 /// Adds NAME.norm1, NAME.attn.qkv … over `input` (N, …, tokens, width) and returns the last node.
 NodeId add_transformer_block(Graph& graph, const std::string& name, const TransformerBlock& block, NodeId input);
 

@@ -140,8 +140,7 @@ ModelEntry timm_entry(const std::string& name, const VitOptions& options, const 
           .library = Library::kTimm,
           .network = [options] { return build_vit(options); },
           .names = names_of(options, transformers_model),
-          .python = "__import__(\"timm\").create_model(\"" + name +
-                    "\", num_classes=" + std::to_string(options.classes) + ")",
+          .python = timm_python(name, options.classes),
           .preprocessing = preprocessing};
 }
 

@@ -181,6 +181,7 @@ namespace {
 
 // The tensors of a model, by name.
 struct Signature {
+  const ModelEntry* model;
   std::unordered_map<std::string, Parameter> tensors;
   NodeId output;
   std::size_t outputs;  // the tensors of the output layer
@@ -192,7 +193,8 @@ const std::vector<Signature>& signatures() {
     std::vector<Signature> out;
     for (const auto& model : models()) {
       const Graph graph = model.build();
-      Signature& signature = out.emplace_back(Signature{{}, graph.output(), graph.parameters(graph.output()).size()});
+      Signature& signature =
+          out.emplace_back(Signature{&model, {}, graph.output(), graph.parameters(graph.output()).size()});
       for (auto& parameter : graph.parameters()) signature.tensors.emplace(parameter.name, std::move(parameter));
     }
     return out;
@@ -202,7 +204,7 @@ const std::vector<Signature>& signatures() {
 
 // Whether the file has the model's tensors, all and no others. `any_output`: the output layer may have another number
 // of classes, or be missing.
-bool fits_model(const NamedTensors& file, const ModelEntry& model, const Signature& expected, bool any_output) {
+bool fits_model(const NamedTensors& file, const Signature& expected, bool any_output) {
   std::size_t tensors = 0;
   for (const auto& [name, tensor] : file) tensors += is_redundant_buffer(name) || is_counter(name) ? 0 : 1;
   const std::size_t missing = expected.tensors.size() - std::min(expected.tensors.size(), tensors);
@@ -210,7 +212,7 @@ bool fits_model(const NamedTensors& file, const ModelEntry& model, const Signatu
   return std::all_of(file.begin(), file.end(), [&](const auto& entry) {
     const auto& [name, tensor] = entry;
     if (is_redundant_buffer(name) || is_counter(name)) return true;
-    const auto found = expected.tensors.find(translated_name(model, name));
+    const auto found = expected.tensors.find(translated_name(*expected.model, name));
     if (found == expected.tensors.end()) return false;
     Shape shape = found->second.shape;
     if (found->second.node == expected.output) {
@@ -226,8 +228,8 @@ bool fits_model(const NamedTensors& file, const ModelEntry& model, const Signatu
 std::vector<std::string> guess_models(const NamedTensors& file) {
   for (const bool any_output : {false, true}) {
     std::vector<std::string> out;
-    for (std::size_t i = 0; i < models().size(); ++i) {
-      if (fits_model(file, models()[i], signatures()[i], any_output)) out.push_back(models()[i].name);
+    for (const Signature& signature : signatures()) {
+      if (fits_model(file, signature, any_output)) out.push_back(signature.model->name);
     }
     if (!out.empty()) return out;
   }

@@ -31,6 +31,15 @@ struct Conv2d {
   at::Tensor forward(const NodeTensors& tensors, at::TensorList x) const;
 };
 
+/// A convolution with a square kernel, whose padding keeps the image size if the stride is 1 and the kernel odd.
+inline Conv2d square_conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride) {
+  return {.in = in,
+          .out = out,
+          .kernel = {kernel, kernel},
+          .stride = {stride, stride},
+          .padding = {kernel / 2, kernel / 2}};
+}
+
 /// Returns the padding for an image of this size. For odd "SAME" padding, the larger half is at the bottom and right.
 Padding padding_of(const Conv2d& conv, std::int64_t height, std::int64_t width);
 
