@@ -145,6 +145,10 @@ void check_block_size(const Json& json, const std::string& where) {
 using FieldReader = std::function<void(const Json&, const std::string&)>;
 
 // The fields that a method's configuration has here, each with what reads it.
+FieldReader integer_reader(std::int64_t& member) {
+  return [&member](const Json& v, const std::string& w) { member = integer(v, w); };
+}
+
 std::map<std::string, FieldReader> readers(AdapterConfig& config) {
   const auto ignored = [](const Json&, const std::string&) {};
   std::map<std::string, FieldReader> out{
@@ -212,9 +216,6 @@ std::map<std::string, FieldReader> readers(AdapterConfig& config) {
     out["hira_dropout"] = [&](const Json& v, const std::string& w) { config.hira_dropout = number(v, w); };
   }
   if (config.peft_type == PeftType::kOft) {
-    const auto whole = [](std::int64_t& member) {
-      return [&member](const Json& v, const std::string& w) { member = integer(v, w); };
-    };
     const auto flag = [](bool& member) {
       return [&member](const Json& v, const std::string& w) { member = truth(v, w); };
     };
@@ -222,21 +223,18 @@ std::map<std::string, FieldReader> readers(AdapterConfig& config) {
     out["r"] = [&](const Json& v, const std::string& w) {
       if (const std::int64_t blocks = integer(v, w); blocks != 0) config.r = blocks;
     };
-    out["oft_block_size"] = whole(oft.block_size);
+    out["oft_block_size"] = integer_reader(oft.block_size);
     out["block_share"] = flag(oft.block_share);
     out["coft"] = flag(oft.coft);
     out["eps"] = [&](const Json& v, const std::string& w) { oft.eps = number(v, w); };
     out["use_cayley_neumann"] = flag(oft.use_cayley_neumann);
-    out["num_cayley_neumann_terms"] = whole(oft.num_cayley_neumann_terms);
+    out["num_cayley_neumann_terms"] = integer_reader(oft.num_cayley_neumann_terms);
   }
   if (config.peft_type == PeftType::kBoft) {
-    const auto whole = [](std::int64_t& member) {
-      return [&member](const Json& v, const std::string& w) { member = integer(v, w); };
-    };
     BoftOptions& boft = config.boft;
-    out["boft_block_size"] = whole(boft.block_size);
-    out["boft_block_num"] = whole(boft.block_num);
-    out["boft_n_butterfly_factor"] = whole(boft.n_butterfly_factor);
+    out["boft_block_size"] = integer_reader(boft.block_size);
+    out["boft_block_num"] = integer_reader(boft.block_num);
+    out["boft_n_butterfly_factor"] = integer_reader(boft.n_butterfly_factor);
     out["boft_dropout"] = [&](const Json& v, const std::string& w) { boft.dropout = number(v, w); };
   }
   return out;

@@ -46,16 +46,14 @@ ChosenTargets attention_projections(const Graph& graph) {
   bool is_packed = true;
   for (const Node& node : graph.nodes()) {
     if (!op_name(node.op).ends_with("Attention")) continue;
+    const std::size_t projected = node.inputs.size() == 3 ? 3 : 1;  // the second of two holds Swin V2's position biases
     std::vector<NodeId> sources;
-    for (const NodeId input : node.inputs) {
-      if (const auto source = source_linear(graph, input);
+    for (std::size_t i = 0; i < projected; ++i) {
+      if (const auto source = source_linear(graph, node.inputs[i]);
           source && std::find(sources.begin(), sources.end(), *source) == sources.end())
         sources.push_back(*source);
     }
-    if (sources.size() == 3)
-      sources.erase(sources.begin() + 1);
-    else if (sources.size() == 2)
-      sources.pop_back();  // the position biases of Swin V2
+    if (sources.size() == 3) sources.erase(sources.begin() + 1);
     is_packed = is_packed && sources.size() == 1;
     chosen.insert(sources.begin(), sources.end());
   }

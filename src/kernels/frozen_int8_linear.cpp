@@ -75,8 +75,7 @@ QuantizedRows quantize_rows(const at::Tensor& rows) {
 }
 
 FrozenInt8Linear::FrozenInt8Linear(at::Tensor weight, at::Tensor scale)
-    : weight_(std::move(weight)), scale_(std::move(scale)), int8_(this->weight()),
-      sums_(int8_.rounded(this->weight()).sum(1)) {}
+    : weight_(std::move(weight)), scale_(std::move(scale)), int8_(this->weight()) {}
 
 // A temporary: only its packed form is kept.
 at::Tensor FrozenInt8Linear::weight() const { return weight_ * scale_.unsqueeze(1); }
@@ -89,7 +88,7 @@ at::Tensor FrozenInt8Linear::operator()(const at::Tensor& x, const Epilogue& aft
   const at::Tensor y = int8_.product(rows.stored, packed);
   auto* const values = y.data_ptr<float>();
   const auto *const scale = rows.scale.const_data_ptr<float>(), *const offset = rows.offset.const_data_ptr<float>(),
-                    *const sums = sums_.const_data_ptr<float>();
+                    *const sums = int8_.sums().const_data_ptr<float>();
   each_row(count, outputs,
            [&](std::int64_t row) { restore_row(values + row * outputs, outputs, scale[row], offset[row], sums); });
   Epilogue by_row = after;

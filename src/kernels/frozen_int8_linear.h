@@ -42,7 +42,6 @@ class FrozenInt8Linear {
   at::Tensor weight_;
   at::Tensor scale_;
   Int8Matrix int8_;
-  at::Tensor sums_;  // (out,): each output's sum of stored weights
   Packings packings_;
 };
 

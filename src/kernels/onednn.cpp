@@ -126,12 +126,8 @@ std::uint64_t packed_bytes(const at::Tensor& packed) {
 bool has_int8() { return at::cpu::is_avx512_vnni_supported(); }
 
 Int8Matrix::Int8Matrix(const at::Tensor& matrix)
-    : scales_(int8_scales(matrix)), zeros_(at::zeros({matrix.size(0)}, at::kInt)) {}
-
-at::Tensor Int8Matrix::rounded(const at::Tensor& matrix) const {
-  const at::Tensor scales = scales_.unsqueeze(1);
-  return at::round(matrix / scales) * scales;
-}
+    : scales_(int8_scales(matrix)), zeros_(at::zeros({matrix.size(0)}, at::kInt)),
+      sums_(at::round(matrix / scales_.unsqueeze(1)).sum(1) * scales_) {}
 
 at::Tensor Int8Matrix::pack(const at::Tensor& matrix, std::int64_t rows) const {
   const at::Tensor stored = at::round(matrix / scales_.unsqueeze(1)).to(at::kChar);

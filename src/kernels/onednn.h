@@ -59,8 +59,8 @@ class Int8Matrix {
   /// matrix: float32 (out, in).
   explicit Int8Matrix(const at::Tensor& matrix);
 
-  /// The matrix as stored, float32 (out, in).
-  at::Tensor rounded(const at::Tensor& matrix) const;
+  /// The sum of each row as stored, float32 (out,).
+  const at::Tensor& sums() const { return sums_; }
   /// Packs the same matrix for this number of rows. The result is opaque.
   at::Tensor pack(const at::Tensor& matrix, std::int64_t rows) const;
   /// x uint8 (M, in) → x · matrixᵀ, float32 (M, out).
@@ -69,6 +69,7 @@ class Int8Matrix {
  private:
   at::Tensor scales_;  // (out,)
   at::Tensor zeros_;   // (out,)
+  at::Tensor sums_;    // (out,)
 };
 
 /// The rounding error of Int8Conv for a float32 weight, with the weight's shape.
