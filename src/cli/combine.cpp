@@ -90,17 +90,16 @@ void add_combine(CLI::App& app, int& status) {
   command
       ->add_option("--how", options->how,
                    "linear: the exact sum with the smallest rank; cat: the exact sum, ranks added; svd: the best "
-                   "approximation of "
-                   "rank --rank")
+                   "approximation of rank --rank")
       ->check(CLI::IsMember({"linear", "cat", "svd"}))
       ->capture_default_str();
   command->add_option("--rank", options->rank, "Rank for svd")->check(CLI::Range(1, 1 << 16))->capture_default_str();
   command->add_option("--model", options->model, "Name of the base model, if the adapters do not record it")
       ->type_name("NAME");
   command->footer(
-      "The error is the norm of what the new adapter lacks of a layer's sum, relative to the norm of that sum. "
-      "Retrained\n"
-      "modules and heads are not added: they must be in only one of the adapters, or equal in all.");
+      "The error of a layer is the norm of the difference between the new adapter and the exact sum, relative to the "
+      "norm of that sum.\n"
+      "Fully trained modules and heads are not added: they must be in only one of the adapters, or equal in all.");
   command->callback([options, &status] { status = combine_command(*options); });
 }
 

@@ -109,8 +109,7 @@ void add_predict(CLI::App& app, int& status) {
   command->add_flag("--json", options->json, "Print one JSON array on standard output");
   command->footer(
       "Probabilities are the softmax of the logits. Unreadable images are reported on standard error, with exit code "
-      "1; "
-      "--json has \"error\" for them instead of \"predictions\". In that case --logits writes nothing.");
+      "1; --json has \"error\" for them instead of \"predictions\". In that case --logits writes nothing.");
   command->callback([options, &status] { status = predict_command(*options); });
 }
 

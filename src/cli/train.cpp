@@ -60,7 +60,7 @@ void add_train(CLI::App& app, int& status) {
   command->footer(
       "Keys of a recipe, with their defaults:\n" + recipe_help() +
       "  run                                 the run folder; default: runs/RECIPE, or runs/RECIPE-2 … if that exists; "
-      " for the recipe.yaml of a run: RUN-2 …\n\n"
+      "for the recipe.yaml of a run: RUN-2 …\n\n"
       "A run folder is locked while a process trains in it. With --force the old run stays until the new one has a "
       "checkpoint: after its first epoch, or a minute.\n"
       "Ctrl-C stops training and saves the adapter trained so far. Exit code: 0 done, 1 failed, 2 wrong usage, 130 "

@@ -17,9 +17,9 @@ bool use_current_names(AdapterFolder& folder, const ModelEntry& entry, const Gra
 bool use_current_names(AdapterConfig& config, const ModelEntry& entry, const Graph& graph);
 
 /// Resolves the targets of a new adapter: puts the names of transformers 4 under those of `graph` if only they match,
-/// and replaces a set (adapters/target_sets.h) by its modules. Returns what was done, and whether PEFT has to merge the
-/// adapter (loading/bypassed_modules.h), one line each. Throws UsageError
-/// as check_every_entry_matches and match_modules do.
+/// and replaces a set (adapters/target_sets.h) by its modules. Returns notes on what was done, and on modules where
+/// PEFT has to merge the adapter (loading/bypassed_modules.h). Throws UsageError as check_every_entry_matches and
+/// match_modules do.
 std::vector<std::string> resolve_targets(AdapterConfig& config, const ModelEntry& entry, const Graph& graph);
 
 }  // namespace lorikeet

@@ -192,7 +192,7 @@ const std::vector<Field>& all() {
       number_field("coft_eps", "with coft; PEFT's 'eps'", {0, 1e6}, LORIKEET_MEMBER(adapter.config.oft.eps)),
       boolean_field("use_cayley_neumann", "OFT: a series instead of the exact Cayley transform",
                     LORIKEET_MEMBER(adapter.config.oft.use_cayley_neumann)),
-      integer_field("num_cayley_neumann_terms", "its number of terms", {1, 64},
+      integer_field("num_cayley_neumann_terms", "OFT: number of terms of that series", {1, 64},
                     LORIKEET_MEMBER(adapter.config.oft.num_cayley_neumann_terms)),
       integer_field("boft_block_size",
                     "BOFT: columns of the weight that are rotated together; 0: boft_block_num blocks",
