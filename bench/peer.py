@@ -7,8 +7,7 @@ PyTorch, and inference.
   folded       what an expert would do: evaluation mode, BatchNorm folded into the convolutions, channels-last
   bf16         the same with frozen weights and activations in bfloat16
   compiled     folded, through torch.compile; compiled_bf16 likewise
-  onnxruntime  inference by onnxruntime, in float32; onnxruntime_int8: with weights and products in int8 as its
-               quantize_dynamic makes them
+  onnxruntime  inference by onnxruntime, in float32; onnxruntime_int8: quantized to int8 by its quantize_dynamic
   openvino     inference by OpenVINO, in float32
 """
 import argparse
@@ -25,11 +24,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/reference"))
 
 import torch  # noqa: E402
 
-from reference import Classifier, mnist_batches, timm_efficientnet_lite0, torchvision_model  # noqa: E402
+from reference import Classifier, Logits, mnist_batches, timm_efficientnet_lite0, torchvision_model  # noqa: E402
 
 import peft  # noqa: E402  (after reference, which makes torchvision importable)
 
-from transformer_cases import TRANSFORMERS, Logits, transformer_model  # noqa: E402
+from transformer_cases import TRANSFORMERS, transformer_model  # noqa: E402
 
 
 def fold_batch_norm(model):

@@ -57,15 +57,3 @@ def transformer_weights(case, folder):
         transformer_model(case, classes=1000).save_pretrained(path)
         transformers.ViTImageProcessor().save_pretrained(path)
     return path
-
-
-class Logits(torch.nn.Module):
-    """A model's logits as a tensor, which transformers wraps."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, images):
-        output = self.model(images)
-        return output if isinstance(output, torch.Tensor) else output.logits

@@ -14,7 +14,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from reference import ROOT, read_tensors, timm, torchvision
+from reference import ROOT, Logits, read_tensors, timm, torchvision
 
 import peft  # after reference, which makes torchvision importable
 import transformers
@@ -42,15 +42,6 @@ TRANSFORMERS = {
     "Dinov2WithRegisters": (dict(SMALL, **PATCHES), ["attention.k_proj"], ["attention.attention.key"]),
     "MobileViT": (dict(num_labels=7), *2 * [["query", "value", "conv_projection.convolution"]]),  # not renamed
 }
-
-
-class Logits(torch.nn.Module):
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, images):
-        return self.model(images).logits
 
 
 def trained(model):

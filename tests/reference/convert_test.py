@@ -1,8 +1,6 @@
 """Adapters and weights under another library's names: the other library loads the weights strictly, PEFT opens the
 adapter there, and the logits are those of the model that they come from."""
 import json
-import subprocess
-import sys
 import tempfile
 import unittest
 from pathlib import Path
@@ -11,9 +9,9 @@ import PIL.Image
 import torch
 from safetensors.torch import save_file
 
-from adapted_models_test import Logits, trained, transformers_4_folder
+from adapted_models_test import trained, transformers_4_folder
 from networks_test import randomise
-from reference import SHARED, lorikeet, needs_shared, read_tensors, timm, torchvision
+from reference import Logits, expand_weights, lorikeet, needs_shared, read_tensors, timm, torchvision
 
 import peft  # after reference, which makes torchvision importable
 import transformers
@@ -185,10 +183,9 @@ class Convert(unittest.TestCase):
     @needs_shared
     def test_real_weights(self):
         """An adapter that Lorikeet trained over timm's DeiT-Tiny, over transformers' folder of the same weights."""
-        script, packed = SHARED / "weights/make_deit_tiny.py", SHARED / "weights/deit_tiny-int8.safetensors"
         weights, base = self.folder / "deit.safetensors", self.folder / "deit"
-        subprocess.run([sys.executable, script, "timm", packed, weights], check=True)
-        subprocess.run([sys.executable, script, "hf", packed, base], check=True)
+        for kind, out in (("timm", weights), ("hf", base)):
+            expand_weights("make_deit_tiny.py", kind, "deit_tiny-int8.safetensors", out)
         recipe = self.folder / "recipe.yaml"
         recipe.write_text(
             f"model: deit_tiny_patch16_224\nweights: {weights}\ndata: mnist\ntarget_modules: [qkv, fc1]\nr: 4\n"

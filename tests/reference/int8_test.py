@@ -14,19 +14,28 @@ import PIL.Image
 import torch
 from safetensors.torch import save_file
 
-from reference import MEAN, ROOT, SHARED, STD, lorikeet, needs_shared, read_tensors, shared_weights, timm, torchvision
+from reference import (
+    MEAN,
+    ROOT,
+    SHARED,
+    STD,
+    expand_weights,
+    lorikeet,
+    needs_shared,
+    read_tensors,
+    shared_weights,
+    timm,
+    torchvision,
+)
 
 BINARY = os.environ.get("LORIKEET_MODEL_NETWORKS", str(ROOT / "build/bin/model_networks"))
 MOST_LOST = 3  # images of 100
 
 
-def expanded(script, *arguments):
-    """What a script of ../shared/weights makes of a packed file."""
+def expanded(script, kind, packed):
     with tempfile.TemporaryDirectory() as folder:
         out = f"{folder}/weights.safetensors"
-        weights = SHARED / "weights"
-        make = [sys.executable, weights / script, arguments[0], weights / arguments[1], out]
-        subprocess.run(make, check=True, capture_output=True)
+        expand_weights(script, kind, packed, out)
         return read_tensors(out)
 
 

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 from safetensors import safe_open
 
-from reference import ROOT, lorikeet, read_tensors, timm, torchvision
+from reference import ROOT, Logits, lorikeet, read_tensors, timm, torchvision
 
 import transformers  # after reference, which makes torchvision importable
 
@@ -114,17 +114,6 @@ CONFIGURATIONS = [
         ),
     ),
 ]
-
-
-class Logits(torch.nn.Module):
-    """A transformers model that returns its logits; its tensors keep their names."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, images):
-        return self.model(images).logits
 
 
 def randomise(module):

@@ -52,6 +52,12 @@ def shared_weights():
     return folder
 
 
+def expand_weights(script, kind, packed, out):
+    """Writes to `out` what a script of ../shared/weights makes of a packed file."""
+    folder = SHARED / "weights"
+    subprocess.run([sys.executable, folder / script, kind, folder / packed, out], check=True, capture_output=True)
+
+
 def efficientnet_weights():
     return Path(lorikeet("models", "path", "efficientnet_lite0").strip())
 
@@ -86,6 +92,18 @@ def idx(name):
     rank = content[3]
     shape = struct.unpack(f">{rank}I", content[4 : 4 + 4 * rank])
     return torch.from_numpy(numpy.frombuffer(content, numpy.uint8, offset=4 + 4 * rank).reshape(shape).copy())
+
+
+class Logits(torch.nn.Module):
+    """A model that returns its logits as a tensor, which transformers wraps; its tensors keep their names."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images):
+        output = self.model(images)
+        return output if isinstance(output, torch.Tensor) else output.logits
 
 
 class Classifier(torch.nn.Module):
