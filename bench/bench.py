@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/reference"))
 
 from reference import BINARY, ROOT, SHARED, shared_weights, torch  # noqa: E402
 
-from transformer_cases import TRANSFORMERS, transformer_weights  # noqa: E402
+from cases import CASES, case_weights  # noqa: E402
 
 EXPERT_WAYS = ["folded", "compiled", "bf16", "compiled_bf16"]
 FLOAT32_WAYS = ["folded", "compiled"]
@@ -52,6 +52,7 @@ class Bench:
         self.rounds = 1 if quick else 3
         self.weights = weights()
         self.expert_way = {}
+        self.last_way = None  # of the measure at hand
         self.has_bfloat16 = (
             torch.ops.mkldnn._is_mkldnn_bf16_supported()
         )  # emulated, bfloat16 is many times slower than float32
@@ -95,10 +96,10 @@ class Bench:
         """A case's recipe and the weights that it needs."""
         if case == EFFICIENTNET:
             return [ROOT / f"recipes/demo/{case}.yaml"]
-        if case not in TRANSFORMERS:
+        if case not in CASES:
             return [ROOT / f"recipes/article/{case}.yaml", f"weights={self.weights}"]
-        what = TRANSFORMERS[case]
-        weights = transformer_weights(case, ROOT / "build/bench-weights")
+        what = CASES[case]
+        weights = case_weights(case, ROOT / "build/bench-weights")
         base = {"model": what.model, "weights": str(weights)} if what.model else {"model": str(weights)}
         path = folder / "recipe.yaml"
         fields = {
@@ -155,9 +156,10 @@ class Bench:
         """The expert's fastest way for this work, found in the first round."""
         key = (work, *sorted(options.items()))
         if key in self.expert_way:
-            return self.peer(work, self.expert_way[key], **options)
+            self.last_way = self.expert_way[key]
+            return self.peer(work, self.last_way, **options)
         results = {way: self.peer(work, way, **options) for way in ways or self.expert_ways}
-        self.expert_way[key] = max(results, key=lambda way: better(results[way]))
+        self.last_way = self.expert_way[key] = max(results, key=lambda way: better(results[way]))
         print(
             f"  expert: {self.expert_way[key]} of "
             + ", ".join(f"{way} {better(result):.4g}" for way, result in results.items()),
@@ -319,6 +321,10 @@ MEASURES = {
     "vit_tiny_step": step_measure(224, 32, 12, "precision=float32", ways=FLOAT32_WAYS, case="vit_tiny"),
     "vit_small_step": step_measure(224, 16, 10, "precision=float32", ways=FLOAT32_WAYS, case="vit_small"),
     "vit_base_guide_step": step_measure(224, 8, 8, "precision=float32", ways=FLOAT32_WAYS, case="vit_base_guide"),
+    "mobilenet_v3_large_step": step_measure(
+        224, 32, 12, "precision=float32", ways=FLOAT32_WAYS, case="mobilenet_v3_large"
+    ),
+    "convnext_tiny_step": step_measure(224, 16, 8, "precision=float32", ways=FLOAT32_WAYS, case="convnext_tiny"),
     "vit_tiny_last_four_cached": cached_measure("vit_tiny_last_four", 224, 32, 16, "float32", FLOAT32_WAYS),
     "vit_small_last_four_cached": cached_measure("vit_small_last_four", 224, 16, 16, "float32", FLOAT32_WAYS),
     "vit_base_last_four_cached": cached_measure("vit_base_last_four", 224, 8, 16, "float32", FLOAT32_WAYS),
@@ -342,73 +348,115 @@ def finite(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def processor():
+    """The processor's name; Python's own function returns nothing on Debian."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def measured(bench, name):
+    """The medians of a measure, its ratios, and when and where it was taken."""
+    measure, unit = MEASURES[name]
+    bench.last_way = None
+    ours, documented, expert, figure = measure(bench)
+    found = {"ours": [], "documented": [], "expert": []}
+    losses = {}
+    print(name, flush=True)
+    rounds = 1 if name in ONE_ROUND else bench.rounds
+    for _ in range(rounds):
+        for who, work in (("ours", ours), ("documented", documented), ("expert", expert)):
+            result = work()
+            found[who].append(figure(result))
+            losses[who] = result.get("losses", [])[-3:]
+            reached = (
+                f" (accuracy {result['accuracy']:.4f} after {sum(result['seconds']):.4g} s)"
+                if "accuracy" in result
+                else ""
+            )
+            print(f"  {who} {found[who][-1]:.4g}{reached}", flush=True)
+    value = {who: statistics.median(figures) for who, figures in found.items()}
+    ratio = (lambda a, b: b / a) if name in SMALLER_IS_BETTER else (lambda a, b: a / b)
+    return {
+        **value,
+        "ratio_documented": ratio(value["ours"], value["documented"]),
+        "ratio_expert": ratio(value["ours"], value["expert"]),
+        "unit": unit,
+        "runs": rounds,
+        "spread": {who: [min(figures), max(figures)] for who, figures in found.items()},
+        "expert_way": bench.last_way,
+        "last_losses": losses,
+        "date": time.strftime("%Y-%m-%d"),
+        "processor": processor(),
+        "cores": len(os.sched_getaffinity(0)),
+    }
+
+
+def read_measures(path):
+    return json.loads(path.read_text())["measures"] if path.exists() else {}
+
+
+def write_measures(path, measures):
+    """Whole or not at all, so that an interrupted run keeps what it has."""
+    path.parent.mkdir(exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(finite({"measures": measures}), indent=2) + "\n")
+    part.replace(path)
+
+
+def compare(old, new):
+    """A table of what changed since `old`: our own figure, and its ratio to the expert's, which the machine's load
+    and the processor change less."""
+    print(f"\n{'since then':30} {'ours':>9} {'was':>9} {'change':>7} {'÷ expert':>9} {'was':>7}")
+    for name, now in new.items():
+        if name not in old or None in (now["ours"], old[name]["ours"]):
+            continue
+        was = old[name]
+        change = now["ours"] / was["ours"]
+        slower = change > 1.05 if name in SMALLER_IS_BETTER else change < 0.95
+        remark = " worse" if slower else ""
+        if was.get("processor") != now["processor"]:
+            remark += f" (was on {was.get('processor', 'an unknown processor')})"
+        ratios = [f"{one['ratio_expert']:.2f}" if one["ratio_expert"] else "–" for one in (now, was)]
+        print(
+            f"{name:30} {now['ours']:9.4g} {was['ours']:9.4g} {change:7.2f} {ratios[0]:>9} {ratios[1]:>7}{remark}"
+        )
+
+
 def main():
     parser = argparse.ArgumentParser(prog="bench/run", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="measures: " + ", ".join(MEASURES))
     parser.add_argument("--quick", action="store_true", help="one round of fewer steps")
+    parser.add_argument("--compare", metavar="OLD.json", type=Path, help="results of another run to compare with")
     options = parser.parse_args()
     for name in options.names:
         if name not in MEASURES:
             parser.error(f"{name}: got an unknown measure, expected one of {', '.join(MEASURES)}")
+    if options.compare and not options.compare.exists():
+        parser.error(f"--compare: {options.compare} does not exist")
+    old = read_measures(options.compare) if options.compare else {}
 
-    bench, measures = Bench(options.quick), {}
+    bench, path, new = Bench(options.quick), ROOT / "bench/results/latest.json", {}
     for name in options.names or MEASURES:
         if name in NEEDS_BFLOAT16 and not bench.has_bfloat16:
             print(f"{name}: left out: this processor has no bfloat16", flush=True)
             continue
-        measure, unit = MEASURES[name]
-        ours, documented, expert, figure = measure(bench)
-        found = {"ours": [], "documented": [], "expert": []}
-        losses = {}
-        print(name, flush=True)
-        rounds = 1 if name in ONE_ROUND else bench.rounds
-        for _ in range(rounds):
-            for who, work in (("ours", ours), ("documented", documented), ("expert", expert)):
-                result = work()
-                found[who].append(figure(result))
-                losses[who] = result.get("losses", [])[-3:]
-                print(
-                    f"  {who} {found[who][-1]:.4g}"
-                    + (
-                        f" (accuracy {result['accuracy']:.4f} after {sum(result['seconds']):.4g} s)"
-                        if "accuracy" in result
-                        else ""
-                    ),
-                    flush=True,
-                )
-        value = {who: statistics.median(figures) for who, figures in found.items()}
-        ratio = (lambda a, b: b / a) if name in SMALLER_IS_BETTER else (lambda a, b: a / b)
-        measures[name] = {
-            **value,
-            "ratio_documented": ratio(value["ours"], value["documented"]),
-            "ratio_expert": ratio(value["ours"], value["expert"]),
-            "unit": unit,
-            "runs": rounds,
-            "spread": {who: [min(figures), max(figures)] for who, figures in found.items()},
-            "last_losses": losses,
-        }
-
-    machine = {
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "doctor": json.loads(run(BINARY, "doctor", "--json")[0]),
-    }
-    results = ROOT / "bench/results"
-    results.mkdir(exist_ok=True)
-    (results / "latest.json").write_text(
-        json.dumps(finite({"machine": machine, "measures": measures}), indent=2) + "\n"
-    )
+        new[name] = measured(bench, name)
+        write_measures(path, read_measures(path) | {name: new[name]})
 
     print(
         f"\n{'measure':26} {'ours':>9} {'documented':>11} {'expert':>9}  unit   {'÷ documented':>12} {'÷ expert':>9}  "
         "ours, least to most"
     )
-    for name, m in measures.items():
+    for name, m in new.items():
         print(
             f"{name:26} {m['ours']:9.4g} {m['documented']:11.4g} {m['expert']:9.4g}  {m['unit']:6} "
             f"{m['ratio_documented']:11.2f}× {m['ratio_expert']:8.2f}×  "
             f"{m['spread']['ours'][0]:.4g} to {m['spread']['ours'][1]:.4g}"
         )
+    if old:
+        compare(old, new)
 
 
 if __name__ == "__main__":

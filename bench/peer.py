@@ -1,7 +1,6 @@
 """Runs one peer on one task and prints one JSON object.
 
-The tasks: ResNet-50, EfficientNet-Lite0 or a vision transformer (bench/transformer_cases.py) adapted by PEFT on
-PyTorch, and inference.
+The tasks: ResNet-50, EfficientNet-Lite0 or a model of bench/cases.py adapted by PEFT on PyTorch, and inference.
 
   documented   as PEFT's and the article's examples have it: float32, training mode, contiguous memory
   folded       what an expert would do: evaluation mode, BatchNorm folded into the convolutions, channels-last
@@ -28,7 +27,7 @@ from reference import Classifier, Logits, mnist_batches, timm_efficientnet_lite0
 
 import peft  # noqa: E402  (after reference, which makes torchvision importable)
 
-from transformer_cases import TRANSFORMERS, transformer_model  # noqa: E402
+from cases import CASES, case_model  # noqa: E402
 
 
 def fold_batch_norm(model):
@@ -48,8 +47,8 @@ def three_layers():
     return torch.nn.Sequential(torch.nn.Linear(1000, 512), torch.nn.Linear(512, 256), torch.nn.Linear(256, 10))
 
 
-def adapted_transformer(case, way):
-    what = TRANSFORMERS[case]
+def adapted_case(case, way):
+    what = CASES[case]
     config = peft.LoraConfig(
         r=16,
         lora_alpha=16,
@@ -57,16 +56,19 @@ def adapted_transformer(case, way):
         target_modules=what.targets,
         modules_to_save=[what.classifier],
     )
-    model = Logits(peft.get_peft_model(transformer_model(case, classes=10), config))
+    base = case_model(case, classes=10)
+    if way != "documented":
+        base = fold_batch_norm(base).to(memory_format=torch.channels_last)
+    model = Logits(peft.get_peft_model(base, config))
     model.train(way == "documented")
     learned = [p for p in model.parameters() if p.requires_grad]
     return torch.compile(model) if way.startswith("compiled") else model, learned
 
 
 def adapted(case, way, weights):
-    """The article's case, the demo's recipe or a transformer, as PEFT makes it, and the parameters that learn."""
-    if case in TRANSFORMERS:
-        return adapted_transformer(case, way)
+    """The article's case, the demo's recipe or one of bench/cases.py, as PEFT makes it, and the parameters that learn."""
+    if case in CASES:
+        return adapted_case(case, way)
     base = timm_efficientnet_lite0() if case == "efficientnet_lite0" else torchvision_model("resnet50", weights)
     if way != "documented":
         fold_batch_norm(base)
@@ -167,8 +169,8 @@ def openvino_session(path):
 
 
 def infer(options):
-    if options.case in TRANSFORMERS:
-        model = Logits(transformer_model(options.case, classes=10)).eval()
+    if options.case in CASES:
+        model = Logits(case_model(options.case, classes=10)).eval()
     else:
         model = torchvision_model("resnet50", options.weights)
     if options.way.startswith(("onnxruntime", "openvino")):
