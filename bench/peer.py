@@ -58,7 +58,7 @@ def adapted_case(case, way):
     )
     base = case_model(case, classes=10)
     if way != "documented":
-        base = fold_batch_norm(base).to(memory_format=torch.channels_last)
+        base = fold_batch_norm(base.eval()).to(memory_format=torch.channels_last)
     model = Logits(peft.get_peft_model(base, config))
     model.train(way == "documented")
     learned = [p for p in model.parameters() if p.requires_grad]
