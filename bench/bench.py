@@ -100,7 +100,7 @@ class Bench:
             return [ROOT / f"recipes/article/{case}.yaml", f"weights={self.weights}"]
         what = CASES[case]
         weights = case_weights(case, ROOT / "build/bench-weights")
-        base = {"model": what.model, "weights": str(weights)} if what.model else {"model": str(weights)}
+        base = {"model": f"timm/{what.model}", "weights": str(weights)} if what.model else {"model": str(weights)}
         path = folder / "recipe.yaml"
         fields = {
             **base,
