@@ -51,6 +51,8 @@ class Bench:
         self.quick = quick
         self.rounds = 1 if quick else 3
         self.weights = weights()
+        self.inductor = tempfile.TemporaryDirectory()  # an interrupted run leaves broken files in torch.compile's cache
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = self.inductor.name
         self.expert_way = {}
         self.last_way = None  # of the measure at hand
         self.has_bfloat16 = (
