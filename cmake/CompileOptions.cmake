@@ -18,6 +18,20 @@ if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   # False alarms: libstdc++ 12's own stable_sort calls std::get_temporary_buffer, which clang knows to be deprecated.
   target_compile_options(lorikeet_compile_options INTERFACE -Wno-deprecated-declarations)
 endif()
+# at::parallel_for is a template in libtorch's headers: compiled without OpenMP, it is a serial loop. Of clang's OpenMP
+# runtime there would be a second one beside libtorch's libgomp. ThreadSanitizer does not know libgomp's barriers:
+# kernels/parallel.h has threads for it.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT LORIKEET_SANITIZE STREQUAL "thread")
+  target_compile_options(lorikeet_compile_options INTERFACE -fopenmp)
+  # The very libgomp that libtorch loads, so that there is one pool of threads.
+  file(GLOB libtorch_gomp ${TORCH_INSTALL_PREFIX}/lib/libgomp*.so*)
+  if(NOT libtorch_gomp)
+    set(libtorch_gomp -fopenmp)
+  endif()
+  target_link_libraries(lorikeet_libtorch INTERFACE ${libtorch_gomp})
+elseif(NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT LORIKEET_FUZZ)
+  message(WARNING "${CMAKE_CXX_COMPILER_ID}: kernels of this project run on one thread. g++ builds them with OpenMP.")
+endif()
 if(LORIKEET_SANITIZE STREQUAL "address")
   target_compile_options(lorikeet_compile_options INTERFACE
     -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)

@@ -1,13 +1,13 @@
 #include "kernels/attention.h"
 
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <array>
 #include <vector>
 
 #include "kernels/head_attention.h"
+#include "kernels/parallel.h"
 
 namespace lorikeet {
 namespace {
@@ -43,7 +43,7 @@ template <typename Run>
 void for_each_head(const Three& x, std::int64_t heads, const Run& run) {
   const Rows q(x[0]), k(x[1]), v(x[2]);
   const std::int64_t width = x[0].size(2) / heads;
-  at::parallel_for(0, x[0].size(0) * heads, 1, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(x[0].size(0) * heads, 1, [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> scratch;
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t n = i / heads, first = i % heads * width;

@@ -1,11 +1,12 @@
 #include "kernels/epilogue.h"
 
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 
 #include <algorithm>
 #include <cassert>
+
+#include "kernels/parallel.h"
 
 namespace lorikeet {
 namespace {
@@ -55,7 +56,7 @@ void finish_rows(const at::Tensor& y, const at::Tensor& bias, const at::Tensor& 
   std::uint8_t* const bits = mask.defined() ? mask.data_ptr<std::uint8_t>() : nullptr;
   const auto run = others != nullptr ? (bits != nullptr ? &finish_row<T, true, true> : &finish_row<T, true, false>)
                                      : (bits != nullptr ? &finish_row<T, false, true> : &finish_row<T, false, false>);
-  at::parallel_for(0, y.numel() / channels, std::max<std::int64_t>(1, kGrain / channels),
+  parallel_for(y.numel() / channels, std::max<std::int64_t>(1, kGrain / channels),
                    [&](std::int64_t begin, std::int64_t end) {
                      for (std::int64_t row = begin; row < end; ++row) {
                        run(values + row * channels, biases, others != nullptr ? others + row * channels : nullptr,
@@ -84,7 +85,7 @@ void mask_rows(const at::Tensor& from_bits, const at::Tensor& mask, const at::Te
   Integer* const to = to_bits.data_ptr<Integer>();
   const std::uint8_t* const bits = mask.const_data_ptr<std::uint8_t>();
   const auto& table = mask_table<Integer>();
-  at::parallel_for(0, mask.numel(), kGrain / kBits, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(mask.numel(), kGrain / kBits, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t byte = begin; byte < end; ++byte) {
       const Integer* const row = table[bits[byte]];
       for (std::int64_t i = 0; i < kBits; ++i)

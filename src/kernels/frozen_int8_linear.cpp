@@ -1,7 +1,6 @@
 #include "kernels/frozen_int8_linear.h"
 
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <bit>
@@ -10,6 +9,7 @@
 #include <utility>
 
 #include "kernels/frozen_conv.h"
+#include "kernels/parallel.h"
 #include "kernels/vector_clones.h"
 
 namespace lorikeet {
@@ -54,7 +54,7 @@ void restore_row(float* y, std::int64_t count, float scale, float offset, const 
 template <typename Run>
 void each_row(std::int64_t rows, std::int64_t count, const Run& run) {
   const std::int64_t grain = std::max<std::int64_t>(1, kQuantizedPerThread / count);
-  at::parallel_for(0, rows, grain, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(rows, grain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) run(row);
   });
 }

@@ -1,7 +1,6 @@
 #include "kernels/smooth_activation.h"
 
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <cassert>
 #include <cstdint>
 
+#include "kernels/parallel.h"
 #include "kernels/vector_clones.h"
 
 #define LORIKEET_INLINE inline __attribute__((always_inline))
@@ -249,7 +249,7 @@ at::Tensor apply_smooth_(const at::Tensor& y, const at::Tensor& bias, const at::
   const float* const biases = bias.const_data_ptr<float>();
   const std::int64_t blocks = (channels + kBlock - 1) / kBlock;
   const std::int64_t grain = std::max<std::int64_t>(1, kElementsPerThread / std::min(channels, kBlock));
-  at::parallel_for(0, y.numel() / channels * blocks, grain, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(y.numel() / channels * blocks, grain, [&](std::int64_t begin, std::int64_t end) {
     alignas(64) float z[kBlock];
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t channel = i % blocks * kBlock;
@@ -277,7 +277,7 @@ at::Tensor smooth_gradient(const at::Tensor& grad, const at::Tensor& kept, Smoot
   const at::Tensor out = at::empty_like(grad);
   const bool is_float = grad.scalar_type() == at::kFloat;
   const Kept all = parts_of(kept, grad.numel(), is_float);
-  at::parallel_for(0, grad.numel(), kElementsPerThread, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(grad.numel(), kElementsPerThread, [&](std::int64_t begin, std::int64_t end) {
     const std::int64_t count = end - begin;
     if (is_float) {
       scale_float(out.mutable_data_ptr<float>() + begin, grad.const_data_ptr<float>() + begin, all.upper + begin,
