@@ -421,9 +421,7 @@ def compare(old, new):
         if was.get("processor") != now["processor"]:
             remark += f" (was on {was.get('processor', 'an unknown processor')})"
         ratios = [f"{one['ratio_expert']:.2f}" if one["ratio_expert"] else "–" for one in (now, was)]
-        print(
-            f"{name:30} {now['ours']:9.4g} {was['ours']:9.4g} {change:7.2f} {ratios[0]:>9} {ratios[1]:>7}{remark}"
-        )
+        print(f"{name:30} {now['ours']:9.4g} {was['ours']:9.4g} {change:7.2f} {ratios[0]:>9} {ratios[1]:>7}{remark}")
 
 
 def main():

@@ -66,7 +66,7 @@ def adapted_case(case, way):
 
 
 def adapted(case, way, weights):
-    """The article's case, the demo's recipe or one of bench/cases.py, as PEFT makes it, and the parameters that learn."""
+    """The article's case, the demo's recipe or a model of bench/cases.py, as PEFT makes it, and what is trained."""
     if case in CASES:
         return adapted_case(case, way)
     base = timm_efficientnet_lite0() if case == "efficientnet_lite0" else torchvision_model("resnet50", weights)

@@ -57,12 +57,12 @@ void finish_rows(const at::Tensor& y, const at::Tensor& bias, const at::Tensor& 
   const auto run = others != nullptr ? (bits != nullptr ? &finish_row<T, true, true> : &finish_row<T, true, false>)
                                      : (bits != nullptr ? &finish_row<T, false, true> : &finish_row<T, false, false>);
   parallel_for(y.numel() / channels, std::max<std::int64_t>(1, kGrain / channels),
-                   [&](std::int64_t begin, std::int64_t end) {
-                     for (std::int64_t row = begin; row < end; ++row) {
-                       run(values + row * channels, biases, others != nullptr ? others + row * channels : nullptr,
-                           channels, clamp, bits != nullptr ? bits + row * channels / kBits : nullptr);
-                     }
-                   });
+               [&](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t row = begin; row < end; ++row) {
+                   run(values + row * channels, biases, others != nullptr ? others + row * channels : nullptr, channels,
+                       clamp, bits != nullptr ? bits + row * channels / kBits : nullptr);
+                 }
+               });
 }
 
 // For each value of a mask byte, eight elements of all ones or zeros, to AND with eight gradient elements.
