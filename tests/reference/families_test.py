@@ -47,6 +47,21 @@ class Training(FolderTest, unittest.TestCase):
             dynamic_img_size=True,
         )
 
+    def test_vit_of_torchvision(self):
+        torch.manual_seed(1)
+        base = torchvision.models.VisionTransformer(32, 16, 12, 12, 768, 3072)
+        settings = ["target_modules=[mlp.0, mlp.3]", "modules_to_save=[heads.head]"]
+        self.train(base, "vit_b_16", settings, 32, MEAN, STD)
+
+    def test_convnext(self):
+        """Convolutions, depthwise ones too, and Linear layers; of its layer scales a trained model has none near zero."""
+        settings = ["target_modules=[conv_dw, fc1, fc2, stem.0]", "modules_to_save=[head.fc]"]
+        self.check("convnext_atto", settings, 64, MEAN, STD, ls_init_value=1.0)
+
+    def test_mobilenet_v3(self):
+        settings = ["target_modules=[conv_pw, conv_pwl, conv_dw]", "modules_to_save=[classifier]"]
+        self.check("mobilenetv3_small_100", settings, 64, MEAN, STD)
+
     def test_swin_of_torchvision(self):
         """Windows that the image does not fill. PEFT's layers within torchvision's attention would have no effect."""
         torch.manual_seed(1)
