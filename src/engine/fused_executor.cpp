@@ -1,8 +1,9 @@
 // The fast executor. Frozen convolutions and Linear layers run as fused steps (engine/fusion.h), convolutions in
 // channels-last memory with BatchNorm folded into their weights (engine/prepared_base.h). Their backward pass computes
 // only the gradient to the input, and keeps one bit per element for the activation, or up to 24 (kernels/epilogue.h).
-// LoRA joins the step of its layer: the low-rank part is a thin matrix product added before the activation. Attention
-// in float32 uses kernels/attention.h. Everything else uses ATen's operators and autograd, as in the plain executor.
+// LoRA joins the step of its layer: its term is added before the activation, and on a Linear or a 1×1 convolution its
+// gradient to the input is added to that of the layer. Attention in float32 uses kernels/attention.h. Everything else
+// uses ATen's operators and autograd, as in the plain executor.
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
@@ -19,6 +20,7 @@
 #include "engine/step_executor.h"
 #include "kernels/epilogue.h"
 #include "kernels/frozen_conv.h"
+#include "kernels/thin_product.h"
 
 namespace lorikeet {
 namespace {
@@ -51,10 +53,12 @@ struct FrozenStep : torch::CustomClassHolder {
 };
 using FrozenStepPtr = c10::intrusive_ptr<FrozenStep>;
 
-// LoRA's term: low (N·H'·W', r) times upᵀ, up (out, r). Both are undefined without LoRA.
+// LoRA's term: low (N·H'·W', r) times upᵀ, up (out, r). With `down` (r, in), low is x · downᵀ. All are undefined
+// without LoRA.
 struct LowRankPart {
   at::Tensor low;
   at::Tensor up;
+  at::Tensor down;
 };
 
 // y = activation(conv(x) + low·upᵀ + bias + residual). If `keeps`, sets `kept` to what the activation's gradient needs.
@@ -76,12 +80,12 @@ struct FrozenFunction : torch::autograd::Function<FrozenFunction> {
   using Optional = std::optional<at::Tensor>;
 
   static at::Tensor forward(AutogradContext* context, const FrozenStepPtr& step, const at::Tensor& x,
-                            const Optional& residual, const Optional& low, const Optional& up) {
+                            const Optional& residual, const Optional& low, const Optional& up, const Optional& down) {
+    const LowRankPart lora{tensor_or_none(low), tensor_or_none(up), tensor_or_none(down)};
     at::Tensor kept;
-    at::Tensor y = run_frozen(*step, x, tensor_or_none(residual), {tensor_or_none(low), tensor_or_none(up)},
-                              /*keeps=*/true, kept);
-    // x and y are not saved.
-    context->save_for_backward({kept, tensor_or_none(low), tensor_or_none(up)});
+    at::Tensor y = run_frozen(*step, x, tensor_or_none(residual), lora, /*keeps=*/true, kept);
+    // Of x and y, only what a factor's gradient needs is saved.
+    context->save_for_backward({kept, lora.low, lora.up, lora.down, lora.down.defined() ? x : at::Tensor()});
     context->saved_data["step"] = c10::IValue::make_capsule(step);
     context->saved_data["x"] = x.requires_grad();
     context->saved_data["shape"] = x.sizes();
@@ -93,24 +97,38 @@ struct FrozenFunction : torch::autograd::Function<FrozenFunction> {
     auto& data = context->saved_data;
     const auto step = c10::static_intrusive_pointer_cast<FrozenStep>(data["step"].toCapsule());
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor &kept = saved[0], &low = saved[1], &up = saved[2];
+    const at::Tensor &kept = saved[0], &low = saved[1], &up = saved[2], &down = saved[3], &x = saved[4];
     const at::Tensor grad = activation_gradient(step->image(grads[0]), kept, step->activation);
     const std::vector<std::int64_t> shape = data["shape"].toIntVector();
-    variable_list out(5);
+    variable_list out(6);
+    at::Tensor low_grad;
+    if (low.defined()) {
+      const at::Tensor pixels = pixels_of(grad);
+      low_grad = thin_product(pixels, up.t());
+      out[4] = factor_gradient(low, pixels).t();
+    }
+    if (down.defined()) {
+      out[5] = factor_gradient(low_grad, pixels_of(step->image(x)));
+    } else {
+      out[3] = low_grad;
+    }
     if (data["x"].toBool()) {
       const Pair size = step->takes_rows ? Pair{grad.size(2), grad.size(3)} : Pair{shape[2], shape[3]};
-      out[1] = step->value(step->prepared->conv.input_gradient(grad, size), shape);
+      const at::Tensor to_input = step->prepared->conv.input_gradient(grad, size);
+      if (down.defined()) pixels_of(to_input).addmm_(low_grad, down);
+      out[1] = step->value(to_input, shape);
     }
     if (data["residual"].toBool()) out[2] = step->value(grad, grads[0].sizes());
-    if (low.defined()) {
-      // Thin products: with the original layouts, MKL is three to five times slower.
-      const at::Tensor pixels = pixels_of(grad);
-      out[3] = at::mm(pixels, up.t().contiguous().t());
-      out[4] = at::mm(low.t(), pixels).t();
-    }
     return out;
   }
 };
+
+// Whether each output pixel or row is a product of one input pixel or row with the weight.
+bool is_matrix_product(const Op& op) {
+  if (std::holds_alternative<Linear>(op)) return true;
+  const auto& conv = std::get<Conv2d>(op);
+  return conv.kernel == Pair{1, 1} && conv.stride == Pair{1, 1} && conv.padding == Pair{0, 0} && conv.groups == 1;
+}
 
 class FusedExecutor final : public StepExecutor {
  public:
@@ -137,21 +155,33 @@ class FusedExecutor final : public StepExecutor {
     const at::Tensor value = read(values, node.inputs[0], step.first);
     const at::Tensor x = frozen->takes_rows ? value.contiguous() : value.contiguous(at::MemoryFormat::ChannelsLast);
     const at::Tensor residual = step.residual ? read(values, *step.residual, step.output) : at::Tensor();
-    LowRankPart lora;
-    if (const LayerAdapter* adapter = network().adapter(step.first)) {
-      const auto layer = adapter->low_rank();  // guaranteed by fuse()
-      const at::Tensor low = lora_down(*layer, node.op, x, training);
-      lora.low = frozen->takes_rows ? low.reshape({-1, low.size(-1)}) : pixels_of(low);
-      lora.up = (layer->lora_B.flatten(1) * (frozen->prepared->scale * layer->scaling).unsqueeze(1)).to(precision());
-    }
+    const LowRankPart lora = low_rank_part(step.first, *frozen, x, training);
     const bool learns = at::GradMode::is_enabled() &&
                         (x.requires_grad() || lora.low.defined() || (residual.defined() && residual.requires_grad()));
     if (learns) {
       return FrozenFunction::apply(frozen, x, optional_tensor(residual), optional_tensor(lora.low),
-                                   optional_tensor(lora.up));
+                                   optional_tensor(lora.up), optional_tensor(lora.down));
     }
     at::Tensor nothing;
     return run_frozen(*frozen, x, residual, lora, /*keeps=*/false, nothing);
+  }
+
+  LowRankPart low_rank_part(NodeId id, const FrozenStep& frozen, const at::Tensor& x, bool training) const {
+    const LayerAdapter* const adapter = network().adapter(id);
+    if (adapter == nullptr) return {};
+    const auto layer = adapter->low_rank();  // guaranteed by fuse()
+    LowRankPart out;
+    out.up = (layer->lora_B.flatten(1) * (frozen.prepared->scale * layer->scaling).unsqueeze(1)).to(precision());
+    const Op& op = network().graph().node(id).op;
+    if (is_matrix_product(op) && !(training && layer->dropout > 0)) {
+      out.down = layer->lora_A.flatten(1).to(x.scalar_type());
+      const at::NoGradGuard inside_the_step;
+      out.low = thin_product(pixels_of(frozen.image(x)), out.down);
+    } else {
+      const at::Tensor low = lora_down(*layer, op, x, training);
+      out.low = frozen.takes_rows ? low.reshape({-1, low.size(-1)}) : pixels_of(low);
+    }
+    return out;
   }
 
   std::vector<FrozenStepPtr> frozen_;  // one per step; null if it is not a frozen layer

@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <limits>
 
+#include "kernels/tiles.h"
+
 namespace lorikeet {
 namespace {
 
-constexpr std::int64_t kLanes = 16;
+constexpr std::int64_t kLanes = kTileColumns;
 constexpr std::int64_t kMostKeys = 1024;  // beyond, a head's scores leave the caches
 
 // Sixteen floats, in one register or several.
@@ -32,26 +34,18 @@ struct Sizes {
 #if defined(__x86_64__)
 namespace avx512 {
 #define LORIKEET_TARGET __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")))
-#define LORIKEET_ROWS 12
 #include "kernels/head_attention.inc"
 #undef LORIKEET_TARGET
-#undef LORIKEET_ROWS
 }  // namespace avx512
 namespace avx2 {
 #define LORIKEET_TARGET __attribute__((target("avx2,fma")))
-#define LORIKEET_ROWS 6
 #include "kernels/head_attention.inc"
 #undef LORIKEET_TARGET
-#undef LORIKEET_ROWS
 }  // namespace avx2
 
 bool has_avx512() {
   static const bool kHas = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
-  return kHas;
-}
-bool has_avx2() {
-  static const bool kHas = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   return kHas;
 }
 #endif
@@ -60,7 +54,7 @@ bool has_avx2() {
 
 #if defined(__x86_64__)
 bool has_head_attention(std::int64_t width, std::int64_t keys) {
-  return has_avx2() && width % kLanes == 0 && keys <= kMostKeys;
+  return has_tiles() && width % kLanes == 0 && keys <= kMostKeys;
 }
 void head_forward(const AttentionHead& head, const MutableHeadRows& out, float* scratch) {
   has_avx512() ? avx512::Kernel::forward(head, out, scratch) : avx2::Kernel::forward(head, out, scratch);
