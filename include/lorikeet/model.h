@@ -46,6 +46,8 @@ struct LoadOptions {
   /// By default the adapter's precision, or float32 without an adapter. kInt8 requires an adapter that was trained in
   /// int8.
   std::optional<Precision> precision = std::nullopt;
+  /// Names of the outputs, which replace the model's own. Needed to name the classes of an adapter that PEFT wrote.
+  std::vector<std::string> classes = {};
   /// Accepts base weights other than those the adapter was trained on, which is otherwise an error.
   bool force = false;
   DownloadCallback download = {};
@@ -130,7 +132,7 @@ class LORIKEET_EXPORT Model {
   TrainReport train(const TrainingOptions& options, const TrainCallbacks& callbacks = {});
 
   /// Evaluates on the test split of `data` (the name of a dataset or a folder), or on its val split if it has no test
-  /// split.
+  /// split. A model without class names, such as an adapter that PEFT wrote, takes those of the data.
   EvaluationResult evaluate(const std::string& data, const EvaluateOptions& options = {});
 
   /// Returns the `top` most probable classes of each image, in descending order. `top` is 1 to the number of classes.

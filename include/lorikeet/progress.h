@@ -32,6 +32,27 @@ struct TrainProgress {
   double seconds_left = 0;       // until the end of training; 0 if not yet known
 };
 
+/// A completed epoch.
+struct EpochProgress {
+  std::int64_t epoch = 0;  // from 1
+  std::int64_t epochs = 0;
+  // Means over the training images.
+  double loss = 0;
+  double accuracy = 0;
+  double seconds = 0;
+  /// The part of `seconds` spent waiting for images.
+  double data_wait_seconds = 0;
+  double images_per_second = 0;
+  /// Whether there are validation images.
+  bool is_validated = false;
+  double validation_loss = 0;
+  double validation_accuracy = 0;
+  /// Whether it is the best epoch so far by LoopOptions::best.
+  bool is_best = false;
+};
+
+using EpochCallback = std::function<void(const EpochProgress&)>;
+
 /// Called after every batch. Returning false stops training, which then returns the state reached so far.
 using TrainCallback = std::function<bool(const TrainProgress&)>;
 

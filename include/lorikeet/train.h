@@ -19,6 +19,8 @@ struct TrainReport {
   std::int64_t steps = 0;
   /// Completed epochs.
   std::int64_t epochs = 0;
+  /// The epoch whose adapter was kept (LoopOptions::best), from 1.
+  std::int64_t kept_epoch = 0;
   std::int64_t images = 0;
   /// Time of training steps and validation.
   double seconds = 0;
@@ -38,6 +40,8 @@ struct TrainReport {
 struct TrainCallbacks {
   TrainCallback progress = {};
   LogCallback log = {};
+  /// Called after every epoch. If empty, `log` receives a line for each epoch.
+  EpochCallback epoch = {};
   DownloadCallback download = {};
 };
 

@@ -78,13 +78,28 @@ struct OptimizerOptions {
   LORIKEET_EXPORT void check() const;
 };
 
+/// Which epoch's adapter is kept: the best on the validation images by a Metric, or the last.
+enum class BestEpoch {
+  kAccuracy,
+  kTop5Accuracy,
+  kLoss,
+  kMacroPrecision,
+  kMacroRecall,
+  kMacroF1,
+  kCalibrationError,
+  kLast
+};
+
 struct LoopOptions {
   std::int64_t epochs = 1;
   /// Stop training after this many steps; 0: no limit.
   std::int64_t max_steps = 0;
   std::int64_t batch_size = 64;
   double label_smoothing = 0;
-  /// Stop after this many epochs without an improvement in validation accuracy, and keep the best epoch; 0: never.
+  /// The epoch to keep, if there are validation images; otherwise the last is kept. Of equally good epochs, the one
+  /// with the lowest loss.
+  BestEpoch best = BestEpoch::kAccuracy;
+  /// Stop after this many epochs without an improvement of the metric `best`; 0: never.
   std::int64_t early_stop = 0;
   /// Seed of the adapter's initialisation, the order and augmentation of images, and dropout.
   std::uint64_t seed = 0;

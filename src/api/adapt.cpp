@@ -111,6 +111,7 @@ void Model::adapt(const AdapterOptions& options) {
     state().executor.reset();
     loaded.network = std::move(network);
     loaded.classes = std::move(names);
+    loaded.has_class_names = true;
     loaded.adapter = std::move(adapter);
   });
 }

@@ -18,6 +18,15 @@ Preprocessing chosen_preprocessing(const Preprocessing& own, Preprocess preproce
   return out;
 }
 
+void name_classes(LoadedModel& loaded, const std::vector<std::string>& classes) {
+  if (classes.size() != loaded.classes.size()) {
+    fail_usage("classes: got ", classes.size(), " names, expected ", loaded.classes.size(), ", the outputs of ",
+               loaded.entry->name, ".");
+  }
+  loaded.classes = classes;
+  loaded.has_class_names = true;
+}
+
 Executor& Model::State::run() {
   if (!executor) executor = make_inference_executor(loaded);
   return *executor;
@@ -40,6 +49,7 @@ Model load(const std::string& name, const LoadOptions& options) {
         Model::State{load_model(name, {options.model, options.weights, options.force}, guarded(options.download)),
                      options.device, nullptr});
     LoadedModel& loaded = state->loaded;
+    if (!options.classes.empty()) name_classes(loaded, options.classes);
     loaded.precision = chosen_precision(options, loaded);
     loaded.network.to(tensor_device(options.device));
     if (options.log) std::for_each(loaded.notes.begin(), loaded.notes.end(), guarded(options.log));

@@ -18,6 +18,9 @@ struct Model::State {
   Executor& run();
 };
 
+/// Replaces the class names. Throws UsageError unless there is a name for each output.
+void name_classes(LoadedModel& loaded, const std::vector<std::string>& classes);
+
 /// Returns `own`, or only its normalisation.
 Preprocessing chosen_preprocessing(const Preprocessing& own, Preprocess preprocess);
 

@@ -84,6 +84,11 @@ TrainReport Model::train(const TrainingOptions& options, const TrainCallbacks& c
         make_training_executor(network, recipe.machine, {.plan = plan, .prepared = loaded.prepared}, loop_data);
     LoopHooks hooks{.progress = guarded(callbacks.progress)};
     if (callbacks.log) hooks.log = guarded(callbacks.log);
+    if (callbacks.epoch) {
+      hooks.epoch = [callback = guarded(callbacks.epoch)](const EpochProgress& epoch, const std::string&) {
+        callback(epoch);
+      };
+    }
     TrainReport report = run_training(network, *executor, loop_data, recipe, hooks);
 
     AdapterMetadata metadata = loaded.adapter->metadata.value_or(AdapterMetadata{

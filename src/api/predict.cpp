@@ -33,6 +33,16 @@ void check_logits(const Logits& logits) {
   }
 }
 
+// Opens data for an evaluation. Without class names, the data defines them, if it has one for each output.
+Splits open_for(const LoadedModel& loaded, const std::string& data, const DownloadCallback& progress) {
+  if (!loaded.has_class_names) {
+    Splits out = open_dataset(data, {}, progress, DatasetUse::kEvaluation);
+    const auto& split = out.test ? out.test : out.validation;
+    if (split && split->classes().size() == loaded.classes.size()) return out;
+  }
+  return open_dataset(data, loaded.classes, progress, DatasetUse::kEvaluation);
+}
+
 }  // namespace
 
 EvaluationResult Model::evaluate(const std::string& data, const EvaluateOptions& options) {
@@ -40,13 +50,17 @@ EvaluationResult Model::evaluate(const std::string& data, const EvaluateOptions&
     LoadedModel& loaded = state().loaded;
     if (data.empty()) fail_usage("data: got nothing, expected the name of a dataset or a folder.");
     if (options.limit < 0) fail_usage("limit: got ", options.limit, ", expected 0 or more images.");
-    const Splits splits = open_dataset(data, loaded.classes, guarded(options.download), DatasetUse::kEvaluation);
+    const Splits splits = open_for(loaded, data, guarded(options.download));
     auto split = splits.test ? splits.test : splits.validation;
     if (!split) {
       fail(data, ": got neither a test nor a val split, expected one to evaluate on.",
            splits.notes.empty() ? "" : cat(" ", join(splits.notes, "; "), "."));
     }
     if (options.log) std::for_each(splits.notes.begin(), splits.notes.end(), guarded(options.log));
+    if (!loaded.has_class_names && split->classes().size() == loaded.classes.size()) {
+      loaded.classes = split->classes();
+      loaded.has_class_names = true;
+    }
     if (split->classes() != loaded.classes) {
       fail_usage("data: got ", split->classes().size(), " classes in ", data, ", expected the model's ",
                  loaded.classes.size(), ".");

@@ -21,6 +21,9 @@ void add_extract(CLI::App& app, int& status);
 void add_models(CLI::App& app, int& status);
 void add_data(CLI::App& app, int& status);
 void add_doctor(CLI::App& app, int& status);
+void add_completion(CLI::App& app, int& status);
+void add_man(CLI::App& app, int& status);
+void add_schema(CLI::App& app, int& status);
 
 constexpr int kFailed = 1;
 constexpr int kUsage = 2;
@@ -42,6 +45,7 @@ struct ModelOptions {
   std::string name;
   std::string model;
   std::string weights;
+  std::string classes;
   std::string preprocess = "eval";
   bool force = false;
 

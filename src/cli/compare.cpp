@@ -10,20 +10,23 @@
 #include "cli/commands.h"
 #include "cli/progress_bar.h"
 #include "cli/runs.h"
+#include "report/run_report.h"
 #include "report/table.h"
 #include "train/recipe.h"
 #include "train/run_folder.h"
+#include "train/run_report.h"
 
 namespace fs = std::filesystem;
 
 namespace lorikeet::cli {
 namespace {
 
-constexpr std::uint64_t kMaxSummary = 1 << 20;
+constexpr std::uint64_t kMaxSummary = 16 << 20;
 
 struct CompareOptions {
   std::vector<std::string> recipes;
   std::string runs = "runs";
+  std::string html;
   bool json = false;
 };
 
@@ -86,6 +89,35 @@ void print_tables(const std::vector<Row>& rows) {
   std::printf("%s\n%s", results.markdown().c_str(), sizes.markdown().c_str());
 }
 
+std::vector<ComparedRun> compared(const std::vector<Row>& rows) {
+  std::vector<ComparedRun> out;
+  for (const auto& [recipe, summary] : rows) {
+    const Reference& reference = recipe.reference;
+    ComparedRun run{.title = reference.title.empty() ? recipe.run.filename().string() : reference.title,
+                    .reported_trainable = reference.trainable,
+                    .reported_accuracy = reference.accuracy,
+                    .trainable = summary.at("trainable_parameters").get<std::int64_t>(),
+                    .accuracy = {},
+                    .macro_f1 = {},
+                    .seconds = summary.at("train_seconds").get<double>(),
+                    .images_per_second = summary.at("images_per_second").get<double>(),
+                    .model_bytes = summary.at("whole_model_bytes").get<std::uint64_t>(),
+                    .adapter_bytes = summary.at("adapter_bytes").get<std::uint64_t>(),
+                    .folder_bytes = summary.at("adapter_folder_bytes").get<std::uint64_t>(),
+                    .curves = read_curves(recipe.run / "metrics.jsonl")};
+    if (const auto test = summary.find("test"); test != summary.end()) {
+      run.accuracy = test->at("accuracy").get<double>();
+      const Interval interval =
+          wilson_interval(test->at("correct").get<std::int64_t>(), test->at("total").get<std::int64_t>());
+      run.accuracy_low = interval.low;
+      run.accuracy_high = interval.high;
+      if (test->contains("macro_f1")) run.macro_f1 = test->at("macro_f1").get<double>();
+    }
+    out.push_back(std::move(run));
+  }
+  return out;
+}
+
 int compare_command(const CompareOptions& options) {
   std::vector<std::string> overrides;
   std::vector<Row> rows;
@@ -110,11 +142,12 @@ int compare_command(const CompareOptions& options) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto summary = run_once(rows[i].recipe, fs::path(options.runs) / run_name(files[i]));
     if (!summary) {
-      print_note("lorikeet: interrupted; finished runs are kept, and the next compare continues after them.");
+      print_error("interrupted; finished runs are kept, and the next compare continues after them.");
       return kInterrupted;
     }
     rows[i].summary = *summary;
   }
+  if (!options.html.empty()) write_file(options.html, compare_page_html(compared(rows)));
   if (!options.json) {
     print_tables(rows);
     return 0;
@@ -138,6 +171,8 @@ void add_compare(CLI::App& app, int& status) {
   command->add_option("recipes", options->recipes, "Recipe files, and key=value for all of them")->required();
   command->add_option("--runs", options->runs, "Folder of the runs, with one subfolder per recipe")
       ->capture_default_str();
+  command->add_option("--html", options->html, "Also write the results as one HTML file, with the curves of all runs")
+      ->type_name("FILE");
   command->add_flag("--json", options->json, "Print one JSON array on standard output");
   command->footer(
       "A finished run of exactly the same recipe is not repeated. 'reported' shows the recipe's `reference`.");

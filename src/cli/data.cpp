@@ -48,7 +48,7 @@ int print_dataset_path(const std::string& name) {
   const DatasetEntry& entry = find_dataset(name);
   std::printf("%s\n", dataset_path(entry).c_str());
   if (has_dataset(entry)) return 0;
-  print_note("lorikeet: " + name + ": not downloaded yet. 'lorikeet data get " + name + "' downloads it.");
+  print_error(name + ": not downloaded yet. 'lorikeet data get " + name + "' downloads it.");
   return kFailed;
 }
 

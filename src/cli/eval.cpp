@@ -6,9 +6,12 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/progress_bar.h"
+#include "train/metrics.h"
 
 namespace lorikeet::cli {
 namespace {
+
+constexpr std::size_t kConfusionClasses = 1000;
 
 struct EvalOptions {
   ModelOptions model;
@@ -30,16 +33,6 @@ std::string chosen_data(const EvalOptions& options, const Model& model) {
   return data;
 }
 
-Json by_class(const Model& model, const EvaluationResult& found) {
-  Json out = Json::array();
-  for (std::size_t i = 0; i < found.total_by_class.size(); ++i) {
-    if (found.total_by_class[i] == 0) continue;
-    out.push_back(
-        {{"class", model.classes()[i]}, {"correct", found.correct_by_class[i]}, {"total", found.total_by_class[i]}});
-  }
-  return out;
-}
-
 int eval_command(const EvalOptions& options) {
   Model model = load(options.model.name, options.model.load_options());
   const std::string data = chosen_data(options, model);
@@ -53,14 +46,20 @@ int eval_command(const EvalOptions& options) {
                                                        .download = download_bar(),
                                                        .log = print_note});
   if (options.json) {
-    const Json out{{"model", options.model.name},      {"data", data},         {"accuracy", found.accuracy()},
-                   {"correct", found.correct},         {"total", found.total}, {"loss", found.loss},
-                   {"classes", by_class(model, found)}};
+    Json out{{"model", options.model.name}, {"data", data}};
+    out.update(metrics_json(found, model.classes(), kConfusionClasses));
     std::printf("%s\n", json_text(out, 2).c_str());
   } else {
     std::printf("accuracy %s (%s of %s in %s), loss %s\n", fixed(found.accuracy(), 4).c_str(),
                 with_commas(found.correct).c_str(), with_commas(found.total).c_str(), data.c_str(),
                 fixed(found.loss, 4).c_str());
+    const Interval interval = wilson_interval(found.correct, found.total);
+    std::printf(
+        "95%% interval %s to %s, %smacro precision %s, recall %s, F1 %s, calibration error %s\n",
+        fixed(interval.low, 4).c_str(), fixed(interval.high, 4).c_str(),
+        model.classes().size() > 5 ? cat("top-5 ", fixed(found.top5_accuracy(), 4), ", ").c_str() : "",
+        fixed(metric(found, Metric::kMacroPrecision), 4).c_str(), fixed(metric(found, Metric::kMacroRecall), 4).c_str(),
+        fixed(metric(found, Metric::kMacroF1), 4).c_str(), fixed(metric(found, Metric::kCalibrationError), 4).c_str());
   }
   return 0;
 }
@@ -74,7 +73,9 @@ void add_eval(CLI::App& app, int& status) {
   command->add_option("settings", options->settings,
                       "data=NAME or data=FOLDER; by default what the adapter was trained on");
   command->add_option("--limit", options->limit, "Use only the first N images; 0: all")->check(at_least(0));
-  command->add_flag("--json", options->json, "Print one JSON document on standard output, with results per class");
+  command->add_flag(
+      "--json", options->json,
+      "Print one JSON document on standard output, with all metrics, those of each class and the confusion matrix");
   command->footer("Uses a folder's test/, or val/ if test/ is missing or has no labels.");
   command->callback([options, &status] { status = eval_command(*options); });
 }

@@ -30,7 +30,7 @@ constexpr const char* kAbout =
     "  lorikeet predict runs/case2 digit.png         classify an image\n";
 
 int report(int status, const std::string& message) {
-  print_note("lorikeet: " + message);
+  print_error(message);
   return status;
 }
 
@@ -92,17 +92,28 @@ std::string wrong_option(const CLI::App& app, int argc, char** argv) {
   return "";
 }
 
+// Adds --quiet to every command.
+void add_quiet(CLI::App& app) {
+  const auto commands = app.get_subcommands({});
+  for (CLI::App* command : commands) add_quiet(*command);
+  if (commands.empty())
+    app.add_flag_callback("-q,--quiet", be_quiet, "Print only results and errors, no progress and no notes");
+}
+
 int run(int argc, char** argv) {
   CLI::App app{kAbout, "lorikeet"};
   app.set_version_flag("--version", std::string("lorikeet ") + version() + "\nlibtorch " + libtorch_version());
   app.require_subcommand(1);
   app.footer(
-      "'lorikeet COMMAND --help' shows details. Weights and data are kept in $LORIKEET_HOME (default "
+      "'lorikeet COMMAND --help' shows details. NO_COLOR=1 turns colours off. Weights and data are kept in "
+      "$LORIKEET_HOME (default "
       "~/.cache/lorikeet).");
   int status = 0;
-  for (const auto add : {add_train, add_compare, add_eval, add_predict, add_merge, add_export, add_inspect, add_combine,
-                         add_extract, add_convert, add_models, add_data, add_doctor})
+  for (const auto add :
+       {add_train, add_compare, add_eval, add_predict, add_merge, add_export, add_inspect, add_combine, add_extract,
+        add_convert, add_models, add_data, add_doctor, add_completion, add_man, add_schema})
     add(app, status);
+  add_quiet(app);
   try {
     app.parse(argc, argv);
     // A failed write before the last leaves the mark alone.

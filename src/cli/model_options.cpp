@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/progress_bar.h"
+#include "models/class_labels.h"
 #include "models/names.h"
 
 namespace lorikeet::cli {
@@ -39,6 +40,10 @@ void ModelOptions::add_to(CLI::App& command, const std::string& what, bool with_
   command.add_flag("--force", force, "Accept base weights other than those the adapter was trained on");
   if (!with_preprocess) return;
   command
+      .add_option("--classes", classes,
+                  "File with the names of the classes, one a line or as JSON; for adapters that PEFT wrote")
+      ->type_name("FILE");
+  command
       .add_option("--preprocess", preprocess,
                   "eval: the weights' own evaluation preprocessing; normalise: images already have the right size")
       ->check(CLI::IsMember({"eval", "normalise"}))
@@ -46,7 +51,12 @@ void ModelOptions::add_to(CLI::App& command, const std::string& what, bool with_
 }
 
 LoadOptions ModelOptions::load_options() const {
-  return {.model = model, .weights = weights, .force = force, .download = download_bar(), .log = print_note};
+  return {.model = model,
+          .weights = weights,
+          .classes = classes.empty() ? std::vector<std::string>() : read_class_file(classes),
+          .force = force,
+          .download = download_bar(),
+          .log = print_note};
 }
 
 }  // namespace lorikeet::cli

@@ -110,8 +110,8 @@ int print_model_path(const ModelsOptions& options) {
   std::printf("%s\n", path.c_str());
   if (hub ? is_complete(path) : fs::exists(path)) return 0;
   const std::string revision = options.revision.empty() ? "" : " --revision " + options.revision;
-  print_note(cat("lorikeet: ", options.name, ": not downloaded yet. 'lorikeet models get ", options.name, revision,
-                 "' downloads them."));
+  print_error(
+      cat(options.name, ": not downloaded yet. 'lorikeet models get ", options.name, revision, "' downloads them."));
   return kFailed;
 }
 

@@ -74,7 +74,7 @@ int predict_command(const PredictOptions& options) {
   std::size_t row = 0;
   for (std::size_t i = 0; i < options.images.size(); ++i) {
     if (const std::string& problem = answers.problems[i]; !problem.empty()) {
-      print_note("lorikeet: " + problem);
+      print_error(problem);
       out.push_back({{"image", options.images[i]}, {"error", problem}});
       continue;
     }
@@ -90,7 +90,7 @@ int predict_command(const PredictOptions& options) {
   }
   if (options.json) std::printf("%s\n", json_text(out, 2).c_str());
   if (!options.logits.empty() && !is_complete)
-    print_note("lorikeet: " + options.logits + ": not written, because its rows would not correspond to the images.");
+    print_error(options.logits + ": not written, because its rows would not correspond to the images.");
   return is_complete ? 0 : kFailed;
 }
 

@@ -40,8 +40,9 @@ TrainSummary train_visibly(const Recipe& recipe, bool replace) {
     show_training(now);
     return !interrupted();
   };
-  const TrainSummary summary =
-      train(recipe, {.progress = progress, .log = print_note, .download = download_bar()}, replace);
+  TrainCallbacks callbacks{.progress = progress, .log = print_note, .epoch = {}, .download = download_bar()};
+  if (shows_progress()) callbacks.epoch = show_epoch;
+  const TrainSummary summary = train(recipe, callbacks, replace);
   show_status("");
   return summary;
 }

@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -28,13 +30,28 @@ std::string size_text(const TrainSummary& summary) {
   return human_bytes(summary.adapter_bytes) + (none ? "" : cat(" and head ", human_bytes(head)));
 }
 
+// Quotes `text` for a shell if it needs quotes.
+std::string shell_quoted(const std::string& text) {
+  if (!text.empty() && plain_text(text, "/._-+:@%,=") == text) return text;
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+void print_next_commands(const std::string& run) {
+  const std::string folder = shell_quoted(run);
+  std::printf("\nNext:\n  lorikeet eval %s\n  lorikeet predict %s IMAGE...\n  lorikeet merge %s --out model.pth\n",
+              folder.c_str(), folder.c_str(), folder.c_str());
+  std::printf("Report: %s\n", shell_quoted(run + "/report.html").c_str());
+}
+
 int train_command(const TrainOptions& options) {
   Recipe recipe = load_recipe(options.recipe, options.overrides);
   if (recipe.run.empty()) recipe.run = free_run_folder(options.recipe);
   const TrainSummary summary = train_visibly(recipe, options.force);
   if (summary.interrupted) {
-    print_note(cat("lorikeet: interrupted after ", summary.loop.steps, " steps; the adapter trained so far is in ",
-                   summary.adapter.string(), ". Continue from it with start_from=", summary.adapter.string(), "."));
+    print_error(cat("interrupted after ", summary.loop.steps, " steps; the adapter trained so far is in ",
+                    summary.adapter.string(), ". Continue from it with start_from=", summary.adapter.string(), "."));
     return kInterrupted;
   }
   if (options.json) {
@@ -44,7 +61,12 @@ int train_command(const TrainOptions& options) {
   std::printf("%s\n%s trainable parameters, adapter %s, trained in %s (%s img/s)\n", summary.adapter.c_str(),
               with_commas(summary.trainable_parameters).c_str(), size_text(summary).c_str(),
               clock(summary.loop.seconds).c_str(), fixed(summary.loop.images_per_second(), 0).c_str());
-  if (summary.test.total > 0) std::printf("accuracy %s\n", fixed(summary.test.accuracy(), 4).c_str());
+  if (summary.test.total > 0) {
+    const Interval interval = wilson_interval(summary.test.correct, summary.test.total);
+    std::printf("accuracy %s, 95%% interval %s to %s\n", fixed(summary.test.accuracy(), 4).c_str(),
+                fixed(interval.low, 4).c_str(), fixed(interval.high, 4).c_str());
+  }
+  if (isatty(STDOUT_FILENO) == 1 && !is_quiet()) print_next_commands(recipe.run.string());
   return 0;
 }
 

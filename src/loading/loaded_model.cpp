@@ -18,10 +18,11 @@ namespace fs = std::filesystem;
 namespace lorikeet {
 namespace {
 
+bool is_imagenet(std::int64_t outputs) { return outputs == static_cast<std::int64_t>(imagenet_classes().size()); }
+
 // Name of an output for which the model's files have none.
 std::vector<std::string> class_names(std::int64_t outputs) {
-  const auto& imagenet = imagenet_classes();
-  if (outputs == static_cast<std::int64_t>(imagenet.size())) return imagenet;
+  if (is_imagenet(outputs)) return imagenet_classes();
   std::vector<std::string> names;
   for (std::int64_t i = 0; i < outputs; ++i) names.push_back(std::to_string(i));
   return names;
@@ -97,7 +98,9 @@ BaseModel load_base_model(const ModelChoice& choice, const DownloadCallback& pro
       fit_base_weights(std::move(file), path, *base.entry, base.graph, {.skips_unknown = !source.is_of_table()});
   base.notes.insert(base.notes.end(), base.weights.notes.begin(), base.weights.notes.end());
   const std::int64_t outputs = output_features(base.graph);
-  base.classes = static_cast<std::int64_t>(source.classes.size()) == outputs ? source.classes : class_names(outputs);
+  const bool names_outputs = static_cast<std::int64_t>(source.classes.size()) == outputs;
+  base.classes = names_outputs ? source.classes : class_names(outputs);
+  base.has_class_names = names_outputs || is_imagenet(outputs);
   base.sha256 = std::async(std::launch::async, [weights = base.weights]() mutable {
     const NamedTensors own = std::move(weights);  // freed here; the future would keep the lambda's captures
     return fingerprint(own);
@@ -107,8 +110,18 @@ BaseModel load_base_model(const ModelChoice& choice, const DownloadCallback& pro
 
 LoadedModel use_base_model(const BaseModel& base) {
   Network network(base.graph, base.weights);
-  return {std::move(network), base.preprocessing, base.classes,  Precision::kFloat32, std::nullopt, base.weights_name,
-          base.weights_file,  base.sha256,        base.prepared, base.notes,          base.entry};
+  return {.network = std::move(network),
+          .preprocessing = base.preprocessing,
+          .classes = base.classes,
+          .has_class_names = base.has_class_names,
+          .precision = Precision::kFloat32,
+          .adapter = std::nullopt,
+          .weights_name = base.weights_name,
+          .weights_file = base.weights_file,
+          .base_sha256 = base.sha256,
+          .prepared = base.prepared,
+          .notes = base.notes,
+          .entry = base.entry};
 }
 
 Adaptation adapt_as(AdapterFolder& folder, const Graph& base, const fs::path& path) {
@@ -151,18 +164,32 @@ LoadedModel adapt_base(const BaseModel& base, AdapterFolder folder, const fs::pa
   Preprocessing preprocessing = base.preprocessing;
   const bool keeps_outputs = static_cast<std::int64_t>(base.classes.size()) == outputs;
   std::vector<std::string> classes = keeps_outputs ? base.classes : class_names(outputs);
+  bool has_class_names = keeps_outputs ? base.has_class_names : is_imagenet(outputs);
   Precision precision = Precision::kFloat32;
   if (folder.metadata) {
     preprocessing = folder.metadata->preprocessing;
     precision = folder.metadata->precision;
-    if (!folder.metadata->classes.empty()) classes = folder.metadata->classes;
+    if (!folder.metadata->classes.empty()) {
+      classes = folder.metadata->classes;
+      has_class_names = true;
+    }
     if (!force) folder.metadata->weights_path = recorded_path(base.weights_file);
     if (static_cast<std::int64_t>(classes.size()) != outputs) {
       fail(path.string(), ": got ", classes.size(), " class names for ", outputs, " outputs, expected as many.");
     }
   }
-  return {std::move(network), preprocessing, std::move(classes), precision,        std::move(folder), base.weights_name,
-          base.weights_file,  base.sha256,   base.prepared,      std::move(notes), base.entry};
+  return {.network = std::move(network),
+          .preprocessing = preprocessing,
+          .classes = std::move(classes),
+          .has_class_names = has_class_names,
+          .precision = precision,
+          .adapter = std::move(folder),
+          .weights_name = base.weights_name,
+          .weights_file = base.weights_file,
+          .base_sha256 = base.sha256,
+          .prepared = base.prepared,
+          .notes = std::move(notes),
+          .entry = base.entry};
 }
 
 LoadedModel adapt_base(const BaseModel& base, const fs::path& path, bool force) {

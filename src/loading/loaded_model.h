@@ -29,6 +29,8 @@ struct BaseModel {
   Preprocessing preprocessing;
   /// Names of the outputs, one per output.
   std::vector<std::string> classes;
+  /// Whether `classes` are names, rather than the numbers of the outputs.
+  bool has_class_names = false;
   /// Prepared weights, shared by all executors of this base.
   std::shared_ptr<PreparedBase> prepared = std::make_shared<PreparedBase>();
   /// One line for each choice made in reading an unusual file, and for each tensor ignored.
@@ -61,6 +63,8 @@ struct LoadedModel {
   Preprocessing preprocessing;
   /// One name per output.
   std::vector<std::string> classes;
+  /// As in BaseModel.
+  bool has_class_names = false;
   Precision precision = Precision::kFloat32;
   /// Set if an adapter is loaded.
   std::optional<AdapterFolder> adapter;

@@ -27,6 +27,10 @@ ImageCost image_cost(const MachineOptions& machine, const Preprocessing& preproc
           machine.engine == EngineKind::kPlain};
 }
 
+bool keeps_best_epoch(const TrainingOptions& options, bool validates) {
+  return validates && options.loop.best != BestEpoch::kLast && options.loop.epochs > 1;
+}
+
 RunLength run_length(const LoopOptions& loop, std::int64_t images) {
   RunLength out;
   out.steps_per_epoch = (images + loop.batch_size - 1) / loop.batch_size;

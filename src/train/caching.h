@@ -27,6 +27,9 @@ struct RunLength {
   std::int64_t total_steps = 0;
 };
 
+/// Whether a run keeps a copy of its best epoch's adapter.
+bool keeps_best_epoch(const TrainingOptions& options, bool validates);
+
 /// The length of a run with `images` images per epoch.
 RunLength run_length(const LoopOptions& loop, std::int64_t images);
 

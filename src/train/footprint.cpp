@@ -37,7 +37,8 @@ MemoryEstimate run_memory(const PlannedRun& run, std::int64_t batch) {
   const ImageCost image{height, width, image_cost(run.options.machine, run.preprocessing).element_size};
   const std::int64_t images = std::min(batch, run.data.train->size());
   MemoryEstimate out = estimate_memory(run.network, run.plan, image, images);
-  if (run.options.loop.early_stop > 0) out.learning += out.learning / 3;  // the best epoch's values
+  if (keeps_best_epoch(run.options, run.data.validation != nullptr))
+    out.learning += out.learning / 3;  // the best epoch's values
   if (run.options.machine.precision == Precision::kInt8) {
     // The adapter merged into the base, computed in float32 and rounded at the end.
     out.prepared += out.weights + out.weights / 4;

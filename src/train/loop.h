@@ -22,6 +22,8 @@ struct LoopHooks {
   /// Receives one object per step and per epoch.
   std::function<void(const Json&)> metrics = [](const Json&) {};
   std::function<void(const std::string&)> log = [](const std::string&) {};
+  /// Called after each epoch with its figures and the line for the log. Empty: `log` receives the line.
+  std::function<void(const EpochProgress&, const std::string&)> epoch = {};
   /// Called about once a minute and after each epoch, to save the network's adapter.
   std::function<void()> checkpoint = [] {};
 };

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "train/ranges.h"
 #include "train/recipe.h"
@@ -27,7 +28,24 @@ struct Field {
   std::string meaning;
   std::function<void(Recipe&, const YAML::Node&)> read;
   std::function<void(const Recipe&, YAML::Emitter&)> write;
+  /// JSON Schema of the value.
+  Json schema = {};
 };
+
+// Schemas of values.
+inline Json integer_schema(const IntegerRange& range) {
+  return {{"type", "integer"}, {"minimum", range.least}, {"maximum", range.greatest}};
+}
+inline Json number_schema(const NumberRange& range) {
+  return {{"type", "number"}, {"minimum", range.least}, {"maximum", range.greatest}};
+}
+inline Json list_schema(Json items, std::size_t most) {
+  return {{"type", "array"}, {"items", std::move(items)}, {"maxItems", most}};
+}
+/// One of several schemas.
+inline Json any_of(Json schemas) { return {{"anyOf", std::move(schemas)}}; }
+inline const Json kTextSchema = {{"type", "string"}};
+inline const Json kNullSchema = {{"type", "null"}};
 
 /// Formats a value for a message.
 std::string shown(const YAML::Node& node);
@@ -44,13 +62,17 @@ std::string exact(double value);
 // Field types. `get` selects the member of Recipe or AdapterConfig.
 template <typename Get>
 Field string_field(std::string key, std::string meaning, Get get) {
-  return {key, std::move(meaning), [=](Recipe& r, const YAML::Node& n) { get(r) = text(key, n); },
-          [=](const Recipe& r, YAML::Emitter& out) { out << get(const_cast<Recipe&>(r)); }};
+  return {key,
+          std::move(meaning),
+          [=](Recipe& r, const YAML::Node& n) { get(r) = text(key, n); },
+          [=](const Recipe& r, YAML::Emitter& out) { out << get(const_cast<Recipe&>(r)); },
+          {{"type", {"string", "null"}}}};
 }
 
 template <typename Get>
 Field choice_field(std::string key, std::string meaning, std::vector<std::string> choices, Get get) {
-  return {key, meaning + " (" + join(choices, ", ") + ")",
+  return {key,
+          meaning + " (" + join(choices, ", ") + ")",
           [=](Recipe& r, const YAML::Node& n) {
             const std::string value = text(key, n);
             for (std::size_t i = 0; i < choices.size(); ++i) {
@@ -63,7 +85,8 @@ Field choice_field(std::string key, std::string meaning, std::vector<std::string
           },
           [=](const Recipe& r, YAML::Emitter& out) {
             out << choices[static_cast<std::size_t>(get(const_cast<Recipe&>(r)))];
-          }};
+          },
+          {{"enum", choices}}};
 }
 
 template <typename Get>
@@ -72,25 +95,31 @@ Field integer_field(std::string key, std::string meaning, IntegerRange range, Ge
           [=](Recipe& r, const YAML::Node& n) {
             get(r) = static_cast<std::remove_reference_t<decltype(get(r))>>(integer(key, n, range));
           },
-          [=](const Recipe& r, YAML::Emitter& out) { out << static_cast<std::int64_t>(get(const_cast<Recipe&>(r))); }};
+          [=](const Recipe& r, YAML::Emitter& out) { out << static_cast<std::int64_t>(get(const_cast<Recipe&>(r))); },
+          integer_schema(range)};
 }
 
 template <typename Get>
 Field number_field(std::string key, std::string meaning, NumberRange range, Get get) {
   return {key, std::move(meaning), [=](Recipe& r, const YAML::Node& n) { get(r) = number(key, n, range); },
-          [=](const Recipe& r, YAML::Emitter& out) { out << exact(get(const_cast<Recipe&>(r))); }};
+          [=](const Recipe& r, YAML::Emitter& out) { out << exact(get(const_cast<Recipe&>(r))); },
+          number_schema(range)};
 }
 
 template <typename Get>
 Field boolean_field(std::string key, std::string meaning, Get get) {
-  return {key, std::move(meaning), [=](Recipe& r, const YAML::Node& n) { get(r) = boolean(key, n); },
-          [=](const Recipe& r, YAML::Emitter& out) { out << get(const_cast<Recipe&>(r)); }};
+  return {key,
+          std::move(meaning),
+          [=](Recipe& r, const YAML::Node& n) { get(r) = boolean(key, n); },
+          [=](const Recipe& r, YAML::Emitter& out) { out << get(const_cast<Recipe&>(r)); },
+          {{"type", "boolean"}}};
 }
 
 template <typename Get>
 Field strings_field(std::string key, std::string meaning, Get get) {
   return {key, std::move(meaning), [=](Recipe& r, const YAML::Node& n) { get(r) = strings(key, n); },
-          [=](const Recipe& r, YAML::Emitter& out) { out << YAML::Flow << get(const_cast<Recipe&>(r)); }};
+          [=](const Recipe& r, YAML::Emitter& out) { out << YAML::Flow << get(const_cast<Recipe&>(r)); },
+          any_of({kTextSchema, kNullSchema, list_schema(kTextSchema, kMaxNames)})};
 }
 
 template <typename Get>
@@ -103,7 +132,8 @@ Field integers_field(std::string key, std::string meaning, Get get) {
               fail_usage(key, ": got ", shown(n), ", expected a list of at most ", kMaxNames, " integers.");
             for (const auto& item : n) get(r).push_back(integer(key, item, {0, 1'000'000}));
           },
-          [=](const Recipe& r, YAML::Emitter& out) { out << YAML::Flow << get(const_cast<Recipe&>(r)); }};
+          [=](const Recipe& r, YAML::Emitter& out) { out << YAML::Flow << get(const_cast<Recipe&>(r)); },
+          any_of({kNullSchema, list_schema(integer_schema({0, 1'000'000}), kMaxNames)})};
 }
 
 template <typename Get>
@@ -127,18 +157,23 @@ Field pattern_field(std::string key, std::string meaning, Get get) {
             } else {
               out << YAML::Null;
             }
-          }};
+          },
+          any_of({kTextSchema, kNullSchema, list_schema(kTextSchema, kMaxNames)})};
 }
 
 template <typename Get>
 Field table_field(std::string key, std::string meaning, Get get) {
-  return {key, std::move(meaning), [=](Recipe& r, const YAML::Node& n) { get(r) = table(key, n); },
-          [=](const Recipe& r, YAML::Emitter& out) {
-            out << YAML::Flow << YAML::BeginMap;
-            for (const auto& [pattern, value] : get(const_cast<Recipe&>(r)))
-              out << YAML::Key << pattern << YAML::Value << exact(value);
-            out << YAML::EndMap;
-          }};
+  return {
+      key, std::move(meaning), [=](Recipe& r, const YAML::Node& n) { get(r) = table(key, n); },
+      [=](const Recipe& r, YAML::Emitter& out) {
+        out << YAML::Flow << YAML::BeginMap;
+        for (const auto& [pattern, value] : get(const_cast<Recipe&>(r)))
+          out << YAML::Key << pattern << YAML::Value << exact(value);
+        out << YAML::EndMap;
+      },
+      any_of(
+          {kNullSchema,
+           {{"type", "object"}, {"additionalProperties", number_schema({-1e6, 1e6})}, {"maxProperties", kMaxNames}}})};
 }
 
 /// Returns all keys except `run`, in the order in which they are written.

@@ -1,9 +1,16 @@
 // The keys of a recipe.
 #include "base/compute.h"
+#include "train/metrics.h"
 #include "train/recipe_field.h"
 
 namespace lorikeet::fields {
 namespace {
+
+Json pair_schema(Json item) {
+  Json out = list_schema(std::move(item), 2);
+  out["minItems"] = 2;
+  return out;
+}
 
 Field head_field() {
   return {"head", "add a head: widths of its hidden Linear layers; []: a single Linear; null: no head",
@@ -22,7 +29,8 @@ Field head_field() {
             } else {
               out << YAML::Null;
             }
-          }};
+          },
+          any_of({kNullSchema, list_schema(integer_schema(ranges::kHeadWidth), ranges::kHeadLayers)})};
 }
 
 Field betas_field() {
@@ -35,7 +43,8 @@ Field betas_field() {
           [](const Recipe& r, YAML::Emitter& out) {
             out << YAML::Flow << YAML::BeginSeq << exact(r.optimizer.betas[0]) << exact(r.optimizer.betas[1])
                 << YAML::EndSeq;
-          }};
+          },
+          pair_schema(number_schema(ranges::kDecay))};
 }
 
 Field resized_crop_field() {
@@ -60,7 +69,8 @@ Field resized_crop_field() {
         } else {
           out << YAML::Null;
         }
-      }};
+      },
+      any_of({kNullSchema, pair_schema(number_schema(ranges::kShareOfArea))})};
 }
 
 Field reference_field() {
@@ -94,7 +104,14 @@ Field reference_field() {
               out << YAML::Null;
             }
             out << YAML::EndMap;
-          }};
+          },
+          any_of({kNullSchema,
+                  {{"type", "object"},
+                   {"properties",
+                    {{"title", kTextSchema},
+                     {"trainable", kTextSchema},
+                     {"accuracy", any_of({kNullSchema, number_schema(ranges::kProbability)})}}},
+                   {"additionalProperties", false}}})};
 }
 
 }  // namespace
@@ -230,14 +247,15 @@ const std::vector<Field>& all() {
                    LORIKEET_MEMBER(loop.label_smoothing)),
       number_field("clip_grad_norm", "largest L2 norm of the gradient; 0: no limit", ranges::kGradientNorm,
                    LORIKEET_MEMBER(optimizer.clip_grad_norm)),
-      integer_field("early_stop",
-                    "stop after this many epochs without a better validation accuracy, and keep the best; 0: never",
+      choice_field("best", "the epoch that is kept: the best by this metric on the validation images, or the last",
+                   best_epoch_names(), LORIKEET_MEMBER(loop.best)),
+      integer_field("early_stop", "stop after this many epochs without an improvement of the metric `best`; 0: never",
                     ranges::kEarlyStop, LORIKEET_MEMBER(loop.early_stop)),
       {"seed", "seed of the adapter's initial values, the order and augmentation of images, and dropout",
        [](Recipe& r, const YAML::Node& n) {
          r.loop.seed = static_cast<std::uint64_t>(integer("seed", n, ranges::kSeed));
        },
-       [](const Recipe& r, YAML::Emitter& out) { out << r.loop.seed; }},
+       [](const Recipe& r, YAML::Emitter& out) { out << r.loop.seed; }, integer_schema(ranges::kSeed)},
       boolean_field("shuffle", "draw a new order for each epoch", LORIKEET_MEMBER(loop.shuffle)),
 
       choice_field("device", "where the network runs", device_names(), LORIKEET_MEMBER(machine.device)),

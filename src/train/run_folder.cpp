@@ -26,7 +26,12 @@ constexpr const char* kRecipe = "recipe.yaml";
 constexpr const char* kMetrics = "metrics.jsonl";
 constexpr const char* kSummary = "summary.json";
 constexpr const char* kLog = "log.txt";
-constexpr std::array<const char*, 5> kParts{kRecipe, kMetrics, kSummary, kLog, "adapter"};
+constexpr const char* kReport = "report.html";
+constexpr const char* kEvents = "events.out.tfevents.lorikeet";
+constexpr const char* kSteps = "steps.csv";
+constexpr const char* kEpochs = "epochs.csv";
+constexpr std::array<const char*, 9> kParts{kRecipe, kMetrics, kSummary, kLog,     kReport,
+                                            kSteps,  kEpochs,  kEvents,  "adapter"};
 constexpr const char* kUnfinished = ".run.";  // prefix of the folder of a run without a checkpoint
 
 std::vector<fs::path> entries(const fs::path& path) {
@@ -128,7 +133,7 @@ void RunFolder::checkpoint(const std::function<void(const fs::path&)>& write) {
 
 // Everything is written and synced at this point. Only renames within one folder remain.
 void RunFolder::replace_old_run() {
-  for (const char* part : {kSummary, kRecipe, kMetrics, kLog}) {
+  for (const char* part : {kSummary, kReport, kSteps, kEpochs, kEvents, kRecipe, kMetrics, kLog}) {
     std::error_code error;
     if (fs::exists(files_ / part)) {
       fs::rename(files_ / part, path_ / part, error);

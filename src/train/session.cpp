@@ -19,6 +19,7 @@
 #include "engine/threads.h"
 #include "train/caching.h"
 #include "train/epoch_source.h"
+#include "train/metrics.h"
 #include "train/ranges.h"
 #include "train/recipe.h"
 
@@ -289,6 +290,13 @@ struct TrainingSession::Parts {
         {"epoch", number}, {"train_loss", loss()}, {"train_accuracy", accuracy()}, {"seconds", now.epoch_seconds}};
     std::string text = cat("epoch ", number, "/", options.loop.epochs, ": loss ", fixed(loss(), 4), ", accuracy ",
                            fixed(accuracy(), 4));
+    EpochProgress report_of{.epoch = number,
+                            .epochs = options.loop.epochs,
+                            .loss = loss(),
+                            .accuracy = accuracy(),
+                            .seconds = now.epoch_seconds,
+                            .data_wait_seconds = now.epoch_wait_seconds};
+    if (now.epoch_seconds > 0) report_of.images_per_second = static_cast<double>(now.epoch_images) / now.epoch_seconds;
     bool go_on = true;
     if (data.validation) {
       const EvaluationResult found = evaluate(executor, data.validation, data.preprocessing,
@@ -299,15 +307,24 @@ struct TrainingSession::Parts {
       if (interrupted) return;
       line["validation_loss"] = found.loss;
       line["validation_accuracy"] = found.accuracy();
+      line["validation_macro_f1"] = metric(found, Metric::kMacroF1);
       text += cat(", validation accuracy ", fixed(found.accuracy(), 4));
       go_on = keep_best(found);
+      report_of.is_validated = true;
+      report_of.validation_loss = found.loss;
+      report_of.validation_accuracy = found.accuracy();
+      report_of.is_best = now.best_epoch == number && options.loop.best != BestEpoch::kLast;
     }
     text += cat(", ", clock(now.epoch_seconds), " (data wait ", fixed(now.epoch_wait_seconds, 1), " s)");
     hooks.metrics(line);
-    hooks.log(text);
+    if (hooks.epoch) {
+      hooks.epoch(report_of, text);
+    } else {
+      hooks.log(text);
+    }
     if (!go_on)
-      hooks.log(cat("stopped early: no improvement in validation accuracy in ", options.loop.early_stop,
-                    " epochs; the best epoch is kept"));
+      hooks.log(cat("stopped early: no improvement in validation ", title_of(options.loop.best), " in ",
+                    options.loop.early_stop, " epochs; the best epoch is kept"));
     ++now.epoch;
     now.batch = 0;
     now.stopped_early = !go_on;
@@ -316,17 +333,18 @@ struct TrainingSession::Parts {
 
   // Returns false if training should stop.
   bool keep_best(const EvaluationResult& found) {
-    if (options.loop.early_stop == 0) {
+    const LoopOptions& loop = options.loop;
+    const bool is_first = loop.best == BestEpoch::kLast || now.best_epoch == 0;
+    const bool gains = is_first || is_better(loop.best, found, now.validation);
+    // Of equally good epochs, which a small validation split often has, the one with the lower loss is kept.
+    const bool ties = !is_first && !gains && !is_better(loop.best, now.validation, found);
+    if (gains || (ties && found.loss < now.validation.loss)) {
       now.validation = found;
-      return true;
+      now.best_epoch = now.epoch + 1;
+      if (keeps_best_epoch(options, /*validates=*/true)) now.best = copied(network.adapter_tensors());
     }
-    if (now.best.empty() || found.accuracy() > now.validation.accuracy()) {
-      now.validation = found;
-      now.epochs_without_gain = 0;
-      now.best = copied(network.adapter_tensors());
-      return true;
-    }
-    return ++now.epochs_without_gain < options.loop.early_stop;
+    now.epochs_without_gain = gains ? 0 : now.epochs_without_gain + 1;
+    return loop.early_stop == 0 || now.epochs_without_gain < loop.early_stop;
   }
 
   bool report(const char* phase, std::int64_t done, std::int64_t total) {
@@ -381,6 +399,7 @@ TrainReport TrainingSession::finish() {
   out.loss = parts.loss();
   out.accuracy = parts.accuracy();
   out.validation = now.validation;
+  out.kept_epoch = now.best.empty() ? out.epochs : now.best_epoch;
   out.cached_prefix = now.train_cache != CachePlace::kNone;
   return out;
 }

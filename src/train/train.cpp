@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <exception>
+#include <functional>
 
 #include "adapters/adapter_folder.h"
 #include "adapters/matching.h"
 #include "base/available_memory.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/text.h"
 #include "data/datasets.h"
 #include "engine/tensor_type.h"
@@ -20,7 +22,10 @@
 #include "loading/resolve_name.h"
 #include "train/caching.h"
 #include "train/footprint.h"
+#include "train/metrics.h"
+#include "train/metrics_files.h"
 #include "train/run_folder.h"
+#include "train/run_report.h"
 #include "train/start_from.h"
 #include "train/training_data.h"
 #include "train/training_executor.h"
@@ -49,18 +54,52 @@ struct DiscardOnFailure {
   }
 };
 
+// Files for people and other programs. If one cannot be written, the run goes on: its adapter matters more.
+class SideFiles {
+ public:
+  SideFiles(const fs::path& run, LogCallback log) : run_(run), events_(run), log_(std::move(log)) {}
+
+  /// After a checkpoint.
+  void update() {
+    attempt("no TensorBoard events", [&] {
+      if (has_events_) events_.update();
+    });
+    has_events_ = has_events_ && !failed_;
+  }
+  void finish(const ReportedRun& run) {
+    const EvaluationResult& test = run.summary.test;
+    update();
+    attempt("no TensorBoard events", [&] {
+      if (!has_events_ || test.total == 0) return;
+      events_.add({{run.split + "/final_accuracy", test.accuracy()},
+                   {run.split + "/final_loss", test.loss},
+                   {run.split + "/final_macro_f1", metric(test, Metric::kMacroF1)}});
+    });
+    attempt("no CSV files", [&] { write_metrics_csv(run_); });
+    attempt("no report", [&] { write_file(run_ / "report.html", run_page_html(make_run_page(run))); });
+  }
+
+ private:
+  void attempt(const char* lost, const std::function<void()>& write) {
+    try {
+      write();
+    } catch (const Error& error) {
+      failed_ = true;
+      log_(cat(lost, ": ", error.what()));
+    }
+  }
+
+  fs::path run_;
+  EventLog events_;
+  LogCallback log_;
+  bool has_events_ = true;
+  bool failed_ = false;
+};
+
 std::uint64_t folder_bytes(const fs::path& path) {
   std::uint64_t total = 0;
   for (const auto& entry : fs::directory_iterator(path)) total += entry.file_size();
   return total;
-}
-
-Json evaluation_json(const EvaluationResult& found) {
-  return {{"accuracy", found.accuracy()},
-          {"correct", found.correct},
-          {"total", found.total},
-          {"loss", found.loss},
-          {"seconds", found.seconds}};
 }
 
 }  // namespace
@@ -109,6 +148,7 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
   run.write_recipe(recipe_yaml(recipe));
   TrainSummary out;
   out.adapter = run.adapter();
+  out.classes = data.train->classes();
   out.trainable_parameters = count_trainable(adaptation);
   for (const auto& parameter : adaptation.graph.parameters()) {
     out.whole_model_bytes += static_cast<std::uint64_t>(parameter.count()) * sizeof(float);
@@ -129,14 +169,19 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
                           .total()),
           " of memory"));
 
-  for (const auto& notes : {target_notes, splits.notes, base.notes}) {
-    for (const std::string& note : notes) log(note);
+  std::vector<std::string> notes;  // for the report
+  const auto note = [&](const std::string& line) {
+    notes.push_back(line);
+    log(line);
+  };
+  for (const auto& lines : {target_notes, splits.notes, base.notes}) {
+    for (const std::string& line : lines) note(line);
   }
   if (const auto oversized = oversized_adapters(adaptation); !oversized.empty()) {
     const Oversized& first = oversized.front();
-    log(cat(oversized.size(), oversized.size() == 1 ? " layer has" : " layers have",
-            " an adapter larger than the layer: ", first.name, " ", with_commas(first.adapter), " parameters for ",
-            with_commas(first.layer), "; a smaller rank or modules_to_save needs fewer"));
+    note(cat(oversized.size(), oversized.size() == 1 ? " layer has" : " layers have",
+             " an adapter larger than the layer: ", first.name, " ", with_commas(first.adapter), " parameters for ",
+             with_commas(first.layer), "; a smaller rank or modules_to_save needs fewer"));
   }
 
   if (!folder.spec.config.has_targets() && folder.spec.config.bias == TrainedBias::kNone) {
@@ -144,8 +189,8 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
     for (const auto* nodes : {&adaptation.retrained, &adaptation.head}) {
       for (const NodeId id : *nodes) trained.push_back(adaptation.graph.node(id).name);
     }
-    log(cat("no target_modules: no layer gets ", name_of(folder.spec.config.peft_type), ", only ", join(trained, ", "),
-            trained.size() == 1 ? " is" : " are", " trained"));
+    note(cat("no target_modules: no layer gets ", name_of(folder.spec.config.peft_type), ", only ", join(trained, ", "),
+             trained.size() == 1 ? " is" : " are", " trained"));
   }
 
   folder.metadata = AdapterMetadata{base.entry->name,   base.weights_name,
@@ -158,20 +203,31 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
               {"images", data.train->size()},
               {"seed", recipe.loop.seed},
               {"trainable_parameters", out.trainable_parameters}};
+  SideFiles side_files(run.path(), log);
   const auto save = [&] {
     folder.metadata->base_sha256 = base.sha256.get();  // waits for the hash
     SavedAdapter saved = network.saved_adapter();
     folder.spec.config = std::move(saved.config);
     folder.tensors = std::move(saved.tensors);
     run.checkpoint([&](const fs::path& path) { write_adapter_with_card(path, folder); });
+    side_files.update();
   };
 
   out.loop = run_training(network, *executor, loop_data, options,
                           {.progress = callbacks.progress,
                            .metrics = [&](const Json& line) { run.add_metrics(line); },
                            .log = log,
+                           .epoch =
+                               [&](const EpochProgress& epoch, const std::string& line) {
+                                 if (!callbacks.epoch) return log(line);
+                                 run.add_log(line);
+                                 callbacks.epoch(epoch);
+                               },
                            .checkpoint = save});
   out.interrupted = out.loop.interrupted;
+  if (out.loop.kept_epoch < out.loop.epochs) {
+    log(cat("kept epoch ", out.loop.kept_epoch, ", the best by validation ", title_of(recipe.loop.best)));
+  }
 
   if (is_int8 && !out.interrupted) {
     folder.metadata->precision = recipe.machine.precision;
@@ -209,6 +265,16 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
   out.adapter_bytes = adapter_file_bytes(out.adapter);
   out.adapter_folder_bytes = folder_bytes(out.adapter);
   run.write_summary(summary_json(out, recipe));
+  side_files.finish({.recipe = recipe,
+                     .summary = out,
+                     .adaptation = adaptation,
+                     .plan = plan,
+                     .weights = base.weights_name,
+                     .preprocessing = preprocessing,
+                     .evaluated = judged,
+                     .split = data.test ? "test" : "validation",
+                     .notes = std::move(notes),
+                     .metrics = run.path() / "metrics.jsonl"});
   if (out.test.total > 0) {
     log(cat(data.test ? "test" : "validation", " accuracy ", fixed(out.test.accuracy(), 4), " (", out.test.correct,
             " of ", out.test.total, ")"));
@@ -228,6 +294,7 @@ Json summary_json(const TrainSummary& summary, const Recipe& recipe) {
            {"whole_model_bytes", summary.whole_model_bytes},
            {"steps", loop.steps},
            {"epochs", loop.epochs},
+           {"kept_epoch", loop.kept_epoch},
            {"train_seconds", loop.seconds},
            {"images_per_second", loop.images_per_second()},
            {"data_wait_seconds", loop.data_wait_seconds},
@@ -235,7 +302,7 @@ Json summary_json(const TrainSummary& summary, const Recipe& recipe) {
            {"train_loss", loop.loss},
            {"train_accuracy", loop.accuracy}};
   if (loop.validation.total > 0) out["validation"] = evaluation_json(loop.validation);
-  if (summary.test.total > 0) out["test"] = evaluation_json(summary.test);
+  if (summary.test.total > 0) out["test"] = metrics_json(summary.test, summary.classes, kSummaryClasses);
   out["adapter"] = summary.adapter.string();
   return out;
 }

@@ -3,6 +3,8 @@
 //   recipe.yaml     the complete recipe, defaults included; `lorikeet train RUN/recipe.yaml` repeats the run
 //   metrics.jsonl   one JSON object per step and per epoch
 //   summary.json    the result of summary_json
+//   steps.csv, epochs.csv, events.out.tfevents.lorikeet    the same metrics as CSV and for TensorBoard
+//   report.html     curves, metrics, mistakes, network and choices (report/run_report.h)
 //   log.txt         the printed messages
 //   adapter/        the adapter; replaced atomically at every checkpoint
 #pragma once
@@ -28,6 +30,7 @@ struct TrainSummary {
   std::uint64_t adapter_folder_bytes = 0;  // with head and configuration
   std::uint64_t whole_model_bytes = 0;     // size of the complete adapted model in float32
   TrainReport loop;
+  std::vector<std::string> classes;
   /// Final evaluation on the test split, or on the validation images if there is none. Its total is 0 if there are
   /// neither or training was interrupted.
   EvaluationResult test;

@@ -69,6 +69,8 @@ void LoopOptions::check() const {
   require("batch_size", batch_size, ranges::kBatchSize);
   require("label_smoothing", label_smoothing, ranges::kLabelSmoothing);
   require("early_stop", early_stop, ranges::kEarlyStop);
+  if (early_stop > 0 && best == BestEpoch::kLast)
+    fail_usage("early_stop: got ", early_stop, " with best: last, expected a metric as best, such as accuracy.");
   if (seed > static_cast<std::uint64_t>(ranges::kSeed.greatest)) {
     fail_usage("seed: got ", seed, ", expected an integer from 0 to ", ranges::kSeed.greatest, ".");
   }

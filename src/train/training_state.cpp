@@ -32,6 +32,7 @@ void each_value(State& s, Visit&& visit) {
   visit("epoch_seconds", s.epoch_seconds);
   visit("epoch_wait_seconds", s.epoch_wait_seconds);
   visit("epochs_without_gain", s.epochs_without_gain);
+  visit("best_epoch", s.best_epoch);
   visit("threads", s.threads);
 }
 
@@ -43,6 +44,11 @@ void each_figure(Evaluated& e, Visit&& visit) {
   visit("seconds", e.seconds);
   visit("correct_by_class", e.correct_by_class);
   visit("total_by_class", e.total_by_class);
+  visit("predicted_by_class", e.predicted_by_class);
+  visit("correct_top5", e.correct_top5);
+  visit("total_by_bin", e.total_by_bin);
+  visit("correct_by_bin", e.correct_by_bin);
+  visit("probability_by_bin", e.probability_by_bin);
 }
 
 void add_all(NamedTensors& out, const std::string& prefix, const NamedTensors& tensors) {

@@ -42,9 +42,13 @@ struct TrainingState {
   double epoch_wait_seconds = 0;
 
   // Validation and early stopping.
+  /// Of the best epoch, or of the last with BestEpoch::kLast. Without confusion matrix and mistakes after parsing.
   EvaluationResult validation;
   std::int64_t epochs_without_gain = 0;
-  /// The trained tensors of the best epoch; empty without early stopping.
+  /// From 1; 0: none yet.
+  std::int64_t best_epoch = 0;
+  /// The trained tensors of the best epoch; empty without validation, in a run of one epoch, and with
+  /// BestEpoch::kLast.
   NamedTensors best;
 
   // Parameters and optimizer.

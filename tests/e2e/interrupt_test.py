@@ -71,7 +71,17 @@ class Interrupt(CommandTest):
         self.lorikeet("train", self.recipe(), f"run={folder}", *LONG[:3], "epochs=1", "--force")
         self.assertEqual(
             sorted(p.name for p in folder.iterdir()),
-            ["adapter", "log.txt", "metrics.jsonl", "recipe.yaml", "summary.json"],
+            [
+                "adapter",
+                "epochs.csv",
+                "events.out.tfevents.lorikeet",
+                "log.txt",
+                "metrics.jsonl",
+                "recipe.yaml",
+                "report.html",
+                "steps.csv",
+                "summary.json",
+            ],
         )
 
     def test_a_folder_in_which_a_run_trains_is_refused(self):

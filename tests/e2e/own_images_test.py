@@ -69,7 +69,7 @@ class OwnImages(CommandTest):
                 to.mkdir(parents=True, exist_ok=True)
                 (to / image.name).write_bytes(image.read_bytes())
         found = self.json("eval", self.run_folder, f"data={part}")
-        self.assertEqual([c["class"] for c in found["classes"]], [NAMES["1"]])
+        self.assertEqual([c["class"] for c in found["classes"] if c["total"] > 0], [NAMES["1"]])
         self.assertEqual(found["total"], sum(digit_of(image) == "1" for image in self.test_images))
 
     def test_folders_as_people_have_them(self):

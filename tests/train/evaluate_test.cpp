@@ -57,6 +57,40 @@ TEST_CASE("an evaluation counts by class, and averages the loss over images") {
   CHECK(found.accuracy() == doctest::Approx(static_cast<double>(found.correct) / kImages));
   CHECK(found.loss == doctest::Approx(loss / kImages).epsilon(1e-5));
   CHECK(found.seconds > 0);
+  std::vector<std::int64_t> predicted(4), confusion(16);
+  double probability = 0;
+  std::int64_t wrong = 0;
+  for (std::int64_t i = 0; i < kImages; ++i) {
+    const auto choice = logits[i].argmax().item<std::int64_t>();
+    ++predicted[choice];
+    ++confusion[labels[i] * 4 + choice];
+    probability += logits[i].softmax(0).max().item<double>();
+    wrong += choice != labels[i] ? 1 : 0;
+  }
+  CHECK(found.predicted_by_class == predicted);
+  CHECK(found.confusion == confusion);
+  CHECK(found.correct_top5 == kImages);
+  double sum = 0;
+  std::int64_t in_bins = 0;
+  for (std::size_t bin = 0; bin < EvaluationResult::kBins; ++bin) {
+    sum += found.probability_by_bin[bin];
+    in_bins += found.total_by_bin[bin];
+    if (found.total_by_bin[bin] > 0) {
+      const double mean = found.probability_by_bin[bin] / static_cast<double>(found.total_by_bin[bin]);
+      CHECK(mean > static_cast<double>(bin) / EvaluationResult::kBins);
+      CHECK(mean <= static_cast<double>(bin + 1) / EvaluationResult::kBins);
+    }
+  }
+  CHECK(sum == doctest::Approx(probability).epsilon(1e-5));
+  CHECK(in_bins == kImages);
+  REQUIRE(found.mistakes.size() == static_cast<std::size_t>(std::min<std::int64_t>(wrong, 24)));
+  for (std::size_t i = 0; i < found.mistakes.size(); ++i) {
+    const Mistake& mistake = found.mistakes[i];
+    CHECK(mistake.label == labels[mistake.image]);
+    CHECK(mistake.predicted == logits[mistake.image].argmax().item<std::int64_t>());
+    CHECK(mistake.label != mistake.predicted);
+    if (i > 0) CHECK(mistake.probability <= found.mistakes[i - 1].probability);
+  }
   CHECK(at::GradMode::is_enabled());
   CHECK(EvaluationResult{}.accuracy() == 0);
 }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -77,7 +78,8 @@ TEST_CASE("training lowers the loss, and says what it does") {
   CHECK(run.log.size() == 5);
   CHECK(run.log[4] == has("epoch 5/5: loss 0."));
   CHECK(run.checkpoints.size() == 5);
-  CHECK(same(run.checkpoints.back(), run.model.learned()));
+  REQUIRE(run.result.kept_epoch > 1);
+  CHECK(same(run.checkpoints[static_cast<std::size_t>(run.result.kept_epoch - 1)], run.model.learned()));
   CHECK_FALSE(same(run.checkpoints.front(), run.model.learned()));
 
   REQUIRE(run.progress.size() == 5 * (4 + 1));
@@ -227,14 +229,43 @@ TEST_CASE("early stop ends when nothing gets better, and keeps the best epoch") 
   std::vector<double> accuracies;
   for (const Json& line : run.epochs) accuracies.push_back(line["validation_accuracy"]);
   const auto best = std::max_element(accuracies.begin(), accuracies.end());  // the first of the best
-  const auto at = static_cast<std::size_t>(best - accuracies.begin());
+  const auto first = static_cast<std::size_t>(best - accuracies.begin());
   REQUIRE(accuracies.size() < 40);
-  CHECK(accuracies.size() == at + 1 + 3);
+  CHECK(accuracies.size() == first + 1 + 3);
+  std::size_t at = first;  // the lowest loss among the best
+  for (std::size_t i = first; i < accuracies.size(); ++i) {
+    if (accuracies[i] == *best && run.epochs[i]["validation_loss"] < run.epochs[at]["validation_loss"]) at = i;
+  }
   CHECK(run.result.epochs == static_cast<std::int64_t>(accuracies.size()));
   CHECK(run.result.validation.accuracy() == *best);
   CHECK(same(run.model.learned(), run.checkpoints[at]));
-  CHECK_FALSE(same(run.model.learned(), run.checkpoints.back()));
   CHECK(run.log.back() == "stopped early: no improvement in validation accuracy in 3 epochs; the best epoch is kept");
+}
+
+TEST_CASE("any metric chooses the epoch, and `last` keeps the last") {
+  const auto kept = [](BestEpoch best) {
+    Recipe recipe = small_recipe();
+    recipe.loop.epochs = 8;
+    recipe.optimizer.learning_rate = 0.3;  // the loss goes up and down
+    recipe.loop.best = best;
+    auto run = std::make_unique<Run>();
+    run->run(recipe, with_validation());
+    REQUIRE(run->checkpoints.size() == 8);
+    CHECK(same(run->model.learned(), run->checkpoints[static_cast<std::size_t>(run->result.kept_epoch - 1)]));
+    return run;
+  };
+  const auto by_loss = kept(BestEpoch::kLoss);
+  std::vector<double> losses;
+  for (const Json& line : by_loss->epochs) losses.push_back(line["validation_loss"]);
+  const auto best = std::min_element(losses.begin(), losses.end());
+  CHECK(by_loss->result.kept_epoch == best - losses.begin() + 1);
+  CHECK(by_loss->result.validation.loss == *best);
+  CHECK(by_loss->result.kept_epoch < 8);
+  const auto last = kept(BestEpoch::kLast);
+  CHECK(last->result.kept_epoch == 8);
+  CHECK(last->result.validation.loss == losses.back());
+  kept(BestEpoch::kMacroF1);
+  kept(BestEpoch::kCalibrationError);
 }
 
 TEST_CASE("the progress callback interrupts, in training and in validation") {

@@ -84,6 +84,7 @@ schedule: one_cycle
 warmup: 0.1
 label_smoothing: 0.2
 clip_grad_norm: 1.5
+best: macro_f1
 early_stop: 2
 seed: 9223372036854775807
 shuffle: false
@@ -175,6 +176,7 @@ TEST_CASE("every key is read") {
   CHECK(r.optimizer.warmup == 0.1);
   CHECK(r.loop.label_smoothing == 0.2);
   CHECK(r.optimizer.clip_grad_norm == 1.5);
+  CHECK(r.loop.best == BestEpoch::kMacroF1);
   CHECK(r.loop.early_stop == 2);
   CHECK(r.loop.seed == 9223372036854775807);
   CHECK_FALSE(r.loop.shuffle);

@@ -82,6 +82,10 @@ std::string metrics(const fs::path& run) {
   return out;
 }
 
+const std::set<std::string> kRunFiles{"adapter",     "epochs.csv",    "events.out.tfevents.lorikeet",
+                                      "log.txt",     "metrics.jsonl", "recipe.yaml",
+                                      "report.html", "steps.csv",     "summary.json"};
+
 std::set<std::string> names(const fs::path& folder) {
   std::set<std::string> out;
   for (const auto& entry : fs::directory_iterator(folder)) out.insert(entry.path().filename().string());
@@ -101,8 +105,7 @@ TEST_CASE("a recipe becomes a run's folder, whose recipe repeats the run") {
   CHECK(summary.loop.steps == 6);
   CHECK(summary.test.total == 9);
   CHECK(summary.trainable_parameters == 2 * (192 + 1152) + 3 * 1280 + 3);
-  CHECK((names(recipe.run) ==
-         std::set<std::string>{"recipe.yaml", "metrics.jsonl", "summary.json", "log.txt", "adapter"}));
+  CHECK((names(recipe.run) == kRunFiles));
 
   const Json written = Json::parse(read_file(recipe.run / "summary.json", 1 << 20));
   CHECK(written["status"] == "finished");
@@ -215,7 +218,7 @@ TEST_CASE("a run that fails before its first adapter is removed, later it keeps 
             train(material().recipe("replaced", {override, "optimizer=sgd", "batch_size=1"}), {}, true);
           }) != "no error");
     CHECK(content() == before);
-    CHECK(names(old) == std::set<std::string>{"recipe.yaml", "metrics.jsonl", "summary.json", "log.txt", "adapter"});
+    CHECK(names(old) == kRunFiles);
   }
   train(material().recipe("replaced", {"seed=5"}), {}, /*replace=*/true);
   CHECK(content() != before);

@@ -65,6 +65,11 @@ TEST_CASE("each option out of its range is refused by its key") {
       {[](auto& o) { o.loop.max_steps = -1; }, "max_steps: got -1"},
       {[](auto& o) { o.loop.batch_size = 0; }, "batch_size: got 0, expected an integer from 1 to 65536."},
       {[](auto& o) { o.loop.label_smoothing = 1; }, "label_smoothing: got 1"},
+      {[](auto& o) {
+         o.loop.early_stop = 1;
+         o.loop.best = BestEpoch::kLast;
+       },
+       "early_stop: got 1 with best: last"},
       {[](auto& o) { o.loop.early_stop = -1; }, "early_stop: got -1"},
       {[](auto& o) { o.loop.seed = ~std::uint64_t{0}; }, "seed: got 18446744073709551615"},
       {[](auto& o) { o.machine.threads = 1025; }, "threads: got 1025"},

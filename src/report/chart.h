@@ -1,0 +1,37 @@
+// Charts as SVG elements for a page of report/html.h, whose style defines their colours.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace lorikeet {
+
+struct Series {
+  std::string name;
+  std::vector<std::pair<double, double>> points;  // by x
+  /// Index of the colour, 0 to 5.
+  int colour = 0;
+  /// Drawn thin and pale, without a mark at each point: noisy values.
+  bool is_thin = false;
+};
+
+struct LineChart {
+  std::string title;
+  std::string x_title;
+  std::vector<Series> series;
+};
+
+/// A figure with axes, curves and a legend. Points that are not finite are left out, and series of more than 400 points
+/// are thinned by averaging. Empty if there are no points.
+std::string line_chart(const LineChart& chart);
+
+/// Round numbers from at most `low` to at least `high`, about `count` of them. REQUIRES: low <= high, both finite.
+std::vector<double> axis_ticks(double low, double high, int count);
+
+/// A matrix of counts by class (rows) and predicted class (columns), shaded by their share of the row. `counts` is
+/// row-major, and there are at most 100 labels.
+std::string confusion_chart(const std::vector<std::string>& labels, const std::vector<std::int64_t>& counts);
+
+}  // namespace lorikeet

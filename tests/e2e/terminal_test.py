@@ -1,0 +1,148 @@
+"""What a terminal shows of a training, by a pseudo-terminal of several widths, and what a pipe receives."""
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import termios
+import threading
+
+from command import BINARY, TIMEOUT, CommandTest, environment, main, run
+
+SMALL = "image_size=32", "train_limit=256", "test_limit=60", "epochs=3", "validation=64"
+ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+def on_terminal(columns, *arguments, **changes):
+    """Runs the command with standard output and error on a terminal; gives the exit code and the bytes received."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    env = environment(**{"TERM": "xterm", **changes})
+    if "NO_COLOR" not in changes:
+        env.pop("NO_COLOR", None)
+    process = subprocess.Popen([BINARY, *map(str, arguments)], stdout=follower, stderr=follower, env=env)
+    os.close(follower)
+    received = bytearray()
+
+    def read():
+        try:
+            while chunk := os.read(leader, 65536):
+                received.extend(chunk)
+        except OSError:
+            pass  # the other side is closed
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    status = process.wait(TIMEOUT)
+    reader.join(10)
+    os.close(leader)
+    return status, received.decode()
+
+
+class Screen:
+    """A terminal without scrolling limit: carriage return, line feed, erasure of the line, automatic wrapping."""
+
+    def __init__(self, columns):
+        self.columns, self.lines, self.column, self.wraps = columns, [""], 0, 0
+
+    def write(self, text):
+        while text:
+            if escape := ESCAPES.match(text):
+                if escape[0] == "\x1b[K":
+                    self.lines[-1] = self.lines[-1][: self.column]
+                text = text[escape.end() :]
+                continue
+            character, text = text[0], text[1:]
+            if character == "\r":
+                self.column = 0
+            elif character == "\n":
+                self.lines.append("")
+                self.column = 0
+            else:
+                if self.column == self.columns:
+                    self.wraps += 1
+                    self.lines.append("")
+                    self.column = 0
+                line = self.lines[-1].ljust(self.column)
+                self.lines[-1] = line[: self.column] + character + line[self.column + 1 :]
+                self.column += 1
+
+
+class Terminal(CommandTest):
+    WIDTHS = 60, 72, 80, 100, 140, 200
+
+    def train(self, columns, *options, **changes):
+        status, text = on_terminal(
+            columns, "train", self.recipe(), f"run={self.folder / str(columns)}", "--force", *SMALL, *options, **changes
+        )
+        self.assertEqual(status, 0, text)
+        return text
+
+    def updates(self, text):
+        """The states of the live line."""
+        found = [part.split("\n")[0].split("\r")[0] for part in text.split("\r\x1b[K")]
+        return [line for line in found if "loss" in line and "█" in line or "░" in line]
+
+    def test_every_width(self):
+        for columns in self.WIDTHS:
+            with self.subTest(columns):
+                text = self.train(columns)
+                updates = self.updates(text)
+                self.assertGreater(len(updates), 2)
+                for line in updates:
+                    self.assertLess(len(line), columns, line)
+                last = [line for line in updates if re.match(r"(epoch )?3/3", line)][-1]
+                self.assertRegex(last, r"\d+(/s| img/s)")
+                self.assertRegex(last, r"loss \d\.\d{4}")
+                self.assertRegex(last, r"acc(uracy)? \d\.\d{4}")
+                screen = Screen(columns)
+                screen.write(text)
+                lines = [line.rstrip() for line in screen.lines]
+                self.assertFalse([line for line in lines if "█" in line or "░" in line], "a live line stays")
+                header = next(i for i, line in enumerate(lines) if line.split()[:2] == ["epoch", "loss"])
+                self.assertIn("val acc", lines[header])
+                rows = lines[header + 1 : header + 4]
+                self.assertEqual([row.split()[0] for row in rows], ["1/3", "2/3", "3/3"])
+                self.assertEqual(sum(row.endswith(" *") for row in rows) >= 1, True)
+                for row in rows:
+                    self.assertLess(len(row), columns)
+                at = lines.index("Next:")
+                self.assertEqual(lines[at + 1].split()[:2], ["lorikeet", "eval"])
+
+    def test_wide_lines_say_everything(self):
+        updates = self.updates(self.train(140))
+        self.assertRegex(updates[-1], r"^(epoch 3/3|validate 3/3|test 3/3)  [█░]+  \d+/\d+  ")
+        self.assertTrue(any(re.search(r"\d+ img/s", line) for line in updates))
+
+    def test_no_colour(self):
+        self.assertRegex(self.train(100), r"\x1b\[[12]m")
+        plain = self.train(100, NO_COLOR="1")
+        self.assertEqual(set(ESCAPES.findall(plain)), {"\x1b[K"})
+
+    def test_a_dumb_terminal_gets_plain_lines(self):
+        text = self.train(80, TERM="dumb")
+        self.assertNotIn("\x1b", text)
+        self.assertRegex(text, r"epoch 3/3: loss [0-9.]+, accuracy")
+
+    def test_quiet(self):
+        text = self.train(80, "--quiet")
+        self.assertNotIn("\x1b", text)
+        self.assertRegex(text, r"\A\S+/adapter\r\n[\d,]+ trainable parameters[^\n]*\n(accuracy [^\n]*\n)?\Z")
+
+    def test_a_pipe_gets_plain_lines(self):
+        done = run("train", self.recipe(), f"run={self.shared / 'piped'}", *SMALL)
+        self.assertEqual(done.returncode, 0)
+        self.assertNotRegex(done.stdout + done.stderr, "[\r\x1b█░]")
+        self.assertEqual(len(re.findall(r"^epoch \d/3: loss [0-9.]+, accuracy", done.stderr, re.MULTILINE)), 3)
+        self.assertNotIn("Next:", done.stdout)
+        quiet = run("train", self.recipe(), f"run={self.shared / 'quiet'}", *SMALL, "--quiet", "--json")
+        self.assertEqual((quiet.returncode, quiet.stderr), (0, ""))
+
+    def test_quiet_keeps_errors(self):
+        self.assert_refused(2, ["data", "nothing"], "train", self.recipe(), "data=", "--quiet")
+        self.assert_refused(1, ["nowhere.png"], "predict", self.train_run(), "nowhere.png", "-q")
+
+
+if __name__ == "__main__":
+    main()
