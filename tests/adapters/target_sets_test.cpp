@@ -141,7 +141,8 @@ TEST_CASE("the choice is told with its reason; of norm tuning it is every normal
       "projection of each attention layer");
   config = with_set("auto");
   config.peft_type = PeftType::kLnTuning;
-  CHECK(expanded(small_vit(), config) == "blocks.0.norm1 blocks.0.norm2 blocks.1.norm1 blocks.1.norm2 norm");
+  CHECK(expanded(small_vit(), config) ==
+        R"(/blocks\.0\.norm1|blocks\.0\.norm2|blocks\.1\.norm1|blocks\.1\.norm2|norm/)");
 }
 
 TEST_CASE("all-linear leaves out the attention of torch.nn.MultiheadAttention, which PEFT's adapters do not reach") {
