@@ -19,6 +19,8 @@ void parallel_for(std::int64_t count, std::int64_t grain, const Run& run) {
 #ifdef __SANITIZE_THREAD__
   // ThreadSanitizer does not see the synchronisation in libgomp and would report every parallel loop.
   const std::int64_t parts = std::min<std::int64_t>(at::get_num_threads(), (count + grain - 1) / grain);
+  if (parts == 1) run(0, count);
+  if (parts <= 1) return;
   std::vector<std::thread> threads;
   for (std::int64_t i = 0; i < parts; ++i)
     threads.emplace_back([&, i] { run(count * i / parts, count * (i + 1) / parts); });
