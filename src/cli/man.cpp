@@ -92,7 +92,7 @@ std::string body_of(const CommandText& command, const char* heading) {
   return out;
 }
 
-const CommandText& find_command(const CommandText& root, const std::string& name) {
+CommandText find_command(const CommandText& root, const std::string& name) {
   if (name.empty() || name == "lorikeet") return root;
   std::vector<std::string> names;
   for (const auto& command : root.commands) {

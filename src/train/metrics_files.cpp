@@ -17,8 +17,6 @@ namespace fs = std::filesystem;
 namespace lorikeet {
 namespace {
 
-constexpr const char* kEvents = "events.out.tfevents.lorikeet";
-
 double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
 // Calls `visit` with each complete line that is a JSON object, from byte `begin`. Returns the end of the last line.

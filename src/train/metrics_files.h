@@ -10,6 +10,9 @@
 
 namespace lorikeet {
 
+/// The TensorBoard event file of a run folder.
+inline constexpr const char* kEvents = "events.out.tfevents.lorikeet";
+
 /// Keeps an event file in the run folder up to date. Its tags are train/loss, train/learning_rate, train/epoch_loss,
 /// train/accuracy, validation/loss, validation/accuracy …, by training step.
 class EventLog {

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "train/metrics_files.h"
 
 namespace fs = std::filesystem;
 
@@ -27,7 +28,6 @@ constexpr const char* kMetrics = "metrics.jsonl";
 constexpr const char* kSummary = "summary.json";
 constexpr const char* kLog = "log.txt";
 constexpr const char* kReport = "report.html";
-constexpr const char* kEvents = "events.out.tfevents.lorikeet";
 constexpr const char* kSteps = "steps.csv";
 constexpr const char* kEpochs = "epochs.csv";
 constexpr std::array<const char*, 9> kParts{kRecipe, kMetrics, kSummary, kLog,     kReport,
