@@ -6,7 +6,6 @@
 #include <jpeglib.h>
 // clang-format on
 
-#include <array>
 #include <csetjmp>
 #include <cstdint>
 #include <cstdlib>

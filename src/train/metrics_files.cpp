@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <fstream>
-#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,21 +17,6 @@ namespace lorikeet {
 namespace {
 
 double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
-
-// Calls `visit` with each complete line that is a JSON object, from byte `begin`. Returns the end of the last line.
-std::uint64_t each_line(const fs::path& metrics, std::uint64_t begin, const std::function<void(const Json&)>& visit) {
-  std::ifstream in(metrics, std::ios::binary);
-  in.seekg(static_cast<std::streamoff>(begin));
-  for (std::string line; std::getline(in, line) && !in.eof();) {
-    begin += line.size() + 1;
-    try {
-      if (const Json json = parse_json(line, metrics.string()); json.is_object()) visit(json);
-    } catch (const Error&) {
-      // a line that a killed process left incomplete
-    }
-  }
-  return begin;
-}
 
 // Of one kind of line: columns in the order in which they first occur.
 class CsvTable {
@@ -65,6 +49,21 @@ class CsvTable {
 
 }  // namespace
 
+std::uint64_t each_metrics_line(const fs::path& metrics, std::uint64_t begin,
+                                const std::function<void(const Json&)>& visit) {
+  std::ifstream in(metrics, std::ios::binary);
+  in.seekg(static_cast<std::streamoff>(begin));
+  for (std::string line; std::getline(in, line) && !in.eof();) {
+    begin += line.size() + 1;
+    try {
+      if (const Json json = parse_json(line, metrics.string()); json.is_object()) visit(json);
+    } catch (const Error&) {
+      // a line that a killed process left incomplete
+    }
+  }
+  return begin;
+}
+
 void EventLog::start() {
   start_ = last_time_ = now();
   file_ = std::make_unique<EventFile>(run_ / kEvents, start_);
@@ -93,7 +92,7 @@ void EventLog::add_line(const Json& line) {
 
 void EventLog::update() {
   if (!file_) start();
-  read_ = each_line(run_ / "metrics.jsonl", read_, [&](const Json& line) { add_line(line); });
+  read_ = each_metrics_line(run_ / "metrics.jsonl", read_, [&](const Json& line) { add_line(line); });
   file_->flush();
 }
 
@@ -105,7 +104,8 @@ void EventLog::add(const std::vector<std::pair<std::string, double>>& scalars) {
 
 void write_metrics_csv(const fs::path& run) {
   CsvTable steps, epochs;
-  each_line(run / "metrics.jsonl", 0, [&](const Json& line) { (line.contains("step") ? steps : epochs).add(line); });
+  each_metrics_line(run / "metrics.jsonl", 0,
+                    [&](const Json& line) { (line.contains("step") ? steps : epochs).add(line); });
   write_file(run / "steps.csv", steps.text());
   write_file(run / "epochs.csv", epochs.text());
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 
 #include "base/json.h"
@@ -12,6 +13,11 @@ namespace lorikeet {
 
 /// The TensorBoard event file of a run folder.
 inline constexpr const char* kEvents = "events.out.tfevents.lorikeet";
+
+/// Calls `visit` with each complete line of a metrics.jsonl that is a JSON object, from byte `begin`. Returns the end
+/// of the last line. A missing file has no lines.
+std::uint64_t each_metrics_line(const std::filesystem::path& metrics, std::uint64_t begin,
+                                const std::function<void(const Json&)>& visit);
 
 /// Keeps an event file in the run folder up to date. Its tags are train/loss, train/learning_rate, train/epoch_loss,
 /// train/accuracy, validation/loss, validation/accuracy …, by training step.

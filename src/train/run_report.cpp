@@ -18,6 +18,7 @@
 #include "kernels/machine.h"
 #include "lorikeet/version.h"
 #include "train/metrics.h"
+#include "train/metrics_files.h"
 #include "train/recipe_field.h"
 
 namespace fs = std::filesystem;
@@ -222,27 +223,19 @@ Curves read_curves(const fs::path& metrics) {
   Curves out;
   std::error_code error;
   if (const auto size = fs::file_size(metrics, error); error || size > kMaxMetrics) return out;
-  std::ifstream in(metrics);
   double steps_per_epoch = 0;
-  for (std::string line; std::getline(in, line);) {
-    Json json;
-    try {
-      json = parse_json(line, metrics.string());
-    } catch (const Error&) {
-      continue;
-    }
-    if (!json.is_object()) continue;
-    const double epoch = number_or(json, "epoch", 0);
-    if (const double step = number_or(json, "step", 0); step > 0) {
+  each_metrics_line(metrics, 0, [&](const Json& line) {
+    const double epoch = number_or(line, "epoch", 0);
+    if (const double step = number_or(line, "step", 0); step > 0) {
       if (epoch == 1) steps_per_epoch = step;
-      out.steps.push_back({step, number_or(json, "loss", 0), number_or(json, "learning_rate", 0)});
-    } else if (json.contains("train_loss")) {
-      Curves::Epoch row{epoch, number_or(json, "train_loss", 0), number_or(json, "train_accuracy", 0)};
-      if (json.contains("validation_loss")) row.validation_loss = number_or(json, "validation_loss", 0);
-      if (json.contains("validation_accuracy")) row.validation_accuracy = number_or(json, "validation_accuracy", 0);
+      out.steps.push_back({step, number_or(line, "loss", 0), number_or(line, "learning_rate", 0)});
+    } else if (line.contains("train_loss")) {
+      Curves::Epoch row{epoch, number_or(line, "train_loss", 0), number_or(line, "train_accuracy", 0)};
+      if (line.contains("validation_loss")) row.validation_loss = number_or(line, "validation_loss", 0);
+      if (line.contains("validation_accuracy")) row.validation_accuracy = number_or(line, "validation_accuracy", 0);
       out.epochs.push_back(row);
     }
-  }
+  });
   for (auto& step : out.steps) step.epoch /= std::max(1.0, steps_per_epoch);
   return out;
 }

@@ -61,10 +61,7 @@ class SideFiles {
 
   /// After a checkpoint.
   void update() {
-    attempt("no TensorBoard events", [&] {
-      if (has_events_) events_.update();
-    });
-    has_events_ = has_events_ && !failed_;
+    if (has_events_) has_events_ = attempt("no TensorBoard events", [&] { events_.update(); });
   }
   void finish(const ReportedRun& run) {
     const EvaluationResult& test = run.summary.test;
@@ -80,12 +77,14 @@ class SideFiles {
   }
 
  private:
-  void attempt(const char* lost, const std::function<void()>& write) {
+  // Returns whether it succeeded.
+  bool attempt(const char* lost, const std::function<void()>& write) {
     try {
       write();
+      return true;
     } catch (const Error& error) {
-      failed_ = true;
       log_(cat(lost, ": ", error.what()));
+      return false;
     }
   }
 
@@ -93,7 +92,6 @@ class SideFiles {
   EventLog events_;
   LogCallback log_;
   bool has_events_ = true;
-  bool failed_ = false;
 };
 
 std::uint64_t folder_bytes(const fs::path& path) {
