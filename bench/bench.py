@@ -54,7 +54,6 @@ class Bench:
         self.inductor = tempfile.TemporaryDirectory()  # an interrupted run leaves broken files in torch.compile's cache
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = self.inductor.name
         self.expert_way = {}
-        self.last_way = None  # of the measure at hand
         self.has_bfloat16 = (
             torch.ops.mkldnn._is_mkldnn_bf16_supported()
         )  # emulated, bfloat16 is many times slower than float32
@@ -157,17 +156,15 @@ class Bench:
     def expert(self, work, better, ways=None, **options):
         """The expert's fastest way for this work, found in the first round."""
         key = (work, *sorted(options.items()))
-        if key in self.expert_way:
-            self.last_way = self.expert_way[key]
-            return self.peer(work, self.last_way, **options)
+        if way := self.expert_way.get(key):
+            return {**self.peer(work, way, **options), "way": way}
         results = {way: self.peer(work, way, **options) for way in ways or self.expert_ways}
-        self.last_way = self.expert_way[key] = max(results, key=lambda way: better(results[way]))
+        fastest = self.expert_way[key] = max(results, key=lambda way: better(results[way]))
         print(
-            f"  expert: {self.expert_way[key]} of "
-            + ", ".join(f"{way} {better(result):.4g}" for way, result in results.items()),
+            f"  expert: {fastest} of " + ", ".join(f"{way} {better(result):.4g}" for way, result in results.items()),
             flush=True,
         )
-        return results[self.expert_way[key]]
+        return {**results[fastest], "way": fastest}
 
 
 def images_per_second(batch):
@@ -361,10 +358,9 @@ def processor():
 def measured(bench, name):
     """The medians of a measure, its ratios, and when and where it was taken."""
     measure, unit = MEASURES[name]
-    bench.last_way = None
     ours, documented, expert, figure = measure(bench)
     found = {"ours": [], "documented": [], "expert": []}
-    losses = {}
+    losses, expert_way = {}, None
     print(name, flush=True)
     rounds = 1 if name in ONE_ROUND else bench.rounds
     for _ in range(rounds):
@@ -372,6 +368,7 @@ def measured(bench, name):
             result = work()
             found[who].append(figure(result))
             losses[who] = result.get("losses", [])[-3:]
+            expert_way = result.get("way", expert_way)
             reached = (
                 f" (accuracy {result['accuracy']:.4f} after {sum(result['seconds']):.4g} s)"
                 if "accuracy" in result
@@ -387,7 +384,7 @@ def measured(bench, name):
         "unit": unit,
         "runs": rounds,
         "spread": {who: [min(figures), max(figures)] for who, figures in found.items()},
-        "expert_way": bench.last_way,
+        "expert_way": expert_way,
         "last_losses": losses,
         "date": time.strftime("%Y-%m-%d"),
         "processor": processor(),
@@ -400,7 +397,7 @@ def read_measures(path):
 
 
 def write_measures(path, measures):
-    """Whole or not at all, so that an interrupted run keeps what it has."""
+    """Replaces the file atomically, so that an interrupted run keeps its results."""
     path.parent.mkdir(exist_ok=True)
     part = path.with_suffix(".part")
     part.write_text(json.dumps(finite({"measures": measures}), indent=2) + "\n")
@@ -410,7 +407,7 @@ def write_measures(path, measures):
 def compare(old, new):
     """A table of what changed since `old`: our own figure, and its ratio to the expert's, which the machine's load
     and the processor change less."""
-    print(f"\n{'since then':30} {'ours':>9} {'was':>9} {'change':>7} {'÷ expert':>9} {'was':>7}")
+    print(f"\n{'compared with then':30} {'ours':>9} {'was':>9} {'change':>7} {'÷ expert':>9} {'was':>7}")
     for name, now in new.items():
         if name not in old or None in (now["ours"], old[name]["ours"]):
             continue
