@@ -25,6 +25,18 @@ RESNET50 = Path(
 )
 TIMEOUT = 180
 
+# The files of a completed run, beside its adapter.
+RUN_FILES = [
+    "epochs.csv",
+    "events.out.tfevents.lorikeet",
+    "log.txt",
+    "metrics.jsonl",
+    "recipe.yaml",
+    "report.html",
+    "steps.csv",
+    "summary.json",
+]
+
 # LoRA and a new output on the last layers of the real network: a few seconds, most of them for the frozen prefix.
 RECIPE = r"""model: efficientnet_lite0
 data: mnist

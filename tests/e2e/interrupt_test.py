@@ -3,7 +3,7 @@ import json
 import signal
 import time
 
-from command import CommandTest, main, start
+from command import RUN_FILES, CommandTest, main, start
 
 # A frozen prefix that is cached after the first second, then hundreds of short epochs, each with a checkpoint.
 LONG = "image_size=32", "train_limit=64", "test_limit=20", "epochs=100000"
@@ -71,17 +71,7 @@ class Interrupt(CommandTest):
         self.lorikeet("train", self.recipe(), f"run={folder}", *LONG[:3], "epochs=1", "--force")
         self.assertEqual(
             sorted(p.name for p in folder.iterdir()),
-            [
-                "adapter",
-                "epochs.csv",
-                "events.out.tfevents.lorikeet",
-                "log.txt",
-                "metrics.jsonl",
-                "recipe.yaml",
-                "report.html",
-                "steps.csv",
-                "summary.json",
-            ],
+            ["adapter", *RUN_FILES],
         )
 
     def test_a_folder_in_which_a_run_trains_is_refused(self):

@@ -20,13 +20,15 @@ def keep(name, png):
         (Path(folder) / name).write_bytes(png)
 
 
-class Report(CommandTest):
+class ReportTest(CommandTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         cls.run_folder = cls.train_run("validation=128", "epochs=4")
         cls.report = cls.run_folder / "report.html"
 
+
+class Report(ReportTest):
     def text(self):
         return self.report.read_text()
 
@@ -40,6 +42,9 @@ class Report(CommandTest):
 
     def test_says_what_the_summary_says(self):
         text = self.text()
+        own = json.loads((self.run_folder / "summary.json").read_text())
+        for figure in f"{own['test']['accuracy']:.4f}", f"{own['trainable_parameters']:,}":
+            self.assertIn(figure, text)
         summary = self.json("compare", self.recipe(), "--runs", self.folder, "epochs=1", "train_limit=32")[0]["summary"]
         self.assertIn("accuracy", summary["test"])  # another run, whose report is its own
         self.assertTrue((self.folder / "recipe/report.html").exists())
@@ -54,17 +59,15 @@ class Report(CommandTest):
         self.assertEqual(len(epochs), 1 + 4)
         self.assertIn("validation_macro_f1", epochs[0].split(","))
 
-    def test_confusion_csv_is_absent_from_adapter(self):
+    def test_is_beside_the_adapter(self):
         self.assertFalse((self.run_folder / "adapter/report.html").exists())
 
 
 @needs_browser
-class InBrowser(CommandTest):
+class InBrowser(ReportTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.run_folder = cls.train_run("validation=128", "epochs=4")
-        cls.report = cls.run_folder / "report.html"
         cls.browser = Browser()
         cls.addClassCleanup(cls.browser.close)
 

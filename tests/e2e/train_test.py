@@ -4,7 +4,7 @@ import math
 import shutil
 import struct
 
-from command import MNIST, RECIPE, CommandTest, digit_of, main, read_safetensors, run
+from command import MNIST, RECIPE, RUN_FILES, CommandTest, digit_of, main, read_safetensors, run
 
 
 class Train(CommandTest):
@@ -29,14 +29,7 @@ class Train(CommandTest):
                 "adapter/adapter_config.json",
                 "adapter/adapter_model.safetensors",
                 "adapter/lorikeet.json",
-                "epochs.csv",
-                "events.out.tfevents.lorikeet",
-                "log.txt",
-                "metrics.jsonl",
-                "recipe.yaml",
-                "report.html",
-                "steps.csv",
-                "summary.json",
+                *RUN_FILES,
             ],
         )
         self.assertIn("test accuracy", (self.run_folder / "log.txt").read_text())
