@@ -18,12 +18,12 @@ if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   # False alarms: libstdc++ 12's own stable_sort calls std::get_temporary_buffer, which clang knows to be deprecated.
   target_compile_options(lorikeet_compile_options INTERFACE -Wno-deprecated-declarations)
 endif()
-# at::parallel_for is a template in libtorch's headers: compiled without OpenMP, it is a serial loop. Of clang's OpenMP
-# runtime there would be a second one beside libtorch's libgomp. ThreadSanitizer does not know libgomp's barriers:
-# kernels/parallel.h has threads for it.
+# at::parallel_for is a template in libtorch's headers: compiled without OpenMP, it is a serial loop. Clang would add
+# its own OpenMP runtime to libtorch's libgomp, with a second pool of threads. ThreadSanitizer does not know libgomp's
+# barriers, so kernels/parallel.h uses std::thread there.
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT LORIKEET_SANITIZE STREQUAL "thread")
   target_compile_options(lorikeet_compile_options INTERFACE -fopenmp)
-  # The very libgomp that libtorch loads, so that there is one pool of threads.
+  # The libgomp that libtorch loads, so that there is one pool of threads.
   file(GLOB libtorch_gomp ${TORCH_INSTALL_PREFIX}/lib/libgomp*.so*)
   if(NOT libtorch_gomp)
     set(libtorch_gomp -fopenmp)
