@@ -33,7 +33,8 @@ struct Augmentation {
 };
 
 struct DataOptions {
-  /// Name of a dataset, or a folder train|val|test/<class>/*.jpg|png.
+  /// Name of a dataset; a folder train|val|test/<class>/*.jpg or <class>/*.jpg, or with the files of MNIST's or CIFAR's
+  /// format; a manifest (.csv, .tsv, .jsonl); or tar shards of a WebDataset, e.g. "shards-{000..003}.tar".
   std::string name = {};
   /// Size in pixels to which images are resized and cropped, 16 to 4096. 0: the size of the weights' own evaluation
   /// preprocessing.
@@ -49,6 +50,12 @@ struct DataOptions {
   std::int64_t test_limit = 0;
   /// Training images held out for validation if the data has no val split.
   std::int64_t validation = 0;
+  /// Shares of each class that are held out for validation and for testing if the data has no splits at all. With
+  /// `validation`, validation_share is not used.
+  double validation_share = 0.1;
+  double test_share = 0.1;
+  /// Seed of that split; not `seed`, so that runs with other seeds are compared on the same images.
+  std::uint64_t split_seed = 0;
 
   LORIKEET_EXPORT void check() const;
 };

@@ -53,7 +53,8 @@ TrainReport Model::train(const TrainingOptions& options, const TrainCallbacks& c
       fail_usage("train: got ", loaded.entry->name, " without an adapter, expected one. Call adapt first.");
     check_device(options.machine.device);
     const Recipe recipe = training_recipe(options);
-    const Splits splits = open_dataset(recipe.data.name, loaded.classes, guarded(callbacks.download));
+    const Splits splits = open_dataset(recipe.data.name, loaded.classes, guarded(callbacks.download),
+                                       DatasetUse::kTraining, split_options(recipe.data));
     if (callbacks.log) std::for_each(splits.notes.begin(), splits.notes.end(), guarded(callbacks.log));
     const Splits data = split_data(recipe, splits);
     check_images({data.train, data.validation});
@@ -101,6 +102,7 @@ TrainReport Model::train(const TrainingOptions& options, const TrainCallbacks& c
     metadata.training = {{"data", recipe.data.name}, {"images", data.train->size()},
                          {"seed", recipe.loop.seed}, {"trainable_parameters", trainable_parameters()},
                          {"epochs", report.epochs},  {"steps", report.steps}};
+    if (splits.made) metadata.training["split"] = split_record(split_options(recipe.data));
     // Nothing below throws.
     for (auto& [name, tensor] : network.trainable()) tensor.mutable_grad().reset();
     loaded.adapter->metadata = std::move(metadata);

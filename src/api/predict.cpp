@@ -15,6 +15,7 @@
 #include "io/named_tensors.h"
 #include "io/safetensors.h"
 #include "train/evaluate.h"
+#include "train/training_data.h"
 
 #include <ATen/Functions.h>
 
@@ -35,12 +36,14 @@ void check_logits(const Logits& logits) {
 
 // Opens data for an evaluation. Without class names, the data defines them, if it has one for each output.
 Splits open_for(const LoadedModel& loaded, const std::string& data, const DownloadCallback& progress) {
+  const bool has_record = loaded.adapter && loaded.adapter->metadata;
+  const auto made = has_record ? recorded_split(loaded.adapter->metadata->training, data) : std::nullopt;
   if (!loaded.has_class_names) {
-    Splits out = open_dataset(data, {}, progress, DatasetUse::kEvaluation);
+    Splits out = open_dataset(data, {}, progress, DatasetUse::kEvaluation, made);
     const auto& split = out.test ? out.test : out.validation;
     if (split && split->classes().size() == loaded.classes.size()) return out;
   }
-  return open_dataset(data, loaded.classes, progress, DatasetUse::kEvaluation);
+  return open_dataset(data, loaded.classes, progress, DatasetUse::kEvaluation, made);
 }
 
 }  // namespace

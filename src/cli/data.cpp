@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/data_check.h"
 #include "cli/progress_bar.h"
 #include "data/datasets.h"
 #include "image/encode.h"
@@ -82,7 +83,7 @@ int sample_command(const DataOptions& options) {
 }  // namespace
 
 void add_data(CLI::App& app, int& status) {
-  auto* command = app.add_subcommand("data", "The known datasets");
+  auto* command = app.add_subcommand("data", "The known datasets, and checks of your own");
   command->require_subcommand(1);
   auto options = std::make_shared<DataOptions>();
   auto* list = command->add_subcommand("list", "List names, licences, and which are on this machine");
@@ -95,8 +96,25 @@ void add_data(CLI::App& app, int& status) {
   auto* path = command->add_subcommand("path", "Print a dataset's folder; exit code 1 if it is not downloaded yet");
   path->add_option("name", options->name, "Name of a dataset")->required();
   path->callback([options, &status] { status = print_dataset_path(options->name); });
+  auto checked = std::make_shared<CheckOptions>();
+  auto* check = command->add_subcommand("check", "Decode all images of a dataset and report what is wrong with them");
+  check->add_option("data", checked->data, "Folder, manifest, tar shards, or name of a dataset")->required();
+  check->add_option("--validation-share", checked->validation_share, "As the recipe's key")
+      ->check(CLI::Range(0.0, 0.45))
+      ->capture_default_str();
+  check->add_option("--test-share", checked->test_share, "As the recipe's key")
+      ->check(CLI::Range(0.0, 0.45))
+      ->capture_default_str();
+  check->add_option("--threads", checked->threads, "Number of threads; 0: one for each core")
+      ->check(at_least(0))
+      ->capture_default_str();
+  check->add_flag("--json", checked->json, "Print one JSON document on standard output");
+  check->footer(
+      "Lists images that cannot be read, and images with the same pixels: in several splits, with several labels, or "
+      "only twice. Exit code 1 for any of the first three.");
+  check->callback([checked, &status] { status = check_command(*checked); });
   auto* sample = command->add_subcommand("sample", "Write the first test images as PNG files INDEX_CLASS.png");
-  sample->add_option("name", options->name, "Name of a dataset, or a folder")->required();
+  sample->add_option("name", options->name, "Name of a dataset, a folder, a manifest or shards")->required();
   sample->add_option("--count", options->count, "Number of images")->check(at_least(1))->capture_default_str();
   sample->add_option("--out", options->out, "Folder for the files")->required();
   sample->callback([options, &status] { status = sample_command(*options); });

@@ -25,6 +25,7 @@ class Mapped final : public Dataset {
     sample.image = make_(sample.image, index);
     return sample;
   }
+  std::int64_t label(std::int64_t index) const override { return dataset_->label(index); }
   const std::vector<std::string>& classes() const override { return dataset_->classes(); }
   std::string describe(std::int64_t index) const override { return dataset_->describe(index); }
   std::string problem(std::int64_t index) const override { return dataset_->problem(index); }
@@ -40,6 +41,7 @@ class Subset final : public Dataset {
       : dataset_(std::move(dataset)), indices_(std::move(indices)) {}
   std::int64_t size() const override { return static_cast<std::int64_t>(indices_.size()); }
   Sample get(std::int64_t index) const override { return dataset_->get(at(index)); }
+  std::int64_t label(std::int64_t index) const override { return dataset_->label(at(index)); }
   const std::vector<std::string>& classes() const override { return dataset_->classes(); }
   std::string describe(std::int64_t index) const override { return dataset_->describe(at(index)); }
   std::string problem(std::int64_t index) const override { return dataset_->problem(at(index)); }

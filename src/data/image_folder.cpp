@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "image/decode.h"
+#include "data/image_files.h"
 
 namespace fs = std::filesystem;
 
@@ -18,34 +18,6 @@ namespace lorikeet {
 namespace {
 
 constexpr std::size_t kNamesInNote = 5;
-
-struct Item {
-  fs::path path;
-  std::int64_t label;
-};
-
-class ImageFolder final : public Dataset {
- public:
-  ImageFolder(std::vector<Item> items, std::vector<std::string> classes)
-      : items_(std::move(items)), classes_(std::move(classes)) {}
-
-  std::int64_t size() const override { return static_cast<std::int64_t>(items_.size()); }
-  Sample get(std::int64_t index) const override {
-    const Item& item = items_[static_cast<std::size_t>(index)];
-    return {read_image(item.path), item.label};
-  }
-  const std::vector<std::string>& classes() const override { return classes_; }
-  std::string describe(std::int64_t index) const override {
-    return items_[static_cast<std::size_t>(index)].path.string();
-  }
-  std::string problem(std::int64_t index) const override {
-    return image_problem(items_[static_cast<std::size_t>(index)].path);
-  }
-
- private:
-  std::vector<Item> items_;
-  std::vector<std::string> classes_;
-};
 
 std::string lower_extension(const fs::path& path) { return lowercase(path.extension().string()); }
 
@@ -55,14 +27,14 @@ bool is_one_of(const std::string& text, const std::array<std::string_view, N>& l
 }
 
 bool is_image(const fs::path& path) {
-  static constexpr std::array<std::string_view, 5> kRead{".jpg", ".jpeg", ".png", ".jpe", ".jfif"};
+  static constexpr std::array<std::string_view, 10> kRead{".jpg",  ".jpeg", ".png", ".jpe", ".jfif",
+                                                          ".webp", ".bmp",  ".gif", ".tif", ".tiff"};
   return is_one_of(lower_extension(path), kRead);
 }
 
 // Whether the file is an image of an unsupported format, which is worth a note, unlike other files.
 bool is_other_image(const fs::path& path) {
-  static constexpr std::array<std::string_view, 12> kOthers{".webp", ".bmp",  ".gif", ".tif", ".tiff", ".heic",
-                                                            ".heif", ".avif", ".jxl", ".jp2", ".ppm",  ".pgm"};
+  static constexpr std::array<std::string_view, 7> kOthers{".heic", ".heif", ".avif", ".jxl", ".jp2", ".ppm", ".pgm"};
   return is_one_of(lower_extension(path), kOthers);
 }
 
@@ -165,12 +137,13 @@ struct ClassFolder {
 class SplitReader {
  public:
   SplitReader(const fs::path& root, const std::string& split, const std::vector<std::string>& classes)
-      : path_(root / split), split_(split), defines_classes_(classes.empty()), classes_(classes) {}
+      : path_(split.empty() ? root : root / split), split_(split), defines_classes_(classes.empty()),
+        classes_(classes) {}
 
   FolderSplit read() {
     read_folders();
     FolderSplit out;
-    std::vector<Item> items;
+    std::vector<ImageFile> items;
     for (const ClassFolder& folder : folders_) {
       for (const auto& [parent, name] : folder.content.images) items.push_back({path_ / parent / name, folder.label});
     }
@@ -180,7 +153,7 @@ class SplitReader {
       check_known();
     }
     add_notes(items);
-    if (!items.empty()) out.images = std::make_shared<ImageFolder>(std::move(items), classes_);
+    if (!items.empty()) out.images = image_files(std::move(items), classes_);
     out.notes = std::move(notes_);
     return out;
   }
@@ -213,7 +186,8 @@ class SplitReader {
            outside_.images.empty()
                ? ""
                : cat(" beside ", counted(outside_.images.size(), "image", "images"), " without a class"),
-           ", expected one per class, with its images. The layout is ", split_, "/<class>/*.jpg|png.");
+           ", expected one per class, with its images. The layout is ", split_, split_.empty() ? "" : "/",
+           "<class>/*.jpg|png.");
     }
     std::vector<std::string> empty;
     for (const ClassFolder& folder : folders_) {
@@ -230,11 +204,11 @@ class SplitReader {
     }
     if (empty.size() == folders_.size()) {
       fail(path_.string(),
-           ": got no images, expected *.jpg, *.jpeg or *.png in the folders of its classes: ", list_of(empty), ".");
+           ": got no images, expected *.jpg, *.png or similar in the folders of its classes: ", list_of(empty), ".");
     }
     if (!empty.empty()) {
       fail(path_.string(), ": got no images of ", list_of(empty),
-           ", expected *.jpg, *.jpeg or *.png in the folder of each class. Add some, or remove the folder.");
+           ", expected *.jpg, *.png or similar in the folder of each class. Add some, or remove the folder.");
     }
   }
 
@@ -249,7 +223,7 @@ class SplitReader {
     }
   }
 
-  void add_notes(const std::vector<Item>& items) {
+  void add_notes(const std::vector<ImageFile>& items) {
     const std::string where = path_.string() + ": ";
     if (items.empty()) {
       notes_.push_back(outside_.images.empty()
@@ -273,7 +247,7 @@ class SplitReader {
     }
     if (!other_images.empty()) {
       notes_.push_back(cat(where, "ignored ", counted(other_images.size(), "image", "images"),
-                           " that are neither JPEG nor PNG: ", list_of(other_images)));
+                           " of other formats: ", list_of(other_images)));
     }
     if (!ignored_folders.empty()) {
       notes_.push_back(cat(where, "ignored ", counted(ignored_folders.size(), "folder", "folders"),
@@ -298,6 +272,18 @@ class SplitReader {
 };
 
 }  // namespace
+
+bool has_class_folders(const fs::path& root) {
+  const auto folders = folders_in(root);
+  return std::any_of(folders.begin(), folders.end(),
+                     [&](const std::string& name) { return !ClassReader(root, name).read().images.empty(); });
+}
+
+std::vector<fs::path> images_in(const fs::path& folder) {
+  std::vector<fs::path> out;
+  for (const auto& [parent, name] : ClassReader(folder, "").read().images) out.push_back(folder / parent / name);
+  return out;
+}
 
 bool has_split(const fs::path& root, const std::string& split) {
   std::error_code ignored;

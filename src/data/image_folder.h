@@ -24,11 +24,17 @@ struct FolderSplit {
   std::vector<std::string> notes;
 };
 
-/// Reads `root/split/<class>/…`. `classes` are those known to training. If empty, the split defines the classes, and
-/// each must have an image. Throws Error for a class that is not in `classes`, or without images in a split that
-/// defines the classes.
+/// Reads `root/split/<class>/…`, or `root/<class>/…` if `split` is empty. `classes` are those known to training. If
+/// empty, the split defines the classes, and each must have an image. Throws Error for a class that is not in
+/// `classes`, or without images in a split that defines the classes.
 FolderSplit read_image_folder(const std::filesystem::path& root, const std::string& split,
                               const std::vector<std::string>& classes);
+
+/// Whether a folder in `root` has images, in it or below it.
+bool has_class_folders(const std::filesystem::path& root);
+
+/// The images in `folder` and its subfolders, sorted by folder, then by name. Names of what was ignored are not kept.
+std::vector<std::filesystem::path> images_in(const std::filesystem::path& folder);
 
 /// Whether `root` has a folder for that split.
 bool has_split(const std::filesystem::path& root, const std::string& split);

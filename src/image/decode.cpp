@@ -1,5 +1,6 @@
 #include "image/decode.h"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <span>
@@ -7,8 +8,12 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "image/bmp.h"
+#include "image/gif.h"
 #include "image/jpeg.h"
 #include "image/png.h"
+#include "image/tiff.h"
+#include "image/webp.h"
 
 namespace lorikeet {
 namespace {
@@ -23,20 +28,29 @@ constexpr std::string_view kJpeg = "\xff\xd8\xff";
 constexpr std::string_view kPng = "\x89PNG\r\n\x1a\n";
 constexpr std::string_view kJpegEnd = "\xff\xd9";
 constexpr std::string_view kPngEnd("\0\0\0\0IEND\xae\x42\x60\x82", 12);
-constexpr std::array<Magic, 14> kOthers{{{0, "GIF8", "a GIF"},
-                                         {8, "WEBP", "a WebP"},
-                                         {4, "ftypavif", "an AVIF"},
-                                         {4, "ftyphei", "a HEIC"},
-                                         {4, "ftypmif1", "a HEIC"},
-                                         {0, "BM", "a BMP"},
-                                         {0, {"II*\0", 4}, "a TIFF"},
-                                         {0, {"MM\0*", 4}, "a TIFF"},
-                                         {0, "%PDF", "a PDF"},
-                                         {0, "PK\x03\x04", "a ZIP archive"},
-                                         {0, "\x1f\x8b", "a gzip archive"},
-                                         {0, "P6", "a PPM"},
-                                         {0, "version https://git-lfs", "a pointer of Git LFS"},
-                                         {0, "{", "JSON"}}};
+constexpr std::string_view kBmp = "BM";
+constexpr std::string_view kGif = "GIF8";
+constexpr std::string_view kGifEnd = ";";
+constexpr std::array<std::string_view, 4> kTiffs{{{"II*\0", 4}, {"MM\0*", 4}, {"II+\0", 4}, {"MM\0+", 4}}};
+constexpr std::array<Magic, 9> kOthers{{{4, "ftypavif", "an AVIF"},
+                                        {4, "ftyphei", "a HEIC"},
+                                        {4, "ftypmif1", "a HEIC"},
+                                        {0, "%PDF", "a PDF"},
+                                        {0, "PK\x03\x04", "a ZIP archive"},
+                                        {0, "\x1f\x8b", "a gzip archive"},
+                                        {0, "P6", "a PPM"},
+                                        {0, "version https://git-lfs", "a pointer of Git LFS"},
+                                        {0, "{", "JSON"}}};
+
+bool is_webp(std::string_view bytes) {
+  return bytes.starts_with("RIFF") && bytes.size() >= 12 && bytes.substr(8).starts_with("WEBP");
+}
+
+std::uint64_t size_at(std::string_view bytes, std::size_t offset) {
+  std::uint64_t out = 0;
+  for (std::size_t i = 4; i > 0; --i) out = out << 8 | static_cast<std::uint8_t>(bytes[offset + i - 1]);
+  return out;
+}
 
 std::string kind_of(std::string_view bytes) {
   if (bytes.empty()) return "an empty file";
@@ -64,8 +78,16 @@ at::Tensor decode_image(std::string_view bytes, const std::string& where) {
     pixels = decode_jpeg(bytes, where);
   } else if (bytes.starts_with(kPng)) {
     pixels = decode_png(bytes, where);
+  } else if (is_webp(bytes)) {
+    pixels = decode_webp(bytes, where);
+  } else if (bytes.starts_with(kGif)) {
+    pixels = decode_gif(bytes, where);
+  } else if (std::any_of(kTiffs.begin(), kTiffs.end(), [&](auto magic) { return bytes.starts_with(magic); })) {
+    pixels = decode_tiff(bytes, where);
+  } else if (bytes.starts_with(kBmp)) {
+    pixels = decode_bmp(bytes, where);
   } else {
-    fail(where, ": got ", kind_of(bytes), ", expected a JPEG or a PNG.");
+    fail(where, ": got ", kind_of(bytes), ", expected a JPEG, PNG, WebP, GIF, TIFF or BMP.");
   }
   return pixels.permute({2, 0, 1});
 }
@@ -85,6 +107,10 @@ std::string image_problem(const std::filesystem::path& path) {
       const std::string_view begin(first.data(), kEnds), end(last.data(), kEnds);
       if (begin.starts_with(kJpeg) && end.ends_with(kJpegEnd)) return {};
       if (begin.starts_with(kPng) && end.ends_with(kPngEnd)) return {};
+      if (begin.starts_with(kGif) && end.ends_with(kGifEnd)) return {};
+      // Both formats start with their size.
+      if (is_webp(begin) && size_at(begin, 4) + 8 == file.size()) return {};
+      if (begin.starts_with(kBmp) && size_at(begin, 2) == file.size()) return {};
     }
     read_image(path);
   } catch (const Error& error) {

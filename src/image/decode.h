@@ -1,7 +1,7 @@
-// Decodes JPEG (image/jpeg.h) and PNG (image/png.h). The pixels equal those of PIL's
-// `ImageOps.exif_transpose(Image.open(f)).convert("RGB")` with one exception: 16-bit grey keeps its high byte, as
-// 16-bit colour does, where Pillow clips it at 255. Unlike torchvision's ImageFolder, the EXIF orientation is applied,
-// as in image viewers. Alpha channels and transparent colours are dropped, not blended.
+// Decodes JPEG, PNG, WebP, BMP, and the first frame of a GIF or page of a TIFF; each has its own header. The pixels
+// equal those of PIL's `ImageOps.exif_transpose(Image.open(f)).convert("RGB")` with one exception: 16-bit grey keeps
+// its high byte, as 16-bit colour does, where Pillow clips it at 255. Unlike torchvision's ImageFolder, the EXIF
+// orientation is applied, as in image viewers. Alpha channels and transparent colours are dropped, not blended.
 //
 // An image is a uint8 tensor (3, H, W), RGB, interleaved in memory (strides 1, 3·W, 3): the layout of the decoders and
 // of channels-last networks. All functions are thread-safe.

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "data/web_dataset.h"
 #include "engine/tensor_type.h"
 #include "models/models.h"
 #include "train/ranges.h"
@@ -85,7 +86,8 @@ Recipe with_absolute_paths(Recipe recipe) {
   for (std::string* path : {&recipe.model, &recipe.data.name, &recipe.weights, &recipe.adapter.start_from}) {
     std::error_code missing;
     if (path == &recipe.model && is_model_name(recipe.model)) continue;
-    if (path->empty() || !fs::exists(*path, missing)) continue;  // a name
+    const bool is_pattern = path == &recipe.data.name && is_shards(*path);        // of shards
+    if (path->empty() || (!fs::exists(*path, missing) && !is_pattern)) continue;  // a name
     *path = without_trailing_slash(fs::absolute(*path).lexically_normal()).string();
   }
   return recipe;

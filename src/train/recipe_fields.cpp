@@ -126,7 +126,9 @@ const std::vector<Field>& all() {
                    LORIKEET_MEMBER(model)),
       string_field("weights", "file with the base weights; empty: the official ones of that name",
                    LORIKEET_MEMBER(weights)),
-      string_field("data", "name of a dataset, or a folder train|val|test/<class>/*.jpg|png",
+      string_field("data",
+                   "name of a dataset; a folder train|val|test/<class>/*.jpg or <class>/*.jpg, or with MNIST's or "
+                   "CIFAR's files; a manifest .csv, .tsv or .jsonl; or tar shards, e.g. 'a-{000..003}.tar'",
                    LORIKEET_MEMBER(data.name)),
       string_field("start_from", "adapter folder whose tensors training starts from",
                    LORIKEET_MEMBER(adapter.start_from)),
@@ -151,6 +153,15 @@ const std::vector<Field>& all() {
                     LORIKEET_MEMBER(data.test_limit)),
       integer_field("validation", "training images held out for validation where the data has no val split",
                     ranges::kCount, LORIKEET_MEMBER(data.validation)),
+      number_field("validation_share", "of data without any splits: share of each class held out for validation",
+                   ranges::kHeldOutShare, LORIKEET_MEMBER(data.validation_share)),
+      number_field("test_share", "of data without any splits: share of each class held out for testing",
+                   ranges::kHeldOutShare, LORIKEET_MEMBER(data.test_share)),
+      {"split_seed", "seed that draws these images; other than seed, so that runs are tested on the same images",
+       [](Recipe& r, const YAML::Node& n) {
+         r.data.split_seed = static_cast<std::uint64_t>(integer("split_seed", n, ranges::kSeed));
+       },
+       [](const Recipe& r, YAML::Emitter& out) { out << r.data.split_seed; }},
 
       choice_field(
           "peft_type",

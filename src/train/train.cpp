@@ -109,7 +109,8 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
   if (is_run_folder(recipe.run) && !replace) RunFolder(recipe.run, /*replace=*/false);
   check_device(recipe.machine.device);
   const BaseModel base = load_base_model({recipe.model, recipe.weights}, callbacks.download);
-  const Splits splits = open_dataset(recipe.data.name, {}, callbacks.download);
+  const Splits splits =
+      open_dataset(recipe.data.name, {}, callbacks.download, DatasetUse::kTraining, split_options(recipe.data));
   const Preprocessing preprocessing = data_preprocessing(recipe.data, base.preprocessing);
   const Splits data = split_data(recipe, splits);
   check_classes(recipe, base.graph, *data.train);
@@ -172,7 +173,7 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
     notes.push_back(line);
     log(line);
   };
-  for (const auto& lines : {target_notes, splits.notes, base.notes}) {
+  for (const auto& lines : {target_notes, data.notes, base.notes}) {
     for (const std::string& line : lines) note(line);
   }
   if (const auto oversized = oversized_adapters(adaptation); !oversized.empty()) {
@@ -201,6 +202,7 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
               {"images", data.train->size()},
               {"seed", recipe.loop.seed},
               {"trainable_parameters", out.trainable_parameters}};
+  if (splits.made) training["split"] = split_record(split_options(recipe.data));
   SideFiles side_files(run.path(), log);
   const auto save = [&] {
     folder.metadata->base_sha256 = base.sha256.get();  // waits for the hash

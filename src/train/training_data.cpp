@@ -1,11 +1,15 @@
 #include "train/training_data.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <numeric>
+#include <type_traits>
 #include <vector>
 
 #include "base/error.h"
 #include "base/random.h"
+#include "base/text.h"
+#include "train/ranges.h"
 
 namespace lorikeet {
 namespace {
@@ -15,6 +19,32 @@ std::vector<std::int64_t> slice(const std::vector<std::int64_t>& from, std::int6
 }
 
 }  // namespace
+
+SplitOptions split_options(const DataOptions& data) {
+  return {data.validation > 0 ? 0 : data.validation_share, data.test_share, data.split_seed};
+}
+
+Json split_record(const SplitOptions& split) {
+  return {{"validation_share", split.validation}, {"test_share", split.test}, {"split_seed", split.seed}};
+}
+
+std::optional<SplitOptions> recorded_split(const Json& training, const std::string& data) {
+  const auto recorded = training.find("data"), split = training.find("split");
+  if (recorded == training.end() || !recorded->is_string() || split == training.end() || !split->is_object()) return {};
+  std::error_code ignored;
+  const auto& name = recorded->get_ref<const std::string&>();
+  if (name != data && !std::filesystem::equivalent(name, data, ignored)) return {};
+  SplitOptions out;
+  const auto number = [&](const char* key, auto& to) {
+    const auto found = split->find(key);
+    if (found != split->end() && found->is_number()) to = found->get<std::remove_reference_t<decltype(to)>>();
+  };
+  number("validation_share", out.validation);
+  number("test_share", out.test);
+  number("split_seed", out.seed);
+  const bool is_valid = ranges::kHeldOutShare.contains(out.validation) && ranges::kHeldOutShare.contains(out.test);
+  return is_valid ? std::optional(out) : std::nullopt;
+}
 
 Splits split_data(const TrainingOptions& options, const Splits& splits) {
   if (!splits.train) fail(options.data.name, ": got no train split, expected one to train on.");
@@ -40,6 +70,10 @@ Splits split_data(const TrainingOptions& options, const Splits& splits) {
     const std::int64_t used = options.data.train_limit > 0 ? std::min(options.data.train_limit, rest) : rest;
     out.train = subset(splits.train, slice(order, 0, used));
     if (options.data.validation > 0) out.validation = subset(splits.train, slice(order, rest, splits.train->size()));
+  }
+  if (out.train->classes().size() == 1) {
+    out.notes.push_back(cat(options.data.name, ": all images are of one class, ",
+                            printable(out.train->classes().front()), ", so there is nothing to tell apart"));
   }
   if (out.test) out.test = first(out.test, options.data.test_limit);
   return out;

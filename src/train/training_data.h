@@ -1,10 +1,22 @@
 // The part of a dataset that training uses: limits, and held-out validation images.
 #pragma once
 
+#include <optional>
+#include <string>
+
+#include "base/json.h"
 #include "data/datasets.h"
 #include "lorikeet/training_options.h"
 
 namespace lorikeet {
+
+/// How data without splits is split.
+SplitOptions split_options(const DataOptions& data);
+
+/// The split that `training`, an adapter's record, used for `data`; nothing if it was trained on other data or on data
+/// with its own splits.
+std::optional<SplitOptions> recorded_split(const Json& training, const std::string& data);
+Json split_record(const SplitOptions& split);
 
 /// Throws Error if there is no train split, and UsageError if the options request more images than exist.
 Splits split_data(const TrainingOptions& options, const Splits& splits);

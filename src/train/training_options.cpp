@@ -50,6 +50,9 @@ void DataOptions::check() const {
   require("train_limit", train_limit, ranges::kCount);
   require("test_limit", test_limit, ranges::kCount);
   require("validation", validation, ranges::kCount);
+  require("validation_share", validation_share, ranges::kHeldOutShare);
+  require("test_share", test_share, ranges::kHeldOutShare);
+  require("split_seed", static_cast<std::int64_t>(split_seed), ranges::kSeed);
 }
 
 void OptimizerOptions::check() const {

@@ -96,7 +96,7 @@ TEST_CASE("all unreadable images are named together") {
 
   write_file(folder.path / "train/a/13.png", "<html>403");
   CHECK(refusal([&] { check_images({open()}); }) ==
-        (folder.path / "train/a/13.png").string() + ": got HTML or XML, expected a JPEG or a PNG.");
+        (folder.path / "train/a/13.png").string() + ": got HTML or XML, expected a JPEG, PNG, WebP, GIF, TIFF or BMP.");
   write_file(folder.path / "train/a/17.png", whole.substr(0, whole.size() / 2));
   write_file(folder.path / "train/a/18.png", whole + "appended, but whole");
   write_file(folder.path / "train/a/21.png", "");

@@ -147,8 +147,12 @@ TEST_CASE("what lies beside the splits, and splits without labels, are said") {
   CHECK(splits.notes[0] == has("test: ignored, because it has no class folders"));
   CHECK(splits.notes[1] == folder.path.string() + ": ignored dev: splits are train, val and test");
   fs::rename(folder.path / "train", folder.path / "Train");
-  fs::rename(folder.path / "test", folder.path / "Test");
-  CHECK(refusal([&] { open(folder.path); }) == has(" It holds Test, Train, dev."));
+  fs::rename(folder.path / "test", folder.path / "Testing");
+  CHECK(open(folder.path).train->size() == 1);
+  for (const char* name : {"Train/a", "dev/a", "Testing/1.png"}) fs::remove_all(folder.path / name);
+  fs::rename(folder.path / "Train", folder.path / "x");
+  fs::rename(folder.path / "Testing", folder.path / "y");
+  CHECK(refusal([&] { open(folder.path); }) == has(" It holds dev, x, y."));
 }
 
 TEST_CASE("what is no dataset is refused with what it should be") {

@@ -123,7 +123,7 @@ class BadImages(CommandTest):
         }
         words = {
             "bomb.png": ["60000"],
-            "text.png": ["'A cat.", "expected a JPEG or a PNG"],
+            "text.png": ["'A cat.", "expected a JPEG, PNG, WebP"],
             "empty.png": ["an empty file"],
             "page.png": ["HTML"],
             "lies.jpg": ["a GIF"],
@@ -202,8 +202,8 @@ class BadImages(CommandTest):
             ),
             "an empty class": (["train/a/x.png", "train/bird/x.mp4"], ["train", "no images of bird", "bird/x.mp4"]),
             "two names": (["train/a/x.png", "val/a/x.png", "valid/a/x.png"], ["both val/ and valid/"]),
-            "classes at the top": (["cat/x.png", "dog/x.png"], ["<split>/<class>", "It holds cat, dog."]),
-            "bad image": (["train/a/x.png", "train/b/bad.png"], ["train/b/bad.png", "expected a JPEG or a PNG"]),
+            "no images at the top": (["cat/x.txt", "dog/x.txt"], ["<split>/<class>", "It holds cat, dog."]),
+            "bad image": (["train/a/x.png", "train/b/bad.png"], ["train/b/bad.png", "expected a JPEG, PNG, WebP"]),
         }
         cases = []
         for name, (files, words) in layouts.items():

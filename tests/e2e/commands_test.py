@@ -294,7 +294,7 @@ class BadCalls(CommandTest):
             (["inspect", "."], ["adapter_config.json"]),
             (["eval", "no/run", "data=mnist"], ["no/run"]),
             (["predict", "efficientnet_lite0", "none.png"], ["none.png", "No such file"]),
-            (["predict", "efficientnet_lite0", "."], [": got a folder, expected a file"]),
+            (["predict", "efficientnet_lite0", "."], [": got a folder without images, expected JPEG, PNG"]),
             (["predict", "efficientnet_lite0", "x.png", "--weights", "."], [": got a folder, expected a file"]),
             (["predict", "efficientnet_lite0", "x.png", "--weights", "none.pth"], ["none.pth", "No such file"]),
             (["merge", "no/run", "--out", "x.pth"], ["no/run"]),

@@ -1,4 +1,4 @@
-// Common parts of the two image targets.
+// Common parts of the image targets.
 #pragma once
 
 #include "fuzz.h"

@@ -268,6 +268,19 @@ def image_seeds(kind):
             ) + content[33:]
 
 
+def format_seeds(kind):
+    for label in re.findall(r'\{"([^"]*)",', (TESTS / "image/format_samples.h").read_text()):
+        if label.startswith(kind):
+            yield sample("image/format_samples.h", f'{{"{label}"')
+
+
+def manifest_seeds():
+    yield b'\xef\xbb\xbffilename;label;split\r\n"a;""b"".png";x;train\r\nb.png;y;test\r\n'
+    yield b"a/b.png,cat\n../c.png,dog\n"
+    yield b"path\tclass\n/x.png\t1\n\n"
+    yield b'{"path": "a.png", "label": 1, "split": "val"}\n{"image": "b.png", "class": "x", "split": "train"}\n'
+
+
 SEEDS = {
     "safetensors": safetensors_seeds(),
     "pytorch_zip": pytorch_zip_seeds(),
@@ -278,6 +291,11 @@ SEEDS = {
     "idx": idx_seeds(),
     "png": image_seeds("PNG"),
     "jpeg": image_seeds("JPEG"),
+    "webp": format_seeds("WebP"),
+    "bmp": format_seeds("BMP"),
+    "gif": format_seeds("GIF"),
+    "tiff": format_seeds("TIFF"),
+    "manifest": manifest_seeds(),
 }
 
 if __name__ == "__main__":

@@ -239,7 +239,7 @@ TEST_CASE("of 16-bit samples the high byte is kept: grey, grey with alpha, colou
   }
 }
 
-TEST_CASE("what is neither JPEG nor PNG is refused by its kind") {
+TEST_CASE("what is no image is refused by its kind") {
   CHECK(refused("", "an empty file"));
   CHECK(refused("GIF89a\x01", "a GIF"));
   CHECK(refused(std::string("RIFF\x10\0\0\0WEBPVP8 ", 16), "a WebP"));
@@ -251,9 +251,9 @@ TEST_CASE("what is neither JPEG nor PNG is refused by its kind") {
   CHECK(refused(std::string("II*\0", 4), "a TIFF"));
   CHECK(refused("\n <!doctype html><html>", "HTML"));
   CHECK(refused("version https://git-lfs.github.com/spec/v1", "Git LFS"));
-  CHECK(refused("\xff\xd8", "expected a JPEG or a PNG"));
-  CHECK(refused("\x89PNG", "expected a JPEG or a PNG"));
-  CHECK(refused(std::string("\x01\n\x02", 3), "expected a JPEG or a PNG"));
+  CHECK(refused("\xff\xd8", "expected a JPEG, PNG, WebP"));
+  CHECK(refused("\x89PNG", "expected a JPEG, PNG, WebP"));
+  CHECK(refused(std::string("\x01\n\x02", 3), "expected a JPEG, PNG, WebP"));
 }
 
 TEST_CASE("an image cut at any byte is refused, by name") {

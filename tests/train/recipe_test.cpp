@@ -36,6 +36,9 @@ random_horizontal_flip: 0.5
 train_limit: 100
 test_limit: 50
 validation: 10
+validation_share: 0.25
+test_share: 0
+split_seed: 5
 peft_type: LORA
 r: 4
 lora_alpha: 12.5
@@ -127,6 +130,9 @@ TEST_CASE("every key is read") {
   CHECK(r.data.train_limit == 100);
   CHECK(r.data.test_limit == 50);
   CHECK(r.data.validation == 10);
+  CHECK(r.data.validation_share == 0.25);
+  CHECK(r.data.test_share == 0);
+  CHECK(r.data.split_seed == 5);
   CHECK(r.adapter.config.r == 4);
   CHECK(r.adapter.config.lora_alpha == 12.5);
   CHECK(r.adapter.config.lora_dropout == 0.1);

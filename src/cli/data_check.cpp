@@ -1,0 +1,117 @@
+// lorikeet data check: what is wrong with a dataset, before training.
+#include "cli/data_check.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/interrupt.h"
+#include "cli/progress_bar.h"
+#include "data/check.h"
+#include "data/datasets.h"
+#include "report/table.h"
+
+namespace lorikeet::cli {
+namespace {
+
+constexpr double kSkewed = 3;  // largest class by smallest from which class weights are worth a thought
+constexpr std::size_t kMostGroups = 20;
+
+std::string range_text(const std::array<std::int64_t, 2>& range) {
+  return range[0] == range[1] ? cat(range[0]) : cat(range[0], "-", range[1]);
+}
+
+Json report_json(const DataReport& report, const std::string& data, const std::vector<std::string>& notes) {
+  Json splits = Json::object(), unreadable = Json::array();
+  for (const SplitReport& split : report.splits) {
+    Json by_class = Json::object();
+    for (std::size_t i = 0; i < report.classes.size(); ++i) by_class[report.classes[i]] = split.by_class[i];
+    splits[split.name] = {
+        {"images", split.images}, {"by_class", by_class}, {"width", split.width}, {"height", split.height}};
+  }
+  for (const UnreadableImage& image : report.unreadable)
+    unreadable.push_back({{"image", image.image}, {"error", image.problem}});
+  return {{"data", data},
+          {"ok", report.ok()},
+          {"classes", report.classes},
+          {"splits", splits},
+          {"unreadable", unreadable},
+          {"in_several_splits", report.leaks},
+          {"several_labels", report.conflicts},
+          {"duplicates", report.duplicates},
+          {"imbalance", report.imbalance},
+          {"notes", notes}};
+}
+
+void print_groups(const char* title, const std::vector<SameImages>& groups) {
+  if (groups.empty()) return;
+  std::printf("\n%s: %zu\n", title, groups.size());
+  for (std::size_t i = 0; i < std::min(groups.size(), kMostGroups); ++i)
+    std::printf("  %s\n", printable(join(groups[i], " = "), std::string::npos).c_str());
+  if (groups.size() > kMostGroups) std::printf("  and %zu more; --json lists them all\n", groups.size() - kMostGroups);
+}
+
+void print_report(const DataReport& report) {
+  Table sizes({{"split"}, {"images", true}, {"classes", true}, {"width", true}, {"height", true}});
+  for (const SplitReport& split : report.splits) {
+    const auto present = std::count_if(split.by_class.begin(), split.by_class.end(), [](auto n) { return n > 0; });
+    sizes.add({split.name, with_commas(split.images), cat(present), range_text(split.width), range_text(split.height)});
+  }
+  std::printf("%s\n", sizes.markdown().c_str());
+  std::vector<Table::Column> columns{{"class"}};
+  for (const SplitReport& split : report.splits) columns.push_back({split.name, true});
+  Table counts(columns);
+  for (std::size_t i = 0; i < report.classes.size(); ++i) {
+    std::vector<std::string> row{printable(report.classes[i])};
+    for (const SplitReport& split : report.splits) row.push_back(with_commas(split.by_class[i]));
+    counts.add(row);
+  }
+  std::printf("%s", counts.markdown().c_str());
+  if (report.imbalance >= kSkewed) {
+    std::printf(
+        "\nThe largest class of train has %s times the images of the smallest; see class_weights and "
+        "balanced_sampling of 'lorikeet train --help'.\n",
+        fixed(report.imbalance, 1).c_str());
+  }
+  if (!report.unreadable.empty()) {
+    std::printf("\nImages that cannot be read: %zu\n", report.unreadable.size());
+    for (const UnreadableImage& image : report.unreadable)
+      std::printf("  %s\n", printable(image.problem, std::string::npos).c_str());
+  }
+  print_groups("The same picture in several splits", report.leaks);
+  print_groups("The same picture with several labels", report.conflicts);
+  print_groups("The same picture more than once (harmless)", report.duplicates);
+  std::printf("\n%s\n", report.ok() ? "No faults." : "Faults found.");
+}
+
+}  // namespace
+
+int check_command(const CheckOptions& options) {
+  SplitOptions split;
+  split.validation = options.validation_share;
+  split.test = options.test_share;
+  const Splits splits = open_dataset(options.data, {}, download_bar(), DatasetUse::kTraining, split);
+  if (!options.json) {
+    for (const std::string& note : splits.notes) print_note(note);
+  }
+  catch_interrupts();
+  bool stopped = false;
+  const DataReport report = check_data(splits, options.threads, [&](std::int64_t done, std::int64_t total) {
+    if (done % 16 == 0 || done == total) show_evaluation(done, total);
+    stopped = interrupted();
+    return !stopped;
+  });
+  show_status("");
+  if (stopped) return kInterrupted;
+  if (options.json) {
+    std::printf("%s\n", json_text(report_json(report, options.data, splits.notes), 2).c_str());
+  } else {
+    print_report(report);
+  }
+  return report.ok() ? 0 : kFailed;
+}
+
+}  // namespace lorikeet::cli

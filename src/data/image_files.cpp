@@ -1,0 +1,35 @@
+#include "data/image_files.h"
+
+#include <utility>
+
+#include "image/decode.h"
+
+namespace lorikeet {
+namespace {
+
+class ImageFiles final : public Dataset {
+ public:
+  ImageFiles(std::vector<ImageFile> files, std::vector<std::string> classes)
+      : files_(std::move(files)), classes_(std::move(classes)) {}
+
+  std::int64_t size() const override { return static_cast<std::int64_t>(files_.size()); }
+  Sample get(std::int64_t index) const override { return {read_image(file(index).path), file(index).label}; }
+  std::int64_t label(std::int64_t index) const override { return file(index).label; }
+  const std::vector<std::string>& classes() const override { return classes_; }
+  std::string describe(std::int64_t index) const override { return file(index).path.string(); }
+  std::string problem(std::int64_t index) const override { return image_problem(file(index).path); }
+
+ private:
+  const ImageFile& file(std::int64_t index) const { return files_[static_cast<std::size_t>(index)]; }
+
+  std::vector<ImageFile> files_;
+  std::vector<std::string> classes_;
+};
+
+}  // namespace
+
+std::shared_ptr<const Dataset> image_files(std::vector<ImageFile> files, std::vector<std::string> classes) {
+  return std::make_shared<ImageFiles>(std::move(files), std::move(classes));
+}
+
+}  // namespace lorikeet

@@ -1,0 +1,74 @@
+#include "data/splits.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "base/text.h"
+
+namespace lorikeet {
+namespace {
+
+std::shared_ptr<const Dataset> part_of(const std::shared_ptr<const Dataset>& dataset,
+                                       std::vector<std::int64_t> indices) {
+  if (indices.empty()) return nullptr;
+  std::sort(indices.begin(), indices.end());
+  return subset(dataset, std::move(indices));
+}
+
+std::int64_t held_out(double share, std::int64_t count) {
+  if (share <= 0) return 0;
+  return std::max<std::int64_t>(count >= 3 ? 1 : 0, std::llround(share * static_cast<double>(count)));
+}
+
+}  // namespace
+
+Splits split_by_class(const std::shared_ptr<const Dataset>& dataset, const std::optional<SplitOptions>& options,
+                      const std::string& name) {
+  Splits out;
+  if (!options) {
+    out.test = dataset;
+    out.notes.push_back(cat(name, ": has no splits; all its ", dataset->size(), " images are used"));
+    return out;
+  }
+  std::map<std::int64_t, std::vector<std::int64_t>> by_class;
+  for (std::int64_t i = 0; i < dataset->size(); ++i) by_class[dataset->label(i)].push_back(i);
+  std::vector<std::int64_t> train, validation, test;
+  for (auto& [label, indices] : by_class) {
+    Random(derived_seed(options->seed, static_cast<std::uint64_t>(label))).shuffle(indices);
+    const auto count = static_cast<std::int64_t>(indices.size());
+    const std::int64_t tested = std::min(held_out(options->test, count), count - 1);
+    const std::int64_t validated = std::min(held_out(options->validation, count), count - 1 - tested);
+    test.insert(test.end(), indices.begin(), indices.begin() + tested);
+    validation.insert(validation.end(), indices.begin() + tested, indices.begin() + tested + validated);
+    train.insert(train.end(), indices.begin() + tested + validated, indices.end());
+  }
+  out.notes.push_back(cat(name, ": has no splits; of each class, ", fixed(100 * options->validation, 0),
+                          " % are held out for validation and ", fixed(100 * options->test, 0),
+                          " % for testing (validation_share, test_share, split_seed ", options->seed,
+                          "): ", train.size(), " training, ", validation.size(), " validation and ", test.size(),
+                          " test images"));
+  out.train = part_of(dataset, std::move(train));
+  out.validation = part_of(dataset, std::move(validation));
+  out.test = part_of(dataset, std::move(test));
+  out.made = true;
+  return out;
+}
+
+std::string split_of_name(const std::string& name) {
+  const std::string lower = lowercase(name);
+  for (const char* other : {"train", "training"}) {
+    if (lower == other) return "train";
+  }
+  for (const char* other : {"val", "valid", "validation"}) {
+    if (lower == other) return "val";
+  }
+  for (const char* other : {"test", "testing"}) {
+    if (lower == other) return "test";
+  }
+  return {};
+}
+
+}  // namespace lorikeet

@@ -1,0 +1,54 @@
+// The splits of a dataset, and the split of data that comes without any.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+
+namespace lorikeet {
+
+/// The splits of a dataset.
+struct Splits {
+  std::shared_ptr<const Dataset> train;
+  /// Null if there is none.
+  std::shared_ptr<const Dataset> validation;
+  std::shared_ptr<const Dataset> test;
+  /// One sentence each: ignored parts of a folder, classes without images.
+  std::vector<std::string> notes = {};
+  /// Whether the data has no splits of its own and was split by SplitOptions.
+  bool made = false;
+};
+
+enum class DatasetUse {
+  /// All splits.
+  kTraining,
+  /// The test split, or the validation split if the test split has no labelled images. Nothing else is read, so
+  /// problems elsewhere do not matter.
+  kEvaluation
+};
+
+/// How data without splits is split.
+struct SplitOptions {
+  /// Share of each class that is held out for validation, 0 to 1.
+  double validation = 0.1;
+  /// Share of each class that is held out for testing.
+  double test = 0.1;
+  std::uint64_t seed = 0;
+};
+
+/// Splits `dataset` by `options`, class by class: each class is shuffled by the seed, and its shares are rounded to
+/// images. A class of three or more images has at least one image in each split whose share is not 0; every class has
+/// one in train. Without options, all images are the test split. Images keep their order. The result depends on the
+/// labels alone, so the same data has the same splits on every machine.
+Splits split_by_class(const std::shared_ptr<const Dataset>& dataset, const std::optional<SplitOptions>& options,
+                      const std::string& name);
+
+/// Returns the split that a name from outside means: "train", "val" or "test", with their other common names in any
+/// case ("training", "valid", "validation", "testing"); empty for any other name.
+std::string split_of_name(const std::string& name);
+
+}  // namespace lorikeet
