@@ -161,7 +161,7 @@ const std::vector<Field>& all() {
        [](Recipe& r, const YAML::Node& n) {
          r.data.split_seed = static_cast<std::uint64_t>(integer("split_seed", n, ranges::kSeed));
        },
-       [](const Recipe& r, YAML::Emitter& out) { out << r.data.split_seed; }},
+       [](const Recipe& r, YAML::Emitter& out) { out << r.data.split_seed; }, integer_schema(ranges::kSeed)},
 
       choice_field(
           "peft_type",
