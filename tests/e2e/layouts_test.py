@@ -60,7 +60,9 @@ class Layouts(CommandTest):
         # One folder in an archive's folder.
         self.assertEqual(self.counts(self.folder), found)
         done = run("data", "check", self.folder / "photos")
-        self.assertIn("has no splits; of each class, 10 % are held out for validation and 10 % for testing", done.stderr)
+        self.assertIn(
+            "has no splits; of each class, 10 % are held out for validation and 10 % for testing", done.stderr
+        )
 
     def test_folders_of_splits_by_other_names(self):
         for i, name in enumerate(("Training", "Validation", "TEST")):
@@ -261,9 +263,7 @@ class Layouts(CommandTest):
         summary = json.loads((run_folder / "summary.json").read_text())
         found = self.json("eval", run_folder)
         self.assertEqual(found["total"], summary["test"]["total"])
-        self.assertEqual(
-            (found["accuracy"], found["loss"]), (summary["test"]["accuracy"], summary["test"]["loss"])
-        )
+        self.assertEqual((found["accuracy"], found["loss"]), (summary["test"]["accuracy"], summary["test"]["loss"]))
         other = self.folder / "other"
         for image in sorted(root.glob("*/*"))[:30]:
             to = other / image.parent.name / image.name

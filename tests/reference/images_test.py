@@ -119,7 +119,9 @@ class Images(unittest.TestCase):
 
         def bmp(bits, rows, compression=0, palette=b"", masks=b"", height=4, header=40):
             offset = 14 + header + len(masks) + len(palette)
-            info = struct.pack("<IiiHHIIiiII", 40, 5, height, 1, bits, compression, len(rows), 0, 0, len(palette) // 4, 0)
+            info = struct.pack(
+                "<IiiHHIIiiII", 40, 5, height, 1, bits, compression, len(rows), 0, 0, len(palette) // 4, 0
+            )
             return b"BM" + struct.pack("<IHHI", offset + len(rows), 0, 0, offset) + info + masks + palette + rows
 
         colours = random.integers(0, 256, 64, numpy.uint8).tobytes()
