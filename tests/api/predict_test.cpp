@@ -73,8 +73,8 @@ TEST_CASE("predict refuses images") {
   CHECK(refused("/nonexistent.png") == has("/nonexistent.png: "));
   CHECK(refused(fixture.images()) == has("images"));
   CHECK(refused(EncodedImage{}) == has("images[1]: got an empty file"));
-  CHECK(refused(EncodedImage{bytes_of("GIF89a"), "upload 7"}) ==
-        has("upload 7: got a GIF, expected a JPEG, PNG, WebP"));
+  CHECK(refused(EncodedImage{bytes_of("%PDF-1.7"), "upload 7"}) ==
+        has("upload 7: got a PDF, expected a JPEG, PNG, WebP"));
   CHECK(refused(EncodedImage{bytes_of(read_file(fixture.image(1), 1 << 20)).first(99)}) == has("images[1]: "));
   CHECK(refused(RgbImage{}) == has("images[1]: got an image of 0 x 0 pixels"));
   CHECK(refused(RgbImage{pixels, -1, 10}) == has("images[1]: got an image of -1 x 10 pixels"));
