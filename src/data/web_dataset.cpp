@@ -238,7 +238,7 @@ std::vector<std::string> expand_braces(const std::string& pattern) {
     fail(printable(pattern), ": got a pattern of ", parts.size() * rests.size(), " names, expected at most ",
          kMaxExpandedNames, ".");
   for (const std::string& part : parts) {
-    for (const std::string& rest : rests) out.push_back(pattern.substr(0, open) + part + rest);
+    for (const std::string& rest : rests) out.push_back(cat(pattern.substr(0, open), part, rest));
   }
   return out;
 }

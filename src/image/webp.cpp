@@ -28,7 +28,7 @@ std::string_view exif_of(WebPDemuxer* demuxer) {
   return exif;
 }
 
-void decode_into(const std::uint8_t* data, std::size_t size, at::Tensor pixels, const std::string& where) {
+void decode_into(const std::uint8_t* data, std::size_t size, const at::Tensor& pixels, const std::string& where) {
   const auto stride = static_cast<int>(3 * pixels.size(1));
   if (WebPDecodeRGBInto(data, size, pixels.mutable_data_ptr<std::uint8_t>(), pixels.nbytes(), stride) == nullptr)
     fail_webp(where);

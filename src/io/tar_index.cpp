@@ -13,8 +13,8 @@
 namespace lorikeet {
 namespace {
 
-constexpr std::uint64_t kTarBlock = 512;         // bytes
-constexpr std::size_t kTarReadSize = 64 * 1024;  // bytes
+constexpr std::uint64_t kTarBlock = 512;       // bytes
+constexpr std::size_t kTarReadSize = 1 << 16;  // bytes
 
 }  // namespace
 
