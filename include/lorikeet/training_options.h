@@ -112,6 +112,9 @@ struct LoopOptions {
   std::uint64_t seed = 0;
   /// Reshuffle the images every epoch.
   bool shuffle = true;
+  /// Save a checkpoint when this many seconds have passed since the last one, in addition to one after each epoch. 0:
+  /// after every step.
+  double checkpoint_seconds = 60;
 
   LORIKEET_EXPORT void check() const;
 };
@@ -122,6 +125,9 @@ struct MachineOptions {
   EngineKind engine = EngineKind::kFused;
   /// Number of compute threads; 0: the current number.
   std::int64_t threads = 0;
+  /// Number of threads that read and augment images; 0: a quarter of the compute threads, at least one. The results do
+  /// not depend on it.
+  std::int64_t loader_threads = 0;
   /// Memory for cached outputs of the frozen prefix; 0: no caching in memory.
   double cache_gib = 2;
   /// Disk space for cached outputs that do not fit in memory: an unnamed file, which uses at most half of the free

@@ -2,12 +2,11 @@
 
 #include <c10/util/Exception.h>
 
-#include <charconv>
 #include <filesystem>
 #include <new>
-#include <optional>
 #include <string>
 
+#include "base/available_memory.h"
 #include "base/error.h"
 #include "base/text.h"
 
@@ -18,18 +17,6 @@ namespace {
 std::string one_line(std::string_view text) { return printable(text, std::string_view::npos); }
 
 std::string first_line(std::string_view text) { return printable(text.substr(0, text.find('\n')), 400); }
-
-// The size of a failed allocation by libtorch's CPU allocator, which reports it only in the message. Empty for other
-// messages.
-std::optional<std::uint64_t> bytes_not_available(std::string_view message) {
-  constexpr std::string_view kTried = "you tried to allocate ";
-  if (message.find("DefaultCPUAllocator") == std::string_view::npos) return std::nullopt;
-  const std::size_t at = message.find(kTried);
-  std::uint64_t bytes = 0;
-  if (at != std::string_view::npos)
-    std::from_chars(message.data() + at + kTried.size(), message.data() + message.size(), bytes);
-  return bytes;
-}
 
 [[noreturn]] void fail_without_memory(std::string_view doing, std::uint64_t wanted) {
   fail(doing, ": got not enough memory", wanted > 0 ? cat(" for another ", human_bytes(wanted)) : "",
@@ -53,7 +40,7 @@ std::optional<std::uint64_t> bytes_not_available(std::string_view message) {
     fail_without_memory(doing, 0);
   } catch (const c10::Error& error) {
     const std::string message = error.what_without_backtrace();
-    if (const auto wanted = bytes_not_available(message)) fail_without_memory(doing, *wanted);
+    if (const auto wanted = failed_allocation(message)) fail_without_memory(doing, *wanted);
     fail(doing, ": internal error, please report it: ", first_line(message));
   } catch (const std::filesystem::filesystem_error& error) {
     fail(error.path1().empty() ? std::string(doing) : printable(error.path1().string()),

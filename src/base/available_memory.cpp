@@ -1,6 +1,9 @@
 #include "base/available_memory.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
+#include <charconv>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -59,6 +62,11 @@ std::optional<std::uint64_t> available_memory(const fs::path& root) {
     if (other && (!out || *other < *out)) out = other;
   };
 
+  if (struct rlimit limit{}; ::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+    const std::uint64_t mapped = number_after(root / "proc/self/status", "VmSize:").value_or(0) * kKib;
+    take_less(limit.rlim_cur - std::min<std::uint64_t>(limit.rlim_cur, mapped));
+  }
+
   std::ifstream groups(root / "proc/self/cgroup");
   for (std::string line; std::getline(groups, line);) {  // "0::/a/b" of version 2, "4:memory:/a/b" of version 1
     const std::size_t first = line.find(':');
@@ -80,5 +88,15 @@ std::optional<std::uint64_t> available_memory(const fs::path& root) {
 }
 
 std::uint64_t resident_memory() { return number_after("/proc/self/status", "VmRSS:").value_or(0) * kKib; }
+
+std::optional<std::uint64_t> failed_allocation(std::string_view message) {
+  constexpr std::string_view kTried = "you tried to allocate ";
+  if (message.find("DefaultCPUAllocator") == std::string_view::npos) return std::nullopt;
+  const std::size_t at = message.find(kTried);
+  std::uint64_t bytes = 0;
+  if (at != std::string_view::npos)
+    std::from_chars(message.data() + at + kTried.size(), message.data() + message.size(), bytes);
+  return bytes;
+}
 
 }  // namespace lorikeet

@@ -34,10 +34,7 @@ fs::path parent_of(const fs::path& path) {
 namespace {
 
 [[noreturn]] void fail_write(const fs::path& path, int error) {
-  const char* hint = error == ENOSPC || error == EDQUOT || error == EFBIG
-                         ? " Free some space or choose another place; no partial file was left."
-                         : "";
-  fail(path.string(), ": cannot be written: ", std::strerror(error), ".", hint);
+  fail(path.string(), ": cannot be written: ", std::strerror(error), ".", write_hint(error));
 }
 
 [[noreturn]] void fail_end(const fs::path& path, std::uint64_t at, std::size_t missing) {
@@ -88,6 +85,19 @@ bool is_blob_of_snapshot(const fs::path& target, const fs::path& folder) {
 }
 
 }  // namespace
+
+std::string write_hint(int error) {
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG: return " Free some space or choose another place; no partial file was left.";
+    case EROFS:
+    case EACCES:
+    case EPERM: return " Choose a folder that you may write to.";
+    case EIO: return " Check the disk or the network drive; no partial file was left.";
+    default: return "";
+  }
+}
 
 fs::path path_inside(const fs::path& folder, const std::string& name) {
   const fs::path path = folder / name;
@@ -200,8 +210,9 @@ PassingFile::~PassingFile() {
 void sync_folder(const fs::path& folder) {
   const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) return;  // some file systems cannot open folders; the rename itself succeeded
-  ::fsync(descriptor);
+  const int error = ::fsync(descriptor) == 0 ? 0 : errno;
   ::close(descriptor);
+  if (error != 0 && error != EINVAL && error != ENOTSUP && error != EROFS) fail_write(folder, error);
 }
 
 void write_file(const fs::path& path, std::string_view content) {

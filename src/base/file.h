@@ -87,12 +87,16 @@ std::filesystem::path without_trailing_slash(const std::filesystem::path& path);
 /// failure.
 bool write_all(int descriptor, const void* bytes, std::size_t count, std::uint64_t& written);
 
+/// Says what to do about an error of open(2), write(2) or rename(2) on a file that is written: a sentence after a
+/// space, or nothing.
+std::string write_hint(int error);
+
 /// Moves the folder `fresh` to `target` on the same file system, by atomic exchange if `target` exists and the file
 /// system supports it. An old `target` ends up at `fresh` or is removed. Throws Error on failure and leaves `target`
 /// unchanged.
 void move_into_place(const std::filesystem::path& fresh, const std::filesystem::path& target);
 
-/// Syncs `folder` if its file system supports it, so that renames in it survive a crash.
+/// Syncs `folder` if its file system supports it, so that renames in it survive a crash. Throws Error if that fails.
 void sync_folder(const std::filesystem::path& folder);
 
 /// Writes `content` to `path` atomically.

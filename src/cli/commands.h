@@ -27,7 +27,6 @@ void add_schema(CLI::App& app, int& status);
 
 constexpr int kFailed = 1;
 constexpr int kUsage = 2;
-constexpr int kInterrupted = 130;  // 128 + SIGINT, as a shell reports it
 
 /// Accepts integers from `least`. CLI11's own checks print the upper bound 1.8e308 in full.
 CLI::Validator at_least(std::int64_t least);

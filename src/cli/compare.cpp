@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/interrupt.h"
 #include "cli/progress_bar.h"
 #include "cli/runs.h"
 #include "report/run_report.h"
@@ -143,7 +144,7 @@ int compare_command(const CompareOptions& options) {
     const auto summary = run_once(rows[i].recipe, fs::path(options.runs) / run_name(files[i]));
     if (!summary) {
       print_error("interrupted; finished runs are kept, and the next compare continues after them.");
-      return kInterrupted;
+      return interrupt_status();
     }
     rows[i].summary = *summary;
   }

@@ -105,7 +105,7 @@ int check_command(const CheckOptions& options) {
     return !stopped;
   });
   show_status("");
-  if (stopped) return kInterrupted;
+  if (stopped) return interrupt_status();
   if (options.json) {
     std::printf("%s\n", json_text(report_json(report, options.data, splits.notes), 2).c_str());
   } else {

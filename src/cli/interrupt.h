@@ -1,13 +1,15 @@
-// Ctrl-C stops long work at the next safe point. A second Ctrl-C stops it immediately.
+// Ctrl-C, SIGTERM and SIGHUP stop long work at the next safe point. The second signal stops it immediately.
 #pragma once
 
 #include <string>
 
 namespace lorikeet::cli {
 
-/// From now on, SIGINT and SIGTERM set the flag instead of ending the process.
+/// From now on, SIGINT, SIGTERM and SIGHUP set the flag instead of ending the process.
 void catch_interrupts();
 bool interrupted();
+/// The exit code of an interrupted command, as a shell reports it: 128 + the signal's number; 130 for Ctrl-C.
+int interrupt_status();
 
 /// Thrown to leave work that can only be stopped by an exception. Not derived from Error, so that it is not handled as
 /// a failure with a fallback.

@@ -128,10 +128,10 @@ int run(int argc, char** argv) {
   } catch (const UsageError& error) {
     return report(kUsage, error.what());
   } catch (const Error& error) {
-    return report(interrupted() ? kInterrupted : kFailed,
+    return report(interrupted() ? interrupt_status() : kFailed,
                   error.what());  // Ctrl-C also ends a child process, such as pip, which then fails
   } catch (const Interrupted& at) {
-    return report(kInterrupted, at.message);
+    return report(interrupt_status(), at.message);
   } catch (...) {
     try {
       rethrow_as_error("command");

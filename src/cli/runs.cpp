@@ -19,6 +19,17 @@ fs::path own_run(const fs::path& recipe) {
   return is_run && folder.has_filename() ? folder : fs::path();
 }
 
+TrainCallbacks visible_callbacks() {
+  catch_interrupts();
+  const auto progress = [](const TrainProgress& now) {
+    show_training(now);
+    return !interrupted();
+  };
+  TrainCallbacks callbacks{.progress = progress, .log = print_note, .epoch = {}, .download = download_bar()};
+  if (shows_progress()) callbacks.epoch = show_epoch;
+  return callbacks;
+}
+
 }  // namespace
 
 std::string run_name(const fs::path& recipe) {
@@ -35,14 +46,13 @@ fs::path free_run_folder(const fs::path& recipe) {
 }
 
 TrainSummary train_visibly(const Recipe& recipe, bool replace) {
-  catch_interrupts();
-  const auto progress = [](const TrainProgress& now) {
-    show_training(now);
-    return !interrupted();
-  };
-  TrainCallbacks callbacks{.progress = progress, .log = print_note, .epoch = {}, .download = download_bar()};
-  if (shows_progress()) callbacks.epoch = show_epoch;
-  const TrainSummary summary = train(recipe, callbacks, replace);
+  const TrainSummary summary = train(recipe, visible_callbacks(), replace);
+  show_status("");
+  return summary;
+}
+
+TrainSummary resume_visibly(const fs::path& run, const std::vector<std::string>& overrides) {
+  const TrainSummary summary = resume(run, overrides, visible_callbacks());
   show_status("");
   return summary;
 }

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "train/train.h"
 
@@ -16,5 +17,7 @@ std::filesystem::path free_run_folder(const std::filesystem::path& recipe);
 
 /// Trains with a progress bar; Ctrl-C interrupts.
 TrainSummary train_visibly(const Recipe& recipe, bool replace);
+/// Continues a run, likewise.
+TrainSummary resume_visibly(const std::filesystem::path& run, const std::vector<std::string>& overrides);
 
 }  // namespace lorikeet::cli

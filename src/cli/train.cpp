@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -12,6 +14,7 @@
 #include "cli/progress_bar.h"
 #include "cli/runs.h"
 #include "train/recipe.h"
+#include "train/resume.h"
 
 namespace lorikeet::cli {
 namespace {
@@ -19,6 +22,7 @@ namespace {
 struct TrainOptions {
   std::string recipe;
   std::vector<std::string> overrides;
+  std::string resume;
   bool force = false;
   bool json = false;
 };
@@ -45,14 +49,29 @@ void print_next_commands(const std::string& run) {
   std::printf("Report: %s\n", shell_quoted(run + "/report.html").c_str());
 }
 
-int train_command(const TrainOptions& options) {
+TrainSummary run(const TrainOptions& options) {
+  if (!options.resume.empty()) {
+    if (options.force) fail_usage("--force: got it with --resume, expected one of the two.");
+    std::vector<std::string> overrides = options.overrides;
+    if (!options.recipe.empty()) overrides.insert(overrides.begin(), options.recipe);  // the first key=value
+    return resume_visibly(options.resume, overrides);
+  }
+  if (options.recipe.empty())
+    fail_usage(
+        "train: got no recipe, expected a YAML file, or --resume RUN. 'lorikeet train --help' says what "
+        "is expected.");
   Recipe recipe = load_recipe(options.recipe, options.overrides);
   if (recipe.run.empty()) recipe.run = free_run_folder(options.recipe);
-  const TrainSummary summary = train_visibly(recipe, options.force);
+  return train_visibly(recipe, options.force);
+}
+
+int train_command(const TrainOptions& options) {
+  const TrainSummary summary = run(options);
+  const Recipe& recipe = summary.recipe;
   if (summary.interrupted) {
     print_error(cat("interrupted after ", summary.loop.steps, " steps; the adapter trained so far is in ",
-                    summary.adapter.string(), ". Continue from it with start_from=", summary.adapter.string(), "."));
-    return kInterrupted;
+                    summary.adapter.string(), ". Continue with 'lorikeet train --resume ", recipe.run.string(), "'."));
+    return interrupt_status();
   }
   if (options.json) {
     std::printf("%s\n", json_text(summary_json(summary, recipe), 2).c_str());
@@ -75,8 +94,12 @@ int train_command(const TrainOptions& options) {
 void add_train(CLI::App& app, int& status) {
   auto* command = app.add_subcommand("train", "Train an adapter from a recipe into a run folder");
   auto options = std::make_shared<TrainOptions>();
-  command->add_option("recipe", options->recipe, "YAML file")->required();
+  command->add_option("recipe", options->recipe, "YAML file");
   command->add_option("overrides", options->overrides, "key=value: replaces the recipe's value");
+  command
+      ->add_option("--resume", options->resume,
+                   "Continue the run in this folder from its last checkpoint, with its own recipe")
+      ->type_name("RUN");
   command->add_flag("--force", options->force, "Replace the run in the folder, once the new one has a checkpoint");
   command->add_flag("--json", options->json, "Print the summary as JSON on standard output");
   command->footer(
@@ -84,9 +107,15 @@ void add_train(CLI::App& app, int& status) {
       "  run                                 the run folder; default: runs/RECIPE, or runs/RECIPE-2 … if that exists; "
       "for the recipe.yaml of a run: RUN-2 …\n\n"
       "A run folder is locked while a process trains in it. With --force the old run stays until the new one has a "
-      "checkpoint: after its first epoch, or a minute.\n"
-      "Ctrl-C stops training and saves the adapter trained so far. Exit code: 0 done, 1 failed, 2 wrong usage, 130 "
-      "interrupted.");
+      "checkpoint: after its first epoch, or checkpoint_seconds.\n"
+      "Ctrl-C, SIGTERM and SIGHUP stop training and save a checkpoint and the adapter trained so far. --resume RUN "
+      "continues from the last checkpoint, also after a crash, with the results of a run that was never interrupted "
+      "(bit for bit in float32 on the same machine). It also extends a finished run: --resume RUN epochs=20. It can "
+      "change " +
+      join(resumable_keys(), ", ") +
+      ".\n"
+      "If the loss is no longer finite, training goes back to the last checkpoint once, with a tenth of the learning "
+      "rate. Exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted by Ctrl-C, 143 by SIGTERM.");
   command->callback([options, &status] { status = train_command(*options); });
 }
 

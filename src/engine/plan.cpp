@@ -81,6 +81,20 @@ std::uint64_t frontier_bytes(const Plan& plan, const Graph& graph, const ImageCo
   return bytes_of(plan, shapes_of(graph, image), image.element_size);
 }
 
+namespace {
+
+// Ends the prefix with node `last`.
+Plan cut_after(const Plan& plan, const Graph& graph, NodeId last) {
+  Plan cut = plan;
+  for (NodeId id = last + 1; id < cut.segment.size(); ++id) {
+    if (cut.segment[id] == Segment::kFrozenPrefix) cut.segment[id] = Segment::kFrozenAfterCut;
+  }
+  find_frontier(cut, graph);
+  return cut;
+}
+
+}  // namespace
+
 Plan cut_prefix(const Plan& plan, const Graph& graph, const ImageCost& image, std::uint64_t limit) {
   const auto shapes = shapes_of(graph, image);
   const auto macs = count_macs(graph, image.height, image.width);
@@ -90,11 +104,7 @@ Plan cut_prefix(const Plan& plan, const Graph& graph, const ImageCost& image, st
   for (NodeId last = 1; last < graph.nodes().size(); ++last) {  // the last node of the prefix
     if (plan.segment[last] != Segment::kFrozenPrefix) continue;
     saved += macs[last];
-    Plan cut = plan;
-    for (NodeId id = last + 1; id < graph.nodes().size(); ++id) {
-      if (cut.segment[id] == Segment::kFrozenPrefix) cut.segment[id] = Segment::kFrozenAfterCut;
-    }
-    find_frontier(cut, graph);
+    Plan cut = cut_after(plan, graph, last);
     // On a tie, the later cut, which also saves operations without multiply-adds, such as pooling.
     if (saved >= most && saved > 0 && bytes_of(cut, shapes, image.element_size) <= limit) {
       most = saved;
@@ -102,6 +112,17 @@ Plan cut_prefix(const Plan& plan, const Graph& graph, const ImageCost& image, st
     }
   }
   return best;
+}
+
+bool is_cut_of(const Plan& plan, const Plan& full, const Graph& graph) {
+  const auto equals = [&](const Plan& other) {
+    return plan.segment == other.segment && plan.frontier == other.frontier;
+  };
+  if (equals(full)) return true;
+  if (plan.segment.size() != full.segment.size()) return false;
+  const auto last = std::find(plan.segment.rbegin(), plan.segment.rend(), Segment::kFrozenPrefix);
+  if (last == plan.segment.rend()) return false;
+  return equals(cut_after(full, graph, static_cast<NodeId>(plan.segment.rend() - last - 1)));
 }
 
 }  // namespace lorikeet

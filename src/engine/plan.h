@@ -48,4 +48,7 @@ std::uint64_t frontier_bytes(const Plan& plan, const Graph& graph, const ImageCo
 /// Returns the same plan if no cut within the limit saves any.
 Plan cut_prefix(const Plan& plan, const Graph& graph, const ImageCost& image, std::uint64_t limit);
 
+/// Whether `plan`, whose frontier holds valid nodes, is `full` or `full` with a shortened prefix.
+bool is_cut_of(const Plan& plan, const Plan& full, const Graph& graph);
+
 }  // namespace lorikeet

@@ -23,8 +23,9 @@ EpochSource::EpochSource(Executor& executor, const LoopData& data, const Trainin
   const std::int64_t view = views > 0 ? epoch % views : epoch;
   first_row_ = view * data.train->size();
   if (cache_ != nullptr && cache_->complete()) return;
-  loader_.emplace(augmented(data.train, data.preprocessing, options.data.augmentation, options.loop.seed, view), order_,
-                  LoaderOptions{.batch_size = batch_size_});
+  loader_.emplace(
+      augmented(data.train, data.preprocessing, options.data.augmentation, options.loop.seed, view), order_,
+      LoaderOptions{.batch_size = batch_size_, .threads = static_cast<int>(options.machine.loader_threads)});
 }
 
 bool EpochSource::next(StepInput& input, double& wait_seconds) {

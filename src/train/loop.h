@@ -24,7 +24,7 @@ struct LoopHooks {
   std::function<void(const std::string&)> log = [](const std::string&) {};
   /// Called after each epoch with its figures and the line for the log. Empty: `log` receives the line.
   std::function<void(const EpochProgress&, const std::string&)> epoch = {};
-  /// Called about once a minute and after each epoch, to save the network's adapter.
+  /// Called every loop.checkpoint_seconds and after each epoch, to save the network's adapter.
   std::function<void()> checkpoint = [] {};
 };
 

@@ -91,6 +91,10 @@ void EventLog::add_line(const Json& line) {
 }
 
 void EventLog::update() {
+  if (std::error_code missing; fs::file_size(run_ / "metrics.jsonl", missing) < read_) {  // training went back
+    read_ = 0;
+    file_.reset();
+  }
   if (!file_) start();
   read_ = each_metrics_line(run_ / "metrics.jsonl", read_, [&](const Json& line) { add_line(line); });
   file_->flush();

@@ -25,7 +25,8 @@ class EventLog {
  public:
   explicit EventLog(std::filesystem::path run) : run_(std::move(run)) {}
 
-  /// Appends the lines of metrics.jsonl since the last call. The first call replaces the event file.
+  /// Appends the lines of metrics.jsonl since the last call. The first call replaces the event file, and so does one
+  /// after metrics.jsonl was shortened.
   void update();
   /// Appends values at the last step, and calls flush.
   void add(const std::vector<std::pair<std::string, double>>& scalars);

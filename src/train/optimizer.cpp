@@ -8,6 +8,7 @@
 #include <numbers>
 
 #include "base/error.h"
+#include "train/diverged.h"
 
 namespace lorikeet {
 
@@ -36,7 +37,7 @@ double Optimizer::step(double learning_rate) {
     for (const at::Tensor& gradient : gradients) norms.push_back(at::linalg_vector_norm(gradient));
     norm = at::linalg_vector_norm(at::stack(norms)).item<double>();
     if (!std::isfinite(norm))
-      fail("training: got a gradient that is not finite, expected finite numbers. Lower learning_rate.");
+      throw DivergedError("training: got a gradient that is not finite, expected finite numbers. Lower learning_rate.");
     if (norm > clip_) {
       for (at::Tensor& gradient : gradients) gradient.mul_(clip_ / (norm + 1e-6));  // as torch.nn.utils.clip_grad_norm_
     }

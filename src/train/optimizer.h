@@ -26,7 +26,7 @@ class Optimizer {
   Optimizer(std::vector<at::Tensor> parameters, const OptimizerOptions& options);
 
   /// Updates the parameters from their gradients, then clears the gradients. Returns the gradients' norm before
-  /// clipping if clip_grad_norm is set, else 0. Throws Error if the norm is not finite.
+  /// clipping if clip_grad_norm is set, else 0. Throws DivergedError if the norm is not finite.
   double step(double learning_rate);
 
   /// Returns a copy.

@@ -48,6 +48,7 @@ inline constexpr NumberRange kWarmup{0, 0.99};
 inline constexpr NumberRange kLabelSmoothing{0, 0.999};
 inline constexpr NumberRange kGradientNorm{0, 1e6};
 inline constexpr NumberRange kGib{0, 1024};
+inline constexpr NumberRange kSeconds{0, 1e6};
 
 }  // namespace ranges
 }  // namespace lorikeet

@@ -94,10 +94,14 @@ Recipe with_absolute_paths(Recipe recipe) {
 }
 
 Recipe load_recipe(const fs::path& path, const std::vector<std::string>& overrides) {
+  return parse_recipe(read_file(path, kMaxRecipe), path, overrides);
+}
+
+Recipe parse_recipe(const std::string& yaml, const fs::path& path, const std::vector<std::string>& overrides) {
   Recipe recipe;
   try {
     // YAML::Load would read only the first of several documents and silently ignore the others.
-    const std::vector<YAML::Node> documents = YAML::LoadAll(read_file(path, kMaxRecipe));
+    const std::vector<YAML::Node> documents = YAML::LoadAll(yaml);
     if (documents.size() > 1)
       fail(path.string(), ": got ", documents.size(),
            " YAML documents, expected one recipe. Remove the line '---' between them.");
@@ -140,6 +144,16 @@ std::string recipe_yaml(const Recipe& recipe) {
   }
   out << YAML::EndMap;
   return std::string(out.c_str()) + "\n";
+}
+
+std::vector<std::pair<std::string, std::string>> recipe_values(const Recipe& recipe) {
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const auto& field : fields::all()) {
+    YAML::Emitter value;
+    field.write(recipe, value);
+    out.emplace_back(field.key, value.c_str());
+  }
+  return out;
 }
 
 std::vector<std::string> recipe_keys() {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "adapters/adapt.h"
@@ -56,6 +57,10 @@ struct Recipe : TrainingOptions {
 /// or states the range.
 Recipe load_recipe(const std::filesystem::path& path, const std::vector<std::string>& overrides);
 
+/// The same for the text of a recipe; messages start with `where`.
+Recipe parse_recipe(const std::string& yaml, const std::filesystem::path& where,
+                    const std::vector<std::string>& overrides);
+
 /// Makes the automatic choices: precision, warm-up of one_cycle. Idempotent.
 Recipe resolved(Recipe recipe);
 
@@ -65,6 +70,9 @@ Recipe with_absolute_paths(Recipe recipe);
 
 /// Returns the complete recipe as YAML without the run folder: equal for equivalent runs.
 std::string recipe_yaml(const Recipe& recipe);
+
+/// Returns every key except `run` with its value as YAML.
+std::vector<std::pair<std::string, std::string>> recipe_values(const Recipe& recipe);
 
 /// Returns every key of a recipe.
 std::vector<std::string> recipe_keys();

@@ -30,9 +30,12 @@ constexpr const char* kLog = "log.txt";
 constexpr const char* kReport = "report.html";
 constexpr const char* kSteps = "steps.csv";
 constexpr const char* kEpochs = "epochs.csv";
-constexpr std::array<const char*, 9> kParts{kRecipe, kMetrics, kSummary, kLog,     kReport,
-                                            kSteps,  kEpochs,  kEvents,  "adapter"};
-constexpr const char* kUnfinished = ".run.";  // prefix of the folder of a run without a checkpoint
+constexpr const char* kAdapter = "adapter";
+constexpr const char* kCheckpoints = "checkpoints";
+constexpr std::array<const char*, 10> kParts{kRecipe, kMetrics, kSummary, kLog,     kReport,
+                                             kSteps,  kEpochs,  kEvents,  kAdapter, kCheckpoints};
+constexpr const char* kUnfinished = ".run.";        // prefix of the folder of a run without a checkpoint
+constexpr const char* kComplete = ".run.complete";  // the same once it has one
 
 std::vector<fs::path> entries(const fs::path& path) {
   std::vector<fs::path> out;
@@ -52,6 +55,41 @@ void remove_unfinished(const fs::path& path) {
                                         [&](const char* part) { return name.starts_with(cat(".", part, ".")); });
     if (unfinished) fs::remove_all(entry, ignored);
   }
+  for (const auto& entry : entries(path / kCheckpoints)) {
+    if (entry.filename().string().starts_with(".step-")) fs::remove(entry, ignored);
+  }
+}
+
+void move_part(const fs::path& from, const fs::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0)
+    fail(to.string(), ": cannot be written: ", std::strerror(errno), ".", write_hint(errno));
+}
+
+// Moves the parts of a complete new run in `.run.complete` into its folder, in place of those of the old one. Can be
+// stopped anywhere and repeated. If `repeated`, the adapter there may already be the old one, taken in exchange; the
+// next checkpoint replaces it. REQUIRES: the folder is locked.
+void finish_replacement(const fs::path& path, bool repeated) {
+  const fs::path from = path / kComplete;
+  std::error_code ignored;
+  if (!fs::exists(from, ignored)) return;
+  if (repeated) fs::remove(path / kSummary, ignored);
+  for (const char* part : {kRecipe, kMetrics, kLog, kSummary, kReport, kSteps, kEpochs, kEvents}) {
+    if (fs::exists(from / part, ignored)) {
+      move_part(from / part, path / part);
+    } else if (!repeated) {
+      fs::remove(path / part, ignored);
+    }
+  }
+  if (const auto files = entries(from / kCheckpoints); !files.empty()) {
+    fs::remove_all(path / kCheckpoints, ignored);
+    fs::create_directory(path / kCheckpoints, ignored);
+    for (const fs::path& file : files) move_part(file, path / kCheckpoints / file.filename());
+    sync_folder(path / kCheckpoints);
+  }
+  if (fs::exists(from / kAdapter, ignored) && !(repeated && fs::exists(path / kAdapter, ignored)))
+    move_into_place(from / kAdapter, path / kAdapter);
+  sync_folder(path);
+  fs::remove_all(from, ignored);
 }
 
 void remove_run(const fs::path& path) {
@@ -60,17 +98,29 @@ void remove_run(const fs::path& path) {
   remove_unfinished(path);
 }
 
-// Returns where a new run in `path` writes before its first checkpoint. REQUIRES: `path` is locked.
-fs::path claim(const fs::path& path, bool replace) {
+// Returns where the run in `path` writes before its first checkpoint. REQUIRES: `path` is locked.
+fs::path claim(const fs::path& path, bool replace, bool existing) {
+  finish_replacement(path, /*repeated=*/true);
+  if (existing) {
+    if (!fs::exists(path / kRecipe)) {
+      fail_usage(path.string(),
+                 ": got a folder without recipe.yaml, expected the folder of a run. If it ended before "
+                 "its first step, train again: lorikeet train RECIPE run=FOLDER.");
+    }
+    remove_unfinished(path);
+    return path;
+  }
   const bool has_old_run = is_run_folder(path);
   if (has_old_run && !replace) {
     fail_usage(path.string(),
-               ": got a folder that holds a run already. Name another with run=FOLDER, or replace it with --force.");
+               ": got a folder that holds a run already. Name another with run=FOLDER, replace it with --force, or "
+               "continue it with --resume FOLDER.");
   }
   remove_unfinished(path);
   if (!has_old_run) return path;
   std::string name = (path / (std::string(kUnfinished) + "XXXXXX")).string();
-  if (::mkdtemp(name.data()) == nullptr) fail(path.string(), ": cannot be written: ", std::strerror(errno), ".");
+  if (::mkdtemp(name.data()) == nullptr)
+    fail(path.string(), ": cannot be written: ", std::strerror(errno), ".", write_hint(errno));
   return name;
 }
 
@@ -84,7 +134,8 @@ bool is_same_file(int descriptor, const fs::path& path) {
 }  // namespace
 
 bool is_run_folder(const fs::path& path) {
-  return fs::exists(path / kRecipe) || fs::exists(path / kSummary) || fs::exists(path / "adapter");
+  return fs::exists(path / kRecipe) || fs::exists(path / kSummary) || fs::exists(path / kAdapter) ||
+         fs::exists(path / kComplete);
 }
 
 FolderLock::FolderLock(const fs::path& folder) {
@@ -100,53 +151,76 @@ FolderLock::FolderLock(const fs::path& folder) {
       ::close(descriptor_);
       fail_usage(
           folder.string(),
-          ": got a folder in which another process is training, expected one used only by this run. Name another "
-          "with run=FOLDER.");
+          ": got a folder in which another process is training, expected one used only by this run. Wait for it, or "
+          "name another with run=FOLDER.");
     }
   } while (!is_same_file(descriptor_, folder));
 }
 
 FolderLock::~FolderLock() { ::close(descriptor_); }
 
-RunFolder::RunFolder(const fs::path& path, bool replace)
-    : path_(without_trailing_slash(path)), lock_(path_), files_(claim(path_, replace)), metrics_(open(kMetrics)),
-      log_(open(kLog)) {}
+RunFolder::RunFolder(const fs::path& path, bool replace) : RunFolder(path, replace, /*existing=*/false) {}
 
-RunFolder::File RunFolder::open(const char* name) const {
-  File file(std::fopen((files_ / name).c_str(), "we"), std::fclose);
-  if (!file) fail((path_ / name).string(), ": cannot be written: ", std::strerror(errno), ".");
-  return file;
+RunFolder::RunFolder(const fs::path& path, Existing) : RunFolder(path, /*replace=*/false, /*existing=*/true) {}
+
+RunFolder::RunFolder(const fs::path& path, bool replace, bool existing)
+    : path_(without_trailing_slash(path)), lock_(path_), files_(claim(path_, replace, existing)),
+      is_continued_(existing), metrics_(open(kMetrics, existing ? O_APPEND : O_TRUNC)),
+      log_(open(kLog, existing ? O_APPEND : O_TRUNC)) {}
+
+RunFolder::~RunFolder() {
+  ::close(metrics_);
+  ::close(log_);
 }
 
-void RunFolder::append(const File& file, const char* name, std::string line) const {
+int RunFolder::open(const char* name, int flags) const {
+  const int descriptor = ::open((files_ / name).c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | flags, 0666);
+  if (descriptor >= 0) return descriptor;
+  const int error = errno;
+  if (metrics_ >= 0) ::close(metrics_);
+  fail((path_ / name).string(), ": cannot be written: ", std::strerror(error), ".", write_hint(error));
+}
+
+void RunFolder::append(int descriptor, const char* name, std::string line) const {
   line += '\n';
-  if (std::fwrite(line.data(), 1, line.size(), file.get()) != line.size() || std::fflush(file.get()) != 0) {
-    fail((path_ / name).string(), ": cannot be written: ", std::strerror(errno), ".");
-  }
+  std::uint64_t written = 0;
+  if (write_all(descriptor, line.data(), line.size(), written)) return;
+  fail((path_ / name).string(), ": cannot be written: ", std::strerror(errno), ".", write_hint(errno));
 }
 
-void RunFolder::checkpoint(const std::function<void(const fs::path&)>& write) {
-  write(files_ / "adapter");
-  if (files_ != path_) replace_old_run();
+std::uint64_t RunFolder::sync_metrics() const {
+  struct stat status {};
+  if (::fsync(metrics_) == 0 && ::fstat(metrics_, &status) == 0) return static_cast<std::uint64_t>(status.st_size);
+  fail((path_ / kMetrics).string(), ": cannot be written: ", std::strerror(errno), ".", write_hint(errno));
+}
+
+void RunFolder::truncate_metrics(std::uint64_t bytes) const {
+  struct stat status {};
+  off_t size = ::fstat(metrics_, &status) == 0 ? std::min(status.st_size, static_cast<off_t>(bytes)) : 0;
+  for (char last = 0; size > 0 && ::pread(metrics_, &last, 1, size - 1) == 1 && last != '\n';) --size;
+  if (::ftruncate(metrics_, size) != 0)
+    fail((path_ / kMetrics).string(), ": cannot be written: ", std::strerror(errno), ".", write_hint(errno));
+}
+
+void RunFolder::checkpoint(const Write& write_adapter, const Write& write_state) {
+  const bool in_place = files_ == path_;
+  write_adapter(files_ / kAdapter);
+  has_checkpoint_ = has_checkpoint_ || in_place;
+  if (write_state) write_state(files_ / kCheckpoints);
+  if (!in_place) replace_old_run();
+  if (std::error_code ignored; std::exchange(is_continued_, false)) fs::remove(path_ / kSummary, ignored);
   has_checkpoint_ = true;
 }
 
 // Everything is written and synced at this point. Only renames within one folder remain.
 void RunFolder::replace_old_run() {
-  for (const char* part : {kSummary, kReport, kSteps, kEpochs, kEvents, kRecipe, kMetrics, kLog}) {
-    std::error_code error;
-    if (fs::exists(files_ / part)) {
-      fs::rename(files_ / part, path_ / part, error);
-    } else {
-      fs::remove(path_ / part, error);
-    }
-    if (error) fail((path_ / part).string(), ": cannot be written: ", error.message(), ".");
-  }
-  move_into_place(files_ / "adapter", adapter());
-  std::error_code ignored;
-  fs::remove_all(files_, ignored);
-  files_ = path_;
+  sync_folder(files_);
+  move_part(files_, path_ / kComplete);
+  has_checkpoint_ = true;
+  files_ = path_ / kComplete;  // if what follows fails, the next process finishes it
   sync_folder(path_);
+  finish_replacement(path_, /*repeated=*/false);
+  files_ = path_;
 }
 
 void RunFolder::discard() {

@@ -18,6 +18,7 @@
 #include "engine/tensor_type.h"
 #include "engine/threads.h"
 #include "train/caching.h"
+#include "train/diverged.h"
 #include "train/epoch_source.h"
 #include "train/metrics.h"
 #include "train/ranges.h"
@@ -27,8 +28,6 @@ namespace lorikeet {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-constexpr double kCheckpointSeconds = 60;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -127,6 +126,7 @@ struct TrainingSession::Parts {
       restore(*session.state);
       session.state = nullptr;
     } else {
+      now.rate_factor = session.rate_factor;
       const CacheChoice caches = choose_caches({executor.plan(), network.graph(), options, data.preprocessing,
                                                 now.train_images, now.validation_images, length});
       now.train_cache = caches.train;
@@ -171,7 +171,7 @@ struct TrainingSession::Parts {
     now.optimizer = {};
     seconds_before = state.seconds;
     make_caches();
-    refill_caches();
+    if (!is_over()) refill_caches();
   }
 
   // Restores the caches' content from the same images in the same batches: other batches might produce other bytes.
@@ -201,8 +201,8 @@ struct TrainingSession::Parts {
   void require_finite() const {
     for (const auto& [name, tensor] : network.adapter_tensors()) {
       if (!all_finite(tensor)) {
-        fail("training: got NaN or infinity in ", name, " after step ", now.step,
-             ", expected finite numbers. Lower learning_rate, or set clip_grad_norm.");
+        throw DivergedError(cat("training: got NaN or infinity in ", name, " after step ", now.step,
+                                ", expected finite numbers. Lower learning_rate, or set clip_grad_norm."));
       }
     }
   }
@@ -238,14 +238,14 @@ struct TrainingSession::Parts {
     if (!source->next(input, wait))
       fail("training: got too few images in epoch ", now.epoch + 1, ", expected as many as in the first.");
     network.seed_dropout(derived_seed(now.seed, static_cast<std::uint64_t>(now.step)));
-    const double rate = scheduled_learning_rate(options.optimizer, now.step, now.total_steps);
+    const double rate = now.rate_factor * scheduled_learning_rate(options.optimizer, now.step, now.total_steps);
     const at::Tensor logits = executor.run_suffix(std::move(input.frontier), /*training=*/true);
     const at::Tensor loss_now = at::cross_entropy_loss(logits, input.labels, {}, at::Reduction::Mean,
                                                        /*ignore_index=*/-100, options.loop.label_smoothing);
     const double value = loss_now.item<double>();
     if (!std::isfinite(value)) {
-      fail("training: got a loss of ", value, " at step ", now.step + 1,
-           ", expected a finite one. Lower learning_rate, or set clip_grad_norm.");
+      throw DivergedError(cat("training: got a loss of ", value, " at step ", now.step + 1,
+                              ", expected a finite one. Lower learning_rate, or set clip_grad_norm."));
     }
     loss_now.backward();
     if (session.reduce_gradients) reduce();
@@ -271,7 +271,7 @@ struct TrainingSession::Parts {
       interrupted = true;
       return;
     }
-    if (seconds_since(last_checkpoint) > kCheckpointSeconds) {
+    if (seconds_since(last_checkpoint) >= options.loop.checkpoint_seconds) {
       checkpoint();
       last_checkpoint = Clock::now();
     }
@@ -373,6 +373,7 @@ bool TrainingSession::advance() {
   } else {
     parts.train_step();
   }
+  if (parts.interrupted) parts.checkpoint();
   return !parts.interrupted && !parts.is_over();
 }
 

@@ -24,6 +24,8 @@ struct SessionOptions {
   /// The state to continue from. The network must have the same adaptation; the executor must be created with the
   /// state's plan, precision and activation ranges. Only the constructor reads it.
   const TrainingState* state = nullptr;
+  /// Multiplies the learning rate of a run that starts without a state.
+  double rate_factor = 1;
 };
 
 /// While it exists, computes with the number of threads in the options or the state. The network, the executor and the
@@ -38,13 +40,13 @@ class TrainingSession {
   TrainingSession& operator=(const TrainingSession&) = delete;
 
   /// Performs the next step or, after the last step of an epoch, its end: validation, early stopping, checkpoint.
-  /// Returns false if training is complete or the progress callback interrupted it. Throws Error if the loss or, before
-  /// a checkpoint, a trainable parameter is not finite.
+  /// Returns false if training is complete or the progress callback interrupted it; an interruption is a checkpoint
+  /// too. Throws DivergedError if the loss or, before a checkpoint, a trainable parameter is not finite.
   bool advance();
   /// Returns a copy. May be called between any two calls of `advance`.
   TrainingState state() const;
-  /// Restores the best epoch's tensors if early stopping kept them. Throws Error if a trainable parameter is not
-  /// finite. Must be the last call.
+  /// Restores the best epoch's tensors if early stopping kept them. Throws DivergedError if a trainable parameter is
+  /// not finite. Must be the last call.
   TrainReport finish();
 
  private:

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "data/datasets.h"
+#include "engine/int8.h"
 #include "engine/tensor_type.h"
 #include "engine/threads.h"
 #include "export/adapter_card.h"
@@ -21,10 +22,14 @@
 #include "loading/loaded_model.h"
 #include "loading/resolve_name.h"
 #include "train/caching.h"
+#include "train/checkpoint.h"
 #include "train/footprint.h"
 #include "train/metrics.h"
 #include "train/metrics_files.h"
+#include "train/out_of_memory.h"
+#include "train/resume.h"
 #include "train/run_folder.h"
+#include "train/run_loop.h"
 #include "train/run_report.h"
 #include "train/start_from.h"
 #include "train/training_data.h"
@@ -100,13 +105,37 @@ std::uint64_t folder_bytes(const fs::path& path) {
   return total;
 }
 
-}  // namespace
+// How a run begins.
+struct Beginning {
+  bool replace = false;
+  /// Of a continued run; null for a new one.
+  RunFolder* run = nullptr;
+  std::optional<Checkpoint> checkpoint = {};
+  std::vector<std::string> notes = {};
+};
 
-TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, bool replace) {
-  requested.check();
-  const Recipe recipe = with_absolute_paths(resolved(requested));
-  // The recipe is checked completely before the run folder is changed.
-  if (is_run_folder(recipe.run) && !replace) RunFolder(recipe.run, /*replace=*/false);
+// Throws Error if the base or the training images are not those of the checkpoint.
+void require_same_inputs(const Checkpoint& checkpoint, const std::string& base_sha256, const std::string& data,
+                         const Recipe& recipe) {
+  if (checkpoint.base_sha256 != base_sha256) {
+    fail(recipe.weights.empty() ? recipe.model : recipe.weights,
+         ": got other weights than those of the run, expected the same. Set weights=FILE if the file was moved.");
+  }
+  if (checkpoint.data != data) {
+    fail(recipe.data.name,
+         ": got other training images than those of the run, expected the same. Set data=FOLDER if they were moved, or "
+         "train a new run with start_from.");
+  }
+}
+
+// Says how to go on after a failure, if that is possible. `continued`: the run had a checkpoint when it began.
+std::string with_resume_hint(const char* message, const RunFolder& run, bool continued) {
+  if (!continued && !run.has_checkpoint()) return message;
+  return cat(message, " The last checkpoint is kept: continue with 'lorikeet train --resume ",
+             printable(run.path().string()), "'.");
+}
+
+TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, Beginning beginning) {
   check_device(recipe.machine.device);
   const BaseModel base = load_base_model({recipe.model, recipe.weights}, callbacks.download);
   const Splits splits =
@@ -134,18 +163,35 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
   const std::uint64_t dataset_bytes = memory_bytes(splits);
   TrainingOptions options = recipe;
   options.machine.cache_folder = recipe.run;
-  const Plan plan =
-      plan_training(network, options, preprocessing, data.train->size(), data.validation ? data.validation->size() : 0);
-  require_memory({network, plan, options, preprocessing, data, dataset_bytes});
+  std::optional<Checkpoint>& from = beginning.checkpoint;
+  const std::string fingerprint = data_fingerprint(*data.train);
+  if (from) {
+    require_same_inputs(*from, base.sha256.get(), fingerprint, recipe);
+    adapt_state(from->state, {parse_recipe(from->recipe, beginning.run->checkpoints(), {}), recipe, network,
+                              preprocessing, data.train->size()});
+  }
+  const Plan plan = from ? from->state.plan
+                         : plan_training(network, options, preprocessing, data.train->size(),
+                                         data.validation ? data.validation->size() : 0);
+  const PlannedRun planned{network, plan, options, preprocessing, data, dataset_bytes};
+  require_memory(planned);
 
-  RunFolder run(recipe.run, replace);
-  const DiscardOnFailure discard{run};
+  std::optional<RunFolder> made;
+  if (beginning.run == nullptr) made.emplace(recipe.run, beginning.replace);
+  RunFolder& run = made ? *made : *beginning.run;
+  std::optional<DiscardOnFailure> discard;
+  if (made) discard.emplace(run);
   options.machine.cache_folder = run.path();
   const LoopData loop_data{data.train, data.validation, preprocessing};
-  auto executor = make_training_executor(network, recipe.machine, {.plan = plan, .prepared = base.prepared}, loop_data);
+  const ExecutorOptions executor_options{.plan = plan, .prepared = base.prepared};
+  auto executor = from && is_int8 ? make_int8_executor(network, executor_options, from->state.activation_ranges)
+                                  : make_training_executor(network, recipe.machine, executor_options, loop_data);
 
-  run.write_recipe(recipe_yaml(recipe));
+  const std::string yaml = recipe_yaml(recipe);
+  run.write_recipe(yaml);
+  run.truncate_metrics(from ? from->metrics_bytes : 0);
   TrainSummary out;
+  out.recipe = recipe;
   out.adapter = run.adapter();
   out.classes = data.train->classes();
   out.trainable_parameters = count_trainable(adaptation);
@@ -162,18 +208,14 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
           with_commas(out.total_parameters), " parameters trainable; ", with_commas(data.train->size()), " images of ",
           data.train->classes().size(), " classes in ", recipe.data.name, "; images of ",
           preprocessing.crop > 0 ? cat(preprocessing.crop, " pixels") : "their own size", "; ", at::get_num_threads(),
-          " threads; about ",
-          human_bytes(run_memory({network, executor->plan(), options, preprocessing, data, dataset_bytes},
-                                 recipe.loop.batch_size)
-                          .total()),
-          " of memory"));
+          " threads; about ", human_bytes(run_memory(planned, recipe.loop.batch_size).total()), " of memory"));
 
   std::vector<std::string> notes;  // for the report
   const auto note = [&](const std::string& line) {
     notes.push_back(line);
     log(line);
   };
-  for (const auto& lines : {target_notes, data.notes, base.notes}) {
+  for (const auto& lines : {target_notes, data.notes, base.notes, beginning.notes}) {
     for (const std::string& line : lines) note(line);
   }
   if (const auto oversized = oversized_adapters(adaptation); !oversized.empty()) {
@@ -204,82 +246,149 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
               {"trainable_parameters", out.trainable_parameters}};
   if (splits.made) training["split"] = split_record(split_options(recipe.data));
   SideFiles side_files(run.path(), log);
-  const auto save = [&] {
+  const auto write_adapter = [&](const fs::path& path) {
     folder.metadata->base_sha256 = base.sha256.get();  // waits for the hash
     SavedAdapter saved = network.saved_adapter();
     folder.spec.config = std::move(saved.config);
     folder.tensors = std::move(saved.tensors);
-    run.checkpoint([&](const fs::path& path) { write_adapter_with_card(path, folder); });
-    side_files.update();
+    write_adapter_with_card(path, folder);
   };
-
-  out.loop = run_training(network, *executor, loop_data, options,
-                          {.progress = callbacks.progress,
-                           .metrics = [&](const Json& line) { run.add_metrics(line); },
-                           .log = log,
-                           .epoch =
-                               [&](const EpochProgress& epoch, const std::string& line) {
-                                 if (!callbacks.epoch) return log(line);
-                                 run.add_log(line);
-                                 callbacks.epoch(epoch);
-                               },
-                           .checkpoint = save});
-  out.interrupted = out.loop.interrupted;
-  if (out.loop.kept_epoch < out.loop.epochs) {
-    log(cat("kept epoch ", out.loop.kept_epoch, ", the best by validation ", title_of(recipe.loop.best)));
-  }
-
-  if (is_int8 && !out.interrupted) {
-    folder.metadata->precision = recipe.machine.precision;
-    folder.metadata->activation_ranges = merged_ranges(network, loop_data, base.prepared);
-  }
-  const auto& judged = data.test ? data.test : data.validation;
-  if (judged && !out.interrupted) {
-    // Runs as a loaded adapter does, which must reach exactly this accuracy.
-    if (is_int8 || recipe.machine.engine != EngineKind::kFused) {
-      executor = make_inference_executor(network, {.precision = folder.metadata->precision,
-                                                   .activation_ranges = &folder.metadata->activation_ranges,
-                                                   .prepared = base.prepared});
-      base.prepared->release_unused();  // those that only training used
+  const auto log_epoch = [&](const EpochProgress& epoch, const std::string& line) {
+    if (!callbacks.epoch) return log(line);
+    run.add_log(line);
+    callbacks.epoch(epoch);
+  };
+  const auto start_over = [&] {
+    Network fresh(adaptation, base.weights, recipe.loop.seed);
+    if (!recipe.adapter.start_from.empty()) start_from(recipe.adapter.start_from, adaptation, fresh);
+    network.load_state_tensors(fresh.state_tensors());
+  };
+  const auto with_hints = [&](const auto& work) {
+    try {
+      work();
+    } catch (const UsageError&) {
+      throw;
+    } catch (const Error& error) {
+      throw Error(with_resume_hint(error.what(), run, from.has_value()));
+    } catch (...) {
+      try {
+        rethrow_out_of_memory(planned);
+      } catch (const Error& error) {
+        throw Error(with_resume_hint(error.what(), run, from.has_value()));
+      }
     }
-    out.test = evaluate(*executor, judged, preprocessing,
-                        {.device = tensor_device(recipe.machine.device),
-                         .batch_size = evaluation_batch(network.graph(), *judged, preprocessing),
-                         .progress = [&](std::int64_t done, std::int64_t total) {
-                           out.interrupted = callbacks.progress && !callbacks.progress({.phase = "test",
-                                                                                        .epoch = out.loop.epochs,
-                                                                                        .epochs = recipe.loop.epochs,
-                                                                                        .done = done,
-                                                                                        .total = total,
-                                                                                        .loss = out.loop.loss,
-                                                                                        .accuracy = out.loop.accuracy});
-                           return !out.interrupted;
-                         }});
-    if (out.interrupted) out.test = {};
-  }
+  };
+  with_hints([&] {
+    out.loop = run_with_checkpoints({.network = network,
+                                     .executor = *executor,
+                                     .data = loop_data,
+                                     .options = options,
+                                     .run = run,
+                                     .start_over = start_over,
+                                     .write_adapter = write_adapter,
+                                     .identity =
+                                         [&] {
+                                           return Checkpoint{{}, yaml, base.sha256.get(), fingerprint};
+                                         },
+                                     .progress = callbacks.progress,
+                                     .epoch = log_epoch,
+                                     .log = log,
+                                     .saved = [&] { side_files.update(); }},
+                                    from);
+  });
+  with_hints([&] {
+    out.interrupted = out.loop.interrupted;
+    if (out.loop.kept_epoch < out.loop.epochs) {
+      log(cat("kept epoch ", out.loop.kept_epoch, ", the best by validation ", title_of(recipe.loop.best)));
+    }
 
-  training["epochs"] = out.loop.epochs;
-  training["steps"] = out.loop.steps;
-  if (out.test.total > 0) training[data.test ? "test" : "validation"] = evaluation_json(out.test);
-  save();
-  out.adapter_bytes = adapter_file_bytes(out.adapter);
-  out.adapter_folder_bytes = folder_bytes(out.adapter);
-  run.write_summary(summary_json(out, recipe));
-  side_files.finish({.recipe = recipe,
-                     .summary = out,
-                     .adaptation = adaptation,
-                     .plan = plan,
-                     .weights = base.weights_name,
-                     .preprocessing = preprocessing,
-                     .evaluated = judged,
-                     .split = data.test ? "test" : "validation",
-                     .notes = std::move(notes),
-                     .metrics = run.path() / "metrics.jsonl"});
-  if (out.test.total > 0) {
-    log(cat(data.test ? "test" : "validation", " accuracy ", fixed(out.test.accuracy(), 4), " (", out.test.correct,
-            " of ", out.test.total, ")"));
-  }
+    if (is_int8 && !out.interrupted) {
+      folder.metadata->precision = recipe.machine.precision;
+      folder.metadata->activation_ranges = merged_ranges(network, loop_data, base.prepared);
+    }
+    const auto& judged = data.test ? data.test : data.validation;
+    if (judged && !out.interrupted) {
+      // Runs as a loaded adapter does, which must reach exactly this accuracy.
+      if (is_int8 || recipe.machine.engine != EngineKind::kFused) {
+        executor = make_inference_executor(network, {.precision = folder.metadata->precision,
+                                                     .activation_ranges = &folder.metadata->activation_ranges,
+                                                     .prepared = base.prepared});
+        base.prepared->release_unused();  // those that only training used
+      }
+      out.test = evaluate(*executor, judged, preprocessing,
+                          {.device = tensor_device(recipe.machine.device),
+                           .batch_size = evaluation_batch(network.graph(), *judged, preprocessing),
+                           .progress = [&](std::int64_t done, std::int64_t total) {
+                             out.interrupted =
+                                 callbacks.progress && !callbacks.progress({.phase = "test",
+                                                                            .epoch = out.loop.epochs,
+                                                                            .epochs = recipe.loop.epochs,
+                                                                            .done = done,
+                                                                            .total = total,
+                                                                            .loss = out.loop.loss,
+                                                                            .accuracy = out.loop.accuracy});
+                             return !out.interrupted;
+                           }});
+      if (out.interrupted) out.test = {};
+    }
+
+    training["epochs"] = out.loop.epochs;
+    training["steps"] = out.loop.steps;
+    if (out.test.total > 0) {
+      Json& result = training[data.test ? "test" : "validation"] = evaluation_json(out.test);
+      result.erase("seconds");  // the rest is the same for each run of a recipe
+    }
+    run.checkpoint(write_adapter);
+    out.adapter_bytes = adapter_file_bytes(out.adapter);
+    out.adapter_folder_bytes = folder_bytes(out.adapter);
+    run.write_summary(summary_json(out, recipe));
+    side_files.finish({.recipe = recipe,
+                       .summary = out,
+                       .adaptation = adaptation,
+                       .plan = plan,
+                       .weights = base.weights_name,
+                       .preprocessing = preprocessing,
+                       .evaluated = judged,
+                       .split = data.test ? "test" : "validation",
+                       .notes = std::move(notes),
+                       .metrics = run.path() / "metrics.jsonl"});
+    if (out.test.total > 0) {
+      log(cat(data.test ? "test" : "validation", " accuracy ", fixed(out.test.accuracy(), 4), " (", out.test.correct,
+              " of ", out.test.total, ")"));
+    }
+  });
   return out;
+}
+
+}  // namespace
+
+TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, bool replace) {
+  requested.check();
+  const Recipe recipe = with_absolute_paths(resolved(requested));
+  // The recipe is checked completely before the run folder is changed.
+  if (is_run_folder(recipe.run) && !replace) RunFolder(recipe.run, /*replace=*/false);
+  return run_recipe(recipe, callbacks, {.replace = replace});
+}
+
+TrainSummary resume(const fs::path& path, const std::vector<std::string>& overrides, const TrainCallbacks& callbacks) {
+  if (std::error_code missing; !fs::is_directory(path, missing))
+    fail_usage(printable(path.string()), ": got no folder, expected that of a run.");
+  RunFolder run(path, RunFolder::Existing{});
+  Beginning beginning{.run = &run};
+  beginning.checkpoint = read_last_checkpoint(run.checkpoints(), beginning.notes);
+  Recipe recipe = load_recipe(run.recipe(), overrides);
+  if (!recipe.run.empty())
+    fail_usage("run: got ", printable(recipe.run.string()), ", expected no such override with --resume.");
+  recipe.run = run.path();
+  recipe = with_absolute_paths(recipe);
+  require_resumable(beginning.checkpoint ? parse_recipe(beginning.checkpoint->recipe, run.checkpoints(), {})
+                                         : load_recipe(run.recipe(), {}),
+                    recipe);
+  beginning.notes.push_back(
+      beginning.checkpoint ? cat("continuing after step ", beginning.checkpoint->state.step, ", in epoch ",
+                                 beginning.checkpoint->state.epoch + (beginning.checkpoint->state.batch > 0 ? 1 : 0))
+                           : "no checkpoint: training again from the start");
+  return run_recipe(recipe, callbacks, std::move(beginning));
 }
 
 Json summary_json(const TrainSummary& summary, const Recipe& recipe) {

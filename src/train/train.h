@@ -6,6 +6,7 @@
 //   steps.csv, epochs.csv, events.out.tfevents.lorikeet    the same metrics as CSV and for TensorBoard
 //   report.html     curves, metrics, mistakes, network and choices (report/run_report.h)
 //   log.txt         the printed messages
+//   checkpoints/    the last two states (train/checkpoint.h), from which `lorikeet train --resume RUN` continues
 //   adapter/        the adapter; replaced atomically at every checkpoint
 #pragma once
 
@@ -13,6 +14,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/json.h"
 #include "fetch/download.h"
@@ -23,6 +25,8 @@
 namespace lorikeet {
 
 struct TrainSummary {
+  /// As it was run: complete, with the run folder.
+  Recipe recipe;
   bool interrupted = false;
   std::int64_t trainable_parameters = 0;
   std::int64_t total_parameters = 0;
@@ -41,6 +45,12 @@ struct TrainSummary {
 /// process trains in it. In these cases, and if the recipe does not fit its model or data, no file is changed. A
 /// replaced run stays until the new one has a checkpoint. A run that fails before its first checkpoint is removed.
 TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, bool replace = false);
+
+/// Continues the run in the folder `run` from its last checkpoint, or from the start if it has none. `overrides`
+/// ("key=value") may change resumable_keys(). Throws UsageError if there is no run, another process trains in it or
+/// another key changes, and Error if the base or the training images are not those of the run.
+TrainSummary resume(const std::filesystem::path& run, const std::vector<std::string>& overrides,
+                    const TrainCallbacks& callbacks);
 
 Json summary_json(const TrainSummary& summary, const Recipe& recipe);
 

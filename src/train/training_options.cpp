@@ -72,6 +72,7 @@ void LoopOptions::check() const {
   require("batch_size", batch_size, ranges::kBatchSize);
   require("label_smoothing", label_smoothing, ranges::kLabelSmoothing);
   require("early_stop", early_stop, ranges::kEarlyStop);
+  require("checkpoint_seconds", checkpoint_seconds, ranges::kSeconds);
   if (early_stop > 0 && best == BestEpoch::kLast)
     fail_usage("early_stop: got ", early_stop, " with best: last, expected a metric as best, such as accuracy.");
   if (seed > static_cast<std::uint64_t>(ranges::kSeed.greatest)) {
@@ -81,6 +82,7 @@ void LoopOptions::check() const {
 
 void MachineOptions::check() const {
   require("threads", threads, ranges::kThreads);
+  require("loader_threads", loader_threads, ranges::kThreads);
   require("cache_gib", cache_gib, ranges::kGib);
   require("cache_disk_gib", cache_disk_gib, ranges::kGib);
   if (precision == Precision::kInt8 && (device != Device::kCpu || engine == EngineKind::kPlain)) {

@@ -23,6 +23,7 @@ void each_value(State& s, Visit&& visit) {
   visit("epoch", s.epoch);
   visit("batch", s.batch);
   visit("stopped_early", s.stopped_early);
+  visit("rate_factor", s.rate_factor);
   visit("images", s.images);
   visit("loss_sum", s.loss_sum);
   visit("correct", s.correct);

@@ -30,6 +30,8 @@ struct TrainingState {
   std::int64_t epoch = 0;  // epochs done, validation included
   std::int64_t batch = 0;  // batches done in the current epoch
   bool stopped_early = false;
+  /// Multiplies the learning rate. Less than 1 after a divergence.
+  double rate_factor = 1;
 
   // Metrics so far.
   std::int64_t images = 0;

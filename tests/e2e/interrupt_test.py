@@ -27,22 +27,23 @@ class Interrupt(CommandTest):
         path = folder / "metrics.jsonl"
         return path.read_text().count("\n") if path.exists() else 0
 
-    def check_interrupted(self, signal_number, least_lines):
+    def check_interrupted(self, signal_number, code, least_lines):
         folder = self.folder / "run"
         process = self.start_training(folder)
         self.wait_for(process, lambda: self.lines(folder) >= least_lines)
         process.send_signal(signal_number)
         stdout, stderr = process.communicate(timeout=60)
-        self.assertEqual((process.returncode, stdout), (130, ""), stderr)
+        self.assertEqual((process.returncode, stdout), (code, ""), stderr)
         adapter = folder / "adapter"
         self.assertRegex(
-            stderr.splitlines()[-1], rf"^lorikeet: interrupted after \d+ steps; .* {adapter}\. .*start_from={adapter}"
+            stderr.splitlines()[-1],
+            rf"^lorikeet: interrupted after \d+ steps; .* {adapter}\. .*lorikeet train --resume {folder}'",
         )
         self.assertEqual(json.loads((folder / "summary.json").read_text())["status"], "interrupted")
         return adapter, json.loads((folder / "summary.json").read_text())
 
     def test_ctrl_c_keeps_the_adapter(self):
-        adapter, summary = self.check_interrupted(signal.SIGINT, 60)
+        adapter, summary = self.check_interrupted(signal.SIGINT, 130, 60)
         self.assertEqual(self.json("inspect", adapter)["adapter"]["training"]["steps"], summary["steps"])
         self.assertGreater(self.json("eval", adapter, "--limit", 50)["accuracy"], 0.2)  # of ten classes
         on = self.folder / "on"
@@ -51,7 +52,7 @@ class Interrupt(CommandTest):
         self.assertLess(first["loss"], 1)
 
     def test_in_the_first_epoch_and_by_sigterm(self):
-        adapter, _ = self.check_interrupted(signal.SIGTERM, 1)
+        adapter, _ = self.check_interrupted(signal.SIGTERM, 143, 1)
         self.lorikeet("eval", adapter, "--limit", 10)
 
     def test_kill_leaves_no_half_adapter(self):
@@ -71,7 +72,7 @@ class Interrupt(CommandTest):
         self.lorikeet("train", self.recipe(), f"run={folder}", *LONG[:3], "epochs=1", "--force")
         self.assertEqual(
             sorted(p.name for p in folder.iterdir()),
-            ["adapter", *RUN_FILES],
+            ["adapter", "checkpoints", *RUN_FILES],
         )
 
     def test_a_folder_in_which_a_run_trains_is_refused(self):

@@ -29,6 +29,9 @@ class Train(CommandTest):
                 "adapter/adapter_config.json",
                 "adapter/adapter_model.safetensors",
                 "adapter/lorikeet.json",
+                "checkpoints",
+                "checkpoints/step-64.safetensors",
+                "checkpoints/step-80.safetensors",
                 *RUN_FILES,
             ],
         )

@@ -1,10 +1,15 @@
 #include "train/footprint.h"
 
+#include <ATen/Functions.h>
 #include <doctest/doctest.h>
 
+#include <new>
 #include <string>
 
+#include "base/error.h"
+#include "base/text.h"
 #include "refusal.h"
+#include "train/out_of_memory.h"
 #include "train/small_model.h"
 
 using namespace lorikeet;
@@ -101,4 +106,26 @@ TEST_CASE("with a GPU, what it holds is compared with what it has free") {
   require_memory(run.planned(), on_gpu - memory.weights, memory.weights);
   CHECK(refusal<UsageError>([&] { require_memory(run.planned(), on_gpu - 1, 0); }) ==
         has("available on the GPU. Set batch_size to"));
+}
+
+TEST_CASE("a failed allocation says what the run needs and which batch fits, other exceptions pass") {
+  SmallRun small;
+  small.recipe.loop.batch_size = 24;
+  const PlannedRun run = small.planned();
+  const auto thrown_by = [&](const auto& work) {
+    return refusal([&] {
+      try {
+        work();
+      } catch (...) {
+        rethrow_out_of_memory(run, run_memory(run, 13).total());
+      }
+    });
+  };
+  const std::string with_size = thrown_by([] { at::empty({std::int64_t{1} << 50}); });
+  CHECK(with_size == has("training: got no memory for another 4096.0 TiB after "));
+  CHECK(with_size == has(" for batch_size 24. Set batch_size to 12 or less, or close other programs."));
+  CHECK(thrown_by([] { throw std::bad_alloc(); }) == has("training: got no memory after "));
+  CHECK(thrown_by([] { throw std::bad_alloc(); }) ==
+        has(cat("expected about ", human_bytes(run_memory(run, 24).total()), " for batch_size 24.")));
+  CHECK(thrown_by([] { fail("something else"); }) == "something else");
 }

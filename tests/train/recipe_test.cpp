@@ -91,10 +91,12 @@ best: macro_f1
 early_stop: 2
 seed: 9223372036854775807
 shuffle: false
+checkpoint_seconds: 12.5
 device: cuda
 precision: bfloat16
 engine: plain
 threads: 3
+loader_threads: 5
 cache_gib: 0.25
 cache_disk_gib: 0.5
 cache_views: 4
@@ -186,9 +188,11 @@ TEST_CASE("every key is read") {
   CHECK(r.loop.early_stop == 2);
   CHECK(r.loop.seed == 9223372036854775807);
   CHECK_FALSE(r.loop.shuffle);
+  CHECK(r.loop.checkpoint_seconds == 12.5);
   CHECK(r.machine.device == Device::kCuda);
   CHECK(r.machine.precision == Precision::kBFloat16);
   CHECK(r.machine.threads == 3);
+  CHECK(r.machine.loader_threads == 5);
   CHECK(r.machine.engine == EngineKind::kPlain);
   CHECK(r.machine.cache_gib == 0.25);
   CHECK(r.machine.cache_disk_gib == 0.5);

@@ -61,7 +61,9 @@ TEST_CASE("a second run needs permission, and keeps what is not of a run") {
     write_file(path / "notes.txt", "mine");
     CHECK(refusal<UsageError>([&] { RunFolder(path, /*replace=*/false); }) ==
           path.string() +
-              ": got a folder that holds a run already. Name another with run=FOLDER, or replace it with --force.");
+              ": got a folder that holds a run already. Name another with run=FOLDER, replace it with --force, or "
+              "continue "
+              "it with --resume FOLDER.");
     CHECK(fs::exists(path / part));
     CHECK(read(path / "metrics.jsonl") == "{}\n");
 
@@ -160,4 +162,60 @@ TEST_CASE("a slash at the end of a folder's name means nothing") {
   const RunFolder run(folder.path / "run/", /*replace=*/false);
   CHECK(run.path() == folder.path / "run");
   CHECK(run.adapter() == folder.path / "run/adapter");
+}
+
+TEST_CASE("a run is continued in its folder") {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path / "run";
+  const auto refused = [&] { return refusal<UsageError>([&] { RunFolder(path, RunFolder::Existing{}); }); };
+  CHECK(refused() == has("run: got a folder without recipe.yaml, expected the folder of a run."));
+  {
+    RunFolder run(path, /*replace=*/false);
+    run.write_recipe("epochs: 3\n");
+    run.add_metrics({{"step", 1}});
+    CHECK(refused() == has("another process is training"));
+    run.checkpoint([](const fs::path& adapter) { write_file(adapter / "adapter_config.json", "{}"); },
+                   [&](const fs::path& checkpoints) { write_file(checkpoints / "step-1.safetensors", "state"); });
+    CHECK(run.sync_metrics() == 11);
+    run.add_metrics({{"step", 2}});
+    run.add_log("first");
+    run.write_summary({{"status", "finished"}});
+  }
+  write_file(path / "checkpoints/.step-2.safetensors.Ab3dEf", "half");
+  RunFolder run(path, RunFolder::Existing{});
+  CHECK(names_in(run.checkpoints()) == std::set<std::string>{"step-1.safetensors"});
+  CHECK(run.sync_metrics() == 22);
+  run.truncate_metrics(11);
+  run.add_metrics({{"step", 3}});
+  run.add_log("second");
+  CHECK(read(path / "metrics.jsonl") == "{\"step\":1}\n{\"step\":3}\n");
+  CHECK(read(path / "log.txt") == "first\nsecond\n");
+  run.truncate_metrics(15);  // an incomplete line
+  CHECK(run.sync_metrics() == 11);
+  CHECK(fs::exists(path / "summary.json"));  // until there is more than it describes
+  run.checkpoint([](const fs::path&) {});
+  CHECK_FALSE(fs::exists(path / "summary.json"));
+}
+
+TEST_CASE("a replacement that was cut off is finished by the next process") {
+  for (const bool adapter_was_exchanged : {false, true}) {
+    const TemporaryFolder folder;
+    const fs::path path = folder.path / "run";
+    write_file(path / "recipe.yaml", "old");
+    write_file(path / "summary.json", "old");
+    write_file(path / "adapter/adapter_config.json", adapter_was_exchanged ? "new" : "old");
+    write_file(path / "checkpoints/step-7.safetensors", "old");
+    write_file(path / "checkpoints/step-8.safetensors", "old");
+    write_file(path / ".run.complete/recipe.yaml", "new");
+    write_file(path / ".run.complete/metrics.jsonl", "{}\n");
+    write_file(path / ".run.complete/adapter/adapter_config.json", adapter_was_exchanged ? "old" : "new");
+    write_file(path / ".run.complete/checkpoints/step-2.safetensors", "new");
+    const RunFolder run(path, RunFolder::Existing{});
+    CHECK(read(path / "recipe.yaml") == "new");
+    CHECK(read(path / "metrics.jsonl") == "{}\n");
+    CHECK(read(path / "adapter/adapter_config.json") == (adapter_was_exchanged ? "new" : "old"));
+    CHECK(names_in(run.checkpoints()) == std::set<std::string>{"step-2.safetensors"});
+    CHECK_FALSE(fs::exists(path / "summary.json"));
+    CHECK_FALSE(fs::exists(path / ".run.complete"));
+  }
 }

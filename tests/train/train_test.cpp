@@ -5,12 +5,14 @@
 #include <ATen/Parallel.h>
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 #include <sstream>
 #include <string>
 
 #include "adapters/adapter_folder.h"
+#include "base/error.h"
 #include "base/file.h"
 #include "data/idx_files.h"
 #include "io/safetensors.h"
@@ -82,9 +84,9 @@ std::string metrics(const fs::path& run) {
   return out;
 }
 
-const std::set<std::string> kRunFiles{"adapter",     "epochs.csv",    "events.out.tfevents.lorikeet",
-                                      "log.txt",     "metrics.jsonl", "recipe.yaml",
-                                      "report.html", "steps.csv",     "summary.json"};
+const std::set<std::string> kRunFiles{"adapter",   "checkpoints",   "epochs.csv",  "events.out.tfevents.lorikeet",
+                                      "log.txt",   "metrics.jsonl", "recipe.yaml", "report.html",
+                                      "steps.csv", "summary.json"};
 
 std::set<std::string> names(const fs::path& folder) {
   std::set<std::string> out;
@@ -215,7 +217,8 @@ TEST_CASE("a run that fails before its first adapter is removed, later it keeps 
   for (const char* override : {damaged.c_str(), "learning_rate=1000", "early_stop=2"}) {
     CAPTURE(override);
     CHECK(refusal([&] {
-            train(material().recipe("replaced", {override, "optimizer=sgd", "batch_size=1"}), {}, true);
+            train(material().recipe("replaced", {override, "optimizer=sgd", "batch_size=1", "weight_decay=1000"}), {},
+                  true);
           }) != "no error");
     CHECK(content() == before);
     CHECK(names(old) == kRunFiles);
@@ -225,6 +228,115 @@ TEST_CASE("a run that fails before its first adapter is removed, later it keeps 
 
   const Recipe late = material().recipe("late");
   const auto fails = [](const TrainProgress& now) { return now.epoch < 2 ? true : throw Error("out of paper"); };
-  CHECK(refusal([&] { train(late, {.progress = fails, .log = {}, .download = {}}); }) == "out of paper");
+  CHECK(refusal([&] { train(late, {.progress = fails, .log = {}, .download = {}}); }) ==
+        cat("out of paper The last checkpoint is kept: continue with 'lorikeet train --resume ", late.run.string(),
+            "'."));
   CHECK(read_adapter_folder(late.run / "adapter").tensors.size() == 4);
+}
+
+TEST_CASE("a run continues after a failure with the results of one that did not fail, and can be extended") {
+  const auto tensors = [](const Recipe& recipe) {
+    return read_file(recipe.run / "adapter/adapter_model.safetensors", 1 << 24);
+  };
+  const auto limited = [](std::int64_t calls) {
+    return TrainCallbacks{.progress =
+                              [=](const TrainProgress& now) mutable {
+                                if (now.phase == "test") return true;
+                                if (calls-- == 0) throw Error("power failure");
+                                return true;
+                              },
+                          .log = {},
+                          .download = {}};
+  };
+  const std::vector<std::string> keys{"epochs=3", "checkpoint_seconds=0", "lora_dropout=0.3", "random_crop_padding=2"};
+  const Recipe whole = material().recipe("whole", keys);
+  train(whole, {});
+  const Recipe broken = material().recipe("broken", keys);
+  CHECK(refusal([&] { train(broken, limited(4)); }) == has("power failure"));
+  const TrainSummary resumed = resume(broken.run, {}, {});
+  CHECK(resumed.loop.steps == 9);
+  CHECK(tensors(broken) == tensors(whole));
+  CHECK(metrics(broken.run) == metrics(whole.run));
+  CHECK(read_file(broken.run / "adapter/lorikeet.json", 1 << 20) ==
+        read_file(whole.run / "adapter/lorikeet.json", 1 << 20));
+  CHECK(read_file(broken.run / "recipe.yaml", 1 << 20) == read_file(whole.run / "recipe.yaml", 1 << 20));
+  CHECK(resume(broken.run, {}, {}).loop.steps == 9);  // nothing remains to be done
+  CHECK(tensors(broken) == tensors(whole));
+
+  // In the middle of an epoch, and from one epoch, which has no cache of the frozen prefix.
+  for (const char* length : {"max_steps=4", "epochs=1"}) {
+    CAPTURE(length);
+    auto longer = keys;
+    longer.pop_back();  // random images, which are not cached
+    const Recipe expected = material().recipe(cat("expected ", length), longer);
+    train(expected, {});
+    longer.push_back(length);
+    const Recipe extended = material().recipe(cat("extended ", length), longer);
+    train(extended, {});
+    CHECK(tensors(extended) != tensors(expected));
+    CHECK(resume(extended.run, {"epochs=3", "max_steps=0"}, {}).loop.steps == 9);
+    CHECK(tensors(extended) == tensors(expected));
+  }
+
+  const auto refused = [&](const std::string& override) {
+    return refusal<UsageError>([&] { resume(broken.run, {override}, {}); });
+  };
+  CHECK(refused("seed=7") == has("seed: got 7, expected 0, as in the run so far. --resume can change epochs, "));
+  CHECK(refused("run=x") == has("run: got x, expected no such override with --resume."));
+  CHECK(refused("epochs=2") == has("epochs: got 2, which are 6 steps, expected at least the 9 that the run has made."));
+  CHECK(refusal<UsageError>([&] { resume(broken.run / "none", {}, {}); }) == has("none: got no folder"));
+  CHECK(refusal([&] { resume(broken.run, {"data=" + (material().folder.path / "fewer").string()}, {}); }) !=
+        "no error");
+  NamedTensors other = read_safetensors(material().weights);
+  other.set("conv_stem.weight", at::zeros_like(*other.find("conv_stem.weight")));
+  write_safetensors(material().folder.path / "other.safetensors", other);
+  CHECK(refusal([&] {
+          resume(broken.run, {"weights=" + (material().folder.path / "other.safetensors").string()}, {});
+        }) == has("other.safetensors: got other weights than those of the run"));
+  CHECK(tensors(broken) == tensors(whole));
+}
+
+TEST_CASE("a run that diverges goes back once, with a tenth of the learning rate") {
+  std::vector<std::string> log;
+  const TrainCallbacks callbacks{
+      .progress = {}, .log = [&](const std::string& line) { log.push_back(line); }, .download = {}};
+  const std::vector<std::string> keys{"optimizer=sgd", "batch_size=1", "learning_rate=1000"};
+  const TrainSummary summary = train(material().recipe("diverged", keys), callbacks);
+  CHECK(summary.loop.steps == 48);
+  const auto said = [&](const char* text) {
+    return std::any_of(log.begin(), log.end(), [&](const std::string& line) { return line.find(text) != line.npos; });
+  };
+  CHECK(said("Going back to the start and continuing with a tenth of the learning rate."));
+  std::istringstream lines(read_file(summary.recipe.run / "metrics.jsonl", 1 << 20));
+  std::string first;
+  std::getline(lines, first);
+  CHECK(Json::parse(first)["step"] == 1);
+  CHECK(Json::parse(first)["learning_rate"] == 100.0);
+
+  const std::vector<std::string> worse{"optimizer=sgd", "batch_size=1", "learning_rate=1000", "weight_decay=1000",
+                                       "checkpoint_seconds=0"};
+  const Recipe recipe = material().recipe("diverged twice", worse);
+  log.clear();
+  const std::string error = refusal([&] { train(recipe, callbacks); });
+  CHECK(error ==
+        has("The learning rate had already been lowered once, to a tenth; the last good state is that of step "));
+  CHECK(error == has("continue with 'lorikeet train --resume "));
+  CHECK(said("Going back to step "));
+  // What is on the disk is finite, and a lower rate continues from it.
+  CHECK(read_adapter_folder(recipe.run / "adapter").tensors.size() == 4);
+}
+
+TEST_CASE("the results do not depend on the threads that read images") {
+  std::set<std::string> found;
+  for (const char* threads : {"1", "2", "7"}) {
+    const Recipe recipe =
+        material().recipe(cat("loader ", threads), {cat("loader_threads=", threads), "random_horizontal_flip=0.5",
+                                                    "random_resized_crop=[0.5, 1]", "lora_dropout=0.1"});
+    train(recipe, {});
+    std::string bytes;
+    for (const char* file : {"adapter_model.safetensors", "adapter_config.json", "lorikeet.json", "README.md"})
+      bytes += read_file(recipe.run / "adapter" / file, 1 << 24);
+    found.insert(bytes);
+  }
+  CHECK(found.size() == 1);
 }
