@@ -29,7 +29,7 @@ TrainReport run_session(const RunLoop& loop, const SessionOptions& options) {
                            .checkpoint =
                                [&] {
                                  loop.run.checkpoint(loop.write_adapter, write_state);
-                                 loop.saved();
+                                 loop.metrics_changed();
                                }},
                           options);
   current = &session;
@@ -57,6 +57,7 @@ TrainReport run_with_checkpoints(const RunLoop& loop, const std::optional<Checkp
     loop.log(cat(error.what(), " Going back to ", step > 0 ? cat("step ", step) : "the start",
                  " and continuing with a tenth of the learning rate."));
     loop.run.truncate_metrics(last ? last->metrics_bytes : 0);
+    loop.metrics_changed();  // before lines are added, which would hide that there are fewer
     if (last) {
       last->state.rate_factor = kLowerRate;
     } else {

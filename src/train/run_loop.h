@@ -30,8 +30,8 @@ struct RunLoop {
   /// As LoopHooks::epoch.
   std::function<void(const EpochProgress&, const std::string&)> epoch;
   LogCallback log;
-  /// Called after each checkpoint.
-  std::function<void()> saved = [] {};
+  /// Called after each checkpoint, and when metrics.jsonl was shortened.
+  std::function<void()> metrics_changed = [] {};
 };
 
 /// Trains to the end, from the state of `from` if there is one. After a divergence it continues from the last

@@ -64,7 +64,7 @@ class SideFiles {
  public:
   SideFiles(const fs::path& run, LogCallback log) : run_(run), events_(run), log_(std::move(log)) {}
 
-  /// After a checkpoint.
+  /// Follows metrics.jsonl.
   void update() {
     if (has_events_) has_events_ = attempt("no TensorBoard events", [&] { events_.update(); });
   }
@@ -293,7 +293,7 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
                                      .progress = callbacks.progress,
                                      .epoch = log_epoch,
                                      .log = log,
-                                     .saved = [&] { side_files.update(); }},
+                                     .metrics_changed = [&] { side_files.update(); }},
                                     from);
   });
   with_hints([&] {
