@@ -321,9 +321,13 @@ void infer_output_classes(AdapterFolder& folder, const Graph& base) {
   if (weight->size(0) != std::get<Linear>(output.op).out) folder.spec.output_classes = weight->size(0);
 }
 
-void check_adapter_destination(const fs::path& path) {
+void check_adapter_destination(const fs::path& path, const std::vector<fs::path>& sources) {
   std::error_code error;
   if (!fs::exists(path, error)) return;
+  for (const fs::path& source : sources) {
+    if (fs::equivalent(source, path, error))
+      fail_usage(path.string(), ": got the folder of the adapter that is read, expected another one to write to.");
+  }
   if (!fs::is_directory(path, error))
     fail(path.string(), ": got a file, expected an adapter's folder or an unused name.");
   if (is_adapter_folder(path)) return;

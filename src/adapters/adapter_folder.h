@@ -76,8 +76,10 @@ void check_defined_in_peft(const AdapterFolder& folder, const Adaptation& adapta
 void infer_output_classes(AdapterFolder& folder, const Graph& base);
 
 /// Throws Error if `path` is a file, or a folder with other content than an adapter, which writing an adapter would
-/// delete. Commands call it before they start to work.
-void check_adapter_destination(const std::filesystem::path& path);
+/// delete. Throws UsageError if it is one of `sources`, the folders from which the adapter is made. Commands call it
+/// before they start to work.
+void check_adapter_destination(const std::filesystem::path& path,
+                               const std::vector<std::filesystem::path>& sources = {});
 
 /// Writes the complete folder atomically and replaces an existing adapter. Throws Error before writing if
 /// check_adapter_destination does, or if a class name is not UTF-8.

@@ -181,6 +181,7 @@ std::vector<std::vector<float>> AdapterSet::logits(const std::vector<Request>& r
       return network_input(requests[i].image, i, own.entries[which[i]]->loaded.preprocessing);
     };
     run_in_batches(requests.size(), kBatch, image, [&](std::size_t first, const at::Tensor& batch) {
+      check_fits(own.base.graph, batch, name_of(requests[first].image, first));
       const auto begin = which.begin() + static_cast<std::ptrdiff_t>(first);
       for (const at::Tensor& row : own.predict(batch, {begin, begin + batch.size(0)})) {
         const at::Tensor values = row.cpu().contiguous();

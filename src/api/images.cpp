@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "graph/shapes.h"
 #include "image/decode.h"
 #include "image/transform.h"
 
@@ -53,6 +54,14 @@ std::string name_of(const Image& image, std::size_t index) {
 at::Tensor network_input(const Image& image, std::size_t index, const Preprocessing& preprocessing) {
   const at::Tensor pixels = std::visit(Pixels{name_of(image, index)}, image);
   return normalise(prepare(pixels, preprocessing).unsqueeze(0), preprocessing);
+}
+
+void check_fits(const Graph& graph, const at::Tensor& batch, const std::string& name) {
+  try {
+    infer_shapes(graph, batch.size(2), batch.size(3));
+  } catch (const UsageError& error) {
+    fail(name, ": ", error.what());  // an image of another size is refused alone
+  }
 }
 
 }  // namespace lorikeet

@@ -86,6 +86,7 @@ Logits Model::logits(const std::vector<Image>& images, Preprocess preprocess) {
     run_in_batches(
         images.size(), kPredictBatch, [&](std::size_t i) { return network_input(images[i], i, preprocessing); },
         [&](std::size_t first, const at::Tensor& batch) {
+          check_fits(state().loaded.network.graph(), batch, name_of(images[first], first));
           const at::Tensor rows = state().run().predict(batch.to(device)).cpu().contiguous();
           const std::span values(rows.const_data_ptr<float>(), static_cast<std::size_t>(rows.numel()));
           const auto columns = static_cast<std::size_t>(out.columns);

@@ -116,7 +116,7 @@ fs::path path_inside(const fs::path& folder, const std::string& name) {
 }
 
 InputFile::InputFile(fs::path path) : path_(std::move(path)) {
-  descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+  descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a named pipe does not wait for its writer
   if (descriptor_ < 0) fail(path_.string(), ": cannot be opened: ", std::strerror(errno), ".");
   struct stat status {};
   if (::fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) {

@@ -45,9 +45,11 @@ WeightedAdapter read_part(const std::string& text) {
 }
 
 int combine_command(const CombineOptions& options) {
-  check_adapter_destination(options.out);
   std::vector<WeightedAdapter> parts;
   for (const auto& adapter : options.adapters) parts.push_back(read_part(adapter));
+  std::vector<fs::path> sources;
+  for (const auto& part : parts) sources.push_back(find_adapter(part.name));
+  check_adapter_destination(options.out, sources);
   std::string model = options.model;
   for (const auto& part : parts) {
     if (model.empty() && part.folder.metadata) model = choice_of_adapter(part.folder, part.name, {}).model;

@@ -91,14 +91,37 @@ std::vector<std::string> names_in(const Graph& graph) {
   return out;
 }
 
+// What distinguishes `found` from `expected`, or "". The epsilons of norms are not compared: the libraries have other
+// ones for the same weights.
+std::string difference(const Graph& found, const Graph& expected) {
+  if (names_in(found) != names_in(expected)) return "other modules";
+  const auto own = found.parameters(), others = expected.parameters();
+  for (std::size_t i = 0; i < own.size(); ++i) {
+    if (own[i].shape != others[i].shape) {
+      return cat(own[i].name, " of shape ", shape_text(own[i].shape), " instead of ", shape_text(others[i].shape));
+    }
+  }
+  const auto heads = [](const Op& op) {
+    const auto* attention = std::get_if<Attention>(&op);
+    const auto* window = std::get_if<WindowAttention>(&op);
+    return attention != nullptr ? attention->heads : window != nullptr ? window->heads : 0;
+  };
+  for (NodeId id = 0; id < std::min(found.nodes().size(), expected.nodes().size()); ++id) {
+    if (const auto count = heads(found.node(id).op); count != heads(expected.node(id).op))
+      return cat(found.node(id).name, " with ", count, " heads instead of ", heads(expected.node(id).op));
+  }
+  return "";
+}
+
 // Makes the model that --to-model and --to-weights name the recorded base. `sha256` is that of its weights under the
 // new names; it is not used for an adapter without metadata.
 void record_base(const ConvertOptions& options, const ModelEntry& from, const std::string& sha256,
                  AdapterFolder& folder) {
   const BaseSource source = find_base(options.to_model, download_bar(), /*with_weights=*/false);
-  if (names_in(source.graph) != names_in(converted_graph(from, library_named(options.names)))) {
-    fail_usage("--to-model: got ", source.entry->name, ", expected ", from.name, " under the module names of ",
-               options.names, ".");
+  const std::string unlike = difference(source.graph, converted_graph(from, library_named(options.names)));
+  if (!unlike.empty()) {
+    fail_usage("--to-model: got ", source.entry->name, ", which has ", unlike, ", expected ", from.name,
+               " under the module names of ", options.names, ".");
   }
   folder.spec.config.base_model_name_or_path = source.entry->name;
   if (!folder.metadata) return;
@@ -124,7 +147,7 @@ AdapterFolder converted(const Source& source, Library library, const std::string
 }
 
 int convert_command(const ConvertOptions& options) {
-  check_adapter_destination(options.out);
+  check_adapter_destination(options.out, {find_adapter(options.adapter)});
   const Library library = library_named(options.names);
   const Source source = open_source(options);
   AdapterFolder folder = converted(source, library, options.adapter);

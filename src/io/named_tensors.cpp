@@ -2,6 +2,7 @@
 
 #include <ATen/Functions.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -33,11 +34,15 @@ const at::Tensor* NamedTensors::find(std::string_view name) const {
 void NamedTensors::remove_wrapper_prefixes() {
   constexpr std::array<std::string_view, 7> kPrefixes{"module.", "_orig_mod.", "_forward_module.", "model.",
                                                       "net.",    "network.",   "backbone."};
-  constexpr std::string_view kCounter = "n_averaged";
+  // Those of AveragedModel and of the profiler thop, beside the wrapped module.
+  constexpr std::array<std::string_view, 3> kCounters{"n_averaged", "total_ops", "total_params"};
+  const auto is_counter = [&](std::string_view name) {
+    return std::find(kCounters.begin(), kCounters.end(), name) != kCounters.end();
+  };
   const auto is_common = [&](std::string_view prefix) {
     bool found = false;
     for (const auto& [name, tensor] : entries_) {
-      if (name == kCounter) continue;
+      if (is_counter(name)) continue;
       if (!name.starts_with(prefix)) return false;
       found = true;
     }
@@ -50,7 +55,7 @@ void NamedTensors::remove_wrapper_prefixes() {
     }
     NamedTensors shorter;
     for (auto& [name, tensor] : entries_) {
-      if (name != kCounter) shorter.add(name.substr(prefix->size()), std::move(tensor));
+      if (!is_counter(name)) shorter.add(name.substr(prefix->size()), std::move(tensor));
     }
     entries_ = std::move(shorter.entries_);
     index_ = std::move(shorter.index_);

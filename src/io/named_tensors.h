@@ -37,12 +37,13 @@ class NamedTensors {
   /// Total size in bytes.
   std::uint64_t bytes() const;
 
-  /// Removes prefixes that wrappers add to every name: "module." of DataParallel and AveragedModel (and its counter
-  /// n_averaged), "_orig_mod." of torch.compile, "model." of Lightning modules and others, also nested. Does nothing
-  /// unless all names have the prefix.
+  /// Removes prefixes that wrappers add to every name: "module." of DataParallel and AveragedModel, "_orig_mod." of
+  /// torch.compile, "model." of Lightning modules and others, also nested; and the counters beside the wrapped module:
+  /// n_averaged, and the profiler thop's total_ops and total_params. Does nothing unless all other names have the
+  /// prefix.
   void remove_wrapper_prefixes();
 
-  /// Text stored with the tensors (safetensors' `__metadata__`).
+  /// Text stored with the tensors: safetensors' `__metadata__`; "arch", the model that timm's training script names.
   std::map<std::string, std::string> metadata;
   /// Choices made by the reader and ignored content, one line each.
   std::vector<std::string> notes;

@@ -102,6 +102,10 @@ class TensorReader {
       out.add(name.text, make_tensor(pickle_[value], cat(where_, ": entry '", printable(name.text), "'")));
     }
     note_skipped(skipped, out.notes);
+    for (const auto& [key, value] : entries_of(pickle_.top())) {
+      if (pickle_[key].text == "arch" && pickle_[value].kind == PickleKind::kText)
+        out.metadata["arch"] = pickle_[value].text;
+    }
     out.remove_wrapper_prefixes();
     return out;
   }

@@ -187,6 +187,11 @@ bool is_folder_or_hub_model(const std::string& name) {
 BaseSource find_base(const std::string& name, const DownloadCallback& progress, bool with_weights) {
   if (!is_model_name(name)) {
     if (is_model_folder(name)) return read_folder(name, with_weights);
+    std::error_code ignored;
+    if (fs::is_regular_file(name, ignored)) {
+      fail_usage("model: got the file ", printable(name), ", expected the name or the folder of a model. Name its ",
+                 "weights apart, e.g. with --weights.");
+    }
     if (const auto hub = parse_hub_name(name)) return read_hub_model(*hub, progress, with_weights);
   }
   const ModelEntry& entry = find_model(name);

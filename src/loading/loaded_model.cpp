@@ -11,6 +11,7 @@
 #include "loading/model_files.h"
 #include "loading/resolve_name.h"
 #include "models/imagenet_classes.h"
+#include "models/models.h"
 #include "models/weights.h"
 
 namespace fs = std::filesystem;
@@ -34,6 +35,17 @@ void check_base(const AdapterFolder& folder, const BaseModel& base, const fs::pa
        "…, expected '", folder.metadata->base_weights, "' with ", folder.metadata->base_sha256.substr(0, 16),
        "…. The adapter was trained on another base; name its file with --weights, or accept this one with "
        "--force.");
+}
+
+// Of several models that a file fits, the first is taken.
+std::string note_of_choice(const std::vector<std::string>& names) {
+  std::vector<std::string> others;
+  for (std::size_t i = 1; i < names.size(); ++i) {
+    const bool same = default_preprocessing(names[i]) == default_preprocessing(names.front());
+    others.push_back(names[i] + (same ? "" : " (with other preprocessing)"));
+  }
+  return cat("took the weights for those of ", names.front(), ", which also fit ", join(others, ", "),
+             ". Name another with --model.");
 }
 
 }  // namespace
@@ -64,11 +76,12 @@ BaseModel load_base_model(const ModelChoice& choice, const DownloadCallback& pro
     if (choice.weights.empty())
       fail_usage("model: got none, expected the name of one. 'lorikeet models list' shows them.");
     const auto names = guess_models(file);
-    if (names.empty()) fail(choice.weights.string(), ": got tensors that match no known model. Name it with --model.");
+    if (names.empty()) {
+      fail(choice.weights.string(), ": got tensors that match no known model.", describe_nearest_model(file),
+           " Name the model with --model.");
+    }
     name = names.front();
-    if (names.size() > 1)
-      file.notes.push_back(cat("took the weights for those of ", name, ", which also fit ",
-                               join({names.begin() + 1, names.end()}, ", "), ". Name another with --model."));
+    if (names.size() > 1) file.notes.push_back(note_of_choice(names));
   }
   const BaseSource source = find_base(name, progress, choice.weights.empty());
   base.entry = source.entry;

@@ -142,6 +142,25 @@ const ImageProcessor& processor_of(const ConfigValues& values, const std::string
   fail("image_processor_type: got '", printable(name), "', expected one of ", join(known, ", "), ".");
 }
 
+// The side to which crop_pct resizes, rounded down.
+int resized_side(double side) {
+  if (side < 1 || side > kLargestSide)
+    fail("crop_pct: got a resize to ", side, " pixels, expected 1 to ", kLargestSide, ".");
+  return static_cast<int>(side);
+}
+
+// Refuses numbers with which pixels or logits overflow.
+void check_scale(const Preprocessing& preprocessing) {
+  constexpr double kLargest = 1e6;
+  for (std::size_t i = 0; i < preprocessing.std.size(); ++i) {
+    const double mean = preprocessing.mean[i], deviation = preprocessing.std[i];
+    if (std::abs(mean) <= kLargest && deviation <= kLargest && deviation >= 1 / kLargest) continue;
+    fail("image mean and std: got ", mean, " and ", deviation, " for channel ", i,
+         ", relative to pixels from 0 to 1, expected numbers up to ", kLargest, " and a std of at least ", 1 / kLargest,
+         ".");
+  }
+}
+
 // PIL's numbers of its filters.
 Interpolation resample_of(const ConfigValues& values, Interpolation otherwise, std::vector<std::string>& notes) {
   const Json* value = values.find("resample");
@@ -174,7 +193,7 @@ Preprocessing transformers_preprocessing(const Json& json, const std::string& mo
     if (defaults.crop_by_share) {
       constexpr int kSquashedFrom = 384;
       out.squash = size.side >= kSquashedFrom;
-      if (!out.squash) out.resize = static_cast<int>(size.side / values.positive("crop_pct", 224.0 / 256));
+      if (!out.squash) out.resize = resized_side(size.side / values.positive("crop_pct", 224.0 / 256));
     } else if (!out.squash && !crops) {
       notes.push_back(cat("images are cropped to ", out.crop, " x ", out.crop,
                           " pixels, because the preprocessing keeps their proportions and crops nothing"));
@@ -182,9 +201,6 @@ Preprocessing transformers_preprocessing(const Json& json, const std::string& mo
   } else if (!crops) {
     out.crop = 0;
   }
-  if (out.resize > kLargestSide)
-    fail("crop_pct: got a resize to ", out.resize, " pixels, expected at most ", kLargestSide, ".");
-
   // (x · factor - mean) / std over bytes; ours divides them by 255.
   const double factor = values.flag("do_rescale", true) ? values.positive("rescale_factor", 1.0 / 255) * 255 : 255;
   const bool normalises = values.flag("do_normalize", defaults.normalises);
@@ -195,6 +211,7 @@ Preprocessing transformers_preprocessing(const Json& json, const std::string& mo
     for (double& mean : out.mean) mean /= factor;
     for (double& std : out.std) std /= factor;
   }
+  check_scale(out);
   return out;
 }
 
@@ -208,10 +225,7 @@ Preprocessing timm_config_preprocessing(const Json& json, std::vector<std::strin
     out.crop = square_side("input_size", *size, side_in_pixels("input_size", (*size)[1]),
                            side_in_pixels("input_size", (*size)[2]));
   }
-  const double resize = std::floor(out.crop / values.positive("crop_pct", 0.875));
-  if (resize > kLargestSide)
-    fail("crop_pct: got a resize to ", resize, " pixels, expected at most ", kLargestSide, ".");
-  out.resize = static_cast<int>(resize);
+  out.resize = resized_side(out.crop / values.positive("crop_pct", 0.875));
   const std::string mode = values.text("crop_mode", "center");
   out.squash = mode == "squash";
   if (mode != "center" && mode != "squash")
@@ -225,6 +239,7 @@ Preprocessing timm_config_preprocessing(const Json& json, std::vector<std::strin
   }
   out.mean = channels_of(values, "mean", kDefaultMean, false);
   out.std = channels_of(values, "std", kDefaultStd, true);
+  check_scale(out);
   return out;
 }
 

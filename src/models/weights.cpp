@@ -3,6 +3,7 @@
 #include <ATen/Functions.h>
 
 #include <algorithm>
+#include <set>
 #include <unordered_map>
 
 #include "base/error.h"
@@ -99,8 +100,8 @@ NamedTensors fit_base_weights(NamedTensors file, const fs::path& path, const Mod
     translated.add(std::move(own_name), tensor);
   }
   if (counters > 0)
-    out.notes.push_back(
-        cat(path.string(), ": left out ", counters, " counters of a profiler (total_ops, total_params)"));
+    out.notes.push_back(cat(path.string(), ": left out ", counters, counters == 1 ? " counter" : " counters",
+                            " of a profiler (total_ops, total_params)"));
 
   const auto likeness = [&] {
     const auto others = guess_models(file);
@@ -182,6 +183,7 @@ namespace {
 // The tensors of a model, by name.
 struct Signature {
   const ModelEntry* model;
+  std::string first;  // name of the first tensor
   std::unordered_map<std::string, Parameter> tensors;
   NodeId output;
   std::size_t outputs;  // the tensors of the output layer
@@ -193,8 +195,8 @@ const std::vector<Signature>& signatures() {
     std::vector<Signature> out;
     for (const auto& model : models()) {
       const Graph graph = model.build();
-      Signature& signature =
-          out.emplace_back(Signature{&model, {}, graph.output(), graph.parameters(graph.output()).size()});
+      Signature& signature = out.emplace_back(Signature{
+          &model, graph.parameters().front().name, {}, graph.output(), graph.parameters(graph.output()).size()});
       for (auto& parameter : graph.parameters()) signature.tensors.emplace(parameter.name, std::move(parameter));
     }
     return out;
@@ -223,6 +225,50 @@ bool fits_model(const NamedTensors& file, const Signature& expected, bool any_ou
   });
 }
 
+// What a file has of a model's tensors.
+struct Likeness {
+  std::string model;
+  std::string prefix;  // before the names in the file
+  std::size_t fitting = 0;
+  std::size_t expected = 0;
+  std::vector<std::string> missing;  // or of another shape
+  std::vector<std::string> unknown;
+};
+
+// The shortest prefix under which the file has the model's first tensor; "" if it does not have it.
+std::string prefix_of(const NamedTensors& file, const std::string& first) {
+  if (file.contains(first)) return "";
+  std::string out;
+  for (const auto& [name, tensor] : file) {
+    if (!name.ends_with("." + first)) continue;
+    std::string prefix = name.substr(0, name.size() - first.size());
+    if (out.empty() || prefix.size() < out.size()) out = std::move(prefix);
+  }
+  return out;
+}
+
+Likeness compare(const NamedTensors& file, const Signature& signature) {
+  Likeness out{signature.model->name, prefix_of(file, signature.first), 0, signature.tensors.size(), {}, {}};
+  std::set<std::string> found;
+  for (const auto& [name, tensor] : file) {
+    if (is_redundant_buffer(name) || is_counter(name)) continue;
+    const bool has_prefix = name.starts_with(out.prefix);
+    const std::string own = translated_name(*signature.model, has_prefix ? name.substr(out.prefix.size()) : name);
+    const auto parameter = has_prefix ? signature.tensors.find(own) : signature.tensors.end();
+    if (parameter == signature.tensors.end()) {
+      out.unknown.push_back(name);
+    } else if (tensor.sizes() == at::IntArrayRef(parameter->second.shape)) {
+      found.insert(own);
+    }
+  }
+  out.fitting = found.size();
+  for (const auto& [name, parameter] : signature.tensors) {
+    if (!found.contains(name)) out.missing.push_back(name);
+  }
+  std::sort(out.missing.begin(), out.missing.end());
+  return out;
+}
+
 }  // namespace
 
 std::vector<std::string> guess_models(const NamedTensors& file) {
@@ -231,9 +277,31 @@ std::vector<std::string> guess_models(const NamedTensors& file) {
     for (const Signature& signature : signatures()) {
       if (fits_model(file, signature, any_output)) out.push_back(signature.model->name);
     }
+    const auto arch = file.metadata.find("arch");
+    if (arch != file.metadata.end()) {
+      const auto names = [&](const std::string& model) {
+        return model == arch->second || model == "timm/" + arch->second;
+      };
+      std::stable_partition(out.begin(), out.end(), names);
+    }
     if (!out.empty()) return out;
   }
   return {};
+}
+
+std::string describe_nearest_model(const NamedTensors& file) {
+  Likeness nearest;
+  for (const Signature& signature : signatures()) {
+    Likeness found = compare(file, signature);
+    if (found.fitting > nearest.fitting) nearest = std::move(found);
+  }
+  if (nearest.fitting * 2 <= nearest.expected) return "";
+  std::string out = cat(" Most like ", nearest.model, ", of whose ", nearest.expected, " tensors it has ",
+                        nearest.fitting, nearest.prefix.empty() ? "" : " under the prefix '", printable(nearest.prefix),
+                        nearest.prefix.empty() ? "" : "'");
+  if (!nearest.missing.empty()) out += cat(", not ", first_names(nearest.missing));
+  if (!nearest.unknown.empty()) out += cat("; it also has ", first_names(nearest.unknown));
+  return out + ".";
 }
 
 }  // namespace lorikeet

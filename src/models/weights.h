@@ -43,7 +43,11 @@ NamedTensors load_base_weights(const std::filesystem::path& path, const ModelEnt
 std::string fingerprint(const NamedTensors& base_weights);
 
 /// Returns the models that match the names and shapes of a weights file: none, one, or several that differ only in
-/// their preprocessing.
+/// their preprocessing. The one that the file names itself (metadata "arch") is the first.
 std::vector<std::string> guess_models(const NamedTensors& file);
+
+/// Describes the model whose tensors a file that matches none resembles most, and what differs, in one sentence for
+/// messages: " Most like resnet50: …". Empty if no model shares most of its tensors with the file.
+std::string describe_nearest_model(const NamedTensors& file);
 
 }  // namespace lorikeet

@@ -18,6 +18,15 @@ std::int64_t side_of(std::int64_t patches) {
 
 }  // namespace
 
+Shape PixelsToTokens::output_shape(c10::ArrayRef<Shape> inputs, const std::string& where) {
+  const Shape& image = inputs[0];
+  if (image[1] != image[2]) {
+    fail_usage("image size: got ", image[1], " x ", image[2], " patches at ", where,
+               ", expected a square of patches. Use square images.");
+  }
+  return {image[1] * image[2], image[0]};
+}
+
 at::Tensor PixelsToTokens::forward(const NodeTensors&, at::TensorList x) {
   return x[0].flatten(2).transpose(1, 2).contiguous();
 }

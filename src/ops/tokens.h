@@ -8,7 +8,9 @@
 
 namespace lorikeet {
 
-/// Makes each pixel a token, row by row: (N, C, H, W) → (N, H · W, C), contiguous.
+/// Makes each pixel of a square image a token, row by row: (N, C, S, S) → (N, S · S, C), contiguous. The operations
+/// after it know the number of tokens only, so that another grid of as many tokens would get the wrong position
+/// embeddings.
 struct PixelsToTokens {
   static constexpr const char* kName = "PixelsToTokens";
   static constexpr OpKind kKind = OpKind::kOther;
@@ -16,9 +18,8 @@ struct PixelsToTokens {
   static bool takes(std::size_t inputs) { return inputs == 1; }
   static std::string arguments() { return ""; }
   static std::vector<OpParameter> parameters() { return {}; }
-  static Shape output_shape(c10::ArrayRef<Shape> inputs, const std::string&) {
-    return {inputs[0][1] * inputs[0][2], inputs[0][0]};
-  }
+  /// Throws UsageError unless the image is square.
+  static Shape output_shape(c10::ArrayRef<Shape> inputs, const std::string& where);
   static std::int64_t macs(const OpShapes&) { return 0; }
   static std::uint64_t kept_bytes(const OpShapes&, const GradientOptions&) { return 0; }
   static at::Tensor forward(const NodeTensors& tensors, at::TensorList x);

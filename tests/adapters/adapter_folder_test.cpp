@@ -374,6 +374,13 @@ TEST_CASE("an adapter replaces an adapter or an empty folder, and nothing else")
     CHECK(refusal([&] { check_adapter_destination(folder.path / name); }) == has(because));
     CHECK(refusal([&] { write_adapter_folder(folder.path / name, sample()); }) == has(because));
   }
+  std::filesystem::create_directory_symlink(folder.path / "adapter", folder.path / "link");
+  for (const char* name : {"adapter", "link"}) {
+    CHECK(refusal([&] {
+            check_adapter_destination(path, {folder.path / "empty", folder.path / name});
+          }) == has("got the folder of the adapter that is read"));
+  }
+  CHECK_NOTHROW(check_adapter_destination(path, {folder.path / "empty"}));
   CHECK(read_file(folder.path / "work/thesis.txt", 10) == "1");
   CHECK(read_file(folder.path / "model.pth", 10) == "1");
 }

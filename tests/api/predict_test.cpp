@@ -9,6 +9,7 @@
 #include "api/fixture.h"
 #include "base/file.h"
 #include "image/decode.h"
+#include "loading/base_source.h"
 #include "refusal.h"
 
 using namespace lorikeet;
@@ -47,6 +48,29 @@ TEST_CASE("an image gives the same logits as a file, as encoded bytes and as pix
   CHECK(model.logits({RgbImage{std::span(padded).first(101 * 31 + 96), 32, 32, 101}}).values == expected.values);
   // A text is a path, too; and all kinds in one call.
   CHECK(model.logits({fixture.image(0).string(), EncodedImage{bytes_of(file)}, RgbImage{tight, 32, 32}}).rows == 3);
+}
+
+TEST_CASE("an image of a size that the network cannot take is refused by its name") {
+  const TemporaryFolder folder;
+  const fs::path vit = folder.path / "vit";
+  write_file(vit / "config.json", R"({"model_type": "vit", "hidden_size": 8, "num_hidden_layers": 1, "num_labels": 2,
+    "num_attention_heads": 2, "intermediate_size": 8, "image_size": 32, "patch_size": 8})");
+  NamedTensors weights;
+  for (const auto& parameter : find_base(vit.string(), {}, false).graph.parameters())
+    weights.add(parameter.name, at::full(parameter.shape, 0.5));
+  write_safetensors(vit / "model.safetensors", weights);
+  Model model = load(vit.string());
+  const std::vector<std::uint8_t> pixels(3 * 128 * 32, 100);
+  const auto rows = [&](std::int64_t width, std::int64_t height) {
+    const RgbImage image{std::span(pixels).first(static_cast<std::size_t>(3 * width * height)), width, height};
+    return model.logits({image}, Preprocess::kNormalise).rows;
+  };
+  CHECK(rows(32, 32) == 1);
+  CHECK(rows(48, 48) == 1);
+  // As many patches as the network has, or a square number of them, in another grid.
+  for (const auto& [width, height] : {std::pair(128, 8), std::pair(64, 16), std::pair(16, 64), std::pair(40, 16)})
+    CHECK(refusal([&] { rows(width, height); }) == has("images[0]: image size: got"));
+  CHECK(refusal([&] { rows(32, 4); }) == has("images[0]: image size: got 4 pixels"));
 }
 
 TEST_CASE("predict gives the most probable classes first") {

@@ -116,6 +116,13 @@ TEST_CASE("bytes in memory are read like a file") {
   file.read(10, {});
 }
 
+TEST_CASE("a named pipe is refused, without waiting for a writer") {
+  const TemporaryFolder folder;
+  const auto pipe = folder.path / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  CHECK_THROWS_WITH_AS(InputFile{pipe}, doctest::Contains("got something that is not a regular file"), Error);
+}
+
 TEST_CASE("links that lead out of a folder are refused, others are followed") {
   const TemporaryFolder folder;
   const auto inside = folder.path / "adapter";

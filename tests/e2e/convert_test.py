@@ -1,6 +1,7 @@
 """convert and merge --names: an adapter and its base under the names of another library compute the same."""
 import array
 import json
+import shutil
 
 from command import CommandTest, main, read_safetensors
 from random_vit import write_random_vit
@@ -184,10 +185,25 @@ class Convert(CommandTest):
                 ),
             ],
         )
+        other = self.folder / "other"  # the same names, other shapes
+        other.mkdir()
+        for key, value, found in ("intermediate_size", 384, "(384, 192)"), ("num_attention_heads", 6, "6 heads"):
+            (other / "config.json").write_text(json.dumps({**CONFIG, key: value}))
+            self.assert_refused(2, ["--to-model", "other", found], *convert, "transformers", "--to-model", other)
+        copy = self.folder / "copy"
+        shutil.copytree(self.timm / "adapter", copy)
+        for source, destination in (self.timm, self.timm / "adapter"), (copy, copy):
+            self.assert_refused(
+                2,
+                [destination, "the adapter that is read"],
+                *("convert", source, "--names", "timm", "--out", destination),
+            )
+        self.assert_refused(2, ["the adapter that is read"], "combine", copy, self.timm, "--out", copy)
         self.assert_all_refused(
             2,
             [
                 (["convert", self.timm, "--out", out], ["--names"]),
+                ([*convert, "timm", "--to-model", self.weights], ["got the file", self.weights, "--weights"]),
                 ([*convert, "keras"], ["--names", "keras"]),
                 ([*convert, "transformers", "--to-model", MODEL], ["--to-model", MODEL, "names of transformers"]),
                 ([*convert, "timm", "--to-weights", self.weights], ["--to-model"]),

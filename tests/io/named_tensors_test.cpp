@@ -50,8 +50,9 @@ TEST_CASE("what wrappers put before every name goes") {
     CHECK(names_after({prefix + "a.weight", prefix + "b"}) == Names{"a.weight", "b"});
   }
   CHECK(names_after({"n_averaged", "module.a", "module.b"}) == Names{"a", "b"});
-  for (const Names& names : {Names{"module.a", "b"}, Names{"modules.a", "modules.b"}, Names{"n_averaged"}, Names{},
-                             Names{"base_model.model.fc.weight"}}) {
+  CHECK(names_after({"backbone.a", "total_ops", "backbone.total_ops", "total_params"}) == Names{"a", "total_ops"});
+  for (const Names& names : {Names{"module.a", "b"}, Names{"a", "total_ops"}, Names{"modules.a", "modules.b"},
+                             Names{"n_averaged"}, Names{}, Names{"base_model.model.fc.weight"}}) {
     CHECK(names_after(names) == names);
   }
 }

@@ -96,6 +96,14 @@ TEST_CASE("preprocessing of another form is refused, with the key") {
         has("image_processor_type: got 'Other', expected one of"));
   CHECK(transformers(R"({"image_processor_type": "ConvNextImageProcessor", "size": 224, "crop_pct": 0.001})") ==
         has("crop_pct: got a resize to 224000 pixels"));
+  for (const char* crop : {"1e-300", "999999"}) {
+    const std::string text =
+        R"({"image_processor_type": "ConvNextImageProcessor", "size": 224, "crop_pct": )" + std::string(crop) + "}";
+    CHECK(transformers(text.c_str()) == has("crop_pct: got a resize to"));
+  }
+  CHECK(transformers(R"({"image_mean": 1e30})") == has("image mean and std: got 1e+30 and 0.5"));
+  CHECK(transformers(R"({"image_std": 1e-30})") == has("image mean and std: got 0.5 and 1e-30"));
+  CHECK(transformers(R"({"rescale_factor": 1e-300})") == has("image mean and std: got"));
   CHECK(refusal([] { of_transformers("{}", "other"); }) == has("image_processor_type: got none"));
   const auto timm = [](const char* text) { return refusal([&] { of_timm(text); }); };
   CHECK(timm(R"({"input_size": [1, 28, 28]})") == has("input_size: got [1,28,28], expected [3, height, width]"));

@@ -172,6 +172,32 @@ TEST_CASE("the shapes in a file say which model it is of") {
   CHECK(guess_models({}).empty());
 }
 
+TEST_CASE("of several models that a file fits, the one that it names is the first") {
+  NamedTensors file = shapes_only(find_model("vit_tiny_patch16_224").build());
+  for (const char* arch : {"deit_tiny_patch16_224", "vit_tiny_patch16_224"}) {
+    file.metadata["arch"] = arch;
+    const auto guessed = guess_models(file);
+    CHECK(guessed.size() > 1);
+    CHECK(guessed.front() == arch);
+  }
+}
+
+TEST_CASE("weights that fit no model are compared with those of the nearest one") {
+  NamedTensors renamed, other;
+  for (const auto& [name, tensor] : shapes_only(find_model("resnet18").build())) {
+    if (!name.starts_with("fc.")) renamed.add("encoder.q." + name, tensor);
+    if (name != "layer1.0.conv1.weight") other.add(name, tensor);
+  }
+  renamed.add("queue", at::ones({3}));
+  CHECK(describe_nearest_model(renamed) ==
+        " Most like resnet18, of whose 102 tensors it has 100 under the prefix 'encoder.q.', not 'fc.bias', "
+        "'fc.weight'; it also has 'queue'.");
+  CHECK(describe_nearest_model(other) ==
+        " Most like resnet18, of whose 102 tensors it has 101, not 'layer1.0.conv1.weight'.");
+  CHECK(describe_nearest_model(good()).empty());
+  CHECK(describe_nearest_model({}).empty());
+}
+
 TEST_CASE("weights of another known model are called by its name") {
   const TemporaryFolder folder;
   NamedTensors other;

@@ -49,12 +49,12 @@ TEST_CASE("the other operations of a transformer are what their formulas say") {
   const at::Tensor inner = std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x);
   CHECK(close(apply(Gelu(GeluForm::kTanh), {}, x), x * (1 + at::tanh(inner)) / 2));
 
-  const at::Tensor image = noise({2, 4, 3, 5});
+  const at::Tensor image = noise({2, 4, 3, 3});
   for (const auto format : {at::MemoryFormat::Contiguous, at::MemoryFormat::ChannelsLast}) {
     const at::Tensor tokens = apply(PixelsToTokens{}, {}, image.contiguous(format));
-    CHECK(tokens.sizes() == at::IntArrayRef({2, 15, 4}));
+    CHECK(tokens.sizes() == at::IntArrayRef({2, 9, 4}));
     CHECK(tokens.is_contiguous());
-    CHECK(at::equal(tokens.select(1, 7), image.select(2, 1).select(2, 2)));  // row 1, column 2
+    CHECK(at::equal(tokens.select(1, 5), image.select(2, 1).select(2, 2)));  // row 1, column 2
   }
 
   const at::Tensor own = noise({1, 2, 6}, 4), more = apply(PrependTokens{2, 6}, {{"", own}}, x);
@@ -136,7 +136,10 @@ TEST_CASE("shapes of a transformer's operations are those that ATen computes") {
   CHECK_THROWS_AS(output_shape(Concat{1}, {{{3, 5, 4}, {3, 4, 4}}}, "cat"), UsageError);
   check(Attention{6, 2}, {noise({2, 5, 6}), x, x});
   check(Attention{2, 2}, {x});
-  check(PixelsToTokens{}, {noise({2, 4, 3, 5})});
+  check(PixelsToTokens{}, {noise({2, 4, 3, 3})});
+  CHECK_THROWS_WITH_AS(output_shape(PixelsToTokens{}, Shape{6, 2, 8}, "tokens"),
+                       "image size: got 2 x 8 patches at tokens, expected a square of patches. Use square images.",
+                       UsageError);
   CHECK_THROWS_WITH_AS(output_shape(PositionEmbedding{5, 6}, Shape{3, 6}, "pos_embed"),
                        "image size: got 3 patches at pos_embed, expected 5, or a square of patches. Use square images.",
                        UsageError);
