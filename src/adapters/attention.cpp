@@ -107,8 +107,14 @@ void join_attention(const Graph& graph, std::vector<std::string>& targets, Adapt
     } else if (!is_target(id) || !is_target(*out_proj) ||
                value_of(config.rank_pattern, name, 0) != value_of(config.rank_pattern, out_name, 0) ||
                value_of(config.alpha_pattern, name, 0) != value_of(config.alpha_pattern, out_name, 0)) {
-      fail(name, ": got an adapter other than LoRA without lora_bias, expected it on ", out_name,
-           " too, with the same rank and alpha. They are adapted together.");
+      fail(name, ": got ",
+           config.use_dora    ? "DoRA"
+           : config.lora_bias ? "lora_bias"
+                              : "an adapter other than LoRA",
+           is_target(id) ? "" : cat(" on ", out_name, " alone"), is_target(*out_proj) ? "" : " on in_proj alone",
+           ", expected one on in_proj and ", out_name,
+           " with the same rank and alpha, or LoRA without lora_bias. PEFT adapts both of torchvision's attention "
+           "together, and only LoRA can leave one unchanged.");
     }
     set_value(config.rank_pattern, out_name, std::nullopt, 0);
     set_value(config.alpha_pattern, out_name, std::nullopt, 0);

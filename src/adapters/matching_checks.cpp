@@ -21,8 +21,33 @@ bool is_output_name(const std::string& name) {
   return std::find(kNames.begin(), kNames.end(), name) != kNames.end();
 }
 
+// Names of the projections of attention in timm, transformers 4 and 5, and torchvision.
+bool is_attention_name(const std::string& pattern) {
+  static const std::vector<std::string> kNames{"query",  "key",    "value", "q_proj",  "k_proj",
+                                               "v_proj", "o_proj", "qkv",   "in_proj", "self_attention"};
+  const std::string last = pattern.substr(pattern.find_last_of(".\\") + 1);
+  return std::find(kNames.begin(), kNames.end(), last) != kNames.end();
+}
+
+// The names of the projections in this network, quoted; "" if it has no attention.
+std::string attention_names(const Graph& graph) {
+  const bool has_attention = std::any_of(graph.nodes().begin(), graph.nodes().end(), [](const Node& node) {
+    return std::holds_alternative<Attention>(node.op) || std::holds_alternative<WindowAttention>(node.op);
+  });
+  if (!has_attention) return "";
+  std::vector<std::string> out;
+  for (const NodeId id : targets_of(TargetSet::kAuto, graph, PeftType::kLora).nodes) {
+    const std::string& name = graph.node(id).name;
+    std::string last = cat("'", name.substr(name.rfind('.') + 1), "'");
+    if (std::find(out.begin(), out.end(), last) == out.end()) out.push_back(std::move(last));
+  }
+  return join(out, " and ");
+}
+
 std::string near_miss_hint(const Graph& graph, const std::string& pattern, bool (*is_eligible)(const Op&)) {
   if (is_output_name(pattern)) return cat(" The output of this network is '", graph.node(graph.output()).name, "'.");
+  if (const std::string own = attention_names(graph); is_attention_name(pattern) && !own.empty())
+    return cat(" The attention of this network has ", own, "; target_modules: auto selects it in any network.");
   const auto near = near_misses(graph, pattern, is_eligible);
   if (near.empty()) return " List the names with 'lorikeet inspect'.";
   return cat(" Near misses: ", join(near, ", "), ".");

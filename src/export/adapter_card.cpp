@@ -19,12 +19,17 @@ namespace {
 std::string python_base(const AdapterMetadata& metadata, const ModelEntry& model) {
   if (has_weights(metadata.base_weights)) return find_weights(metadata.base_weights).python;
   const std::string file = plain_text(metadata.base_weights, "._-");
-  if (!is_model_name(metadata.base_model)) return "base = " + model.python + "\n";
+  // The card itself imports torchvision.
+  const std::string import =
+      model.library == Library::kTorchvision ? "" : "import " + library_name(model.library) + "\n";
+  const std::string place = "  # its place on your machine\n";
+  if (!is_model_name(metadata.base_model))
+    return cat(import, "base = ", model.python, metadata.weights_path.empty() ? "\n" : place);
   // Only recent versions of torch.load read safetensors.
   const bool is_safetensors = file.ends_with(".safetensors");
-  return cat(is_safetensors ? "import safetensors.torch\n" : "", "base = ", model.python, "\nbase.load_state_dict(",
-             is_safetensors ? "safetensors.torch.load_file(\"" : "torch.load(\"", file,
-             is_safetensors ? "\"))\n" : "\", weights_only=True))\n");
+  return cat(is_safetensors ? "import safetensors.torch\n" : "", import, "base = ", model.python,
+             "\nbase.load_state_dict(", is_safetensors ? "safetensors.torch.load_file(\"" : "torch.load(\"", file,
+             is_safetensors ? "\"))" : "\", weights_only=True))", place);
 }
 
 std::string text_of(const Json& json, const char* key) {

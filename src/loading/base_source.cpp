@@ -141,10 +141,9 @@ void rename_entry(BaseSource& source, const std::string& name, const std::string
   const std::string path = plain_text(source.weights_name, "._-/@");  // people run it
   const std::size_t at = scheme == kHubScheme ? path.rfind('@') : path.size();
   entry->python = entry->library == Library::kTransformers
-                      ? "__import__(\"transformers\").AutoModelForImageClassification.from_pretrained(\"" +
-                            path.substr(0, at) + "\"" +
+                      ? "transformers.AutoModelForImageClassification.from_pretrained(\"" + path.substr(0, at) + "\"" +
                             (at == path.size() ? "" : ", revision=\"" + path.substr(at + 1) + "\"") + ")"
-                      : "__import__(\"timm\").create_model(\"" + scheme + path + "\", pretrained=True)";
+                      : "timm.create_model(\"" + scheme + path + "\", pretrained=True)";
   source.entry = std::move(entry);
 }
 

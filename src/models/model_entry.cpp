@@ -33,7 +33,7 @@ std::function<std::string(const std::string&)> from_transformers_4(const Graph& 
 
 std::string timm_python(const std::string& name, std::int64_t classes) {
   const std::string more = classes > 0 ? ", num_classes=" + std::to_string(classes) : "";
-  return "__import__(\"timm\").create_model(\"" + name + "\"" + more + ")";
+  return "timm.create_model(\"" + name + "\"" + more + ")";
 }
 
 Preprocessing timm_preprocessing(int size, double crop_pct, double mean_and_std) {

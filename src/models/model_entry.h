@@ -58,7 +58,7 @@ struct ModelEntry {
   /// Builds the graph under the family's own names.
   std::function<Graph()> network;
   LibraryNames names = {};
-  /// A Python expression for the PyTorch module without weights.
+  /// A Python expression for the PyTorch module without weights, after `import` of `library`.
   std::string python = {};
   /// Suits weights of unknown origin.
   Preprocessing preprocessing = {};

@@ -151,6 +151,11 @@ TEST_CASE("a pattern that matches nothing is refused, with near misses") {
   refused(graph, targeting(List{"layer1.2.conv4", "conv5"}),
           "'layer1.2.conv4', which matches no module. Near misses: layer1.2.conv");
   refused(graph, targeting(std::string("zzz")), "lorikeet inspect");
+  refused(graph, targeting(List{"query"}), "matches no module. List the names");
+  refused(small_vit(), targeting(List{"query", "v_proj"}),
+          "got 'query', which matches no module. The attention of this network has 'qkv'; target_modules: auto");
+  refused(small_torchvision_vit(), targeting(std::string(".*\\.qkv")),
+          "The attention of this network has 'self_attention'");
   refused(graph, targeting(List{"relu"}), "matches no module");  // nothing in it to adapt
   AdapterConfig config = targeting(List{"conv1"});
   config.modules_to_save = {"classifier"};

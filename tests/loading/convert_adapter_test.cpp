@@ -135,7 +135,8 @@ TEST_CASE("what no adapter over the other names can compute is refused") {
   CHECK(refused(Library::kTimm, loha, Library::kTransformers).find("expected LoRA, DoRA or IA3") != std::string::npos);
   AdapterSpec joined = spec_on({"qkv"});
   joined.config.use_dora = true;
-  CHECK(refused(Library::kTimm, joined, Library::kTorchvision).find("They are adapted together") != std::string::npos);
+  CHECK(refused(Library::kTimm, joined, Library::kTorchvision).find("on in_proj alone, expected one on in_proj and ") !=
+        std::string::npos);
   AdapterSpec biases = spec_on({"fc1"});
   biases.config.bias = TrainedBias::kAll;
   CHECK(refused(Library::kTimm, biases, Library::kTorchvision).find("PEFT's bias does not include it") !=
