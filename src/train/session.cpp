@@ -244,6 +244,10 @@ struct TrainingSession::Parts {
                                                        /*ignore_index=*/-100, options.loop.label_smoothing);
     const double value = loss_now.item<double>();
     if (!std::isfinite(value)) {
+      if (now.step == 0) {
+        fail("training: got a loss of ", value, " at step 1, before anything was learned, expected a finite one. The ",
+             "weights of the base, or the mean and std of its images, are damaged.");
+      }
       throw DivergedError(cat("training: got a loss of ", value, " at step ", now.step + 1,
                               ", expected a finite one. Lower learning_rate, or set clip_grad_norm."));
     }

@@ -298,6 +298,13 @@ TEST_CASE("a loss that is not finite is an Error that says where") {
   CHECK(refusal([&] { run.run(small_recipe(), only_train()); }) ==
         "training: got a loss of nan at step 3, expected a finite one. Lower learning_rate, or set clip_grad_norm.");
   CHECK(run.steps.size() == 2);
+  Run damaged;
+  {
+    const at::NoGradGuard no_grad;
+    damaged.model.network.trainable().back().second.fill_(std::numeric_limits<float>::quiet_NaN());
+  }
+  CHECK(refusal([&] { damaged.run(small_recipe(), only_train()); }) ==
+        has("training: got a loss of nan at step 1, before anything was learned"));
 }
 
 TEST_CASE("what diverged in an epoch's last step is no checkpoint") {
