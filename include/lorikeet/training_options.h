@@ -17,6 +17,10 @@ namespace lorikeet {
 /// already have the right size).
 enum class Preprocess { kEval, kNormalise };
 
+/// What is done with the EXIF orientation of an image: the image is turned upright, as image viewers and PIL's
+/// ImageOps.exif_transpose do, or not, as in torchvision's ImageFolder.
+enum class Exif { kApply, kIgnore };
+
 /// Random transforms of training images, applied in this order. They follow torchvision's transforms of these names.
 struct Augmentation {
   /// `scale` of RandomResizedCrop, which replaces resize and centre crop: the smallest and largest share of the image's
@@ -40,6 +44,8 @@ struct DataOptions {
   /// preprocessing.
   int image_size = 0;
   Preprocess preprocess = Preprocess::kEval;
+  /// Recorded in the adapter, which uses it for all its images.
+  Exif exif = Exif::kApply;
   Augmentation augmentation = {};
   /// Number of distinct random views per training image. Epochs cycle through them, and their prefix outputs are
   /// cached. 0: a new view every epoch, without caching.

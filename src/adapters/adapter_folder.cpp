@@ -114,6 +114,8 @@ Preprocessing parse_preprocessing(const Json& json, const std::string& where) {
   }
   if (fields.has("resize_mode")) out.squash = fields.choice("resize_mode", {"shorter_side", "squash"}) == "squash";
   if (fields.has("crop_rounding")) out.crop_rounds_down = fields.choice("crop_rounding", {"even", "down"}) == "down";
+  if (fields.has("exif"))
+    out.exif = fields.choice("exif", {"apply", "ignore"}) == "ignore" ? Exif::kIgnore : Exif::kApply;
   if (fields.has("channels")) out.bgr = fields.choice("channels", {"rgb", "bgr"}) == "bgr";
   return out;
 }
@@ -225,6 +227,7 @@ Json preprocessing_json(const Preprocessing& p) {
   if (p.squash) out["resize_mode"] = "squash";
   if (p.crop_rounds_down) out["crop_rounding"] = "down";
   if (p.bgr) out["channels"] = "bgr";
+  if (p.exif == Exif::kIgnore) out["exif"] = "ignore";
   return out;
 }
 

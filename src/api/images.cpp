@@ -34,10 +34,11 @@ at::Tensor view_of(const RgbImage& image, const std::string& where) {
 
 struct Pixels {
   std::string where;
+  Exif exif;
 
-  at::Tensor operator()(const fs::path& path) const { return read_image(path); }
+  at::Tensor operator()(const fs::path& path) const { return read_image(path, exif); }
   at::Tensor operator()(const EncodedImage& image) const {
-    return decode_image({reinterpret_cast<const char*>(image.bytes.data()), image.bytes.size()}, where);
+    return decode_image({reinterpret_cast<const char*>(image.bytes.data()), image.bytes.size()}, where, exif);
   }
   at::Tensor operator()(const RgbImage& image) const { return view_of(image, where); }
 };
@@ -52,7 +53,7 @@ std::string name_of(const Image& image, std::size_t index) {
 }
 
 at::Tensor network_input(const Image& image, std::size_t index, const Preprocessing& preprocessing) {
-  const at::Tensor pixels = std::visit(Pixels{name_of(image, index)}, image);
+  const at::Tensor pixels = std::visit(Pixels{name_of(image, index), preprocessing.exif}, image);
   return normalise(prepare(pixels, preprocessing).unsqueeze(0), preprocessing);
 }
 

@@ -53,8 +53,9 @@ TrainReport Model::train(const TrainingOptions& options, const TrainCallbacks& c
       fail_usage("train: got ", loaded.entry->name, " without an adapter, expected one. Call adapt first.");
     check_device(options.machine.device);
     const Recipe recipe = training_recipe(options);
-    const Splits splits = open_dataset(recipe.data.name, loaded.classes, guarded(callbacks.download),
-                                       DatasetUse::kTraining, split_options(recipe.data));
+    OpenOptions how = open_options(recipe.data);
+    how.classes = loaded.classes;
+    const Splits splits = open_dataset(recipe.data.name, guarded(callbacks.download), how);
     if (callbacks.log) std::for_each(splits.notes.begin(), splits.notes.end(), guarded(callbacks.log));
     const Splits data = split_data(recipe, splits);
     check_images({data.train, data.validation});

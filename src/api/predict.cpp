@@ -37,13 +37,15 @@ void check_logits(const Logits& logits) {
 // Opens data for an evaluation. Without class names, the data defines them, if it has one for each output.
 Splits open_for(const LoadedModel& loaded, const std::string& data, const DownloadCallback& progress) {
   const bool has_record = loaded.adapter && loaded.adapter->metadata;
-  const auto made = has_record ? recorded_split(loaded.adapter->metadata->training, data) : std::nullopt;
+  OpenOptions how{.classes = {}, .use = DatasetUse::kEvaluation, .split = {}, .exif = loaded.preprocessing.exif};
+  if (has_record) how.split = recorded_split(loaded.adapter->metadata->training, data);
   if (!loaded.has_class_names) {
-    Splits out = open_dataset(data, {}, progress, DatasetUse::kEvaluation, made);
+    Splits out = open_dataset(data, progress, how);
     const auto& split = out.test ? out.test : out.validation;
     if (split && split->classes().size() == loaded.classes.size()) return out;
   }
-  return open_dataset(data, loaded.classes, progress, DatasetUse::kEvaluation, made);
+  how.classes = loaded.classes;
+  return open_dataset(data, progress, how);
 }
 
 }  // namespace

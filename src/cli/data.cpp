@@ -63,7 +63,7 @@ std::string file_name_of(const std::string& class_name) {
 }
 
 int sample_command(const DataOptions& options) {
-  const Splits splits = open_dataset(options.name, {}, download_bar());
+  const Splits splits = open_dataset(options.name, download_bar());
   for (const std::string& note : splits.notes) print_note(note);
   const auto& split = splits.test ? splits.test : splits.validation ? splits.validation : splits.train;
   const std::int64_t count = std::min(options.count, split->size());

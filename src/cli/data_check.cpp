@@ -90,10 +90,10 @@ void print_report(const DataReport& report) {
 }  // namespace
 
 int check_command(const CheckOptions& options) {
-  SplitOptions split;
-  split.validation = options.validation_share;
-  split.test = options.test_share;
-  const Splits splits = open_dataset(options.data, {}, download_bar(), DatasetUse::kTraining, split);
+  OpenOptions how;
+  how.split->validation = options.validation_share;
+  how.split->test = options.test_share;
+  const Splits splits = open_dataset(options.data, download_bar(), how);
   if (!options.json) {
     for (const std::string& note : splits.notes) print_note(note);
   }

@@ -119,11 +119,11 @@ std::optional<fs::path> find_cifar(const fs::path& folder) {
   return std::nullopt;
 }
 
-Splits open_cifar(const fs::path& folder, const std::vector<std::string>& known, DatasetUse use) {
+Splits open_cifar(const fs::path& folder, const OpenOptions& options) {
   const CifarLayout layout = *cifar_layout(folder);
-  const auto classes = known.empty() ? cifar_classes(folder / layout.names, layout.labels) : known;
+  const auto classes = options.classes.empty() ? cifar_classes(folder / layout.names, layout.labels) : options.classes;
   Splits out;
-  if (use == DatasetUse::kTraining && !layout.train.empty())
+  if (options.use == DatasetUse::kTraining && !layout.train.empty())
     out.train = read_cifar(folder, layout.train, layout.labels, classes);
   if (fs::exists(folder / layout.test)) out.test = read_cifar(folder, {layout.test}, layout.labels, classes);
   return out;

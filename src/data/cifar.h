@@ -17,8 +17,8 @@ namespace lorikeet {
 /// cifar-100-binary).
 std::optional<std::filesystem::path> find_cifar(const std::filesystem::path& folder);
 
-/// Reads the files of a folder that find_cifar returned. `classes` as in open_dataset. Throws Error if a size is not
+/// Reads the files of a folder that find_cifar returned. Throws Error if a size is not
 /// that of complete records or a label has no name.
-Splits open_cifar(const std::filesystem::path& folder, const std::vector<std::string>& classes, DatasetUse use);
+Splits open_cifar(const std::filesystem::path& folder, const OpenOptions& options);
 
 }  // namespace lorikeet

@@ -171,26 +171,24 @@ bool has_splits(const fs::path& root) {
   return std::any_of(folders.begin(), folders.end(), [](const auto& name) { return !split_of_name(name).empty(); });
 }
 
-Splits open_classes_folder(const fs::path& root, const std::vector<std::string>& known,
-                           const std::optional<SplitOptions>& split) {
-  FolderSplit found = read_image_folder(root, "", known);
+Splits open_classes_folder(const fs::path& root, const OpenOptions& options) {
+  FolderSplit found = read_image_folder(root, "", options.classes, options.exif);
   Splits out;
-  if (found.images) out = split_by_class(found.images, split, root.string());
+  if (found.images) out = split_by_class(found.images, options.split, root.string());
   out.notes.insert(out.notes.begin(), found.notes.begin(), found.notes.end());
   return out;
 }
 
-Splits open_image_folder(const fs::path& given, const std::vector<std::string>& known, DatasetUse use,
-                         const std::optional<SplitOptions>& split) {
+Splits open_image_folder(const fs::path& given, const OpenOptions& options) {
   fs::path root = given;
-  const bool evaluation = use == DatasetUse::kEvaluation;
+  const bool evaluation = options.use == DatasetUse::kEvaluation;
   // An archive often holds one folder with everything in it.
   for (auto folders = folders_in(root); !has_splits(root) && folders.size() == 1; folders = folders_in(root)) {
     if (!has_splits(root / folders.front()) && folders_in(root / folders.front()).size() < 2) break;
     root /= folders.front();
   }
-  std::vector<std::string> classes = known, unused = folders_in(root);
-  if (!has_splits(root) && has_class_folders(root)) return open_classes_folder(root, known, split);
+  std::vector<std::string> classes = options.classes, unused = folders_in(root);
+  if (!has_splits(root) && has_class_folders(root)) return open_classes_folder(root, options);
   Splits out;
   bool any = false;
   for (const auto& [split_name, to] :
@@ -200,7 +198,7 @@ Splits open_image_folder(const fs::path& given, const std::vector<std::string>& 
     any = true;
     std::erase(unused, *name);
     if (evaluation && (to == &out.train || out.test)) continue;
-    FolderSplit found = read_image_folder(root, *name, classes);
+    FolderSplit found = read_image_folder(root, *name, classes, options.exif);
     if (classes.empty() && to == &out.train) classes = found.images->classes();
     *to = std::move(found.images);
     out.notes.insert(out.notes.end(), found.notes.begin(), found.notes.end());
@@ -220,17 +218,15 @@ Splits open_image_folder(const fs::path& given, const std::vector<std::string>& 
   return out;
 }
 
-Splits open_folder(const std::string& data, const std::vector<std::string>& classes, DatasetUse use,
-                   const std::optional<SplitOptions>& split) {
-  if (const auto files = find_mnist(data)) return open_mnist_folder(*files, data, classes, use);
-  if (const auto folder = find_cifar(data)) return open_cifar(*folder, classes, use);
-  if (const auto shards = shards_in(data); !shards.empty()) return open_shards(shards, classes, use, split, data);
-  return open_image_folder(data, classes, use, split);
+Splits open_folder(const std::string& data, const OpenOptions& options) {
+  if (const auto files = find_mnist(data)) return open_mnist_folder(*files, data, options.classes, options.use);
+  if (const auto folder = find_cifar(data)) return open_cifar(*folder, options);
+  if (const auto shards = shards_in(data); !shards.empty()) return open_shards(shards, options, data);
+  return open_image_folder(data, options);
 }
 
 // Opens the shards that a name or a pattern means.
-Splits open_shard_pattern(const std::string& data, const std::vector<std::string>& classes, DatasetUse use,
-                          const std::optional<SplitOptions>& split) {
+Splits open_shard_pattern(const std::string& data, const OpenOptions& options) {
   std::error_code ignored;
   const auto names = fs::exists(data, ignored) ? std::vector{data} : expand_braces(data);
   std::vector<fs::path> shards(names.begin(), names.end());
@@ -239,7 +235,7 @@ Splits open_shard_pattern(const std::string& data, const std::vector<std::string
       fail_usage("data: got '", printable(data), "', but there is no ", printable(shard.string()),
                  ", expected all shards to exist.");
   }
-  return open_shards(shards, classes, use, split, data);
+  return open_shards(shards, options, data);
 }
 
 }  // namespace
@@ -288,18 +284,17 @@ fs::path fetch_dataset(const DatasetEntry& entry, const DownloadCallback& progre
   return folder;
 }
 
-Splits open_dataset(const std::string& data, const std::vector<std::string>& classes, const DownloadCallback& progress,
-                    DatasetUse use, const std::optional<SplitOptions>& split) {
+Splits open_dataset(const std::string& data, const DownloadCallback& progress, const OpenOptions& options) {
   std::error_code ignored;
   Splits out;
   if (fs::is_directory(data, ignored)) {
-    out = open_folder(data, classes, use, split);
+    out = open_folder(data, options);
   } else if (is_shards(data)) {
-    out = open_shard_pattern(data, classes, use, split);
+    out = open_shard_pattern(data, options);
   } else if (is_manifest(data)) {
     if (!fs::is_regular_file(data, ignored))
       fail_usage("data: got '", printable(data), "', which does not exist, expected a manifest with that name.");
-    out = open_manifest(data, classes, use, split);
+    out = open_manifest(data, options);
   } else {
     if (data.find('/') != std::string::npos) {
       fail_usage(
@@ -308,7 +303,7 @@ Splits open_dataset(const std::string& data, const std::vector<std::string>& cla
           ".jsonl, those of shards with .tar.");
     }
     const DatasetEntry& entry = find_dataset(data);
-    out = open_known(entry, fetch_dataset(entry, progress), use);
+    out = open_known(entry, fetch_dataset(entry, progress), options.use);
   }
   return out;
 }

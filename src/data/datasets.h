@@ -48,9 +48,7 @@ std::filesystem::path fetch_dataset(const DatasetEntry& entry, const DownloadCal
 
 /// Opens what `data` names: a known dataset, a manifest (data/manifest.h), tar shards (data/web_dataset.h), or a folder
 /// with images (data/image_folder.h), with MNIST's four files (data/mnist.h), with CIFAR's (data/cifar.h) or with
-/// shards. Missing splits are null. `classes` are the classes of a trained adapter, or empty. `split` applies to data
-/// without splits of its own; without it, all images of such data are the test split.
-Splits open_dataset(const std::string& data, const std::vector<std::string>& classes, const DownloadCallback& progress,
-                    DatasetUse use = DatasetUse::kTraining, const std::optional<SplitOptions>& split = SplitOptions());
+/// shards. Missing splits are null.
+Splits open_dataset(const std::string& data, const DownloadCallback& progress, const OpenOptions& options = {});
 
 }  // namespace lorikeet

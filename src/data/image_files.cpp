@@ -9,11 +9,11 @@ namespace {
 
 class ImageFiles final : public Dataset {
  public:
-  ImageFiles(std::vector<ImageFile> files, std::vector<std::string> classes)
-      : files_(std::move(files)), classes_(std::move(classes)) {}
+  ImageFiles(std::vector<ImageFile> files, std::vector<std::string> classes, Exif exif)
+      : files_(std::move(files)), classes_(std::move(classes)), exif_(exif) {}
 
   std::int64_t size() const override { return static_cast<std::int64_t>(files_.size()); }
-  Sample get(std::int64_t index) const override { return {read_image(file(index).path), file(index).label}; }
+  Sample get(std::int64_t index) const override { return {read_image(file(index).path, exif_), file(index).label}; }
   std::int64_t label(std::int64_t index) const override { return file(index).label; }
   const std::vector<std::string>& classes() const override { return classes_; }
   std::string describe(std::int64_t index) const override { return file(index).path.string(); }
@@ -24,12 +24,13 @@ class ImageFiles final : public Dataset {
 
   std::vector<ImageFile> files_;
   std::vector<std::string> classes_;
+  Exif exif_;
 };
 
 }  // namespace
 
-std::shared_ptr<const Dataset> image_files(std::vector<ImageFile> files, std::vector<std::string> classes) {
-  return std::make_shared<ImageFiles>(std::move(files), std::move(classes));
+std::shared_ptr<const Dataset> image_files(std::vector<ImageFile> files, std::vector<std::string> classes, Exif exif) {
+  return std::make_shared<ImageFiles>(std::move(files), std::move(classes), exif);
 }
 
 }  // namespace lorikeet

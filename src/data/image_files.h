@@ -17,6 +17,7 @@ struct ImageFile {
 };
 
 /// The images in that order. Files are read when an image is. REQUIRES: labels from 0 to classes − 1.
-std::shared_ptr<const Dataset> image_files(std::vector<ImageFile> files, std::vector<std::string> classes);
+std::shared_ptr<const Dataset> image_files(std::vector<ImageFile> files, std::vector<std::string> classes,
+                                           Exif exif = Exif::kApply);
 
 }  // namespace lorikeet

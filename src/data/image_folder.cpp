@@ -136,9 +136,9 @@ struct ClassFolder {
 
 class SplitReader {
  public:
-  SplitReader(const fs::path& root, const std::string& split, const std::vector<std::string>& classes)
-      : path_(split.empty() ? root : root / split), split_(split), defines_classes_(classes.empty()),
-        classes_(classes) {}
+  SplitReader(const fs::path& root, const std::string& split, const std::vector<std::string>& classes, Exif exif)
+      : path_(split.empty() ? root : root / split), split_(split), defines_classes_(classes.empty()), classes_(classes),
+        exif_(exif) {}
 
   FolderSplit read() {
     read_folders();
@@ -153,7 +153,7 @@ class SplitReader {
       check_known();
     }
     add_notes(items);
-    if (!items.empty()) out.images = image_files(std::move(items), classes_);
+    if (!items.empty()) out.images = image_files(std::move(items), classes_, exif_);
     out.notes = std::move(notes_);
     return out;
   }
@@ -266,6 +266,7 @@ class SplitReader {
   std::string split_;
   bool defines_classes_;
   std::vector<std::string> classes_;
+  Exif exif_;
   std::vector<ClassFolder> folders_;
   Content outside_;  // outside the classes
   std::vector<std::string> notes_;
@@ -309,8 +310,9 @@ std::vector<std::string> folders_in(const fs::path& folder) {
   return out;
 }
 
-FolderSplit read_image_folder(const fs::path& root, const std::string& split, const std::vector<std::string>& classes) {
-  return SplitReader(root, split, classes).read();
+FolderSplit read_image_folder(const fs::path& root, const std::string& split, const std::vector<std::string>& classes,
+                              Exif exif) {
+  return SplitReader(root, split, classes, exif).read();
 }
 
 }  // namespace lorikeet

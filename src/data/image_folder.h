@@ -28,7 +28,7 @@ struct FolderSplit {
 /// empty, the split defines the classes, and each must have an image. Throws Error for a class that is not in
 /// `classes`, or without images in a split that defines the classes.
 FolderSplit read_image_folder(const std::filesystem::path& root, const std::string& split,
-                              const std::vector<std::string>& classes);
+                              const std::vector<std::string>& classes, Exif exif = Exif::kApply);
 
 /// Whether a folder in `root` has images, in it or below it.
 bool has_class_folders(const std::filesystem::path& root);

@@ -234,12 +234,11 @@ std::vector<ManifestLine> parse_manifest(std::string_view content, const fs::pat
   return lines;
 }
 
-Splits open_manifest(const fs::path& path, const std::vector<std::string>& known, DatasetUse use,
-                     const std::optional<SplitOptions>& split) {
+Splits open_manifest(const fs::path& path, const OpenOptions& options) {
   const std::string where = path.string();
   const std::vector<ManifestLine> lines = parse_manifest(read_file(path, kMaxManifest), path);
   const bool has_splits = !lines.front().split.empty();
-  std::vector<std::string> classes = known;
+  std::vector<std::string> classes = options.classes;
   if (classes.empty()) {
     std::vector<ManifestLine> defining;
     std::copy_if(lines.begin(), lines.end(), std::back_inserter(defining),
@@ -258,7 +257,7 @@ Splits open_manifest(const fs::path& path, const std::vector<std::string>& known
       continue;
     }
     // What evaluation does not read does not matter to it.
-    if (use == DatasetUse::kEvaluation && line.split == "train") continue;
+    if (options.use == DatasetUse::kEvaluation && line.split == "train") continue;
     const auto label = label_of.find(line.label);
     if (label == label_of.end()) {
       fail(where, ": line ", line.number, ": got the class '", printable(line.label),
@@ -273,7 +272,7 @@ Splits open_manifest(const fs::path& path, const std::vector<std::string>& known
     files[line.split].push_back({file, label->second});
   }
   const auto dataset = [&](const char* name) -> std::shared_ptr<const Dataset> {
-    return files[name].empty() ? nullptr : image_files(std::move(files[name]), classes);
+    return files[name].empty() ? nullptr : image_files(std::move(files[name]), classes, options.exif);
   };
   Splits out;
   if (has_splits) {
@@ -281,7 +280,7 @@ Splits open_manifest(const fs::path& path, const std::vector<std::string>& known
     out.validation = dataset("val");
     out.test = dataset("test");
   } else if (const auto all = dataset("")) {
-    out = split_by_class(all, split, where);
+    out = split_by_class(all, options.split, where);
   }
   if (unlabelled > 0) {
     out.notes.push_back(
@@ -289,7 +288,7 @@ Splits open_manifest(const fs::path& path, const std::vector<std::string>& known
   }
   if (!out.train && !out.validation && !out.test)
     fail(where, ": got no labelled images, expected some.",
-         use == DatasetUse::kEvaluation ? " It has train only." : "");
+         options.use == DatasetUse::kEvaluation ? " It has train only." : "");
   return out;
 }
 

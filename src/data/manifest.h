@@ -40,9 +40,8 @@ bool is_manifest(const std::filesystem::path& path);
 /// has another number of fields than its first line, or names an unknown split.
 std::vector<ManifestLine> parse_manifest(std::string_view content, const std::filesystem::path& path);
 
-/// Opens the images of a manifest. `classes` are those known to training; if empty, they are the labels: in numeric
-/// order if all are integers, else in byte order. `split` applies to a manifest without splits.
-Splits open_manifest(const std::filesystem::path& path, const std::vector<std::string>& classes, DatasetUse use,
-                     const std::optional<SplitOptions>& split);
+/// Opens the images of a manifest. If it defines the classes, they are the labels: in numeric order if all are
+/// integers, else in byte order.
+Splits open_manifest(const std::filesystem::path& path, const OpenOptions& options);
 
 }  // namespace lorikeet

@@ -40,6 +40,16 @@ struct SplitOptions {
   std::uint64_t seed = 0;
 };
 
+/// How data is opened.
+struct OpenOptions {
+  /// The classes of a trained adapter. Empty: the data defines them.
+  std::vector<std::string> classes = {};
+  DatasetUse use = DatasetUse::kTraining;
+  /// For data without splits. Nothing: all its images are the test split.
+  std::optional<SplitOptions> split = SplitOptions();
+  Exif exif = Exif::kApply;
+};
+
 /// Splits `dataset` by `options`, class by class: each class is shuffled by the seed, and its shares are rounded to
 /// images. A class of three or more images has at least one image in each split whose share is not 0; every class has
 /// one in train. Without options, all images are the test split. Images keep their order. The result depends on the

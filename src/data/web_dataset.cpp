@@ -42,8 +42,9 @@ std::string read_member(const InputFile& shard, std::uint64_t offset, std::uint6
 
 class ShardImages final : public Dataset {
  public:
-  ShardImages(std::shared_ptr<const Shards> shards, std::vector<ShardSample> samples, std::vector<std::string> classes)
-      : shards_(std::move(shards)), samples_(std::move(samples)), classes_(std::move(classes)) {}
+  ShardImages(std::shared_ptr<const Shards> shards, std::vector<ShardSample> samples, std::vector<std::string> classes,
+              Exif exif)
+      : shards_(std::move(shards)), samples_(std::move(samples)), classes_(std::move(classes)), exif_(exif) {}
 
   std::int64_t size() const override { return static_cast<std::int64_t>(samples_.size()); }
   Sample get(std::int64_t index) const override {
@@ -51,7 +52,7 @@ class ShardImages final : public Dataset {
     const InputFile& shard = *(*shards_)[sample.shard];
     if (sample.size > kMaxMemberImage)
       fail(describe(index), ": got ", sample.size, " bytes, expected at most ", kMaxMemberImage, ".");
-    return {decode_image(read_member(shard, sample.offset, sample.size), describe(index)), sample.label};
+    return {decode_image(read_member(shard, sample.offset, sample.size), describe(index), exif_), sample.label};
   }
   std::int64_t label(std::int64_t index) const override { return at(index).label; }
   const std::vector<std::string>& classes() const override { return classes_; }
@@ -66,6 +67,7 @@ class ShardImages final : public Dataset {
   std::shared_ptr<const Shards> shards_;
   std::vector<ShardSample> samples_;
   std::vector<std::string> classes_;
+  Exif exif_;
 };
 
 bool is_image_extension(const std::string& extension) {
@@ -265,8 +267,7 @@ std::vector<fs::path> shards_in(const fs::path& folder) {
   return out;
 }
 
-Splits open_shards(const std::vector<fs::path>& paths, const std::vector<std::string>& known, DatasetUse use,
-                   const std::optional<SplitOptions>& split, const std::string& name) {
+Splits open_shards(const std::vector<fs::path>& paths, const OpenOptions& options, const std::string& name) {
   std::vector<std::string> split_names;
   for (const fs::path& path : paths) split_names.push_back(split_of_shard(path));
   const auto has_split = [](const std::string& text) { return !text.empty(); };
@@ -282,10 +283,10 @@ Splits open_shards(const std::vector<fs::path>& paths, const std::vector<std::st
   std::map<std::string, ReadSamples> read;
   for (std::size_t i = 0; i < paths.size(); ++i) {
     shards->push_back(std::make_shared<InputFile>(paths[i]));
-    if (use == DatasetUse::kEvaluation && split_names[i] == "train") continue;
+    if (options.use == DatasetUse::kEvaluation && split_names[i] == "train") continue;
     ShardReader(*shards->back(), i, read[split_names[i]]).read();
   }
-  std::vector<std::string> classes = known;
+  std::vector<std::string> classes = options.classes;
   if (classes.empty()) classes = classes_of(read[any ? "train" : ""]);
   Splits out;
   const auto dataset = [&](const std::string& split_name) -> std::shared_ptr<const Dataset> {
@@ -309,14 +310,14 @@ Splits open_shards(const std::vector<fs::path>& paths, const std::vector<std::st
       found.samples[i].label = label == label_of.end() ? *index : label->second;
     }
     if (found.samples.empty()) return nullptr;
-    return std::make_shared<ShardImages>(shards, std::move(found.samples), classes);
+    return std::make_shared<ShardImages>(shards, std::move(found.samples), classes, options.exif);
   };
   if (any) {
     out.train = dataset("train");
     out.validation = dataset("val");
     out.test = dataset("test");
   } else if (const auto all = dataset("")) {
-    Splits made = split_by_class(all, split, name);
+    Splits made = split_by_class(all, options.split, name);
     made.notes.insert(made.notes.begin(), out.notes.begin(), out.notes.end());
     out = std::move(made);
   }

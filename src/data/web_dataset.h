@@ -25,10 +25,10 @@ bool is_shards(const std::string& data);
 std::vector<std::filesystem::path> shards_in(const std::filesystem::path& folder);
 
 /// Opens shards, in that order. A shard belongs to the split that a word of its name or its folder's name means
-/// ("imagenet-train-000.tar", "val/000.tar"); if none has such a word, `split` splits the samples. Labels are names,
+/// ("imagenet-train-000.tar", "val/000.tar"); if none has such a word, `options` splits the samples. Labels are names,
 /// or numbers that become the classes "0" … Samples without an image or a label are ignored, with a note. `name`
 /// stands for the shards in messages.
-Splits open_shards(const std::vector<std::filesystem::path>& shards, const std::vector<std::string>& classes,
-                   DatasetUse use, const std::optional<SplitOptions>& split, const std::string& name);
+Splits open_shards(const std::vector<std::filesystem::path>& shards, const OpenOptions& options,
+                   const std::string& name);
 
 }  // namespace lorikeet

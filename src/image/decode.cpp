@@ -72,18 +72,18 @@ void check_image_size(std::int64_t width, std::int64_t height, const std::string
   }
 }
 
-at::Tensor decode_image(std::string_view bytes, const std::string& where) {
+at::Tensor decode_image(std::string_view bytes, const std::string& where, Exif exif) {
   at::Tensor pixels;
   if (bytes.starts_with(kJpeg)) {
-    pixels = decode_jpeg(bytes, where);
+    pixels = decode_jpeg(bytes, where, exif);
   } else if (bytes.starts_with(kPng)) {
-    pixels = decode_png(bytes, where);
+    pixels = decode_png(bytes, where, exif);
   } else if (is_webp(bytes)) {
-    pixels = decode_webp(bytes, where);
+    pixels = decode_webp(bytes, where, exif);
   } else if (bytes.starts_with(kGif)) {
     pixels = decode_gif(bytes, where);
   } else if (std::any_of(kTiffs.begin(), kTiffs.end(), [&](auto magic) { return bytes.starts_with(magic); })) {
-    pixels = decode_tiff(bytes, where);
+    pixels = decode_tiff(bytes, where, exif);
   } else if (bytes.starts_with(kBmp)) {
     pixels = decode_bmp(bytes, where);
   } else {
@@ -92,8 +92,8 @@ at::Tensor decode_image(std::string_view bytes, const std::string& where) {
   return pixels.permute({2, 0, 1});
 }
 
-at::Tensor read_image(const std::filesystem::path& path) {
-  return decode_image(read_file(path, kMaxFile), path.string());
+at::Tensor read_image(const std::filesystem::path& path, Exif exif) {
+  return decode_image(read_file(path, kMaxFile), path.string(), exif);
 }
 
 std::string image_problem(const std::filesystem::path& path) {

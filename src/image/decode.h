@@ -1,7 +1,7 @@
 // Decodes JPEG, PNG, WebP, BMP, and the first frame of a GIF or page of a TIFF; each has its own header. The pixels
 // equal those of PIL's `ImageOps.exif_transpose(Image.open(f)).convert("RGB")` with one exception: 16-bit grey keeps
-// its high byte, as 16-bit colour does, where Pillow clips it at 255. Unlike torchvision's ImageFolder, the EXIF
-// orientation is applied, as in image viewers. Alpha channels and transparent colours are dropped, not blended.
+// its high byte, as 16-bit colour does, where Pillow clips it at 255. With Exif::kIgnore, which is torchvision's way,
+// exif_transpose is left out. Alpha channels and transparent colours are dropped, not blended.
 //
 // An image is a uint8 tensor (3, H, W), RGB, interleaved in memory (strides 1, 3·W, 3): the layout of the decoders and
 // of channels-last networks. All functions are thread-safe.
@@ -13,6 +13,8 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+
+#include "lorikeet/training_options.h"
 
 namespace lorikeet {
 
@@ -28,10 +30,10 @@ void check_image_size(std::int64_t width, std::int64_t height, const std::string
 
 /// Detects the format from the content. Throws Error, starting with `where`, for truncated or corrupt data, another
 /// format, or an image that exceeds the limits.
-at::Tensor decode_image(std::string_view bytes, const std::string& where);
+at::Tensor decode_image(std::string_view bytes, const std::string& where, Exif exif = Exif::kApply);
 
 /// Reads and decodes a file of at most 256 MiB.
-at::Tensor read_image(const std::filesystem::path& path);
+at::Tensor read_image(const std::filesystem::path& path, Exif exif = Exif::kApply);
 
 /// Returns why read_image would reject a file, as far as its start and end show; empty if it would not. A file with an
 /// unusual end is decoded. Damage inside an image is not detected.

@@ -166,7 +166,7 @@ std::int64_t count_scans(std::string_view bytes) {
 
 }  // namespace
 
-at::Tensor decode_jpeg(std::string_view bytes, const std::string& where) {
+at::Tensor decode_jpeg(std::string_view bytes, const std::string& where, Exif exif) {
   at::Tensor pixels;
   int orientation = kUpright;
   {
@@ -185,7 +185,7 @@ at::Tensor decode_jpeg(std::string_view bytes, const std::string& where) {
     decoder.read_pixels(pixels.mutable_data_ptr<std::uint8_t>());
     if (cmyk) pixels = rgb_of_inverted_cmyk(pixels);
   }  // frees the coefficients of a progressive JPEG, at least twice the pixels, before the next copy
-  return upright(pixels, orientation);
+  return exif == Exif::kApply ? upright(pixels, orientation) : pixels;
 }
 
 }  // namespace lorikeet

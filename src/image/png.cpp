@@ -43,7 +43,7 @@ PngParts split_png(std::string_view bytes) {
 
 }  // namespace
 
-at::Tensor decode_png(std::string_view bytes, const std::string& where) {
+at::Tensor decode_png(std::string_view bytes, const std::string& where, Exif exif) {
   const std::unique_ptr<spng_ctx, void (*)(spng_ctx*)> context(spng_ctx_new(0), spng_ctx_free);
   if (!context) fail(where, ": cannot be decoded: out of memory.");
   const auto check = [&](int error) {
@@ -64,9 +64,10 @@ at::Tensor decode_png(std::string_view bytes, const std::string& where) {
     fail(where, ": got a PNG of ", expected, " bytes of pixels, expected ", pixels.nbytes(), ".");
   check(spng_decode_image(context.get(), pixels.data_ptr(), pixels.nbytes(), SPNG_FMT_RGB8, 0));
   check(spng_decode_chunks(context.get()));  // reads to the end of the file, to detect truncation
-  std::string_view exif = parts.exif;
-  if (exif.starts_with(kExifPrefix)) exif.remove_prefix(kExifPrefix.size());
-  return upright(pixels, exif_orientation(exif));
+  if (exif == Exif::kIgnore) return pixels;
+  std::string_view chunk = parts.exif;
+  if (chunk.starts_with(kExifPrefix)) chunk.remove_prefix(kExifPrefix.size());
+  return upright(pixels, exif_orientation(chunk));
 }
 
 }  // namespace lorikeet

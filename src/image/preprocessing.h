@@ -4,6 +4,8 @@
 
 #include <array>
 
+#include "lorikeet/training_options.h"
+
 namespace lorikeet {
 
 enum class Interpolation { kBilinear, kBicubic };
@@ -22,6 +24,8 @@ struct Preprocessing {
   bool crop_rounds_down = false;
   /// Channels in the order B, G, R: transformers' do_flip_channel_order. `mean` and `std` are in the network's order.
   bool bgr = false;
+  /// Used when an image is decoded.
+  Exif exif = Exif::kApply;
 
   bool operator==(const Preprocessing&) const = default;
 };

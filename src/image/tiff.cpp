@@ -89,7 +89,7 @@ class TiffReader {
     if (!file_) broken();
   }
 
-  at::Tensor read() {
+  at::Tensor read(Exif exif) {
     std::uint32_t width = 0, height = 0;
     get(TIFFTAG_IMAGEWIDTH, width);
     get(TIFFTAG_IMAGELENGTH, height);
@@ -116,7 +116,8 @@ class TiffReader {
     }
     const at::Tensor pixels = is_plain() ? converted(read_samples()) : read_rgba();
     if (!source_.error.empty()) broken();  // libtiff goes on after some errors, such as a truncated colour map
-    return upright(pixels, orientation >= 1 && orientation <= 8 ? orientation : kUpright);
+    const bool turns = exif == Exif::kApply && orientation >= 1 && orientation <= 8;
+    return upright(pixels, turns ? orientation : kUpright);
   }
 
  private:
@@ -284,6 +285,8 @@ class TiffReader {
 
 }  // namespace
 
-at::Tensor decode_tiff(std::string_view bytes, const std::string& where) { return TiffReader(bytes, where).read(); }
+at::Tensor decode_tiff(std::string_view bytes, const std::string& where, Exif exif) {
+  return TiffReader(bytes, where).read(exif);
+}
 
 }  // namespace lorikeet

@@ -36,7 +36,7 @@ void decode_into(const std::uint8_t* data, std::size_t size, const at::Tensor& p
 
 }  // namespace
 
-at::Tensor decode_webp(std::string_view bytes, const std::string& where) {
+at::Tensor decode_webp(std::string_view bytes, const std::string& where, Exif exif) {
   const WebPData data{reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()};
   WebPBitstreamFeatures features{};
   if (WebPGetFeatures(data.bytes, data.size, &features) != VP8_STATUS_OK) fail_webp(where);
@@ -64,7 +64,7 @@ at::Tensor decode_webp(std::string_view bytes, const std::string& where) {
     decode_into(frame.fragment.bytes, frame.fragment.size, part, where);
     pixels.narrow(0, frame.y_offset, frame.height).narrow(1, frame.x_offset, frame.width).copy_(part);
   }
-  return upright(pixels, exif_orientation(exif_of(demuxer.get())));
+  return exif == Exif::kApply ? upright(pixels, exif_orientation(exif_of(demuxer.get()))) : pixels;
 }
 
 }  // namespace lorikeet

@@ -178,6 +178,7 @@ std::int64_t view_count(const DataOptions& data) { return data.augmentation.any(
 
 Preprocessing data_preprocessing(const DataOptions& data, const Preprocessing& weights) {
   Preprocessing out = weights;
+  out.exif = data.exif;
   if (data.image_size > 0) out.resize = out.crop = data.image_size;
   if (data.preprocess == Preprocess::kNormalise) out.resize = out.crop = 0;
   return out;

@@ -139,6 +139,8 @@ const std::vector<Field>& all() {
           ranges::kImageSize, LORIKEET_MEMBER(data.image_size)),
       choice_field("preprocess", "eval, or only normalise images that already have the right size",
                    {"eval", "normalise"}, LORIKEET_MEMBER(data.preprocess)),
+      choice_field("exif", "the EXIF orientation of images: applied, or ignored as by torchvision's ImageFolder",
+                   {"apply", "ignore"}, LORIKEET_MEMBER(data.exif)),
       resized_crop_field(),
       integer_field(
           "random_crop_padding",

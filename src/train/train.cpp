@@ -138,8 +138,7 @@ std::string with_resume_hint(const char* message, const RunFolder& run, bool con
 TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, Beginning beginning) {
   check_device(recipe.machine.device);
   const BaseModel base = load_base_model({recipe.model, recipe.weights}, callbacks.download);
-  const Splits splits =
-      open_dataset(recipe.data.name, {}, callbacks.download, DatasetUse::kTraining, split_options(recipe.data));
+  const Splits splits = open_dataset(recipe.data.name, callbacks.download, open_options(recipe.data));
   const Preprocessing preprocessing = data_preprocessing(recipe.data, base.preprocessing);
   const Splits data = split_data(recipe, splits);
   check_classes(recipe, base.graph, *data.train);

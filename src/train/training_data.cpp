@@ -24,6 +24,10 @@ SplitOptions split_options(const DataOptions& data) {
   return {data.validation > 0 ? 0 : data.validation_share, data.test_share, data.split_seed};
 }
 
+OpenOptions open_options(const DataOptions& data) {
+  return {.classes = {}, .use = DatasetUse::kTraining, .split = split_options(data), .exif = data.exif};
+}
+
 Json split_record(const SplitOptions& split) {
   return {{"validation_share", split.validation}, {"test_share", split.test}, {"split_seed", split.seed}};
 }

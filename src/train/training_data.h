@@ -12,6 +12,8 @@ namespace lorikeet {
 
 /// How data without splits is split.
 SplitOptions split_options(const DataOptions& data);
+/// How a run opens its data.
+OpenOptions open_options(const DataOptions& data);
 
 /// The split that `training`, an adapter's record, used for `data`; nothing if it was trained on other data or on data
 /// with its own splits.

@@ -23,7 +23,7 @@ void put_idx(const fs::path& folder, bool packed = false) {
 }
 
 Splits open(const fs::path& folder, const std::vector<std::string>& classes = {}) {
-  return open_dataset(folder.string(), classes, {});
+  return open_dataset(folder.string(), {}, {.classes = classes});
 }
 
 }  // namespace
@@ -51,7 +51,7 @@ TEST_CASE("a dataset known by name is opened from where it is kept") {
   CHECK(dataset_path(entry) == home.path / "data" / "fashion-mnist");
   put_idx(dataset_path(entry));
   CHECK(has_dataset(entry));
-  const Splits splits = open_dataset("fashion-mnist", {}, {});
+  const Splits splits = open_dataset("fashion-mnist", {});
   CHECK(splits.train->size() == 3);
   CHECK(splits.test->classes() == entry.classes);
 
@@ -105,7 +105,9 @@ TEST_CASE("evaluation reads the test split alone, or the validation split where 
     fs::create_directories((folder.path / name).parent_path());
     write_png(at::zeros({3, 2, 2}, at::kByte), folder.path / name);
   };
-  const auto evaluation = [&] { return open_dataset(folder.path.string(), {"a", "b"}, {}, DatasetUse::kEvaluation); };
+  const auto evaluation = [&] {
+    return open_dataset(folder.path.string(), {}, {.classes = {"a", "b"}, .use = DatasetUse::kEvaluation});
+  };
   image("train/unknown/1.png");
   image("valid/a/1.png");
   image("test/1.png");
@@ -124,7 +126,8 @@ TEST_CASE("evaluation reads the test split alone, or the validation split where 
   CHECK((!evaluation().test && !evaluation().validation));
   put_idx(folder.path);
   fs::remove(folder.path / idx_dataset()[0].name);
-  CHECK(open_dataset(folder.path.string(), {"0", "1", "2"}, {}, DatasetUse::kEvaluation).test->size() == 2);
+  const OpenOptions how{.classes = {"0", "1", "2"}, .use = DatasetUse::kEvaluation};
+  CHECK(open_dataset(folder.path.string(), {}, how).test->size() == 2);
 }
 
 TEST_CASE("what lies beside the splits, and splits without labels, are said") {

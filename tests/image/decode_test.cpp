@@ -166,6 +166,8 @@ TEST_CASE("a JPEG is turned upright by its EXIF, wherever that stands in the hea
         CHECK(image.sizes() == at::IntArrayRef({3, orientation >= 5 ? 9 : 7, orientation >= 5 ? 7 : 9}));
         CHECK(image.permute({1, 2, 0}).is_contiguous());
         CHECK(image.equal(turned(kColourJpeg, orientation)));
+        const at::Tensor stored = decode_image(with_insert(plain, at, xmp + app1), "x.jpg", Exif::kIgnore);
+        CHECK(stored.equal(decode_image(plain, "x.jpg")));
       }
     }
   }
@@ -176,8 +178,11 @@ TEST_CASE("a PNG is turned upright by its eXIf chunk, before the pixels or after
   for (int orientation = 1; orientation <= 8; ++orientation) {
     CAPTURE(orientation);
     const std::string chunk = png_chunk("eXIf", exif_with(static_cast<std::uint32_t>(orientation)));
-    for (const std::size_t at : {kPngHeader, plain.size() - 12})
+    for (const std::size_t at : {kPngHeader, plain.size() - 12}) {
       CHECK(decode_image(with_insert(plain, at, chunk), "x.png").equal(turned(kColourPng, orientation)));
+      const at::Tensor stored = decode_image(with_insert(plain, at, chunk), "x.png", Exif::kIgnore);
+      CHECK(stored.equal(turned(kColourPng, 1)));
+    }
   }
   const std::string prefixed = png_chunk("eXIf", std::string("Exif\0\0", 6) + exif_with(6));
   CHECK(decode_image(with_insert(plain, kPngHeader, prefixed), "x.png").equal(turned(kColourPng, 6)));

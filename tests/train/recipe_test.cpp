@@ -30,6 +30,7 @@ data: "my photos"
 start_from: runs/a
 image_size: 28
 preprocess: eval
+exif: ignore
 random_resized_crop: [0.35, 1]
 random_crop_padding: 4
 random_horizontal_flip: 0.5
@@ -128,6 +129,7 @@ TEST_CASE("every key is read") {
   CHECK(r.data.name == "my photos");
   CHECK(r.adapter.start_from == "runs/a");
   CHECK(r.data.image_size == 28);
+  CHECK((r.data.exif == Exif::kIgnore));
   CHECK(r.data.augmentation == Augmentation{{0.35, 1}, 4, 0.5});
   CHECK(r.data.train_limit == 100);
   CHECK(r.data.test_limit == 50);
