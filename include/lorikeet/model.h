@@ -57,7 +57,7 @@ struct LoadOptions {
 
 struct EvaluateOptions {
   Preprocess preprocess = Preprocess::kEval;
-  /// Evaluate only the first `limit` images; 0: all.
+  /// Evaluate only this many images, of each class in proportion, always the same ones; 0: all.
   std::int64_t limit = 0;
   EvaluateCallback progress = {};
   DownloadCallback download = {};

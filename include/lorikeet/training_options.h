@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "lorikeet/compute.h"
 #include "lorikeet/export.h"
@@ -20,6 +21,14 @@ enum class Preprocess { kEval, kNormalise };
 /// What is done with the EXIF orientation of an image: the image is turned upright, as image viewers and PIL's
 /// ImageOps.exif_transpose do, or not, as in torchvision's ImageFolder.
 enum class Exif { kApply, kIgnore };
+
+/// What a run does with images that cannot be read.
+enum class BadImages {
+  /// Looks at the start and end of each file first, and fails with the names of all bad ones.
+  kStop,
+  /// Decodes all images first, and leaves the bad ones out, with a note that names them.
+  kSkip
+};
 
 /// Random transforms of training images, applied in this order. They follow torchvision's transforms of these names.
 struct Augmentation {
@@ -46,13 +55,14 @@ struct DataOptions {
   Preprocess preprocess = Preprocess::kEval;
   /// Recorded in the adapter, which uses it for all its images.
   Exif exif = Exif::kApply;
+  BadImages bad_images = BadImages::kStop;
   Augmentation augmentation = {};
   /// Number of distinct random views per training image. Epochs cycle through them, and their prefix outputs are
   /// cached. 0: a new view every epoch, without caching.
   std::int64_t cache_views = 0;
   /// Train on a random sample of this many images, determined by the seed; 0: all.
   std::int64_t train_limit = 0;
-  /// Test on the first `test_limit` images only; 0: all.
+  /// Test on this many images only, with each class in its proportion, the same for every run; 0: all.
   std::int64_t test_limit = 0;
   /// Training images held out for validation if the data has no val split.
   std::int64_t validation = 0;
@@ -103,12 +113,33 @@ enum class BestEpoch {
   kLast
 };
 
+/// Weights of the classes in the training loss, as PyTorch's CrossEntropyLoss(weight=…) uses them.
+struct ClassWeights {
+  /// n / (k c) for a class with c of the n training images, k classes having some: scikit-learn's "balanced".
+  bool balanced = false;
+  /// One weight per class, in the order of the classes. Empty, and not balanced: all classes weigh 1.
+  std::vector<double> values = {};
+
+  bool operator==(const ClassWeights&) const = default;
+};
+
+/// Which images an epoch trains on, as many as there are training images.
+enum class Sampling {
+  /// Each image once.
+  kUniform,
+  /// Each class equally often, up to one image: the frequencies of PyTorch's WeightedRandomSampler with weights 1 / c.
+  /// Within a class, every image is used equally often, up to once.
+  kBalanced
+};
+
 struct LoopOptions {
   std::int64_t epochs = 1;
   /// Stop training after this many steps; 0: no limit.
   std::int64_t max_steps = 0;
   std::int64_t batch_size = 64;
   double label_smoothing = 0;
+  ClassWeights class_weights = {};
+  Sampling sampling = Sampling::kUniform;
   /// The epoch to keep, if there are validation images; otherwise the last is kept. Of equally good epochs, the one
   /// with the lowest loss.
   BestEpoch best = BestEpoch::kAccuracy;

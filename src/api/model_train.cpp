@@ -57,8 +57,11 @@ TrainReport Model::train(const TrainingOptions& options, const TrainCallbacks& c
     how.classes = loaded.classes;
     const Splits splits = open_dataset(recipe.data.name, guarded(callbacks.download), how);
     if (callbacks.log) std::for_each(splits.notes.begin(), splits.notes.end(), guarded(callbacks.log));
-    const Splits data = split_data(recipe, splits);
-    check_images({data.train, data.validation});
+    Splits used = split_data(recipe, splits);
+    used.test = nullptr;
+    used.notes.clear();
+    const Splits data = with_bad_images(recipe.data.bad_images, std::move(used));
+    if (callbacks.log) std::for_each(data.notes.begin(), data.notes.end(), guarded(callbacks.log));
     if (data.train->classes() != loaded.classes) {
       fail_usage("data: got ", data.train->classes().size(), " classes in ", recipe.data.name,
                  ", expected the model's ", loaded.classes.size(), ".");

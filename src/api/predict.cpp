@@ -48,6 +48,14 @@ Splits open_for(const LoadedModel& loaded, const std::string& data, const Downlo
   return open_dataset(data, progress, how);
 }
 
+// Whether the adapter's training left out images that cannot be read.
+bool skips_bad_images(const LoadedModel& loaded) {
+  if (!loaded.adapter || !loaded.adapter->metadata) return false;
+  const Json& training = loaded.adapter->metadata->training;
+  const auto found = training.find(kBadImagesKey);
+  return found != training.end() && *found == kSkipBadImages;
+}
+
 }  // namespace
 
 EvaluationResult Model::evaluate(const std::string& data, const EvaluateOptions& options) {
@@ -70,8 +78,14 @@ EvaluationResult Model::evaluate(const std::string& data, const EvaluateOptions&
       fail_usage("data: got ", split->classes().size(), " classes in ", data, ", expected the model's ",
                  loaded.classes.size(), ".");
     }
-    split = first(split, options.limit);
-    check_images({split});
+    split = stratified(split, options.limit);
+    if (skips_bad_images(loaded)) {
+      const auto readable = with_bad_images(BadImages::kSkip, {.train = nullptr, .validation = nullptr, .test = split});
+      if (options.log) std::for_each(readable.notes.begin(), readable.notes.end(), guarded(options.log));
+      split = readable.test;
+    } else {
+      check_images({split});
+    }
     const Preprocessing preprocessing = chosen_preprocessing(loaded.preprocessing, options.preprocess);
     return lorikeet::evaluate(state().run(), split, preprocessing,
                               {.device = tensor_device(state().device),

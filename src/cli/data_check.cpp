@@ -73,7 +73,7 @@ void print_report(const DataReport& report) {
   if (report.imbalance >= kSkewed) {
     std::printf(
         "\nThe largest class of train has %s times the images of the smallest; see class_weights and "
-        "balanced_sampling of 'lorikeet train --help'.\n",
+        "sampling of 'lorikeet train --help'.\n",
         fixed(report.imbalance, 1).c_str());
   }
   if (!report.unreadable.empty()) {

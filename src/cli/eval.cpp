@@ -72,7 +72,10 @@ void add_eval(CLI::App& app, int& status) {
   options->model.add_to(*command, kAnyModel, true);
   command->add_option("settings", options->settings,
                       "data=NAME or data=FOLDER; by default what the adapter was trained on");
-  command->add_option("--limit", options->limit, "Use only the first N images; 0: all")->check(at_least(0));
+  command
+      ->add_option("--limit", options->limit,
+                   "Use only N images, of each class in proportion, always the same ones; 0: all")
+      ->check(at_least(0));
   command->add_flag(
       "--json", options->json,
       "Print one JSON document on standard output, with all metrics, those of each class and the confusion matrix");

@@ -4,7 +4,8 @@
 #include <atomic>
 #include <functional>
 #include <future>
-#include <numeric>
+#include <map>
+#include <thread>
 
 #include "base/error.h"
 #include "base/random.h"
@@ -53,21 +54,18 @@ class Subset final : public Dataset {
   std::vector<std::int64_t> indices_;
 };
 
-// Returns all problems of a dataset in order. Uses several threads, because most of the time is spent waiting for the
-// disk.
-std::vector<std::string> problems_of(const Dataset& dataset) {
-  constexpr std::int64_t kThreads = 4;
-  std::vector<std::string> found(static_cast<std::size_t>(dataset.size()));
+// Returns problem(index) for each image.
+std::vector<std::string> each_problem(std::int64_t images, std::int64_t threads,
+                                      const std::function<std::string(std::int64_t)>& problem) {
+  std::vector<std::string> found(static_cast<std::size_t>(images));
   std::atomic<std::int64_t> next = 0;
   const auto work = [&] {
-    for (std::int64_t index = next++; index < dataset.size(); index = next++)
-      found[static_cast<std::size_t>(index)] = dataset.problem(index);
+    for (std::int64_t index = next++; index < images; index = next++)
+      found[static_cast<std::size_t>(index)] = problem(index);
   };
   std::vector<std::future<void>> workers;
-  for (std::int64_t i = 0; i < std::min(kThreads, dataset.size()); ++i)
-    workers.push_back(std::async(std::launch::async, work));
+  for (std::int64_t i = 0; i < std::min(threads, images); ++i) workers.push_back(std::async(std::launch::async, work));
   for (auto& worker : workers) worker.get();
-  std::erase(found, "");
   return found;
 }
 
@@ -78,9 +76,11 @@ void check_images(const std::vector<std::shared_ptr<const Dataset>>& datasets) {
   std::vector<std::string> problems;
   for (const auto& dataset : datasets) {
     if (!dataset) continue;
-    const auto found = problems_of(*dataset);
+    constexpr std::int64_t kThreads = 4;  // whatever the cores: they mostly wait for the disk
+    const auto found = each_problem(dataset->size(), kThreads, [&](std::int64_t i) { return dataset->problem(i); });
     problems.insert(problems.end(), found.begin(), found.end());
   }
+  std::erase(problems, "");
   if (problems.empty()) return;
   if (problems.size() == 1) fail(problems.front());
   std::string text;
@@ -107,11 +107,51 @@ std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> dataset, st
   return std::make_shared<Subset>(std::move(dataset), std::move(indices));
 }
 
-std::shared_ptr<const Dataset> first(std::shared_ptr<const Dataset> dataset, std::int64_t limit) {
+ReadableImages readable_images(const std::shared_ptr<const Dataset>& dataset) {
+  const std::int64_t threads = std::max<std::int64_t>(1, std::thread::hardware_concurrency());
+  const auto problems = each_problem(dataset->size(), threads, [&](std::int64_t index) -> std::string {
+    try {
+      dataset->get(index);
+      return {};
+    } catch (const Error& error) {
+      return error.what();
+    }
+  });
+  ReadableImages out{dataset, {}};
+  std::vector<std::int64_t> readable;
+  for (std::size_t i = 0; i < problems.size(); ++i) {
+    if (problems[i].empty()) {
+      readable.push_back(static_cast<std::int64_t>(i));
+    } else {
+      out.problems.push_back(problems[i]);
+    }
+  }
+  if (!out.problems.empty()) out.images = subset(dataset, std::move(readable));
+  return out;
+}
+
+std::shared_ptr<const Dataset> stratified(std::shared_ptr<const Dataset> dataset, std::int64_t limit) {
   if (limit == 0 || limit >= dataset->size()) return dataset;
-  std::vector<std::int64_t> indices(static_cast<std::size_t>(limit));
-  std::iota(indices.begin(), indices.end(), 0);
-  return subset(std::move(dataset), std::move(indices));
+  std::map<std::int64_t, std::vector<std::int64_t>> by_class;
+  for (std::int64_t i = 0; i < dataset->size(); ++i) by_class[dataset->label(i)].push_back(i);
+  // The image at place p of a shuffled class of n images has rank (p + 1/2) / n: the lowest ranks have each class in
+  // its proportion.
+  struct Ranked {
+    double rank;
+    std::int64_t index;
+  };
+  std::vector<Ranked> order;
+  for (auto& [label, indices] : by_class) {
+    Random(derived_seed(0, static_cast<std::uint64_t>(label))).shuffle(indices);
+    const auto count = static_cast<double>(indices.size());
+    for (std::size_t place = 0; place < indices.size(); ++place)
+      order.push_back({(static_cast<double>(place) + 0.5) / count, indices[place]});
+  }
+  std::stable_sort(order.begin(), order.end(), [](const Ranked& a, const Ranked& b) { return a.rank < b.rank; });
+  std::vector<std::int64_t> taken;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(limit); ++i) taken.push_back(order[i].index);
+  std::sort(taken.begin(), taken.end());
+  return subset(std::move(dataset), std::move(taken));
 }
 
 }  // namespace lorikeet

@@ -54,7 +54,18 @@ std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> dataset, st
 /// skipped.
 void check_images(const std::vector<std::shared_ptr<const Dataset>>& datasets);
 
-/// The first `limit` images; all if `limit` is 0.
-std::shared_ptr<const Dataset> first(std::shared_ptr<const Dataset> dataset, std::int64_t limit);
+/// The images of `dataset` that can be read, and the problems with the others.
+struct ReadableImages {
+  /// `dataset` itself if all can be read.
+  std::shared_ptr<const Dataset> images;
+  std::vector<std::string> problems;
+};
+
+/// Decodes all images, on several threads.
+ReadableImages readable_images(const std::shared_ptr<const Dataset>& dataset);
+
+/// `limit` images in the dataset's order, with each class in its proportion up to one image; all if `limit` is 0. They
+/// are drawn with a fixed seed: the same labels give the same images, and a lower limit some of those of a higher one.
+std::shared_ptr<const Dataset> stratified(std::shared_ptr<const Dataset> dataset, std::int64_t limit);
 
 }  // namespace lorikeet

@@ -38,6 +38,7 @@ inline constexpr std::size_t kHeadLayers = 64;
 
 inline constexpr NumberRange kProbability{0, 1};
 inline constexpr NumberRange kHeldOutShare{0, 0.45};  // two of them leave images to train on
+inline constexpr NumberRange kClassWeight{0, 1e6};
 inline constexpr NumberRange kDropout{0, 0.999};
 inline constexpr NumberRange kShareOfArea{1e-4, 1};
 inline constexpr NumberRange kLearningRate{0, 1e3};

@@ -73,6 +73,40 @@ Field resized_crop_field() {
       any_of({kNullSchema, pair_schema(number_schema(ranges::kShareOfArea))})};
 }
 
+Field class_weights_field() {
+  return {"class_weights",
+          "weights of the classes in the training loss: balanced, for weights by 1 / images of the class, or a list in "
+          "the order of the classes; null: none",
+          [](Recipe& r, const YAML::Node& n) {
+            auto& weights = r.loop.class_weights;
+            weights = {};
+            if (n.IsNull()) return;
+            if (n.IsScalar() && n.Scalar() == "balanced") {
+              weights.balanced = true;
+              return;
+            }
+            if (!n.IsSequence() || n.size() == 0 || n.size() > kMaxNames) {
+              fail_usage("class_weights: got ", shown(n), ", expected balanced, a list of 1 to ", kMaxNames,
+                         " numbers, e.g. [1, 2.5], or null.");
+            }
+            for (const auto& weight : n)
+              weights.values.push_back(number("class_weights", weight, ranges::kClassWeight));
+          },
+          [](const Recipe& r, YAML::Emitter& out) {
+            const auto& weights = r.loop.class_weights;
+            if (weights.balanced) {
+              out << "balanced";
+            } else if (weights.values.empty()) {
+              out << YAML::Null;
+            } else {
+              out << YAML::Flow << YAML::BeginSeq;
+              for (const double weight : weights.values) out << exact(weight);
+              out << YAML::EndSeq;
+            }
+          },
+          any_of({kNullSchema, {{"enum", {"balanced"}}}, list_schema(number_schema(ranges::kClassWeight), kMaxNames)})};
+}
+
 Field reference_field() {
   return {"reference", "published results for this configuration, for 'lorikeet compare': title, trainable, accuracy",
           [](Recipe& r, const YAML::Node& n) {
@@ -141,6 +175,9 @@ const std::vector<Field>& all() {
                    {"eval", "normalise"}, LORIKEET_MEMBER(data.preprocess)),
       choice_field("exif", "the EXIF orientation of images: applied, or ignored as by torchvision's ImageFolder",
                    {"apply", "ignore"}, LORIKEET_MEMBER(data.exif)),
+      choice_field("bad_images",
+                   "images that cannot be read: stop before training and name them all, or skip them, with a note",
+                   {"stop", "skip"}, LORIKEET_MEMBER(data.bad_images)),
       resized_crop_field(),
       integer_field(
           "random_crop_padding",
@@ -151,8 +188,9 @@ const std::vector<Field>& all() {
                    LORIKEET_MEMBER(data.augmentation.horizontal_flip)),
       integer_field("train_limit", "use only this many training images, drawn by the seed; 0: all", ranges::kCount,
                     LORIKEET_MEMBER(data.train_limit)),
-      integer_field("test_limit", "use only this many test images, the first ones; 0: all", ranges::kCount,
-                    LORIKEET_MEMBER(data.test_limit)),
+      integer_field("test_limit",
+                    "use only this many test images, of each class in proportion, the same in every run; 0: all",
+                    ranges::kCount, LORIKEET_MEMBER(data.test_limit)),
       integer_field("validation", "training images held out for validation where the data has no val split",
                     ranges::kCount, LORIKEET_MEMBER(data.validation)),
       number_field("validation_share", "of data without any splits: share of each class held out for validation",
@@ -258,6 +296,10 @@ const std::vector<Field>& all() {
                    ranges::kWarmup, LORIKEET_MEMBER(optimizer.warmup)),
       number_field("label_smoothing", "fraction of the target that is spread over all classes", ranges::kLabelSmoothing,
                    LORIKEET_MEMBER(loop.label_smoothing)),
+      class_weights_field(),
+      choice_field("sampling",
+                   "uniform: each epoch has each image once; balanced: as many, but each class equally often",
+                   {"uniform", "balanced"}, LORIKEET_MEMBER(loop.sampling)),
       number_field("clip_grad_norm", "largest L2 norm of the gradient; 0: no limit", ranges::kGradientNorm,
                    LORIKEET_MEMBER(optimizer.clip_grad_norm)),
       choice_field("best", "the epoch that is kept: the best by this metric on the validation images, or the last",

@@ -18,6 +18,7 @@
 #include "engine/tensor_type.h"
 #include "engine/threads.h"
 #include "train/caching.h"
+#include "train/class_balance.h"
 #include "train/diverged.h"
 #include "train/epoch_source.h"
 #include "train/metrics.h"
@@ -88,6 +89,8 @@ struct TrainingSession::Parts {
   LoopHooks hooks;
   SessionOptions session;
   ThreadCount threads;
+  at::Tensor class_weights;          // undefined: none
+  std::vector<std::int64_t> labels;  // of the training images, for balanced sampling
   std::vector<at::Tensor> parameters;
   Optimizer optimizer;
   TrainingState now;  // except the tensors of network and optimizer
@@ -107,7 +110,10 @@ struct TrainingSession::Parts {
       : network(network_of), executor(executor_of), data(std::move(data_of)), options(std::move(options_of)),
         hooks(std::move(hooks_of)), session(std::move(session_of)),
         threads(session.state != nullptr ? session.state->threads : options.machine.threads),
-        parameters(leaves(network)), optimizer(parameters, options.optimizer) {
+        class_weights(loss_weights(options.loop.class_weights, *data.train)), parameters(leaves(network)),
+        optimizer(parameters, options.optimizer) {
+    if (class_weights.defined()) class_weights = class_weights.to(tensor_device(options.machine.device));
+    if (options.loop.sampling == Sampling::kBalanced) labels = labels_of(*data.train);
     images_per_epoch = static_cast<std::int64_t>(order(0).size());
     const RunLength length = run_length(options.loop, images_per_epoch);
     steps_per_epoch = length.steps_per_epoch;
@@ -138,6 +144,7 @@ struct TrainingSession::Parts {
 
   std::vector<std::int64_t> order(std::int64_t epoch) const {
     if (session.order) return session.order(epoch);
+    if (options.loop.sampling == Sampling::kBalanced) return balanced_order(labels, options.loop.seed, epoch);
     return epoch_order(data.train->size(), options.loop.shuffle, options.loop.seed, epoch);
   }
 
@@ -179,8 +186,7 @@ struct TrainingSession::Parts {
     double wait = 0;
     StepInput input;
     if (train_cache) {
-      const std::int64_t views = view_count(options.data);
-      for (std::int64_t epoch = 0; epoch < std::min(views, now.epoch + 1); ++epoch) {
+      for (std::int64_t epoch = 0; epoch <= now.epoch && !train_cache->complete(); ++epoch) {
         std::int64_t left = epoch < now.epoch ? steps_per_epoch : now.batch;
         EpochSource past(executor, data, options, train_cache.get(), epoch, order(epoch), 0);
         while (left-- > 0 && past.next(input, wait)) {
@@ -240,7 +246,7 @@ struct TrainingSession::Parts {
     network.seed_dropout(derived_seed(now.seed, static_cast<std::uint64_t>(now.step)));
     const double rate = now.rate_factor * scheduled_learning_rate(options.optimizer, now.step, now.total_steps);
     const at::Tensor logits = executor.run_suffix(std::move(input.frontier), /*training=*/true);
-    const at::Tensor loss_now = at::cross_entropy_loss(logits, input.labels, {}, at::Reduction::Mean,
+    const at::Tensor loss_now = at::cross_entropy_loss(logits, input.labels, class_weights, at::Reduction::Mean,
                                                        /*ignore_index=*/-100, options.loop.label_smoothing);
     const double value = loss_now.item<double>();
     if (!std::isfinite(value)) {

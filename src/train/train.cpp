@@ -140,9 +140,9 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
   const BaseModel base = load_base_model({recipe.model, recipe.weights}, callbacks.download);
   const Splits splits = open_dataset(recipe.data.name, callbacks.download, open_options(recipe.data));
   const Preprocessing preprocessing = data_preprocessing(recipe.data, base.preprocessing);
-  const Splits data = split_data(recipe, splits);
-  check_classes(recipe, base.graph, *data.train);
-  check_images({data.train, data.validation, data.test});
+  Splits used = split_data(recipe, splits);
+  check_classes(recipe, base.graph, *used.train);
+  const Splits data = with_bad_images(recipe.data.bad_images, std::move(used));
   AdapterFolder folder;
   folder.spec = recipe.adapter.spec(static_cast<std::int64_t>(data.train->classes().size()));
   folder.spec.config.base_model_name_or_path = base.entry->name;
@@ -243,6 +243,7 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
               {"images", data.train->size()},
               {"seed", recipe.loop.seed},
               {"trainable_parameters", out.trainable_parameters}};
+  if (recipe.data.bad_images == BadImages::kSkip) training[kBadImagesKey] = kSkipBadImages;
   if (splits.made) training["split"] = split_record(split_options(recipe.data));
   SideFiles side_files(run.path(), log);
   const auto write_adapter = [&](const fs::path& path) {

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "train/class_balance.h"
 #include "train/ranges.h"
 
 namespace lorikeet {
@@ -79,8 +80,42 @@ Splits split_data(const TrainingOptions& options, const Splits& splits) {
     out.notes.push_back(cat(options.data.name, ": all images are of one class, ",
                             printable(out.train->classes().front()), ", so there is nothing to tell apart"));
   }
-  if (out.test) out.test = first(out.test, options.data.test_limit);
+  check_weights(options.loop.class_weights, *out.train);
+  if (out.test) out.test = stratified(out.test, options.data.test_limit);
   return out;
+}
+
+Splits with_bad_images(BadImages bad_images, Splits splits) {
+  if (bad_images == BadImages::kStop) {
+    check_images({splits.train, splits.validation, splits.test});
+    return splits;
+  }
+  constexpr std::size_t kMostSkipped = 100;
+  std::vector<std::string> skipped;
+  for (auto* split : {&splits.train, &splits.validation, &splits.test}) {
+    if (!*split) continue;
+    ReadableImages readable = readable_images(*split);
+    if (readable.images->size() == 0) {
+      fail("data: got ", readable.problems.size(),
+           " images of a split of which none can be read, expected some that can: ", readable.problems.front());
+    }
+    skipped.insert(skipped.end(), readable.problems.begin(), readable.problems.end());
+    *split = std::move(readable.images);
+  }
+  if (skipped.empty()) return splits;
+  if (splits.train) {
+    const auto counts = class_counts(*splits.train);
+    for (std::size_t i = 0; i < counts.size(); ++i) {
+      if (counts[i] == 0) {
+        splits.notes.push_back(
+            cat("no readable training images of the class ", printable(splits.train->classes()[i]), " are left"));
+      }
+    }
+  }
+  splits.notes.push_back(cat("skipped ", skipped.size(),
+                             skipped.size() == 1 ? " image that cannot be read: " : " images that cannot be read: ",
+                             join_first(skipped, kMostSkipped)));
+  return splits;
 }
 
 }  // namespace lorikeet

@@ -20,7 +20,16 @@ OpenOptions open_options(const DataOptions& data);
 std::optional<SplitOptions> recorded_split(const Json& training, const std::string& data);
 Json split_record(const SplitOptions& split);
 
-/// Throws Error if there is no train split, and UsageError if the options request more images than exist.
+/// Throws Error if there is no train split, and UsageError if the options request more images than exist, or have
+/// another number of class weights than there are classes.
 Splits split_data(const TrainingOptions& options, const Splits& splits);
+
+/// Checks the images of all splits, null or not. Throws Error with the names of bad ones for kStop, and if a split has
+/// only bad ones; kSkip leaves them out and adds a note.
+Splits with_bad_images(BadImages bad_images, Splits splits);
+
+/// The record of kSkip in an adapter's metadata: evaluation leaves the same images out.
+inline constexpr const char* kBadImagesKey = "bad_images";
+inline constexpr const char* kSkipBadImages = "skip";
 
 }  // namespace lorikeet

@@ -71,6 +71,17 @@ void LoopOptions::check() const {
   require("max_steps", max_steps, ranges::kCount);
   require("batch_size", batch_size, ranges::kBatchSize);
   require("label_smoothing", label_smoothing, ranges::kLabelSmoothing);
+  if (class_weights.balanced && !class_weights.values.empty())
+    fail_usage("class_weights: got balanced and weights, expected one of the two.");
+  double sum = 0;
+  for (const double weight : class_weights.values) {
+    require("class_weights", weight, ranges::kClassWeight);
+    sum += weight;
+  }
+  if (!class_weights.values.empty() && sum == 0)
+    fail_usage("class_weights: got only zeros, expected a weight above 0.");
+  if (sampling == Sampling::kBalanced && !shuffle)
+    fail_usage("sampling: got balanced with shuffle: false, expected shuffle: true, because images are drawn.");
   require("early_stop", early_stop, ranges::kEarlyStop);
   require("checkpoint_seconds", checkpoint_seconds, ranges::kSeconds);
   if (early_stop > 0 && best == BestEpoch::kLast)

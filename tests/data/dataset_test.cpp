@@ -4,7 +4,10 @@
 #include <ATen/TensorOperators.h>
 #include <doctest/doctest.h>
 
+#include <array>
+#include <cmath>
 #include <memory>
+#include <set>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -43,14 +46,53 @@ TEST_CASE("a subset gives the images asked for, in the order asked for") {
   CHECK(subset(all, {})->size() == 0);
 }
 
-TEST_CASE("the first images, or all for 0") {
-  const auto all = ten();
-  CHECK(first(all, 0)->size() == 10);
-  CHECK(first(all, 10)->size() == 10);
-  CHECK(first(all, 1'000'000)->size() == 10);
-  const auto three = first(all, 3);
-  CHECK(three->size() == 3);
-  for (std::int64_t i = 0; i < 3; ++i) CHECK(at::equal(three->get(i).image, all->get(i).image));
+TEST_CASE("a limit takes each class in its proportion, or all images for 0") {
+  CHECK(stratified(ten(), 0)->size() == 10);
+  CHECK(stratified(ten(), 10)->size() == 10);
+  CHECK(stratified(ten(), 1'000'000)->size() == 10);
+  // Sorted by class as a folder is: 60, 30 and 10 images.
+  const auto sorted = std::make_shared<MadeDataset>(100, 3, [](std::int64_t i) {
+    return Sample{at::full({3, 1, 1}, i, at::kByte), i < 60 ? 0 : i < 90 ? 1 : 2};
+  });
+  std::set<std::string> before;
+  for (const std::int64_t limit : {3, 10, 20, 50, 99}) {
+    CAPTURE(limit);
+    const auto some = stratified(sorted, limit);
+    CHECK(some->size() == limit);
+    std::array<std::int64_t, 3> counts{};
+    std::set<std::string> names;
+    for (std::int64_t i = 0; i < limit; ++i) {
+      ++counts[static_cast<std::size_t>(some->label(i))];
+      names.insert(some->describe(i));
+      if (i > 0) CHECK(some->get(i - 1).image.item<int>() < some->get(i).image.item<int>());
+      CHECK(some->describe(i) == stratified(sorted, limit)->describe(i));
+    }
+    for (std::size_t c = 0; c < 3; ++c)
+      CHECK(std::abs(static_cast<double>(counts[c] * 100) - static_cast<double>(std::array{60, 30, 10}[c] * limit)) <=
+            100);
+    CHECK(std::includes(names.begin(), names.end(), before.begin(), before.end()));
+    before = names;
+  }
+}
+
+TEST_CASE("images that cannot be read are left out") {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder.path / "train/a");
+  for (int i = 0; i < 9; ++i) write_png(at::full({3, 40, 40}, i, at::kByte), folder.path / cat("train/a/", i, ".png"));
+  const auto open = [&] { return read_image_folder(folder.path, "train", {}).images; };
+  const auto all = open();
+  CHECK(readable_images(all).images == all);
+  CHECK(readable_images(all).problems.empty());
+  std::string damaged = read_file(folder.path / "train/a/4.png", 1 << 20);  // its start and end are intact
+  damaged[damaged.size() / 2] ^= 1;
+  write_file(folder.path / "train/a/4.png", damaged);
+  write_file(folder.path / "train/a/7.png", "");
+  const ReadableImages found = readable_images(open());
+  CHECK(found.images->size() == 7);
+  CHECK(found.images->get(4).image[0][0][0].item<int>() == 5);
+  REQUIRE(found.problems.size() == 2);
+  CHECK(found.problems[0] == has("a/4.png: got a PNG that is corrupt"));
+  CHECK(found.problems[1] == has("a/7.png: got an empty file"));
 }
 
 TEST_CASE("prepared images are resized and cropped, and keep label and source") {
@@ -108,5 +150,5 @@ TEST_CASE("all unreadable images are named together") {
       CHECK(message == has(name));
     CHECK(message.find('\n') == std::string::npos);
   }
-  CHECK_NOTHROW(check_images({first(open(), 3)}));  // only what is used
+  CHECK_NOTHROW(check_images({subset(open(), {0, 1, 2})}));  // only what is used
 }

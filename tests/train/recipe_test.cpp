@@ -31,6 +31,7 @@ start_from: runs/a
 image_size: 28
 preprocess: eval
 exif: ignore
+bad_images: skip
 random_resized_crop: [0.35, 1]
 random_crop_padding: 4
 random_horizontal_flip: 0.5
@@ -87,6 +88,8 @@ nesterov: true
 schedule: one_cycle
 warmup: 0.1
 label_smoothing: 0.2
+class_weights: [1, 0.5, 2]
+sampling: uniform
 clip_grad_norm: 1.5
 best: macro_f1
 early_stop: 2
@@ -130,6 +133,7 @@ TEST_CASE("every key is read") {
   CHECK(r.adapter.start_from == "runs/a");
   CHECK(r.data.image_size == 28);
   CHECK((r.data.exif == Exif::kIgnore));
+  CHECK((r.data.bad_images == BadImages::kSkip));
   CHECK(r.data.augmentation == Augmentation{{0.35, 1}, 4, 0.5});
   CHECK(r.data.train_limit == 100);
   CHECK(r.data.test_limit == 50);
@@ -185,6 +189,8 @@ TEST_CASE("every key is read") {
   CHECK(r.optimizer.schedule == ScheduleKind::kOneCycle);
   CHECK(r.optimizer.warmup == 0.1);
   CHECK(r.loop.label_smoothing == 0.2);
+  CHECK(r.loop.class_weights == ClassWeights{.values = {1, 0.5, 2}});
+  CHECK((load("data: d\nhead: []\nsampling: balanced\n").loop.sampling == Sampling::kBalanced));
   CHECK(r.optimizer.clip_grad_norm == 1.5);
   CHECK(r.loop.best == BestEpoch::kMacroF1);
   CHECK(r.loop.early_stop == 2);
@@ -222,6 +228,7 @@ TEST_CASE("a recipe that is written reads back as the same") {
         std::string("data: 'null'\nmodules_to_save: ~\nhead: [3]\n"),
         std::string("data: \"a\\n\\tb'é\"\ntarget_modules: \"it's\\n\"\n"),
         std::string("data: 'true'\ntarget_modules: []\n"),
+        std::string("data: d\nhead: []\nclass_weights: balanced\nsampling: balanced\n"),
         std::string("data: d\nhead: []\nlearning_rate: 1e-320\neps: 1e-30\nlora_alpha: 123456.789123\n"),
         std::string("data: d\ntarget_modules: '1'\nrank_pattern: {'': 1, '~': 2}\npreprocess: normalise\n")}) {
     CAPTURE(yaml);
