@@ -100,7 +100,7 @@ int check_command(const CheckOptions& options) {
   catch_interrupts();
   bool stopped = false;
   const DataReport report = check_data(splits, options.threads, [&](std::int64_t done, std::int64_t total) {
-    if (done % 16 == 0 || done == total) show_evaluation(done, total);
+    if (done % 16 == 0 || done == total) show_progress("check", done, total);
     stopped = interrupted();
     return !stopped;
   });

@@ -37,7 +37,7 @@ int eval_command(const EvalOptions& options) {
   Model model = load(options.model.name, options.model.load_options());
   const std::string data = chosen_data(options, model);
   const auto progress = [](std::int64_t done, std::int64_t total) {
-    show_evaluation(done, total);
+    show_progress("evaluate", done, total);
     return true;
   };
   const EvaluationResult found = model.evaluate(data, {.preprocess = options.model.chosen_preprocess(),

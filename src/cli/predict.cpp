@@ -187,7 +187,8 @@ int predict_command(const PredictOptions& options) {
       append(answers.logits, all.logits);
       all.problems.insert(all.problems.end(), answers.problems.begin(), answers.problems.end());
     }
-    if (shows_progress) show_evaluation(static_cast<std::int64_t>(end), static_cast<std::int64_t>(images.size()));
+    if (shows_progress)
+      show_progress("predict", static_cast<std::int64_t>(end), static_cast<std::int64_t>(images.size()));
   }
   if (shows_progress) show_status("");
   if (!prints_as_it_goes) {

@@ -86,12 +86,12 @@ void show_epoch(const EpochProgress& epoch) {
   has_header = true;
 }
 
-void show_evaluation(std::int64_t done, std::int64_t total) {
+void show_progress(const char* what, std::int64_t done, std::int64_t total) {
   if (!shows_progress() || !is_due(done == total)) return;
   show_status(done == total
                   ? ""
-                  : cat("evaluate ", bar(share_of(static_cast<double>(done), static_cast<double>(total)), kBarWidth),
-                        " ", done, "/", total));
+                  : cat(what, " ", bar(share_of(static_cast<double>(done), static_cast<double>(total)), kBarWidth), " ",
+                        done, "/", total));
 }
 
 DownloadCallback download_bar() {

@@ -24,7 +24,8 @@ void print_note(const std::string& line);
 void print_error(const std::string& message);
 
 void show_training(const TrainProgress& progress);
-void show_evaluation(std::int64_t done, std::int64_t total);
+/// `what` is the verb before the bar: "evaluate".
+void show_progress(const char* what, std::int64_t done, std::int64_t total);
 
 /// Prints a row of the table of epochs, and its header before the first. REQUIRES: shows_progress().
 void show_epoch(const EpochProgress& epoch);

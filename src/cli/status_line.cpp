@@ -47,7 +47,7 @@ std::vector<EpochColumn> epoch_columns(const EpochProgress& e, std::size_t colum
     out.push_back({"val acc", 9, fixed(e.validation_accuracy, 4)});
   }
   const EpochColumn optional[] = {{"time", 9, clock(e.seconds)},
-                                  {"img/s", 8, fixed(e.images_per_second, 0)},
+                                  {"img/s", 8, speed_text(e.images_per_second)},
                                   {"data wait", 11, clock(e.data_wait_seconds)}};
   std::size_t width = 3;  // the mark of the best
   for (const auto& column : out) width += column.width;
@@ -98,9 +98,11 @@ std::string cut(const std::string& text, std::size_t columns) {
   return text.substr(0, end);
 }
 
+std::string speed_text(double images_per_second) { return fixed(images_per_second, images_per_second < 10 ? 1 : 0); }
+
 std::string training_line(const TrainProgress& p, std::size_t columns) {
   const bool trains = p.phase == "train";
-  const std::string speed = fixed(p.images_per_second, 0);
+  const std::string speed = speed_text(p.images_per_second);
   const bool has_speed = trains && p.images_per_second > 0;
   const std::string left = p.seconds_left > 0 ? clock(p.seconds_left) : "";
   const std::string epoch = cat(p.epoch, "/", p.epochs);

@@ -14,6 +14,9 @@ std::size_t terminal_columns();
 /// Whether standard error may receive colours: $NO_COLOR is empty or not set (no-color.org).
 bool uses_colour();
 
+/// Images per second, with a decimal if there are fewer than ten.
+std::string speed_text(double images_per_second);
+
 /// A bar of `width` characters.
 std::string bar(double share, std::size_t width);
 

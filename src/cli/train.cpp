@@ -13,6 +13,7 @@
 #include "cli/interrupt.h"
 #include "cli/progress_bar.h"
 #include "cli/runs.h"
+#include "cli/status_line.h"
 #include "train/recipe.h"
 #include "train/resume.h"
 
@@ -79,7 +80,7 @@ int train_command(const TrainOptions& options) {
   }
   std::printf("%s\n%s trainable parameters, adapter %s, trained in %s (%s img/s)\n", summary.adapter.c_str(),
               with_commas(summary.trainable_parameters).c_str(), size_text(summary).c_str(),
-              clock(summary.loop.seconds).c_str(), fixed(summary.loop.images_per_second(), 0).c_str());
+              clock(summary.loop.seconds).c_str(), speed_text(summary.loop.images_per_second()).c_str());
   if (summary.test.total > 0) {
     const Interval interval = wilson_interval(summary.test.correct, summary.test.total);
     std::printf("accuracy %s, 95%% interval %s to %s\n", fixed(summary.test.accuracy(), 4).c_str(),
