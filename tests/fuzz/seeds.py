@@ -3,10 +3,12 @@
 Samples that the unit tests hold (torch.save's, Pillow's) are taken from there; the rest is put together here.
 """
 import gzip
+import io
 import json
 import re
 import struct
 import sys
+import tarfile
 import zlib
 from pathlib import Path
 
@@ -281,6 +283,19 @@ def manifest_seeds():
     yield b'{"path": "a.png", "label": 1, "split": "val"}\n{"image": "b.png", "class": "x", "split": "train"}\n'
 
 
+def web_dataset_seeds():
+    (picture, *_) = image_seeds("PNG")
+    for kind in tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT:
+        for label, content in (".cls", b"1"), (".json", b'{"label": 0}'), (".txt", b"cat"):
+            out = io.BytesIO()
+            with tarfile.open(fileobj=out, mode="w", format=kind) as tar:
+                for name, bytes_of in ("a/0" + label, content), ("a/0.png", picture):
+                    info = tarfile.TarInfo(name)
+                    info.size = len(bytes_of)
+                    tar.addfile(info, io.BytesIO(bytes_of))
+            yield out.getvalue()[:3072]  # two headers, two blocks, two of the end
+
+
 SEEDS = {
     "safetensors": safetensors_seeds(),
     "pytorch_zip": pytorch_zip_seeds(),
@@ -296,6 +311,7 @@ SEEDS = {
     "gif": format_seeds("GIF"),
     "tiff": format_seeds("TIFF"),
     "manifest": manifest_seeds(),
+    "web_dataset": web_dataset_seeds(),
 }
 
 if __name__ == "__main__":
