@@ -39,9 +39,25 @@ struct Augmentation {
   int crop_padding = 0;
   /// `p` of RandomHorizontalFlip.
   double horizontal_flip = 0;
+  /// `num_ops` and `magnitude` (0 to 30) of RandAugment; no operations: none.
+  std::array<int, 2> rand_augment{0, 0};
+  bool trivial_augment_wide = false;
+  /// `brightness`, `contrast`, `saturation` and `hue` of ColorJitter; all 0: none.
+  std::array<double, 4> color_jitter{0, 0, 0, 0};
+  /// `p` of RandomErasing after normalisation, with its default scale and ratio and value 0, the mean colour. That
+  /// colour is rounded to a grey level.
+  double random_erasing = 0;
+  /// `alpha` of MixUp and CutMix, which mix the images of a batch; 0: none. With both, each batch draws one of them.
+  double mixup_alpha = 0;
+  double cutmix_alpha = 0;
 
+  bool has_color_jitter() const { return color_jitter != std::array<double, 4>{0, 0, 0, 0}; }
+  bool mixes() const { return mixup_alpha > 0 || cutmix_alpha > 0; }
   /// Whether any transform is enabled.
-  bool any() const { return resized_crop[1] > 0 || crop_padding > 0 || horizontal_flip > 0; }
+  bool any() const {
+    return resized_crop[1] > 0 || crop_padding > 0 || horizontal_flip > 0 || rand_augment[0] > 0 ||
+           trivial_augment_wide || has_color_jitter() || random_erasing > 0 || mixes();
+  }
   bool operator==(const Augmentation&) const = default;
 };
 

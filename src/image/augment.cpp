@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "image/auto_augment.h"
 #include "image/transform.h"
 
 namespace lorikeet {
@@ -62,6 +63,36 @@ at::Tensor resized_crop(const at::Tensor& image, const Region& region, int size,
   return resample(part, size, size, {0, 0, size, size}, interpolation);
 }
 
+Region draw_erased(std::int64_t height, std::int64_t width, Random& random) {
+  constexpr double kLeastArea = 0.02, kGreatestArea = 0.33, kLeastRatio = 0.3, kGreatestRatio = 3.3;
+  constexpr int kTries = 10;
+  const auto uniform = [&](double from, double to) { return from + (to - from) * random.uniform(); };
+  for (int i = 0; i < kTries; ++i) {
+    const double area = static_cast<double>(height * width) * uniform(kLeastArea, kGreatestArea);
+    const double ratio = std::exp(uniform(std::log(kLeastRatio), std::log(kGreatestRatio)));
+    Region out{0, 0, std::llrint(std::sqrt(area * ratio)), std::llrint(std::sqrt(area / ratio))};
+    if (out.height >= height || out.width >= width) continue;
+    out.top = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(height - out.height + 1)));
+    out.left = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(width - out.width + 1)));
+    return out;
+  }
+  return {};
+}
+
+at::Tensor erased(const at::Tensor& image, const Region& region, const Preprocessing& preprocessing) {
+  at::Tensor out = image.permute({1, 2, 0}).clone(at::MemoryFormat::Contiguous);
+  std::array<std::uint8_t, 3> color{};
+  for (std::size_t c = 0; c < 3; ++c) {
+    const double mean = preprocessing.mean[preprocessing.bgr ? 2 - c : c];
+    color[c] = static_cast<std::uint8_t>(std::clamp(std::round(mean * 255), 0.0, 255.0));
+  }
+  for (std::int64_t y = region.top; y < region.top + region.height; ++y) {
+    std::uint8_t* to = out.mutable_data_ptr<std::uint8_t>() + (y * out.size(1) + region.left) * 3;
+    for (std::int64_t x = 0; x < region.width; ++x) to = std::copy_n(color.begin(), 3, to);
+  }
+  return out.permute({2, 0, 1});
+}
+
 at::Tensor augment(const at::Tensor& image, const Preprocessing& preprocessing, const Augmentation& augmentation,
                    Random& random) {
   at::Tensor out;
@@ -79,7 +110,16 @@ at::Tensor augment(const at::Tensor& image, const Preprocessing& preprocessing, 
   const std::int64_t dy = padding > 0 ? draw_shift() : 0;
   const std::int64_t dx = padding > 0 ? draw_shift() : 0;
   const bool mirrored = augmentation.horizontal_flip > 0 && random.uniform() < augmentation.horizontal_flip;
-  return dy == 0 && dx == 0 && !mirrored ? out : moved(out, dy, dx, mirrored);
+  if (dy != 0 || dx != 0 || mirrored) out = moved(out, dy, dx, mirrored);
+  const auto& [operations, magnitude] = augmentation.rand_augment;
+  if (operations > 0) out = rand_augment(out, operations, magnitude, random);
+  if (augmentation.trivial_augment_wide) out = trivial_augment_wide(out, random);
+  if (augmentation.has_color_jitter()) out = color_jitter(out, augmentation.color_jitter, random);
+  if (augmentation.random_erasing > 0 && random.uniform() < augmentation.random_erasing) {
+    const Region region = draw_erased(out.size(1), out.size(2), random);
+    if (region.height > 0 && region.width > 0) out = erased(out, region, preprocessing);
+  }
+  return out;
 }
 
 }  // namespace lorikeet

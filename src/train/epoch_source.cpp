@@ -7,16 +7,25 @@
 #include <chrono>
 #include <utility>
 
+#include "base/random.h"
 #include "engine/tensor_type.h"
+#include "image/mix.h"
 #include "image/transform.h"
 #include "train/recipe.h"
 
 namespace lorikeet {
+namespace {
+
+constexpr std::uint64_t kMixingStream = 0x6d69786d69786d69;  // separates these numbers from those of single images
+
+}  // namespace
 
 EpochSource::EpochSource(Executor& executor, const LoopData& data, const TrainingOptions& options, PrefixCache* cache,
                          std::int64_t epoch, std::vector<std::int64_t> order, std::int64_t first_batch)
     : executor_(executor), data_(data), device_(tensor_device(options.machine.device)), cache_(cache),
-      batch_size_(options.loop.batch_size), order_(std::move(order)) {
+      batch_size_(options.loop.batch_size), order_(std::move(order)),
+      mixing_seed_(derived_seed(options.loop.seed ^ kMixingStream, static_cast<std::uint64_t>(epoch))),
+      augmentation_(options.data.augmentation), batch_(first_batch) {
   const auto done = std::min<std::int64_t>(first_batch * batch_size_, static_cast<std::int64_t>(order_.size()));
   order_.erase(order_.begin(), order_.begin() + done);
   const std::int64_t views = view_count(options.data);
@@ -36,9 +45,19 @@ bool EpochSource::next(StepInput& input, double& wait_seconds) {
   const bool more = loader_->next(batch);
   wait_seconds += std::chrono::duration<double>(Clock::now() - start).count();
   if (!more) return false;
-  input.frontier = executor_.run_prefix(normalise(batch.images.to(device_), data_.preprocessing));
-  if (cache_ != nullptr) cache_->store(batch.indices + first_row_, batch.labels, input.frontier);
+  at::Tensor images = normalise(batch.images.to(device_), data_.preprocessing);
   input.labels = batch.labels.to(device_);
+  if (augmentation_.mixes()) {
+    Random random(derived_seed(mixing_seed_, static_cast<std::uint64_t>(batch_)));
+    const Mixing mixing = draw_mixing(augmentation_, images.size(2), images.size(3), random);
+    images = mixed_images(images, mixing);
+    const auto classes = static_cast<std::int64_t>(data_.train->classes().size());
+    input.shares = mixed_labels(input.labels, classes, mixing);
+    input.labels = leading_labels(input.labels, mixing);
+  }
+  ++batch_;
+  input.frontier = executor_.run_prefix(images);
+  if (cache_ != nullptr) cache_->store(batch.indices + first_row_, batch.labels, input.frontier);
   return true;
 }
 

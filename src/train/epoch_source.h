@@ -13,10 +13,14 @@
 
 namespace lorikeet {
 
-/// One batch: activations at the plan's frontier, and labels int64 (N,).
+/// One batch.
 struct StepInput {
+  /// Activations at the plan's frontier.
   Frontier frontier;
+  /// int64 (N,). Of mixed images: the label with the larger weight.
   at::Tensor labels;
+  /// float32 (N, classes): the shares of the classes in mixed images. Undefined if images are not mixed.
+  at::Tensor shares = {};
 };
 
 /// Reads batches and runs them through the frozen prefix, or takes its outputs from the cache. The cache has one row
@@ -40,6 +44,9 @@ class EpochSource {
   PrefixCache* cache_;
   std::int64_t batch_size_;
   std::vector<std::int64_t> order_;  // the remaining images
+  std::uint64_t mixing_seed_;
+  Augmentation augmentation_;
+  std::int64_t batch_;  // of the epoch, the next one
   std::int64_t first_row_ = 0;
   std::int64_t position_ = 0;
   std::optional<Loader> loader_;

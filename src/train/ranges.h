@@ -36,6 +36,12 @@ inline constexpr IntegerRange kBlockSize{0, 1 << 16};
 inline constexpr IntegerRange kHeadWidth{1, 1 << 20};
 inline constexpr std::size_t kHeadLayers = 64;
 
+inline constexpr IntegerRange kAugmentOperations{0, 14};
+inline constexpr IntegerRange kAugmentMagnitude{0, 30};
+inline constexpr NumberRange kColorJitter{0, 10};
+inline constexpr NumberRange kHueJitter{0, 0.5};
+inline constexpr NumberRange kMixingAlpha{0, 4};
+
 inline constexpr NumberRange kProbability{0, 1};
 inline constexpr NumberRange kHeldOutShare{0, 0.45};  // two of them leave images to train on
 inline constexpr NumberRange kClassWeight{0, 1e6};

@@ -107,6 +107,57 @@ Field class_weights_field() {
           any_of({kNullSchema, {{"enum", {"balanced"}}}, list_schema(number_schema(ranges::kClassWeight), kMaxNames)})};
 }
 
+Field rand_augment_field() {
+  return {"rand_augment",
+          "RandAugment: number of operations per image and their magnitude from 0 to 30, e.g. [2, 9]; null: no",
+          [](Recipe& r, const YAML::Node& n) {
+            auto& value = r.data.augmentation.rand_augment;
+            value = {0, 0};
+            if (n.IsNull()) return;
+            if (!n.IsSequence() || n.size() != 2)
+              fail_usage("rand_augment: got ", shown(n), ", expected num_ops and magnitude, e.g. [2, 9], or null.");
+            value = {static_cast<int>(integer("rand_augment", n[0], ranges::kAugmentOperations)),
+                     static_cast<int>(integer("rand_augment", n[1], ranges::kAugmentMagnitude))};
+          },
+          [](const Recipe& r, YAML::Emitter& out) {
+            const auto& value = r.data.augmentation.rand_augment;
+            if (value[0] > 0) {
+              out << YAML::Flow << YAML::BeginSeq << value[0] << value[1] << YAML::EndSeq;
+            } else {
+              out << YAML::Null;
+            }
+          },
+          any_of({kNullSchema, pair_schema(integer_schema(ranges::kAugmentMagnitude))})};
+}
+
+Field color_jitter_field() {
+  Json list = list_schema(number_schema(ranges::kColorJitter), 4);
+  list["minItems"] = 4;
+  return {"color_jitter",
+          "ColorJitter: brightness, contrast, saturation, and hue up to 0.5, e.g. [0.4, 0.4, 0.4, 0.1]; null: no",
+          [](Recipe& r, const YAML::Node& n) {
+            auto& value = r.data.augmentation.color_jitter;
+            value = {0, 0, 0, 0};
+            if (n.IsNull()) return;
+            if (!n.IsSequence() || n.size() != 4) {
+              fail_usage("color_jitter: got ", shown(n),
+                         ", expected brightness, contrast, saturation and hue, e.g. [0.4, 0.4, 0.4, 0.1], or null.");
+            }
+            for (std::size_t i = 0; i < 4; ++i)
+              value[i] = number("color_jitter", n[i], i < 3 ? ranges::kColorJitter : ranges::kHueJitter);
+          },
+          [](const Recipe& r, YAML::Emitter& out) {
+            if (!r.data.augmentation.has_color_jitter()) {
+              out << YAML::Null;
+              return;
+            }
+            out << YAML::Flow << YAML::BeginSeq;
+            for (const double value : r.data.augmentation.color_jitter) out << exact(value);
+            out << YAML::EndSeq;
+          },
+          any_of({kNullSchema, std::move(list)})};
+}
+
 Field reference_field() {
   return {"reference", "published results for this configuration, for 'lorikeet compare': title, trainable, accuracy",
           [](Recipe& r, const YAML::Node& n) {
@@ -186,6 +237,19 @@ const std::vector<Field>& all() {
           ranges::kImageSize, LORIKEET_MEMBER(data.augmentation.crop_padding)),
       number_field("random_horizontal_flip", "mirror training images with this probability", ranges::kProbability,
                    LORIKEET_MEMBER(data.augmentation.horizontal_flip)),
+      rand_augment_field(),
+      boolean_field("trivial_augment_wide", "TrivialAugmentWide: one random operation per image",
+                    LORIKEET_MEMBER(data.augmentation.trivial_augment_wide)),
+      color_jitter_field(),
+      number_field("random_erasing", "RandomErasing with this probability: a rectangle gets the mean colour",
+                   ranges::kProbability, LORIKEET_MEMBER(data.augmentation.random_erasing)),
+      number_field("mixup_alpha",
+                   "MixUp: mix the images and labels of a batch with weights of Beta(alpha, alpha), e.g. 0.2; 0: no",
+                   ranges::kMixingAlpha, LORIKEET_MEMBER(data.augmentation.mixup_alpha)),
+      number_field("cutmix_alpha",
+                   "CutMix: put a rectangle of another image of the batch in each, e.g. 1; 0: no; with mixup_alpha, "
+                   "each batch draws one of the two",
+                   ranges::kMixingAlpha, LORIKEET_MEMBER(data.augmentation.cutmix_alpha)),
       integer_field("train_limit", "use only this many training images, drawn by the seed; 0: all", ranges::kCount,
                     LORIKEET_MEMBER(data.train_limit)),
       integer_field("test_limit",

@@ -246,7 +246,8 @@ struct TrainingSession::Parts {
     network.seed_dropout(derived_seed(now.seed, static_cast<std::uint64_t>(now.step)));
     const double rate = now.rate_factor * scheduled_learning_rate(options.optimizer, now.step, now.total_steps);
     const at::Tensor logits = executor.run_suffix(std::move(input.frontier), /*training=*/true);
-    const at::Tensor loss_now = at::cross_entropy_loss(logits, input.labels, class_weights, at::Reduction::Mean,
+    const at::Tensor& targets = input.shares.defined() ? input.shares : input.labels;
+    const at::Tensor loss_now = at::cross_entropy_loss(logits, targets, class_weights, at::Reduction::Mean,
                                                        /*ignore_index=*/-100, options.loop.label_smoothing);
     const double value = loss_now.item<double>();
     if (!std::isfinite(value)) {

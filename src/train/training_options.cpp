@@ -41,11 +41,23 @@ void DataOptions::check() const {
   }
   require("random_crop_padding", augmentation.crop_padding, ranges::kImageSize);
   require("random_horizontal_flip", augmentation.horizontal_flip, ranges::kProbability);
+  require("rand_augment", augmentation.rand_augment[0], ranges::kAugmentOperations);
+  require("rand_augment", augmentation.rand_augment[1], ranges::kAugmentMagnitude);
+  if (augmentation.rand_augment[0] > 0 && augmentation.trivial_augment_wide)
+    fail_usage("trivial_augment_wide: got true with rand_augment, expected one of the two.");
+  for (std::size_t i = 0; i < 3; ++i) require("color_jitter", augmentation.color_jitter[i], ranges::kColorJitter);
+  require("color_jitter", augmentation.color_jitter[3], ranges::kHueJitter);
+  require("random_erasing", augmentation.random_erasing, ranges::kProbability);
+  require("mixup_alpha", augmentation.mixup_alpha, ranges::kMixingAlpha);
+  require("cutmix_alpha", augmentation.cutmix_alpha, ranges::kMixingAlpha);
   require("cache_views", cache_views, ranges::kViews);
   if (cache_views > 0 && !augmentation.any()) {
-    fail_usage(
-        "cache_views: got ", cache_views,
-        " without random_resized_crop, random_crop_padding or random_horizontal_flip, expected one of them, or 0.");
+    fail_usage("cache_views: got ", cache_views,
+               " without random_resized_crop or another random transform, expected one of them, or 0.");
+  }
+  if (cache_views > 0 && augmentation.mixes()) {
+    fail_usage("cache_views: got ", cache_views, " with ", augmentation.mixup_alpha > 0 ? "mixup" : "cutmix",
+               "_alpha, expected 0: each batch mixes other images.");
   }
   require("train_limit", train_limit, ranges::kCount);
   require("test_limit", test_limit, ranges::kCount);

@@ -54,6 +54,9 @@ TEST_CASE("a limit takes each class in its proportion, or all images for 0") {
   const auto sorted = std::make_shared<MadeDataset>(100, 3, [](std::int64_t i) {
     return Sample{at::full({3, 1, 1}, i, at::kByte), i < 60 ? 0 : i < 90 ? 1 : 2};
   });
+  const auto pixel = [](const auto& dataset, std::int64_t i) {
+    return dataset->get(i).image[0][0][0].template item<int>();
+  };
   std::set<std::string> before;
   for (const std::int64_t limit : {3, 10, 20, 50, 99}) {
     CAPTURE(limit);
@@ -64,7 +67,7 @@ TEST_CASE("a limit takes each class in its proportion, or all images for 0") {
     for (std::int64_t i = 0; i < limit; ++i) {
       ++counts[static_cast<std::size_t>(some->label(i))];
       names.insert(some->describe(i));
-      if (i > 0) CHECK(some->get(i - 1).image.item<int>() < some->get(i).image.item<int>());
+      if (i > 0) CHECK(pixel(some, i - 1) < pixel(some, i));
       CHECK(some->describe(i) == stratified(sorted, limit)->describe(i));
     }
     for (std::size_t c = 0; c < 3; ++c)
@@ -125,6 +128,20 @@ TEST_CASE("augmented images depend on seed, view and index alone") {
   // The same draws for each image would be seen in the ramps: image 4 is image 3, one brighter.
   CHECK_FALSE(at::equal(one + 1, image(1, 2, 4)));
   CHECK(at::equal(augmented(ten(), eval, {}, 0, 0)->get(4).image, prepared(ten(), eval)->get(4).image));
+  // The other transforms.
+  for (const Augmentation& other :
+       {Augmentation{.rand_augment = {2, 9}}, Augmentation{.trivial_augment_wide = true},
+        Augmentation{.color_jitter = {0.4, 0.4, 0.4, 0.1}}, Augmentation{.random_erasing = 1}}) {
+    const Preprocessing larger{.resize = 32, .crop = 30};
+    int changed = 0;
+    for (std::int64_t view = 0; view < 10; ++view) {
+      const at::Tensor some = augmented(ten(), larger, other, 1, view)->get(3).image;
+      CHECK(some.sizes() == at::IntArrayRef({3, 30, 30}));
+      CHECK(at::equal(some, augmented(ten(), larger, other, 1, view)->get(3).image));
+      if (!at::equal(some, prepared(ten(), larger)->get(3).image)) ++changed;
+    }
+    CHECK(changed >= 5);
+  }
 }
 
 TEST_CASE("all unreadable images are named together") {

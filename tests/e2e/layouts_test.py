@@ -259,13 +259,38 @@ class Layouts(CommandTest):
             to = root / image.stem.split("_")[1] / image.name
             to.parent.mkdir(parents=True, exist_ok=True)
             to.write_bytes(image.read_bytes())
-        run_folder = self.train_run(f"data={root}", "epochs=1", "train_limit=0", "test_limit=0", "test_share=0.2")
+        damaged = sorted(root.glob("*/*"))[::8]
+        for image in damaged:  # not at its ends, which training looks at
+            content = bytearray(image.read_bytes())
+            content[len(content) // 2] ^= 1
+            image.write_bytes(content)
+        run_folder = self.train_run(
+            f"data={root}",
+            "epochs=1",
+            "train_limit=0",
+            "test_limit=0",
+            "test_share=0.2",
+            "bad_images=skip",
+            "sampling=balanced",
+            "class_weights=balanced",
+            "rand_augment=[2,9]",
+            "color_jitter=[0.2,0.2,0.2,0.1]",
+            "random_erasing=0.5",
+            "mixup_alpha=0.2",
+            "cutmix_alpha=1",
+        )
         summary = json.loads((run_folder / "summary.json").read_text())
+        note = f"skipped {len(damaged)} images that cannot be read: "
+        self.assertIn(note, (run_folder / "log.txt").read_text())
         found = self.json("eval", run_folder)
         self.assertEqual(found["total"], summary["test"]["total"])
+        self.assertIn("images that cannot be read: ", run("eval", run_folder).stderr)
+        limited = self.json("eval", run_folder, "--limit", 10)
+        self.assertLessEqual(limited["total"], 10)
+        self.assertGreaterEqual(sum(c["total"] > 0 for c in limited["classes"]), 5)
         self.assertEqual((found["accuracy"], found["loss"]), (summary["test"]["accuracy"], summary["test"]["loss"]))
         other = self.folder / "other"
-        for image in sorted(root.glob("*/*"))[:30]:
+        for image in sorted(set(root.glob("*/*")) - set(damaged))[:30]:
             to = other / image.parent.name / image.name
             to.parent.mkdir(parents=True, exist_ok=True)
             to.write_bytes(image.read_bytes())

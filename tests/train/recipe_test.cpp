@@ -35,6 +35,12 @@ bad_images: skip
 random_resized_crop: [0.35, 1]
 random_crop_padding: 4
 random_horizontal_flip: 0.5
+rand_augment: [2, 9]
+trivial_augment_wide: false
+color_jitter: [0.4, 0.3, 0.2, 0.1]
+random_erasing: 0.25
+mixup_alpha: 0
+cutmix_alpha: 0
 train_limit: 100
 test_limit: 50
 validation: 10
@@ -134,7 +140,14 @@ TEST_CASE("every key is read") {
   CHECK(r.data.image_size == 28);
   CHECK((r.data.exif == Exif::kIgnore));
   CHECK((r.data.bad_images == BadImages::kSkip));
-  CHECK(r.data.augmentation == Augmentation{{0.35, 1}, 4, 0.5});
+  CHECK(r.data.augmentation == Augmentation{.resized_crop = {0.35, 1},
+                                            .crop_padding = 4,
+                                            .horizontal_flip = 0.5,
+                                            .rand_augment = {2, 9},
+                                            .color_jitter = {0.4, 0.3, 0.2, 0.1},
+                                            .random_erasing = 0.25});
+  const Augmentation mixing = load("data: d\nhead: []\nmixup_alpha: 0.2\ncutmix_alpha: 1\n").data.augmentation;
+  CHECK(mixing == Augmentation{.mixup_alpha = 0.2, .cutmix_alpha = 1});
   CHECK(r.data.train_limit == 100);
   CHECK(r.data.test_limit == 50);
   CHECK(r.data.validation == 10);
@@ -228,6 +241,7 @@ TEST_CASE("a recipe that is written reads back as the same") {
         std::string("data: 'null'\nmodules_to_save: ~\nhead: [3]\n"),
         std::string("data: \"a\\n\\tb'é\"\ntarget_modules: \"it's\\n\"\n"),
         std::string("data: 'true'\ntarget_modules: []\n"),
+        std::string("data: d\nhead: []\ntrivial_augment_wide: true\nmixup_alpha: 0.2\ncutmix_alpha: 1\n"),
         std::string("data: d\nhead: []\nclass_weights: balanced\nsampling: balanced\n"),
         std::string("data: d\nhead: []\nlearning_rate: 1e-320\neps: 1e-30\nlora_alpha: 123456.789123\n"),
         std::string("data: d\ntarget_modules: '1'\nrank_pattern: {'': 1, '~': 2}\npreprocess: normalise\n")}) {

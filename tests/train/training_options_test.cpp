@@ -44,6 +44,45 @@ TEST_CASE("each option out of its range is refused by its key") {
        "random_resized_crop: got 0, expected"},
       {[](auto& o) { o.data.augmentation.crop_padding = -1; }, "random_crop_padding: got -1"},
       {[](auto& o) { o.data.augmentation.horizontal_flip = 1.1; }, "random_horizontal_flip: got 1.1"},
+      {[](auto& o) {
+         o.data.augmentation.rand_augment = {15, 9};
+       },
+       "rand_augment: got 15, expected an integer from 0 to 14."},
+      {[](auto& o) {
+         o.data.augmentation.rand_augment = {2, 31};
+       },
+       "rand_augment: got 31, expected an integer from 0 to 30."},
+      {[](auto& o) {
+         o.data.augmentation.rand_augment = {2, 9};
+         o.data.augmentation.trivial_augment_wide = true;
+       },
+       "trivial_augment_wide: got true with rand_augment, expected one of the two."},
+      {[](auto& o) { o.data.augmentation.color_jitter[1] = -1; }, "color_jitter: got -1"},
+      {[](auto& o) { o.data.augmentation.color_jitter[3] = 0.6; },
+       "color_jitter: got 0.6, expected a number from 0 to 0.5."},
+      {[](auto& o) { o.data.augmentation.random_erasing = 2; }, "random_erasing: got 2"},
+      {[](auto& o) { o.data.augmentation.mixup_alpha = 5; }, "mixup_alpha: got 5"},
+      {[](auto& o) { o.data.augmentation.cutmix_alpha = -1; }, "cutmix_alpha: got -1"},
+      {[](auto& o) {
+         o.data.augmentation.cutmix_alpha = 1;
+         o.data.cache_views = 2;
+       },
+       "cache_views: got 2 with cutmix_alpha, expected 0"},
+      {[](auto& o) { o.loop.class_weights = {.balanced = true, .values = {1}}; },
+       "class_weights: got balanced and weights"},
+      {[](auto& o) {
+         o.loop.class_weights = {.values = {1, -1}};
+       },
+       "class_weights: got -1, expected a number from 0"},
+      {[](auto& o) {
+         o.loop.class_weights = {.values = {0, 0}};
+       },
+       "class_weights: got only zeros, expected a weight above 0."},
+      {[](auto& o) {
+         o.loop.sampling = Sampling::kBalanced;
+         o.loop.shuffle = false;
+       },
+       "sampling: got balanced with shuffle: false"},
       {[](auto& o) { o.data.cache_views = 2; }, "cache_views: got 2 without random_resized_crop"},
       {[](auto& o) { o.data.train_limit = -1; }, "train_limit: got -1"},
       {[](auto& o) { o.data.test_limit = -1; }, "test_limit: got -1"},
