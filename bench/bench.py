@@ -1,15 +1,20 @@
 """Lorikeet and its peers (bench/peer.py) alternately on the same work, as ratios. See bench/run."""
 import argparse
+import atexit
 import json
 import math
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import numpy
+import PIL.Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/reference"))
 
@@ -252,6 +257,41 @@ def transformer_inference_measure(precision):
     return measure, "img/s"
 
 
+def make_photographs(folder, count):
+    """JPEGs of 500 × 375 pixels in ten classes: soft shapes and some noise, about 60 kB each."""
+    random = numpy.random.default_rng(0)
+    for i in range(count):
+        soft = PIL.Image.fromarray(random.integers(0, 256, (12, 16, 3), numpy.uint8)).resize((500, 375))
+        noisy = numpy.asarray(soft).astype(numpy.int16) + random.integers(-12, 13, (375, 500, 3))
+        path = folder / f"train/{i % 10}/{i:04}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray(noisy.clip(0, 255).astype(numpy.uint8)).save(path, quality=90)
+
+
+def pipeline_measure():
+    """Images to normalised batches of 224 pixels: decoding, RandomResizedCrop, RandomHorizontalFlip."""
+    batch, cores = 32, len(os.sched_getaffinity(0))
+
+    def speed(result):
+        seconds = result["seconds"][WARM_UP:]  # a loader that reads ahead gives some batches at once
+        return batch * len(seconds) / sum(seconds)
+
+    def measure(bench):
+        folder = Path(tempfile.mkdtemp())
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        make_photographs(folder, 320)
+        work = {"case": str(folder / "train"), "batch": batch, "pixels": 224, "steps": bench.steps(40)}
+        program = Path(BINARY).parent / "load_images"
+        return (
+            lambda: json.loads(run(program, folder, 224, batch, work["steps"], cores)[0]),
+            lambda: bench.peer("load", "documented", **work),
+            lambda: bench.peer("load", "folded", **work),
+            speed,
+        )
+
+    return measure, "img/s"
+
+
 def reach_measure(goal):
     """Seconds of training; infinite where the accuracy stays below the goal.
 
@@ -316,6 +356,7 @@ MEASURES = {
     "inference_224_int8": inference_measure("int8"),
     "peak_memory_224": memory_measure(),
     "first_step": first_step_measure(),
+    "input_pipeline_224": pipeline_measure(),
     "seconds_to_0965": reach_measure(0.965),
     "vit_tiny_step": step_measure(224, 32, 12, "precision=float32", ways=FLOAT32_WAYS, case="vit_tiny"),
     "vit_small_step": step_measure(224, 16, 10, "precision=float32", ways=FLOAT32_WAYS, case="vit_small"),

@@ -23,7 +23,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/reference"))
 
 import torch  # noqa: E402
 
-from reference import Classifier, Logits, mnist_batches, timm_efficientnet_lite0, torchvision_model  # noqa: E402
+from reference import (  # noqa: E402
+    MEAN,
+    STD,
+    Classifier,
+    Logits,
+    mnist_batches,
+    timm_efficientnet_lite0,
+    torchvision_model,
+)
 
 import peft  # noqa: E402  (after reference, which makes torchvision importable)
 
@@ -190,9 +198,40 @@ def infer(options):
     return {"seconds": seconds, "losses": []}
 
 
+def load(options):
+    """torchvision's ImageFolder, with PIL, by a DataLoader with one process for each core.
+
+    folded: the processes pass on bytes, and batches are normalised at once.
+    """
+    from torchvision import datasets
+    from torchvision.transforms import v2
+
+    to_float = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
+    steps = [v2.RandomResizedCrop(options.pixels), v2.RandomHorizontalFlip(), v2.PILToTensor()]
+    together = options.way == "folded"
+    loader = torch.utils.data.DataLoader(
+        datasets.ImageFolder(options.case, v2.Compose(steps if together else steps + to_float)),
+        batch_size=options.batch,
+        shuffle=True,
+        num_workers=len(os.sched_getaffinity(0)),
+        persistent_workers=True,
+    )
+    finish = v2.Compose(to_float) if together else lambda images: images
+    seconds = []
+    while len(seconds) < options.steps:
+        start = time.perf_counter()
+        for images, _ in loader:
+            finish(images)
+            seconds.append(time.perf_counter() - start)
+            start = time.perf_counter()
+            if len(seconds) == options.steps:
+                break
+    return {"seconds": seconds, "losses": []}
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("work", choices=["train", "infer", "reach"])
+    parser.add_argument("work", choices=["train", "infer", "reach", "load"])
     parser.add_argument("--case", default="case2")
     parser.add_argument("--way", default="documented")
     parser.add_argument("--weights")
@@ -201,7 +240,7 @@ def main():
     parser.add_argument("--steps", type=int, default=20)
     options = parser.parse_args()
     torch.manual_seed(0)
-    result = {"train": train, "infer": infer, "reach": reach}[options.work](options)
+    result = {"train": train, "infer": infer, "reach": reach, "load": load}[options.work](options)
     result["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps(result))
 
