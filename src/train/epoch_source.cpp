@@ -21,17 +21,17 @@ constexpr std::uint64_t kMixingStream = 0x6d69786d69786d69;  // separates these 
 }  // namespace
 
 EpochSource::EpochSource(Executor& executor, const LoopData& data, const TrainingOptions& options, PrefixCache* cache,
-                         std::int64_t epoch, std::vector<std::int64_t> order, std::int64_t first_batch)
+                         EpochStart start)
     : executor_(executor), data_(data), device_(tensor_device(options.machine.device)), cache_(cache),
-      batch_size_(options.loop.batch_size), order_(std::move(order)),
-      mixing_seed_(derived_seed(options.loop.seed ^ kMixingStream, static_cast<std::uint64_t>(epoch))),
-      augmentation_(options.data.augmentation), batch_(first_batch) {
-  const auto done = std::min<std::int64_t>(first_batch * batch_size_, static_cast<std::int64_t>(order_.size()));
+      batch_size_(options.loop.batch_size), order_(std::move(start.order)),
+      mixing_seed_(derived_seed(options.loop.seed ^ kMixingStream, static_cast<std::uint64_t>(start.epoch))),
+      augmentation_(options.data.augmentation), batch_(start.first_batch) {
+  const auto done = std::min<std::int64_t>(start.first_batch * batch_size_, static_cast<std::int64_t>(order_.size()));
   order_.erase(order_.begin(), order_.begin() + done);
   const std::int64_t views = view_count(options.data);
-  const std::int64_t view = views > 0 ? epoch % views : epoch;
+  const std::int64_t view = views > 0 ? start.epoch % views : start.epoch;
   first_row_ = view * data.train->size();
-  if (cache_ != nullptr && cache_->complete()) return;
+  if (start.reads_cache) return;
   loader_.emplace(
       augmented(data.train, data.preprocessing, options.data.augmentation, options.loop.seed, view), order_,
       LoaderOptions{.batch_size = batch_size_, .threads = static_cast<int>(options.machine.loader_threads)});

@@ -23,14 +23,25 @@ struct StepInput {
   at::Tensor shares = {};
 };
 
+/// Where an epoch begins or continues.
+struct EpochStart {
+  /// From 0.
+  std::int64_t epoch = 0;
+  /// Of the complete epoch.
+  std::vector<std::int64_t> order;
+  std::int64_t first_batch = 0;
+  /// Whether the cache was complete when the epoch began. One that is completed within an epoch, which happens where an
+  /// epoch has some images twice, is read from the next epoch on: also by a run that continues in the middle.
+  bool reads_cache = false;
+};
+
 /// Reads batches and runs them through the frozen prefix, or takes its outputs from the cache. The cache has one row
 /// per image and view, ordered by view.
 class EpochSource {
  public:
-  /// Starts epoch `epoch` (from 0) at batch `first_batch`. `order` is the order of the complete epoch. `cache` may be
-  /// null, and is filled on first use. The arguments must outlive the object.
+  /// `cache` may be null, and is filled unless it is read. The other arguments must outlive the object.
   EpochSource(Executor& executor, const LoopData& data, const TrainingOptions& options, PrefixCache* cache,
-              std::int64_t epoch, std::vector<std::int64_t> order, std::int64_t first_batch);
+              EpochStart start);
 
   /// Returns false at the end of the epoch. Adds the time spent waiting for images to `wait_seconds`.
   bool next(StepInput& input, double& wait_seconds);

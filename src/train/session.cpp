@@ -99,6 +99,7 @@ struct TrainingSession::Parts {
   std::unique_ptr<PrefixCache> train_cache;
   std::unique_ptr<PrefixCache> validation_cache;
   std::optional<EpochSource> source;  // of the current epoch
+  bool reads_cache = false;           // the current epoch, as EpochStart has it
   bool interrupted = false;
   Speed speed;
   Clock::time_point start = Clock::now();
@@ -186,9 +187,11 @@ struct TrainingSession::Parts {
     double wait = 0;
     StepInput input;
     if (train_cache) {
-      for (std::int64_t epoch = 0; epoch <= now.epoch && !train_cache->complete(); ++epoch) {
+      for (std::int64_t epoch = 0; epoch <= now.epoch; ++epoch) {
+        reads_cache = train_cache->complete();
+        if (reads_cache) break;
         std::int64_t left = epoch < now.epoch ? steps_per_epoch : now.batch;
-        EpochSource past(executor, data, options, train_cache.get(), epoch, order(epoch), 0);
+        EpochSource past(executor, data, options, train_cache.get(), {.epoch = epoch, .order = order(epoch)});
         while (left-- > 0 && past.next(input, wait)) {
         }
       }
@@ -237,7 +240,9 @@ struct TrainingSession::Parts {
     const auto step_start = Clock::now();
     if (now.batch == 0) begin_epoch();
     if (!source) {
-      source.emplace(executor, data, options, train_cache.get(), now.epoch, order(now.epoch), now.batch);
+      if (now.batch == 0) reads_cache = train_cache && train_cache->complete();
+      source.emplace(executor, data, options, train_cache.get(),
+                     EpochStart{now.epoch, order(now.epoch), now.batch, reads_cache});
     }
     StepInput input;
     double wait = 0;

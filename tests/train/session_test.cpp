@@ -165,6 +165,37 @@ TEST_CASE("… with the cache in a file, a start that belongs to the state, and 
   check_every_stop(trial);
 }
 
+TEST_CASE("… with mixed images, class weights and the other random transforms") {
+  Trial trial = with_everything();
+  trial.options.data.augmentation = {.horizontal_flip = 0.5,
+                                     .trivial_augment_wide = true,
+                                     .color_jitter = {0.3, 0.3, 0.3, 0.1},
+                                     .random_erasing = 0.5,
+                                     .mixup_alpha = 0.4,
+                                     .cutmix_alpha = 1};
+  trial.options.data.cache_views = 0;
+  trial.options.loop.class_weights.balanced = true;
+  trial.options.loop.epochs = 3;
+  trial.options.loop.early_stop = 0;
+  check_every_stop(trial);
+}
+
+TEST_CASE("… with balanced sampling, whose cache is completed within an epoch") {
+  // 20 images of class 0 and 4 of class 1: an epoch draws 12 of the 20.
+  std::vector<std::int64_t> skewed;
+  for (std::int64_t i = 0; skewed.size() < 20; i += kClasses) skewed.push_back(i);
+  for (std::int64_t i = 1; skewed.size() < 24; i += kClasses) skewed.push_back(i);
+  Trial trial = with_everything();
+  trial.data.train = subset(coloured(20 * kClasses), skewed);
+  trial.options.data.augmentation = {};
+  trial.options.data.cache_views = 0;
+  trial.options.loop.sampling = Sampling::kBalanced;
+  trial.options.loop.epochs = 9;
+  trial.options.loop.early_stop = 0;
+  trial.options.machine.engine = EngineKind::kFused;
+  check_every_stop(trial);
+}
+
 TEST_CASE("… in int8, by the ranges in the state") {
   Trial trial = with_everything();
   trial.options.machine.engine = EngineKind::kFused;
