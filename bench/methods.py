@@ -61,7 +61,7 @@ def ours(model, method, data, epochs, folder):
     way = METHODS[method]
     recipe = folder / "recipe.yaml"
     keys = [*way.recipe, f"model={model}", f"data={data}", f"image_size={PIXELS}", f"batch_size={BATCH}"]
-    keys += [f"epochs={epochs}", f"learning_rate={way.learning_rate}", "schedule=cosine", "keep=last"]
+    keys += [f"epochs={epochs}", f"learning_rate={way.learning_rate}", "schedule=cosine"]
     recipe.write_text("".join(f"{key.replace('=', ': ', 1)}\n" for key in keys))
     more = [f"weights={weights()}"] if model == "resnet50" else []
     run(BINARY, "train", recipe, f"run={folder}/run", *more)
