@@ -175,6 +175,7 @@ int predict_command(const PredictOptions& options) {
   Answers all;
   all.logits.columns = static_cast<std::int64_t>(model.classes().size());
   bool is_complete = true;
+  if (shows_progress) show_progress("predict", 0, static_cast<std::int64_t>(images.size()));
   for (std::size_t begin = 0; begin < images.size(); begin += kBatch) {
     const std::size_t end = std::min(begin + kBatch, images.size());
     const std::vector<Image> batch(images.begin() + static_cast<std::ptrdiff_t>(begin),

@@ -18,8 +18,8 @@ std::vector<std::int64_t> class_counts(const Dataset& dataset) {
 
 void check_weights(const ClassWeights& weights, const Dataset& train) {
   if (weights.values.empty() || weights.values.size() == train.classes().size()) return;
-  fail_usage("class_weights: got ", weights.values.size(), " weights, expected ", train.classes().size(),
-             ", one for each class.");
+  fail_usage("class_weights: got ", weights.values.size(), weights.values.size() == 1 ? " weight" : " weights",
+             ", expected ", train.classes().size(), ", one for each class.");
 }
 
 at::Tensor loss_weights(const ClassWeights& weights, const Dataset& train) {
