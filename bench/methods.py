@@ -1,9 +1,10 @@
-"""Ways to fine-tune, side by side on real images: probe, LoRA, norm tuning and full fine-tuning by Lorikeet, and each of
-them by PyTorch with timm, torchvision and PEFT: accuracy on all test images, parameters, bytes and seconds.
+"""Ways to fine-tune, side by side on real images: probe, LoRA, norm tuning and full fine-tuning by Lorikeet, and each
+of them by PyTorch with timm, torchvision and PEFT: accuracy on all test images, parameters, bytes and seconds.
 
-The data is a folder train|test/CLASS/IMAGE; without one, 500 images a class of ../shared's CIFAR-10 and its test images.
-PyTorch trains what Lorikeet's adapter names, on the same images at the same size, with the same batch, learning rate and
-number of epochs, with BatchNorm in evaluation mode. Both shuffle, in other orders. See bench/run methods.
+The data is a folder train|test/CLASS/IMAGE; without one, 500 images a class of ../shared's CIFAR-10 and its test
+images. PyTorch trains what Lorikeet's adapter names, on the same images at the same size, with the same batch,
+learning rate and number of epochs, with BatchNorm in evaluation mode. Both shuffle, in other orders. See bench/run
+methods.
 """
 import argparse
 import json
