@@ -39,8 +39,12 @@ AdapterFolder sample() {
   folder.spec.head = Head{{7}, 3, Activation::kRelu};
   folder.metadata = AdapterMetadata{
       "small", "small.v1", kSha, {"cat", "dog", "Vögel"}, {}, Precision::kBFloat16, {{"accuracy", 0.5}}};
-  folder.metadata->preprocessing = {
-      .resize = 40, .crop = 32, .interpolation = Interpolation::kBicubic, .mean = {0.1, 0.2, 0.3}, .std = {1, 2, 3}};
+  folder.metadata->preprocessing = {.resize = 40,
+                                    .crop = 32,
+                                    .interpolation = Interpolation::kBicubic,
+                                    .mean = {0.1, 0.2, 0.3},
+                                    .std = {1, 2, 3},
+                                    .exif = Exif::kIgnore};
   folder.tensors = tensors_for(adapt(small_resnet(), folder.spec));
   return folder;
 }
@@ -440,4 +444,5 @@ TEST_CASE("metadata that cannot be is refused, by field") {
   refused("/preprocessing/mean", Json::array({1, 2}), "preprocessing: mean: got 2 values");
   refused("/preprocessing/mean", Json::array({1, "2", 3}), "preprocessing: mean: got a string");
   refused("/preprocessing/interpolation", "nearest", "preprocessing: interpolation");
+  refused("/preprocessing/exif", "turn", "preprocessing: exif: got");
 }

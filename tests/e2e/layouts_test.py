@@ -270,6 +270,7 @@ class Layouts(CommandTest):
             "train_limit=0",
             "test_limit=0",
             "test_share=0.2",
+            "exif=ignore",
             "bad_images=skip",
             "sampling=balanced",
             "class_weights=balanced",
@@ -280,6 +281,9 @@ class Layouts(CommandTest):
             "cutmix_alpha=1",
         )
         summary = json.loads((run_folder / "summary.json").read_text())
+        self.assertEqual(
+            json.loads((run_folder / "adapter/lorikeet.json").read_text())["preprocessing"]["exif"], "ignore"
+        )
         note = f"skipped {len(damaged)} images that cannot be read: "
         self.assertIn(note, (run_folder / "log.txt").read_text())
         found = self.json("eval", run_folder)
