@@ -30,7 +30,7 @@ random_horizontal_flip: 0.5
 random_crop_padding: 2
 cache_views: 1
 epochs: 2
-batch_size: 4
+batch_size: 5
 optimizer: adamw
 schedule: cosine
 clip_grad_norm: 1

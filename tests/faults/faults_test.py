@@ -1,7 +1,7 @@
 """Kills, full disks and I/O errors at every call that changes files: the run resumes and ends with the same bytes.
 
-LORIKEET_LONG=1 tries all calls and hundreds of random moments (docs/reliability.md has the figures), otherwise a
-sample.
+LORIKEET_LONG=1 kills at all calls and hundreds of random moments, and lets a third of the calls fail
+(docs/reliability.md has the figures); otherwise a sample.
 """
 import collections
 import os
@@ -19,7 +19,7 @@ from faults import Trial, killed
 
 LONG = os.environ.get("LORIKEET_LONG") == "1"
 SAMPLE = 3  # of the calls, for each action
-RUNS, KILLS = (20, 40) if LONG else (2, 5)  # killed at random moments: runs, and kills of each at most
+RUNS, KILLS = (10, 40) if LONG else (2, 5)  # killed at random moments: runs, and kills of each at most
 CHANGES = "write", "fsync", "rename", "renameat2", "create", "mkdir", "unlink", "unlinkat", "ftruncate"
 COMMITS = "fsync", "rename", "renameat2"
 
@@ -111,15 +111,17 @@ class Faults(unittest.TestCase):
         return check
 
     def test_full_disk_at_each_call(self):
-        self.check_all("full disk for one call", self.numbers(*CHANGES), self.failing_at("ENOSPC"))
+        numbers = self.numbers(*CHANGES)
+        self.check_all("full disk for one call", numbers[:: 3 if LONG else 1], self.failing_at("ENOSPC"))
 
     def test_disk_that_stays_full(self):
         numbers = [n for n in self.numbers(*CHANGES) if self.calls[n - 1][0] not in ("unlink", "unlinkat")]
-        self.check_all("disk that stays full", numbers[:: 5 if LONG else 2], self.failing_at("ENOSPC+"))
+        self.check_all("disk that stays full", numbers[:: 8 if LONG else 2], self.failing_at("ENOSPC+"))
 
     def test_input_output_error_at_each_call(self):
         operations = [operation for operation in CHANGES if operation != "write"] if LONG else COMMITS
-        numbers = self.numbers(*operations) + self.numbers("write")[:: 4 if LONG else 2]
+        numbers = self.numbers(*operations) + self.numbers("write")
+        numbers = numbers[:: 3 if LONG else 2]
         self.check_all("I/O error of one call", numbers, self.failing_at("EIO"))
 
     def test_killed_at_random_moments_until_it_ends(self):
@@ -149,7 +151,7 @@ class Faults(unittest.TestCase):
 
         def check(run, case):
             number, code = case[0], case[1]
-            process = self.trial.begin(run, at=self.syncs[case[2]], action="stop")
+            process = self.trial.begin(run, at=self.syncs[case[2] * len(self.syncs) // 100], action="stop")
             os.waitpid(process.pid, os.WUNTRACED)
             process.send_signal(number)
             process.send_signal(signal.SIGCONT)
@@ -160,13 +162,13 @@ class Faults(unittest.TestCase):
                 return stderr
             return self.trial.wrong_end(run)
 
-        cases = [(s, c, i) for s, c in ((signal.SIGTERM, 143), (signal.SIGINT, 130)) for i in (2, 20, 60)]
+        cases = [(s, c, i) for s, c in ((signal.SIGTERM, 143), (signal.SIGINT, 130)) for i in (3, 20, 60)]
         cases = cases if LONG else cases[1::3]
         self.check_all("signals", cases, check)
 
     def test_a_second_process_while_one_is_stopped(self):
         run = self.folder / "stopped"
-        process = self.trial.begin(run, at=self.syncs[40], action="stop")
+        process = self.trial.begin(run, at=self.syncs[len(self.syncs) // 2], action="stop")
         os.waitpid(process.pid, os.WUNTRACED)
         second = self.trial.start(run)
         self.assertEqual(second.returncode, 2)
