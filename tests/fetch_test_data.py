@@ -1,4 +1,4 @@
-"""What the other tests need: MNIST and EfficientNet-Lite0 in $LORIKEET_TEST_HOME, and ResNet weights from ../shared."""
+"""What other tests need: MNIST and two EfficientNets in $LORIKEET_TEST_HOME, and ResNet weights from ../shared."""
 import os
 import subprocess
 from pathlib import Path
@@ -8,8 +8,8 @@ SHARED = ROOT.parent / "shared"
 REFERENCE_PYTHON = ROOT / "tests/reference/.venv/bin/python"
 
 environment = {**os.environ, "LORIKEET_HOME": os.environ["LORIKEET_TEST_HOME"]}
-for what in (("data", "get", "mnist"), ("models", "get", "efficientnet_lite0")):
-    subprocess.run([os.environ["LORIKEET_BIN"], *what], env=environment, check=True)
+for what in ("data get mnist", "models get efficientnet_lite0", "models get efficientnet_lite2"):
+    subprocess.run([os.environ["LORIKEET_BIN"], *what.split()], env=environment, check=True)
 
 weights = Path(os.environ["LORIKEET_TEST_WEIGHTS"])
 if not (SHARED / "weights").is_dir() or not REFERENCE_PYTHON.exists():

@@ -150,6 +150,9 @@ enum class Sampling {
 
 struct LoopOptions {
   std::int64_t epochs = 1;
+  /// Train for this many seconds, loading and the final evaluation included; 0: no limit. The schedule of the learning
+  /// rate follows. `epochs` and `max_steps` stay upper limits, but 1 epoch, the default, means no limit.
+  double seconds = 0;
   /// Stop training after this many steps; 0: no limit.
   std::int64_t max_steps = 0;
   std::int64_t batch_size = 64;

@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "cli/interrupt.h"
 #include "cli/progress_bar.h"
+#include "train/defaults.h"
 #include "train/run_folder.h"
 
 namespace fs = std::filesystem;
@@ -47,6 +48,15 @@ fs::path free_run_folder(const fs::path& recipe) {
 
 TrainSummary train_visibly(const Recipe& recipe, bool replace) {
   const TrainSummary summary = train(recipe, visible_callbacks(), replace);
+  show_status("");
+  return summary;
+}
+
+TrainSummary train_defaults_visibly(const std::vector<std::string>& overrides, bool replace) {
+  const TrainCallbacks callbacks = visible_callbacks();
+  DefaultRecipe chosen = default_recipe(overrides, callbacks.download);
+  if (chosen.recipe.run.empty()) chosen.recipe.run = free_run_folder(fs::absolute(chosen.recipe.data.name));
+  const TrainSummary summary = train(chosen.recipe, callbacks, replace, chosen.notes);
   show_status("");
   return summary;
 }

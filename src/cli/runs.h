@@ -17,6 +17,8 @@ std::filesystem::path free_run_folder(const std::filesystem::path& recipe);
 
 /// Trains with a progress bar; Ctrl-C interrupts.
 TrainSummary train_visibly(const Recipe& recipe, bool replace);
+/// Chooses a recipe (train/defaults.h), and trains it likewise.
+TrainSummary train_defaults_visibly(const std::vector<std::string>& overrides, bool replace);
 /// Continues a run, likewise.
 TrainSummary resume_visibly(const std::filesystem::path& run, const std::vector<std::string>& overrides);
 

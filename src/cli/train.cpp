@@ -17,6 +17,8 @@
 #include "train/recipe.h"
 #include "train/resume.h"
 
+namespace fs = std::filesystem;
+
 namespace lorikeet::cli {
 namespace {
 
@@ -51,16 +53,15 @@ void print_next_commands(const std::string& run) {
 }
 
 TrainSummary run(const TrainOptions& options) {
+  std::error_code ignored;
+  const bool has_recipe = options.recipe.find('=') == std::string::npos || fs::exists(options.recipe, ignored);
+  std::vector<std::string> overrides = options.overrides;
+  if (!options.recipe.empty()) overrides.insert(overrides.begin(), options.recipe);  // the first key=value
   if (!options.resume.empty()) {
     if (options.force) fail_usage("--force: got it with --resume, expected one of the two.");
-    std::vector<std::string> overrides = options.overrides;
-    if (!options.recipe.empty()) overrides.insert(overrides.begin(), options.recipe);  // the first key=value
     return resume_visibly(options.resume, overrides);
   }
-  if (options.recipe.empty())
-    fail_usage(
-        "train: got no recipe, expected a YAML file, or --resume RUN. 'lorikeet train --help' says what "
-        "is expected.");
+  if (!has_recipe || options.recipe.empty()) return train_defaults_visibly(overrides, options.force);
   Recipe recipe = load_recipe(options.recipe, options.overrides);
   if (recipe.run.empty()) recipe.run = free_run_folder(options.recipe);
   return train_visibly(recipe, options.force);
@@ -93,9 +94,9 @@ int train_command(const TrainOptions& options) {
 }  // namespace
 
 void add_train(CLI::App& app, int& status) {
-  auto* command = app.add_subcommand("train", "Train an adapter from a recipe into a run folder");
+  auto* command = app.add_subcommand("train", "Train an adapter into a run folder, from a recipe or from data alone");
   auto options = std::make_shared<TrainOptions>();
-  command->add_option("recipe", options->recipe, "YAML file");
+  command->add_option("recipe", options->recipe, "YAML file; without one, data=FOLDER decides the rest");
   command->add_option("overrides", options->overrides, "key=value: replaces the recipe's value");
   command
       ->add_option("--resume", options->resume,
@@ -104,7 +105,10 @@ void add_train(CLI::App& app, int& status) {
   command->add_flag("--force", options->force, "Replace the run in the folder, once the new one has a checkpoint");
   command->add_flag("--json", options->json, "Print the summary as JSON on standard output");
   command->footer(
-      "Keys of a recipe, with their defaults:\n" + recipe_help() +
+      "'lorikeet train data=FOLDER' alone chooses the base, what is trained, rates and length from the data and the "
+      "machine, and says what and why in four lines; other keys replace its choices.\n\n"
+      "Keys of a recipe, with their defaults:\n" +
+      recipe_help() +
       "  run                                 the run folder; default: runs/RECIPE, or runs/RECIPE-2 … if that exists; "
       "for the recipe.yaml of a run: RUN-2 …\n\n"
       "A run folder is locked while a process trains in it. With --force the old run stays until the new one has a "

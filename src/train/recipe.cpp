@@ -6,6 +6,7 @@
 #include <iomanip>
 #include <sstream>
 
+#include "adapters/target_sets.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
@@ -23,6 +24,19 @@ namespace {
 
 constexpr std::uint64_t kMaxRecipe = 1 << 20;
 
+// tune decides what is trained, so that keys with which it has nothing to do are mistakes.
+void check_tuning(const AdaptationOptions& options) {
+  const AdapterConfig& config = options.config;
+  const Tuning tune = *options.tune;
+  if (tune != Tuning::kAdapter && tune != Tuning::kNorm && config.has_targets() && !target_set(config.target_modules)) {
+    fail_usage("tune: got ", name_of(tune), " with target_modules, expected one of them. Set target_modules: null.");
+  }
+  if (tune == Tuning::kAdapter && config.peft_type == PeftType::kLnTuning)
+    fail_usage("tune: got adapter with peft_type LN_TUNING, expected tune: norm.");
+  if (tune == Tuning::kNorm && config.peft_type != PeftType::kLora && config.peft_type != PeftType::kLnTuning)
+    fail_usage("tune: got norm with peft_type ", name_of(config.peft_type), ", expected LN_TUNING.");
+}
+
 void set(Recipe& recipe, const std::string& key, const YAML::Node& value) {
   if (key == "run") {
     recipe.run = without_trailing_slash(fields::text(key, value));
@@ -38,6 +52,13 @@ void set(Recipe& recipe, const std::string& key, const YAML::Node& value) {
 
 }  // namespace
 
+const std::vector<std::string>& tuning_names() {
+  static const std::vector<std::string> kNames{"probe", "adapter", "norm", "partial", "full"};
+  return kNames;
+}
+
+const std::string& name_of(Tuning tuning) { return tuning_names()[static_cast<std::size_t>(tuning)]; }
+
 void AdaptationOptions::check() const {
   check_adapter_config(config, "recipe");
   if (head && head->size() > ranges::kHeadLayers)
@@ -46,8 +67,12 @@ void AdaptationOptions::check() const {
     if (!ranges::kHeadWidth.contains(width))
       fail_usage("head: got ", width, ", expected widths from 1 to ", ranges::kHeadWidth.greatest, ".");
   }
-  if (!config.has_targets() && config.modules_to_save.empty() && !head && config.bias == TrainedBias::kNone) {
-    fail_usage("recipe: got neither target_modules, modules_to_save, bias nor head, expected something to train.");
+  if (new_head && head) fail_usage("head: got new and widths, expected one of them.");
+  if (tune) return check_tuning(*this);
+  if (!config.has_targets() && config.modules_to_save.empty() && !head && !new_head &&
+      config.bias == TrainedBias::kNone) {
+    fail_usage(
+        "recipe: got neither target_modules, modules_to_save, bias nor head, expected something to train. Set tune.");
   }
   // LORA is also the peft_type of recipes without an adapter that only train the output layer (or biases: BitFit).
   if (!config.has_targets() && config.bias == TrainedBias::kNone &&
@@ -75,6 +100,7 @@ void Recipe::check() const {
 Recipe resolved(Recipe recipe) {
   MachineOptions& machine = recipe.machine;
   machine.precision = resolved_precision(machine.precision, machine.device);
+  if (recipe.loop.seconds > 0 && recipe.loop.epochs == 1) recipe.loop.epochs = ranges::kEpochs.greatest;
   OptimizerOptions& optimizer = recipe.optimizer;
   if (optimizer.schedule == ScheduleKind::kOneCycle && optimizer.warmup == 0) {
     optimizer.warmup = 0.3;  // OneCycleLR's pct_start

@@ -16,20 +16,30 @@
 
 namespace lorikeet {
 
+/// What is trained, in words that fit every model; see resolve_tuning (train/tuning.h).
+enum class Tuning { kProbe, kAdapter, kNorm, kPartial, kFull };
+const std::vector<std::string>& tuning_names();
+const std::string& name_of(Tuning tuning);
+
 /// What is trained, and its initial values.
 struct AdaptationOptions {
+  /// Absent: what target_modules and modules_to_save select.
+  std::optional<Tuning> tune;
   AdapterConfig config;
   /// Widths of the hidden Linear layers of an added head. Empty: a single Linear. Absent: no head.
   std::optional<std::vector<std::int64_t>> head;
   Activation head_activation = Activation::kNone;
   /// Replaces the network's last Linear with a newly initialised one, with one output per class.
   bool replace_output = false;
+  /// The same, and trains it, whatever its name in the network.
+  bool new_head = false;
   /// Folder of an adapter with the initial values; may be empty.
   std::string start_from;
 
   /// Throws UsageError if values are incompatible or nothing would be trained.
   void check() const;
-  /// Returns the adapter specification for a dataset with this many classes.
+  /// Returns the adapter specification for a dataset with this many classes. REQUIRES: neither tune nor new_head, which
+  /// resolve_tuning replaces.
   AdapterSpec spec(std::int64_t classes) const;
 };
 

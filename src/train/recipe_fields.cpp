@@ -1,4 +1,8 @@
 // The keys of a recipe.
+#include <algorithm>
+#include <charconv>
+#include <system_error>
+
 #include "base/compute.h"
 #include "train/metrics.h"
 #include "train/recipe_field.h"
@@ -13,24 +17,54 @@ Json pair_schema(Json item) {
 }
 
 Field head_field() {
-  return {"head", "add a head: widths of its hidden Linear layers; []: a single Linear; null: no head",
+  return {
+      "head",
+      "new: replace the network's last Linear with a new one and train it; widths of hidden Linear layers: add a "
+      "head after the output; []: a single Linear; null: neither",
+      [](Recipe& r, const YAML::Node& n) {
+        auto& head = r.adapter.head;
+        head.reset();
+        r.adapter.new_head = n.IsScalar() && n.Scalar() == "new";
+        if (n.IsNull() || r.adapter.new_head) return;
+        if (!n.IsSequence() || n.size() > ranges::kHeadLayers)
+          fail_usage("head: got ", shown(n), ", expected a list of at most 64 widths, e.g. [512, 256], new, or null.");
+        head.emplace();
+        for (const auto& width : n) head->push_back(integer("head", width, ranges::kHeadWidth));
+      },
+      [](const Recipe& r, YAML::Emitter& out) {
+        if (r.adapter.new_head) {
+          out << "new";
+        } else if (r.adapter.head) {
+          out << YAML::Flow << *r.adapter.head;
+        } else {
+          out << YAML::Null;
+        }
+      },
+      any_of({kNullSchema, {{"enum", {"new"}}}, list_schema(integer_schema(ranges::kHeadWidth), ranges::kHeadLayers)})};
+}
+
+Field tune_field() {
+  return {"tune",
+          cat("what is trained, in words for every model (", join(tuning_names(), ", "),
+              "): only a new output; an adapter on target_modules, by default auto; the normalisations; the last stage "
+              "or quarter; everything. All with a new output. null: target_modules and modules_to_save"),
           [](Recipe& r, const YAML::Node& n) {
-            auto& head = r.adapter.head;
-            head.reset();
+            r.adapter.tune.reset();
             if (n.IsNull()) return;
-            if (!n.IsSequence() || n.size() > ranges::kHeadLayers)
-              fail_usage("head: got ", shown(n), ", expected a list of at most 64 widths, e.g. [512, 256], or null.");
-            head.emplace();
-            for (const auto& width : n) head->push_back(integer("head", width, ranges::kHeadWidth));
+            const auto& names = tuning_names();
+            const auto found = std::find(names.begin(), names.end(), text("tune", n));
+            if (found == names.end())
+              fail_usage("tune: got ", shown(n), ", expected one of ", join(names, ", "), ", or null.");
+            r.adapter.tune = static_cast<Tuning>(found - names.begin());
           },
           [](const Recipe& r, YAML::Emitter& out) {
-            if (r.adapter.head) {
-              out << YAML::Flow << *r.adapter.head;
+            if (r.adapter.tune) {
+              out << name_of(*r.adapter.tune);
             } else {
               out << YAML::Null;
             }
           },
-          any_of({kNullSchema, list_schema(integer_schema(ranges::kHeadWidth), ranges::kHeadLayers)})};
+          any_of({kNullSchema, {{"enum", tuning_names()}}})};
 }
 
 Field betas_field() {
@@ -158,6 +192,43 @@ Field color_jitter_field() {
           any_of({kNullSchema, std::move(list)})};
 }
 
+// Seconds of "90s", "10m", "1h30m", "1.5h" or a number.
+double seconds_of(const YAML::Node& node) {
+  const std::string value = node.IsScalar() ? node.Scalar() : std::string();
+  double total = 0;
+  const char* at = value.data();
+  const char* const end = at + value.size();
+  bool is_valid = at != end;
+  while (is_valid && at != end) {
+    double count = 0;
+    const auto [after, error] = std::from_chars(at, end, count, std::chars_format::fixed);
+    is_valid = error == std::errc() && count >= 0;
+    const char unit = after == end ? 's' : *after;
+    is_valid = is_valid && (unit == 's' || unit == 'm' || unit == 'h') && (after != end || at == value.data());
+    total += count * (unit == 'h' ? 3600 : unit == 'm' ? 60 : 1);
+    at = after == end ? end : after + 1;
+  }
+  if (!is_valid || !ranges::kSeconds.contains(total))
+    fail_usage("time: got ", shown(node), ", expected a time of at most 1e6 seconds, e.g. 90s, 10m or 1h30m, or null.");
+  return total;
+}
+
+Field time_field() {
+  return {
+      "time",
+      "train for this long, e.g. 10m, from loading to the final evaluation: the number of steps and the schedule "
+      "follow from the measured speed; epochs, if not 1, and max_steps stay upper limits; null: no limit",
+      [](Recipe& r, const YAML::Node& n) { r.loop.seconds = n.IsNull() ? 0 : seconds_of(n); },
+      [](const Recipe& r, YAML::Emitter& out) {
+        if (r.loop.seconds > 0) {
+          out << exact(r.loop.seconds) + "s";
+        } else {
+          out << YAML::Null;
+        }
+      },
+      any_of({kNullSchema, number_schema(ranges::kSeconds), {{"type", "string"}, {"pattern", "^([0-9.]+[smh])+$"}}})};
+}
+
 Field reference_field() {
   return {"reference", "published results for this configuration, for 'lorikeet compare': title, trainable, accuracy",
           [](Recipe& r, const YAML::Node& n) {
@@ -267,6 +338,7 @@ const std::vector<Field>& all() {
        },
        [](const Recipe& r, YAML::Emitter& out) { out << r.data.split_seed; }, integer_schema(ranges::kSeed)},
 
+      tune_field(),
       choice_field(
           "peft_type",
           "the method, by PEFT's name; DoRA is LORA with use_dora, BitFit LORA with bias: all and no target_modules",
@@ -342,6 +414,7 @@ const std::vector<Field>& all() {
                    LORIKEET_MEMBER(adapter.head_activation)),
 
       integer_field("epochs", "passes over the training images", ranges::kEpochs, LORIKEET_MEMBER(loop.epochs)),
+      time_field(),
       integer_field("max_steps", "stop after this many steps; 0: never", ranges::kCount,
                     LORIKEET_MEMBER(loop.max_steps)),
       integer_field("batch_size", "images per step", ranges::kBatchSize, LORIKEET_MEMBER(loop.batch_size)),

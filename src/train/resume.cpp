@@ -13,8 +13,9 @@ namespace lorikeet {
 
 const std::vector<std::string>& resumable_keys() {
   static const std::vector<std::string> kKeys{
-      "epochs",  "max_steps",      "early_stop", "learning_rate",  "clip_grad_norm",     "data",       "weights",
-      "threads", "loader_threads", "cache_gib",  "cache_disk_gib", "checkpoint_seconds", "test_limit", "reference"};
+      "epochs",   "max_steps", "time",           "early_stop", "learning_rate",  "clip_grad_norm",     "data",
+      "weights",  "threads",   "loader_threads", "cache_gib",  "cache_disk_gib", "checkpoint_seconds", "test_limit",
+      "reference"};
   return kKeys;
 }
 
@@ -36,12 +37,14 @@ void adapt_state(TrainingState& state, const ContinuedRun& run) {
   if (!is_cut_of(state.plan, make_plan(run.network), run.network.graph()))
     fail("training state: got another plan than the network's, expected one of its cuts.");
   const RunLength length = run_length(now.loop, run.train_images);
-  const bool is_longer = state.total_steps != length.total_steps;
+  // With `time`, the session plans the length.
+  const bool is_longer =
+      now.loop.seconds > 0 ? now.loop.seconds != run.before.loop.seconds : state.total_steps != length.total_steps;
   if (is_longer && state.step > length.total_steps) {
     fail_usage("epochs: got ", now.loop.epochs, ", which are ", length.total_steps, " steps, expected at least the ",
                state.step, " that the run has made.");
   }
-  state.total_steps = length.total_steps;
+  if (is_longer) state.total_steps = length.total_steps;
   if (is_longer && state.batch == 0 && state.step < length.total_steps) {
     state.epoch = state.step / length.steps_per_epoch;
     state.batch = state.step % length.steps_per_epoch;

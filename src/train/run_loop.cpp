@@ -13,7 +13,11 @@ namespace {
 
 constexpr double kLowerRate = 0.1;
 
-TrainReport run_session(const RunLoop& loop, const SessionOptions& options) {
+// `earlier`: seconds of training before this process.
+TrainReport run_session(const RunLoop& loop, double earlier, SessionOptions options) {
+  const std::chrono::duration<double> here = std::chrono::steady_clock::now() - loop.started;
+  options.seconds_spent = earlier + here.count();
+  options.test_images = loop.test_images;
   const TrainingSession* current = nullptr;
   const auto write_state = [&](const fs::path& folder) {
     Checkpoint checkpoint = loop.identity();
@@ -41,8 +45,9 @@ TrainReport run_session(const RunLoop& loop, const SessionOptions& options) {
 }  // namespace
 
 TrainReport run_with_checkpoints(const RunLoop& loop, const std::optional<Checkpoint>& from) {
+  const double earlier = from ? from->state.seconds : 0;
   try {
-    return run_session(loop, {.order = {}, .reduce_gradients = {}, .state = from ? &from->state : nullptr});
+    return run_session(loop, earlier, {.order = {}, .reduce_gradients = {}, .state = from ? &from->state : nullptr});
   } catch (const DivergedError& error) {
     std::optional<Checkpoint> last = from;
     std::vector<std::string> notes;
@@ -65,7 +70,7 @@ TrainReport run_with_checkpoints(const RunLoop& loop, const std::optional<Checkp
     }
     try {
       return run_session(
-          loop,
+          loop, earlier,
           {.order = {}, .reduce_gradients = {}, .state = last ? &last->state : nullptr, .rate_factor = kLowerRate});
     } catch (const DivergedError& second) {
       throw again(second);

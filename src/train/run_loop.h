@@ -2,6 +2,7 @@
 // training diverges.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -26,6 +27,9 @@ struct RunLoop {
   RunFolder::Write write_adapter;
   /// Returns what a checkpoint records besides the state and the length of the metrics.
   std::function<Checkpoint()> identity;
+  /// With LoopOptions::seconds: when the run began, and the number of images of the evaluation after training.
+  std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
+  std::int64_t test_images = 0;
   TrainCallback progress;
   /// As LoopHooks::epoch.
   std::function<void(const EpochProgress&, const std::string&)> epoch;

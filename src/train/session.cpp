@@ -24,6 +24,7 @@
 #include "train/metrics.h"
 #include "train/ranges.h"
 #include "train/recipe.h"
+#include "train/time_budget.h"
 
 namespace lorikeet {
 namespace {
@@ -96,6 +97,7 @@ struct TrainingSession::Parts {
   TrainingState now;  // except the tensors of network and optimizer
   std::int64_t images_per_epoch = 0;
   std::int64_t steps_per_epoch = 0;
+  std::int64_t most_steps = 0;  // with a budget
   std::unique_ptr<PrefixCache> train_cache;
   std::unique_ptr<PrefixCache> validation_cache;
   std::optional<EpochSource> source;  // of the current epoch
@@ -105,6 +107,7 @@ struct TrainingSession::Parts {
   Clock::time_point start = Clock::now();
   Clock::time_point last_checkpoint = Clock::now();
   double seconds_before = 0;  // of earlier sessions
+  std::optional<TimeBudget> budget;
 
   Parts(Network& network_of, Executor& executor_of, LoopData data_of, TrainingOptions options_of, LoopHooks hooks_of,
         SessionOptions session_of)
@@ -141,6 +144,16 @@ struct TrainingSession::Parts {
       make_caches();
     }
     start = last_checkpoint = Clock::now();
+    if (options.loop.seconds > 0) {
+      TimeBudget::Run run;
+      run.steps_per_epoch = steps_per_epoch;
+      if (train_cache) run.uncached_steps = view_count(options.data) * steps_per_epoch;
+      run.batch_size = now.batch_size;
+      run.validation_images = now.validation_images;
+      run.test_images = session.test_images;
+      most_steps = length.total_steps;
+      budget.emplace(options.loop.seconds - session.seconds_spent, run);
+    }
   }
 
   std::vector<std::int64_t> order(std::int64_t epoch) const {
@@ -163,8 +176,8 @@ struct TrainingSession::Parts {
     require_same("batch_size", state.batch_size, now.batch_size);
     require_same("training images:", state.train_images, now.train_images);
     require_same("validation images:", state.validation_images, now.validation_images);
-    require_same("steps:", state.total_steps, now.total_steps);
-    require_within("step", state.step, now.total_steps);
+    if (options.loop.seconds == 0) require_same("steps:", state.total_steps, now.total_steps);
+    require_within("step", state.step, state.total_steps);
     require_within("epoch", state.epoch, options.loop.epochs);
     require_within("batch", state.batch, steps_per_epoch);
     require_within("threads", state.threads, ranges::kThreads.greatest);
@@ -248,6 +261,7 @@ struct TrainingSession::Parts {
     double wait = 0;
     if (!source->next(input, wait))
       fail("training: got too few images in epoch ", now.epoch + 1, ", expected as many as in the first.");
+    const double prefix_seconds = reads_cache ? 0 : seconds_since(step_start);
     network.seed_dropout(derived_seed(now.seed, static_cast<std::uint64_t>(now.step)));
     const double rate = now.rate_factor * scheduled_learning_rate(options.optimizer, now.step, now.total_steps);
     const at::Tensor logits = executor.run_suffix(std::move(input.frontier), /*training=*/true);
@@ -277,6 +291,10 @@ struct TrainingSession::Parts {
     now.data_wait_seconds += wait;
     now.epoch_wait_seconds += wait;
     speed.add(count);
+    if (budget) {
+      budget->add_step(prefix_seconds, seconds_since(step_start) - prefix_seconds);
+      plan_length();
+    }
     if (epoch_is_over()) source.reset();
     Json line{
         {"step", now.step}, {"epoch", now.epoch + 1}, {"loss", value}, {"learning_rate", rate}, {"seconds", seconds()}};
@@ -293,6 +311,14 @@ struct TrainingSession::Parts {
     }
   }
 
+  // From the speed so far.
+  void plan_length() {
+    if (budget->is_known()) now.total_steps = std::min(most_steps, budget->total_steps(now.step));
+  }
+  std::int64_t epochs() const {
+    return budget ? (now.total_steps + steps_per_epoch - 1) / steps_per_epoch : options.loop.epochs;
+  }
+
   void reduce() {
     std::vector<at::Tensor> gradients;
     for (const at::Tensor& parameter : parameters) gradients.push_back(parameter.grad());
@@ -304,10 +330,10 @@ struct TrainingSession::Parts {
     const std::int64_t number = now.epoch + 1;
     Json line{
         {"epoch", number}, {"train_loss", loss()}, {"train_accuracy", accuracy()}, {"seconds", now.epoch_seconds}};
-    std::string text = cat("epoch ", number, "/", options.loop.epochs, ": loss ", fixed(loss(), 4), ", accuracy ",
-                           fixed(accuracy(), 4));
+    std::string text =
+        cat("epoch ", number, "/", epochs(), ": loss ", fixed(loss(), 4), ", accuracy ", fixed(accuracy(), 4));
     EpochProgress report_of{.epoch = number,
-                            .epochs = options.loop.epochs,
+                            .epochs = epochs(),
                             .loss = loss(),
                             .accuracy = accuracy(),
                             .seconds = now.epoch_seconds,
@@ -315,12 +341,14 @@ struct TrainingSession::Parts {
     if (now.epoch_seconds > 0) report_of.images_per_second = static_cast<double>(now.epoch_images) / now.epoch_seconds;
     bool go_on = true;
     if (data.validation) {
+      const auto validation_start = Clock::now();
       const EvaluationResult found = evaluate(executor, data.validation, data.preprocessing,
                                               evaluation([&](std::int64_t done, std::int64_t total) {
                                                 interrupted = !report("validate", done, total);
                                                 return !interrupted;
                                               }));
       if (interrupted) return;
+      if (budget) budget->add_validation(seconds_since(validation_start));
       line["validation_loss"] = found.loss;
       line["validation_accuracy"] = found.accuracy();
       line["validation_macro_f1"] = metric(found, Metric::kMacroF1);
@@ -344,6 +372,7 @@ struct TrainingSession::Parts {
     ++now.epoch;
     now.batch = 0;
     now.stopped_early = !go_on;
+    if (budget && now.step < now.total_steps) plan_length();
     checkpoint();
   }
 
@@ -365,8 +394,10 @@ struct TrainingSession::Parts {
 
   bool report(const char* phase, std::int64_t done, std::int64_t total) {
     if (!hooks.progress) return true;
-    TrainProgress progress{phase, now.epoch + 1, options.loop.epochs, done, total, speed.rate(), loss(), accuracy(), 0};
-    if (speed.rate() > 0 && seconds_since(start) > 1) {
+    TrainProgress progress{phase, now.epoch + 1, epochs(), done, total, speed.rate(), loss(), accuracy(), 0};
+    if (budget) {
+      progress.seconds_left = std::max(0.0, budget->left());
+    } else if (speed.rate() > 0 && seconds_since(start) > 1) {
       progress.seconds_left =
           static_cast<double>((now.total_steps - now.step) * options.loop.batch_size) / speed.rate();
     }

@@ -26,6 +26,10 @@ struct SessionOptions {
   const TrainingState* state = nullptr;
   /// Multiplies the learning rate of a run that starts without a state.
   double rate_factor = 1;
+  /// With LoopOptions::seconds: what of them was used before the session, and the number of images of the evaluation
+  /// after it.
+  double seconds_spent = 0;
+  std::int64_t test_images = 0;
 };
 
 /// While it exists, computes with the number of threads in the options or the state. The network, the executor and the

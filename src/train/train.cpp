@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <functional>
 
@@ -34,6 +35,7 @@
 #include "train/start_from.h"
 #include "train/training_data.h"
 #include "train/training_executor.h"
+#include "train/tuning.h"
 
 namespace fs = std::filesystem;
 
@@ -41,13 +43,13 @@ namespace lorikeet {
 namespace {
 
 // Without a head or a replaced output, the network's own outputs must equal the classes.
-void check_classes(const Recipe& recipe, const Graph& base, const Dataset& data) {
+void check_classes(const Recipe& recipe, const AdaptationOptions& adapter, const Graph& base, const Dataset& data) {
   const auto classes = static_cast<std::int64_t>(data.classes().size());
   const std::int64_t outputs = output_features(base);
-  if (recipe.adapter.head || recipe.adapter.replace_output || outputs == classes) return;
+  if (adapter.head || adapter.replace_output || outputs == classes) return;
   fail_usage("data: got ", classes, " classes in ", recipe.data.name, ", expected ", outputs, ", the outputs of ",
-             recipe.model, ". Set replace_output: true with modules_to_save: [", base.node(base.output()).name,
-             "], or a head.");
+             recipe.model, ". Set head: new, that is replace_output: true with modules_to_save: [",
+             base.node(base.output()).name, "], or add a head.");
 }
 
 // Leaves no files of a run that fails before its first adapter, for example because of a damaged image.
@@ -136,15 +138,18 @@ std::string with_resume_hint(const char* message, const RunFolder& run, bool con
 }
 
 TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, Beginning beginning) {
+  const auto started = std::chrono::steady_clock::now();
   check_device(recipe.machine.device);
   const BaseModel base = load_base_model({recipe.model, recipe.weights}, callbacks.download);
   const Splits splits = open_dataset(recipe.data.name, callbacks.download, open_options(recipe.data));
   const Preprocessing preprocessing = data_preprocessing(recipe.data, base.preprocessing);
   Splits used = split_data(recipe, splits);
-  check_classes(recipe, base.graph, *used.train);
+  AdaptationOptions adapter = recipe.adapter;
+  const std::vector<std::string> tuning_notes = resolve_tuning(adapter, base.graph);
+  check_classes(recipe, adapter, base.graph, *used.train);
   const Splits data = with_bad_images(recipe.data.bad_images, std::move(used));
   AdapterFolder folder;
-  folder.spec = recipe.adapter.spec(static_cast<std::int64_t>(data.train->classes().size()));
+  folder.spec = adapter.spec(static_cast<std::int64_t>(data.train->classes().size()));
   folder.spec.config.base_model_name_or_path = base.entry->name;
   const std::vector<std::string> target_notes = resolve_targets(folder.spec.config, *base.entry, base.graph);
   const Adaptation adaptation = adapt(base.graph, folder.spec);
@@ -214,7 +219,7 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
     notes.push_back(line);
     log(line);
   };
-  for (const auto& lines : {target_notes, data.notes, base.notes, beginning.notes}) {
+  for (const auto& lines : {beginning.notes, tuning_notes, target_notes, data.notes, base.notes}) {
     for (const std::string& line : lines) note(line);
   }
   if (const auto oversized = oversized_adapters(adaptation); !oversized.empty()) {
@@ -258,6 +263,7 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
     run.add_log(line);
     callbacks.epoch(epoch);
   };
+  const auto& judged = data.test ? data.test : data.validation;
   const auto start_over = [&] {
     Network fresh(adaptation, base.weights, recipe.loop.seed);
     if (!recipe.adapter.start_from.empty()) start_from(recipe.adapter.start_from, adaptation, fresh);
@@ -290,6 +296,8 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
                                          [&] {
                                            return Checkpoint{{}, yaml, base.sha256.get(), fingerprint};
                                          },
+                                     .started = started,
+                                     .test_images = judged ? judged->size() : 0,
                                      .progress = callbacks.progress,
                                      .epoch = log_epoch,
                                      .log = log,
@@ -306,7 +314,6 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
       folder.metadata->precision = recipe.machine.precision;
       folder.metadata->activation_ranges = merged_ranges(network, loop_data, base.prepared);
     }
-    const auto& judged = data.test ? data.test : data.validation;
     if (judged && !out.interrupted) {
       // Runs as a loaded adapter does, which must reach exactly this accuracy.
       if (is_int8 || recipe.machine.engine != EngineKind::kFused) {
@@ -322,7 +329,7 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
                              out.interrupted =
                                  callbacks.progress && !callbacks.progress({.phase = "test",
                                                                             .epoch = out.loop.epochs,
-                                                                            .epochs = recipe.loop.epochs,
+                                                                            .epochs = out.loop.epochs,
                                                                             .done = done,
                                                                             .total = total,
                                                                             .loss = out.loop.loss,
@@ -362,12 +369,13 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
 
 }  // namespace
 
-TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, bool replace) {
+TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, bool replace,
+                   const std::vector<std::string>& notes) {
   requested.check();
   const Recipe recipe = with_absolute_paths(resolved(requested));
   // The recipe is checked completely before the run folder is changed.
   if (is_run_folder(recipe.run) && !replace) RunFolder(recipe.run, /*replace=*/false);
-  return run_recipe(recipe, callbacks, {.replace = replace});
+  return run_recipe(recipe, callbacks, {.replace = replace, .notes = notes});
 }
 
 TrainSummary resume(const fs::path& path, const std::vector<std::string>& overrides, const TrainCallbacks& callbacks) {

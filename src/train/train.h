@@ -44,7 +44,9 @@ struct TrainSummary {
 /// Runs the recipe into recipe.run. Throws UsageError if that folder holds a run and `replace` is false, or if another
 /// process trains in it. In these cases, and if the recipe does not fit its model or data, no file is changed. A
 /// replaced run stays until the new one has a checkpoint. A run that fails before its first checkpoint is removed.
-TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, bool replace = false);
+/// `notes` are logged first, and shown in the report.
+TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, bool replace = false,
+                   const std::vector<std::string>& notes = {});
 
 /// Continues the run in the folder `run` from its last checkpoint, or from the start if it has none. `overrides`
 /// ("key=value") may change resumable_keys(). Throws UsageError if there is no run, another process trains in it or

@@ -95,6 +95,7 @@ void LoopOptions::check() const {
   if (sampling == Sampling::kBalanced && !shuffle)
     fail_usage("sampling: got balanced with shuffle: false, expected shuffle: true, because images are drawn.");
   require("early_stop", early_stop, ranges::kEarlyStop);
+  require("time", seconds, ranges::kSeconds);
   require("checkpoint_seconds", checkpoint_seconds, ranges::kSeconds);
   if (early_stop > 0 && best == BestEpoch::kLast)
     fail_usage("early_stop: got ", early_stop, " with best: last, expected a metric as best, such as accuracy.");

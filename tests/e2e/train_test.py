@@ -3,6 +3,7 @@ import json
 import math
 import shutil
 import struct
+import time
 
 from command import MNIST, RECIPE, RUN_FILES, CommandTest, digit_of, main, read_safetensors, run
 
@@ -18,6 +19,33 @@ class Train(CommandTest):
 
     def metrics(self, folder):
         return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+    def test_data_alone_is_enough(self):
+        """Without a recipe: the choices are said, what is given stays, and the budget of time is kept."""
+        images = self.image_folder({"0": "zero", "1": "one"}, self.digits(80))
+        run_folder = self.folder / "alone"
+        start = time.monotonic()
+        done = run("train", f"data={images}", "model=efficientnet_lite0", "time=8s", f"run={run_folder}")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertLess(time.monotonic() - start, 20)  # on a busy machine, too
+        for subject in ("base: as given", "tune: tune adapter", "rate: batch_size", "length: as given"):
+            self.assertIn(f"\n{subject}", done.stderr)
+        summary = json.loads((run_folder / "summary.json").read_text())
+        self.assertGreater(summary["test"]["accuracy"], 0.9)
+        self.assertGreater(summary["epochs"], 1)
+        report = (run_folder / "report.html").read_text()
+        self.assertIn("tune: tune adapter", report)
+        self.assert_refused(2, ["data=FOLDER"], "train", "epochs=2")
+        self.assert_refused(2, ["time", "10 minutes"], "train", f"data={images}", "time=10 minutes")
+
+    def test_tunings(self):
+        """Each trains more than the one before, from a recipe that names no module."""
+        counts = []
+        for tune in ("probe", "norm", "partial", "full"):
+            keys = "target_modules=auto", "modules_to_save=null", "replace_output=false", f"tune={tune}", "max_steps=1"
+            self.lorikeet("train", self.recipe(), *keys, "test_limit=8", f"run={self.folder / tune}")
+            counts.append(json.loads((self.folder / tune / "summary.json").read_text())["trainable_parameters"])
+        self.assertEqual(counts, sorted(set(counts)))
 
     def test_run_folder(self):
         names = sorted(str(p.relative_to(self.run_folder)) for p in self.run_folder.rglob("*"))

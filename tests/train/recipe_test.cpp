@@ -47,6 +47,7 @@ validation: 10
 validation_share: 0.25
 test_share: 0
 split_seed: 5
+tune: adapter
 peft_type: LORA
 r: 4
 lora_alpha: 12.5
@@ -82,6 +83,7 @@ replace_output: true
 head: [512, 256]
 head_activation: relu
 epochs: 3
+time: 90s
 max_steps: 7
 batch_size: 32
 optimizer: sgd
@@ -131,6 +133,25 @@ TEST_CASE("a short recipe is filled up with defaults") {
   CHECK(recipe.run.empty());
 }
 
+TEST_CASE("a recipe for every model names no module") {
+  const Recipe recipe = load("data: mnist\ntarget_modules: auto\nhead: new\n");
+  CHECK(recipe.adapter.new_head);
+  CHECK_FALSE(recipe.adapter.head.has_value());
+  CHECK(recipe_yaml(recipe) == has("\nhead: new\n"));
+  CHECK(recipe_yaml(load("data: mnist\ntune: norm\n")) == has("\ntune: norm\n"));
+}
+
+TEST_CASE("a time is a number with a unit, and lifts the default of one epoch") {
+  const auto timed = [](const std::string& value) { return load("data: mnist\nhead: []\ntime: " + value + "\n").loop; };
+  CHECK(timed("45").seconds == 45);
+  CHECK(timed("10m").seconds == 600);
+  CHECK(timed("1h30m").seconds == 5400);
+  CHECK(timed("1.5h").seconds == 5400);
+  CHECK(timed("null").seconds == 0);
+  CHECK(timed("null").epochs == 1);
+  CHECK(timed("10m").epochs == 1'000'000);
+}
+
 TEST_CASE("every key is read") {
   const Recipe r = load(kEverything);
   CHECK(r.model == "efficientnet_lite0");
@@ -151,6 +172,7 @@ TEST_CASE("every key is read") {
   CHECK(r.data.train_limit == 100);
   CHECK(r.data.test_limit == 50);
   CHECK(r.data.validation == 10);
+  CHECK(r.adapter.tune == Tuning::kAdapter);
   CHECK(r.data.validation_share == 0.25);
   CHECK(r.data.test_share == 0);
   CHECK(r.data.split_seed == 5);
@@ -206,6 +228,7 @@ TEST_CASE("every key is read") {
   CHECK((load("data: d\nhead: []\nsampling: balanced\n").loop.sampling == Sampling::kBalanced));
   CHECK(r.optimizer.clip_grad_norm == 1.5);
   CHECK(r.loop.best == BestEpoch::kMacroF1);
+  CHECK(r.loop.seconds == 90);
   CHECK(r.loop.early_stop == 2);
   CHECK(r.loop.seed == 9223372036854775807);
   CHECK_FALSE(r.loop.shuffle);

@@ -182,7 +182,7 @@ TEST_CASE("a recipe that does not fit its model or data leaves no files") {
   };
   CHECK(refused("replace_output=false") == has("data: got 3 classes in "));
   CHECK(refused("replace_output=false") ==
-        has("Set replace_output: true with modules_to_save: [classifier], or a head."));
+        has("Set head: new, that is replace_output: true with modules_to_save: [classifier], or add a head."));
   CHECK(refused("modules_to_save=[]") == has("modules_to_save: got no 'classifier'"));
   CHECK(refused("target_modules=[blocks.9.0.conv_pw]") == has("blocks.9.0.conv_pw"));
   CHECK(refused("validation=24") == has("validation: got 24, expected fewer than the 24 training images."));
