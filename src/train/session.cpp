@@ -143,6 +143,7 @@ struct TrainingSession::Parts {
       now.validation_cache = caches.validation;
       make_caches();
     }
+    const double preparation = seconds_since(start);  // the caches of a continued run
     start = last_checkpoint = Clock::now();
     if (options.loop.seconds > 0) {
       TimeBudget::Run run;
@@ -152,7 +153,7 @@ struct TrainingSession::Parts {
       run.validation_images = now.validation_images;
       run.test_images = session.test_images;
       most_steps = length.total_steps;
-      budget.emplace(options.loop.seconds - session.seconds_spent, run);
+      budget.emplace(options.loop.seconds - session.seconds_spent - preparation, run);
     }
   }
 

@@ -340,3 +340,12 @@ TEST_CASE("the results do not depend on the threads that read images") {
   }
   CHECK(found.size() == 1);
 }
+
+TEST_CASE("a run with a time stays as it is when it is resumed, and goes on with more time") {
+  const Recipe recipe = material().recipe("timed", {"time=2s", "epochs=1"});
+  const TrainSummary first = train(recipe, {});
+  CHECK(first.loop.steps > 1);
+  CHECK(first.loop.epochs >= 1);
+  CHECK(resume(recipe.run, {}, {}).loop.steps == first.loop.steps);
+  CHECK(resume(recipe.run, {"time=6s"}, {}).loop.steps > first.loop.steps);
+}
