@@ -141,7 +141,8 @@ at::Tensor rgb_of_inverted_cmyk(const at::Tensor& cmyk) {
 }
 
 // Returns at least the number of scans that the decoder will process: those before the end marker, without segments
-// such as an EXIF thumbnail and without appended data (a second image, a video).
+// such as an EXIF thumbnail and without appended data (a second image, a video). Like the decoder, it skips a segment
+// by its length, that of a scan's header included, whose bytes may look like an end marker.
 std::int64_t count_scans(std::string_view bytes) {
   constexpr unsigned kStuffed = 0, kTemporary = 0x01, kFirstRestart = 0xd0, kStartOfImage = 0xd8, kStartOfScan = 0xda,
                      kFill = 0xff;
@@ -156,8 +157,8 @@ std::int64_t count_scans(std::string_view bytes) {
     at += 2;
     if (marker == kEndOfImage) break;
     if (marker == kStartOfScan) ++scans;
-    const bool has_no_length = marker == kStuffed || marker == kTemporary || marker == kStartOfScan ||
-                               (marker >= kFirstRestart && marker <= kStartOfImage);
+    const bool has_no_length =
+        marker == kStuffed || marker == kTemporary || (marker >= kFirstRestart && marker <= kStartOfImage);
     if (has_no_length || at + 1 >= bytes.size()) continue;
     at += std::size_t{static_cast<std::uint8_t>(bytes[at])} << 8 | static_cast<std::uint8_t>(bytes[at + 1]);
   }

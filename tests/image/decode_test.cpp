@@ -308,6 +308,8 @@ TEST_CASE("a JPEG that goes over a large image in very many scans is refused by 
   const std::string many = with_insert(plain, plain.size() - 2, scans);
   CHECK(refused(with_jpeg_size(many, 10'000, 10'000), "got a JPEG of 10000 x 10000 pixels in 4"));
   CHECK(refused(with_jpeg_size(many, 10'000, 10'000), "expected at most 28 scans for this size"));
+  const std::string like_the_end = with_insert(plain, plain.size() - 2, segment('\xda', "\xff\xd9") + scans);
+  CHECK(refused(with_jpeg_size(like_the_end, 10'000, 10'000), "expected at most 28 scans for this size"));
   CHECK_FALSE(refused(many, "scans"));  // a small one may have them, though not empty ones
   // Neither what a telephone appends counts, nor what stands in a segment, such as a thumbnail.
   CHECK_FALSE(refused(with_jpeg_size(plain + scans, 10'000, 10'000), "scans"));
