@@ -76,14 +76,31 @@ class BmpReader {
       fail(where_, ": got a BMP of ", bits_, " bits per pixel with compression ", compression_,
            ", expected 1, 4, 8, 16, 24 or 32 bits, uncompressed or run-length encoded. Convert it to PNG.");
     }
+    find_pixels();
+  }
+
+  std::size_t palette_entry() const { return header_ == kOs2Header ? 3 : 4; }  // bytes
+  std::size_t palette_size() const {
+    const std::size_t most = bits_ <= 8 ? std::size_t{1} << bits_ : 0;
+    return colors_ == 0 ? most : std::min<std::size_t>(colors_, most);
+  }
+
+  // Like Pillow, takes an offset of 0 as unknown, and one that would leave no space for the palette as without it.
+  void find_pixels() {
+    std::size_t headers = kFileHeader + header_;
+    if (header_ == kInfoHeader && compression_ == kBmpFields) headers += 3 * sizeof(std::uint32_t);
+    if (header_ == kInfoHeader && compression_ == kBmpAlphaFields) headers += 4 * sizeof(std::uint32_t);
+    if (pixels_at_ == 0 || (pixels_at_ == headers && bits_ <= 8)) {
+      pixels_at_ = headers + palette_size() * palette_entry();
+    } else if (pixels_at_ < headers) {
+      fail(where_, ": got a BMP whose pixels start at byte ", pixels_at_, ", inside its headers of ", headers,
+           " bytes, expected them after the headers.");
+    }
   }
 
   void read_palette() {
-    const std::size_t entry = header_ == kOs2Header ? 3 : 4;
-    const std::size_t most = std::size_t{1} << bits_;
-    std::size_t count = colors_ == 0 ? most : std::min<std::size_t>(colors_, most);
-    const std::size_t at = kFileHeader + header_;
-    if (pixels_at_ > at) count = std::min(count, (pixels_at_ - at) / entry);
+    const std::size_t entry = palette_entry(), at = kFileHeader + header_;
+    const std::size_t count = std::min(palette_size(), (pixels_at_ - at) / entry);  // some programs write fewer
     for (std::size_t i = 0; i < count; ++i) {
       for (std::size_t c = 0; c < 3; ++c) palette_[i][c] = static_cast<std::uint8_t>(number(at + i * entry + 2 - c, 1));
     }

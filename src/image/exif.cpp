@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 namespace lorikeet {
 namespace {
 
 constexpr std::uint32_t kOrientationTag = 0x0112;
-constexpr std::uint32_t kShort = 3, kLong = 4;
-constexpr std::size_t kEntryBytes = 12;
+constexpr std::uint32_t kShort = 3, kLong = 4, kLong8 = 16;
 constexpr int kOrientations = 8;
 
 // Reads unsigned numbers in the byte order of the file. Returns 0 beyond the end.
@@ -19,17 +19,15 @@ struct Tiff {
   std::string_view bytes;
   bool big_endian;
 
-  std::uint32_t number(std::size_t offset, std::size_t size) const {
+  std::uint64_t number(std::uint64_t offset, std::size_t size) const {
     if (offset > bytes.size() || size > bytes.size() - offset) return 0;
-    std::uint32_t out = 0;
+    std::uint64_t out = 0;
     for (std::size_t i = 0; i < size; ++i) {
-      const std::size_t at = offset + (big_endian ? i : size - 1 - i);
+      const std::size_t at = static_cast<std::size_t>(offset) + (big_endian ? i : size - 1 - i);
       out = (out << 8) | static_cast<std::uint8_t>(bytes[at]);
     }
     return out;
   }
-  std::uint32_t u16(std::size_t offset) const { return number(offset, 2); }
-  std::uint32_t u32(std::size_t offset) const { return number(offset, 4); }
 };
 
 // Maps a position (y, x) of the result to the pixel index first + y · down + x · right in the source.
@@ -53,23 +51,32 @@ Walk walk_of(int orientation, std::int64_t height, std::int64_t width) {
 
 }  // namespace
 
-int exif_orientation(std::string_view tiff) {
+std::optional<std::uint64_t> tiff_number(std::string_view tiff, std::uint32_t tag) {
   using namespace std::string_view_literals;
-  const bool big_endian = tiff.starts_with("MM\0*"sv);
-  if (!big_endian && !tiff.starts_with("II*\0"sv)) return kUpright;
-  const Tiff file{tiff, big_endian};
-  const std::size_t directory = file.u32(4);
-  const std::uint32_t entries = file.u16(directory);
-  for (std::uint32_t i = 0; i < entries; ++i) {
-    const std::size_t entry = directory + 2 + i * kEntryBytes;
-    if (entry + kEntryBytes > tiff.size()) break;
-    if (file.u16(entry) != kOrientationTag) continue;
-    const std::uint32_t type = file.u16(entry + 2);
-    if ((type != kShort && type != kLong) || file.u32(entry + 4) != 1) return kUpright;
-    const std::uint32_t value = type == kShort ? file.u16(entry + 8) : file.u32(entry + 8);
-    return value >= 1 && value <= kOrientations ? static_cast<int>(value) : kUpright;
+  const bool is_big_tiff = tiff.starts_with("II+\0"sv) || tiff.starts_with("MM\0+"sv);
+  if (!is_big_tiff && !tiff.starts_with("II*\0"sv) && !tiff.starts_with("MM\0*"sv)) return std::nullopt;
+  const Tiff file{tiff, tiff.front() == 'M'};
+  const std::size_t word = is_big_tiff ? 8 : 4, entry_bytes = 4 + 2 * word;
+  const std::uint64_t directory = file.number(word, word);
+  if (directory >= tiff.size()) return std::nullopt;
+  const std::size_t count_bytes = is_big_tiff ? 8 : 2;
+  const std::uint64_t entries = file.number(directory, count_bytes);
+  std::uint64_t entry = directory + count_bytes;
+  for (std::uint64_t i = 0; i < entries && entry + entry_bytes <= tiff.size(); ++i, entry += entry_bytes) {
+    if (file.number(entry, 2) != tag) continue;
+    const std::uint64_t type = file.number(entry + 2, 2), at = entry + 4 + word;
+    if (file.number(entry + 4, word) != 1) return std::nullopt;
+    if (type == kShort) return file.number(at, 2);
+    if (type == kLong) return file.number(at, 4);
+    if (type == kLong8 && is_big_tiff) return file.number(at, 8);
+    return std::nullopt;
   }
-  return kUpright;
+  return std::nullopt;
+}
+
+int exif_orientation(std::string_view tiff) {
+  const std::uint64_t value = tiff_number(tiff, kOrientationTag).value_or(kUpright);
+  return value >= 1 && value <= kOrientations ? static_cast<int>(value) : kUpright;
 }
 
 at::Tensor upright(const at::Tensor& pixels, int orientation) {

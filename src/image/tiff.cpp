@@ -50,22 +50,29 @@ toff_t seek_tiff(thandle_t handle, toff_t offset, int whence) {
 int close_tiff(thandle_t) { return 0; }
 toff_t size_of_tiff(thandle_t handle) { return static_cast<TiffSource*>(handle)->bytes.size(); }
 
-void keep_first(TiffSource& source, const char* format, va_list arguments) {
-  if (!source.error.empty()) return;
+std::string formatted(const char* format, va_list arguments) {
   std::array<char, 256> text{};
   std::vsnprintf(text.data(), text.size(), format, arguments);
-  source.error = text.data();
+  return text.data();
 }
+void keep_first(void* source, const std::string& error) {
+  auto& first = static_cast<TiffSource*>(source)->error;
+  if (first.empty()) first = error;
+}
+// An undefined orientation is ignored, as in other malformed EXIF.
 int on_tiff_error(TIFF*, void* data, const char*, const char* format, va_list arguments) {
-  keep_first(*static_cast<TiffSource*>(data), format, arguments);
+  const std::string error = formatted(format, arguments);
+  if (error.find("\"Orientation\"") == std::string::npos) keep_first(data, error);
   return 1;
 }
-// Warnings are harmless, except that of a colour map that cannot be read: libtiff would show the indices as grey.
-int on_tiff_warning(TIFF*, void* data, const char*, const char* format, va_list arguments) {
-  TiffSource warning;
-  keep_first(warning, format, arguments);
-  auto& error = static_cast<TiffSource*>(data)->error;
-  if (error.empty() && warning.error.find("ColorMap") != std::string::npos) error = warning.error;
+// Warnings are harmless, except those after which libtiff invents pixels: of a colour map that cannot be read (it would
+// show the indices as grey), and of damage that libjpeg detects (see is_harmless in jpeg.cpp).
+int on_tiff_warning(TIFF*, void* data, const char* module, const char* format, va_list arguments) {
+  const std::string warning = formatted(format, arguments);
+  const std::string_view from = module == nullptr ? "" : module;
+  const bool is_damage = (from == "JPEGLib" || from == "LibJpeg") && !warning.ends_with("before marker 0xd9") &&
+                         (warning.starts_with("Corrupt JPEG data") || warning.starts_with("Premature end of JPEG"));
+  if (is_damage || warning.find("ColorMap") != std::string::npos) keep_first(data, warning);
   return 1;
 }
 
@@ -83,8 +90,8 @@ class TiffReader {
     TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(), kMaxTiffBlock);
     TIFFOpenOptionsSetErrorHandlerExtR(options.get(), on_tiff_error, &source_);
     TIFFOpenOptionsSetWarningHandlerExtR(options.get(), on_tiff_warning, &source_);
-    // m: no memory mapping.
-    file_.reset(TIFFClientOpenExt("image", "rm", &source_, read_tiff, write_tiff, seek_tiff, close_tiff, size_of_tiff,
+    // m: no memory mapping. D: the sizes of strips as the file has them, not as libtiff corrects them.
+    file_.reset(TIFFClientOpenExt("image", "rmD", &source_, read_tiff, write_tiff, seek_tiff, close_tiff, size_of_tiff,
                                   nullptr, nullptr, options.get()));
     if (!file_) broken();
   }
@@ -99,22 +106,27 @@ class TiffReader {
     get(TIFFTAG_BITSPERSAMPLE, bits_);
     get(TIFFTAG_SAMPLESPERPIXEL, samples_);
     get(TIFFTAG_PLANARCONFIG, planar_);
-    std::uint16_t format = SAMPLEFORMAT_UINT, compression = COMPRESSION_NONE, orientation = ORIENTATION_TOPLEFT;
+    std::uint16_t format = SAMPLEFORMAT_UINT, orientation = ORIENTATION_TOPLEFT;
     get(TIFFTAG_SAMPLEFORMAT, format);
-    get(TIFFTAG_COMPRESSION, compression);
+    get(TIFFTAG_COMPRESSION, compression_);
     get(TIFFTAG_ORIENTATION, orientation);
     if (TIFFGetField(file_.get(), TIFFTAG_PHOTOMETRIC, &photometric_) == 0)
-      photometric_ = samples_ >= 3 ? PHOTOMETRIC_RGB : PHOTOMETRIC_MINISBLACK;
+      photometric_ = samples_ >= 3 ? PHOTOMETRIC_RGB : PHOTOMETRIC_MINISWHITE;
     if (format != SAMPLEFORMAT_UINT && format != SAMPLEFORMAT_VOID) {
       fail(where_,
            ": got a TIFF whose samples are not unsigned integers, expected 1 to 16 bits of unsigned integers. "
            "Convert it to PNG.");
     }
-    if (photometric_ == PHOTOMETRIC_YCBCR && compression == COMPRESSION_JPEG && planar_ == PLANARCONFIG_CONTIG) {
+    check_palette();
+    check_blocks();
+    // libdeflate succeeds without writing anything if a strip holds more rows than needed, as some programs write them.
+    if (compression_ == COMPRESSION_ADOBE_DEFLATE || compression_ == COMPRESSION_DEFLATE)
+      TIFFSetField(file_.get(), TIFFTAG_DEFLATE_SUBCODEC, DEFLATE_SUBCODEC_ZLIB);
+    if (photometric_ == PHOTOMETRIC_YCBCR && compression_ == COMPRESSION_JPEG && planar_ == PLANARCONFIG_CONTIG) {
       TIFFSetField(file_.get(), TIFFTAG_JPEGCOLORMODE, JPEGCOLORMODE_RGB);
       photometric_ = PHOTOMETRIC_RGB;
     }
-    const at::Tensor pixels = is_plain() ? converted(read_samples()) : read_rgba();
+    const at::Tensor pixels = is_plain() ? converted(read_all_samples()) : read_rgba();
     if (!source_.error.empty()) broken();  // libtiff goes on after some errors, such as a truncated colour map
     const bool turns = exif == Exif::kApply && orientation >= 1 && orientation <= 8;
     return upright(pixels, turns ? orientation : kUpright);
@@ -128,6 +140,49 @@ class TiffReader {
   template <typename T>
   void get(std::uint32_t tag, T& value) const {
     TIFFGetFieldDefaulted(file_.get(), tag, &value);
+  }
+
+  // libtiff takes the indices of a palette that is missing as grey.
+  void check_palette() const {
+    std::uint16_t *red = nullptr, *green = nullptr, *blue = nullptr;
+    if (tiff_number(source_.bytes, TIFFTAG_PHOTOMETRIC) == PHOTOMETRIC_PALETTE &&
+        TIFFGetField(file_.get(), TIFFTAG_COLORMAP, &red, &green, &blue) == 0) {
+      fail(where_, ": got a TIFF with palette indices but without a ColorMap, expected both.");
+    }
+  }
+
+  // Every strip and tile is in the file, and its uncompressed pixels are not those of something else.
+  void check_blocks() {
+    if (compression_ == COMPRESSION_OJPEG) return;  // its pixels may be where JPEGInterchangeFormat says
+    constexpr std::uint64_t kHeader = 8, kBigHeader = 16;
+    TIFF* const file = file_.get();
+    const bool tiled = TIFFIsTiled(file) != 0;
+    const std::uint32_t blocks = tiled ? TIFFNumberOfTiles(file) : TIFFNumberOfStrips(file);
+    const std::uint32_t planes = planar_ == PLANARCONFIG_SEPARATE ? samples_ : 1;
+    std::uint32_t rows = static_cast<std::uint32_t>(height_);
+    if (!tiled) get(TIFFTAG_ROWSPERSTRIP, rows);
+    if (blocks == 0 || blocks < planes || rows == 0) broken();
+    for (std::uint32_t i = 0; i < blocks; ++i) {
+      const std::uint64_t offset = TIFFGetStrileOffset(file, i);
+      std::uint64_t size = TIFFGetStrileByteCount(file, i);
+      if (offset < (TIFFIsBigTIFF(file) != 0 ? kBigHeader : kHeader) || size == 0) {
+        fail(where_, ": got a TIFF that is corrupt or truncated (", tiled ? "tile " : "strip ", i, " of ", blocks,
+             " is missing), expected an intact one.");
+      }
+      if (compression_ != COMPRESSION_NONE) continue;
+      // libtiff replaces the size of a single strip if it is wrong.
+      if (!tiled && blocks == 1) size = tiff_number(source_.bytes, TIFFTAG_STRIPBYTECOUNTS).value_or(size);
+      const std::uint64_t height = static_cast<std::uint64_t>(height_);
+      const std::uint64_t top = std::min(height, std::uint64_t{i % (blocks / planes)} * rows);
+      const auto strip_rows = static_cast<std::uint32_t>(std::min<std::uint64_t>(rows, height - top));
+      const std::uint64_t needed = tiled ? TIFFTileSize64(file) : TIFFVStripSize64(file, strip_rows);
+      const std::uint64_t directory = TIFFCurrentDirOffset(file);
+      if (offset <= directory) size = std::min(size, directory - offset);
+      if (size < needed) {
+        fail(where_, ": got a TIFF that is corrupt or truncated (", tiled ? "tile " : "strip ", i, " holds ", size,
+             " of ", needed, " bytes), expected an intact one.");
+      }
+    }
   }
 
   int used_samples() const {
@@ -148,8 +203,18 @@ class TiffReader {
     std::uint16_t plane;
   };
 
-  // uint8 (H, W, used samples); 16 bits keep the high byte, fewer than 8 are not scaled.
-  at::Tensor read_samples() {
+  // libtiff accepts fax data that ends before the last row, and leaves the other rows of its strip as they are.
+  at::Tensor read_all_samples() {
+    at::Tensor out = read_samples(0x00);
+    const bool is_fax = compression_ == COMPRESSION_CCITTRLE || compression_ == COMPRESSION_CCITTRLEW ||
+                        compression_ == COMPRESSION_CCITTFAX3 || compression_ == COMPRESSION_CCITTFAX4;
+    if (is_fax && !out.equal(read_samples(0xff))) broken();
+    return out;
+  }
+
+  // uint8 (H, W, used samples); 16 bits keep the high byte, fewer than 8 are not scaled. A pixel that libtiff does not
+  // write has the bits of `unwritten`.
+  at::Tensor read_samples(std::uint8_t unwritten) {
     at::Tensor out = at::empty({height_, width_, used_samples()}, at::TensorOptions().dtype(at::kByte));
     const bool tiled = TIFFIsTiled(file_.get()) != 0;
     std::uint32_t block_width = static_cast<std::uint32_t>(width_), block_height = static_cast<std::uint32_t>(height_);
@@ -175,6 +240,7 @@ class TiffReader {
           const auto sample = static_cast<std::uint16_t>(plane);
           const std::uint32_t number =
               tiled ? TIFFComputeTile(file_.get(), left, top, 0, sample) : TIFFComputeStrip(file_.get(), top, sample);
+          std::fill(buffer.begin(), buffer.end(), unwritten);
           const tmsize_t read = tiled ? TIFFReadEncodedTile(file_.get(), number, buffer.data(), size)
                                       : TIFFReadEncodedStrip(file_.get(), number, buffer.data(), size);
           const std::uint32_t rows = std::min(block_height, static_cast<std::uint32_t>(height_) - top);
@@ -281,6 +347,7 @@ class TiffReader {
   std::unique_ptr<TIFF, void (*)(TIFF*)> file_{nullptr, TIFFClose};
   std::int64_t width_ = 0, height_ = 0;
   std::uint16_t bits_ = 1, samples_ = 1, planar_ = PLANARCONFIG_CONTIG, photometric_ = PHOTOMETRIC_MINISBLACK;
+  std::uint16_t compression_ = COMPRESSION_NONE;
 };
 
 }  // namespace
