@@ -69,7 +69,10 @@ EvaluationResult Model::evaluate(const std::string& data, const EvaluateOptions&
       fail(data, ": got neither a test nor a val split, expected one to evaluate on.",
            splits.notes.empty() ? "" : cat(" ", join(splits.notes, "; "), "."));
     }
-    if (options.log) std::for_each(splits.notes.begin(), splits.notes.end(), guarded(options.log));
+    if (options.log) {
+      std::for_each(splits.notes.begin(), splits.notes.end(), guarded(options.log));
+      if (!splits.test) guarded(options.log)(data + ": has no test split; the validation images are used");
+    }
     if (!loaded.has_class_names && split->classes().size() == loaded.classes.size()) {
       loaded.classes = split->classes();
       loaded.has_class_names = true;

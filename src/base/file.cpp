@@ -164,6 +164,11 @@ std::string read_file(const fs::path& path, std::uint64_t limit) {
 
 AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
   make_folders(parent_of(path_));
+  // Renaming the new file to it would replace a device or a pipe by a file.
+  std::error_code none;
+  const fs::file_status status = fs::status(path_, none);
+  if (fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status))
+    fail(path_.string(), ": got a device or a pipe, expected a file or an unused name.");
   // mkostemp would set mode 0600, and the umask needed to widen it can only be read by changing it.
   temporary_ = make_beside(path_, descriptor_,
                            [](const char* name) { return ::open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666); });

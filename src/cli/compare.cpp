@@ -41,29 +41,44 @@ bool has_same_recipe(const Recipe& recipe) {
   return fs::exists(path) && read_file(path, kMaxSummary) == recipe_yaml(with_absolute_paths(recipe));
 }
 
-// Returns the summary in `folder` if it is a finished run of exactly this recipe.
+// Returns the summary of the run if it is finished.
 std::optional<Json> finished_run(const Recipe& recipe) {
   const fs::path path = recipe.run / "summary.json";
-  if (!has_same_recipe(recipe) || !fs::exists(path)) return std::nullopt;
+  if (!fs::exists(path)) return std::nullopt;
   Json summary = parse_json(read_file(path, kMaxSummary), path.string());
   if (!summary.is_object() || summary.value("status", "") != "finished") return std::nullopt;
   return summary;
 }
 
-// Runs the recipe unless it has already been run. Empty if interrupted.
-std::optional<Json> run_once(Recipe& recipe, const fs::path& folder) {
+// Runs the recipe unless it has already been run. Empty if interrupted. `as_it_is`: the run in `folder` is meant,
+// whatever its recipe; those of older versions lack keys.
+std::optional<Json> run_once(Recipe& recipe, const fs::path& folder, bool as_it_is) {
   recipe.run = folder;
+  if (as_it_is) {
+    if (auto done = finished_run(recipe)) return done;
+  }
   for (int number = 2; is_run_folder(recipe.run) && !has_same_recipe(recipe); ++number)
     recipe.run = folder.string() + "-" + std::to_string(number);
-  if (auto done = finished_run(recipe)) return done;
+  if (has_same_recipe(recipe)) {
+    if (auto done = finished_run(recipe)) return done;
+  }
   print_note(cat("== ", recipe.run.string()));
-  const TrainSummary summary = train_visibly(recipe, /*replace=*/true);
+  std::error_code none;
+  const bool continues = has_same_recipe(recipe) && !fs::is_empty(recipe.run / "checkpoints", none) && !none;
+  const TrainSummary summary = continues ? resume_visibly(recipe.run, {}) : train_visibly(recipe, /*replace=*/true);
   if (summary.interrupted) return std::nullopt;
   return summary_json(summary, recipe);
 }
 
 std::string bytes_cell(const Json& summary, const char* key) {
   return human_bytes(summary.at(key).get<std::uint64_t>());
+}
+
+// Of the images that chose the epoch, if there were no others.
+std::string accuracy_cell(const Json& summary) {
+  if (!summary.contains("test")) return "–";
+  const bool is_test = summary.value("test_split", "test") == "test";
+  return fixed(summary.at("test").at("accuracy").get<double>(), 4) + (is_test ? "" : " (val)");
 }
 
 void print_tables(const std::vector<Row>& rows) {
@@ -79,8 +94,7 @@ void print_tables(const std::vector<Row>& rows) {
     const Reference& reference = recipe.reference;
     const std::string title = reference.title.empty() ? recipe.run.filename().string() : reference.title;
     results.add({title, with_commas(summary.at("trainable_parameters").get<std::int64_t>()),
-                 reference.trainable.empty() ? "–" : reference.trainable,
-                 summary.contains("test") ? fixed(summary.at("test").at("accuracy").get<double>(), 4) : "–",
+                 reference.trainable.empty() ? "–" : reference.trainable, accuracy_cell(summary),
                  reference.accuracy ? fixed(*reference.accuracy, 3) : "–",
                  clock(summary.at("train_seconds").get<double>()),
                  fixed(summary.at("images_per_second").get<double>(), 0)});
@@ -136,12 +150,16 @@ int compare_command(const CompareOptions& options) {
   std::vector<fs::path> files;
   for (auto& row : rows) {
     files.push_back(row.recipe.run);
+    if (is_run_folder(files.back())) files.back() /= "recipe.yaml";
     row.recipe = load_recipe(files.back(), overrides);
     if (!row.recipe.run.empty())
       fail(files.back().string(), ": run: got a folder, expected none in a recipe to compare. --runs sets it.");
   }
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const auto summary = run_once(rows[i].recipe, fs::path(options.runs) / run_name(files[i]));
+    const fs::path own = files[i].parent_path();  // of a run that was named itself
+    const bool is_run = files[i].filename() == "recipe.yaml" && is_run_folder(own);
+    const auto summary = run_once(rows[i].recipe, is_run ? own : fs::path(options.runs) / run_name(files[i]),
+                                  is_run && overrides.empty());
     if (!summary) {
       print_error("interrupted; finished runs are kept, and the next compare continues after them.");
       return interrupt_status();
@@ -169,14 +187,17 @@ void add_compare(CLI::App& app, int& status) {
   auto* command = app.add_subcommand(
       "compare", "Run recipes that have not been run yet, and print the results beside published ones");
   auto options = std::make_shared<CompareOptions>();
-  command->add_option("recipes", options->recipes, "Recipe files, and key=value for all of them")->required();
+  command->add_option("recipes", options->recipes, "Recipe files or run folders, and key=value for all of them")
+      ->required();
   command->add_option("--runs", options->runs, "Folder of the runs, with one subfolder per recipe")
       ->capture_default_str();
   command->add_option("--html", options->html, "Also write the results as one HTML file, with the curves of all runs")
       ->type_name("FILE");
   command->add_flag("--json", options->json, "Print one JSON array on standard output");
   command->footer(
-      "A finished run of exactly the same recipe is not repeated. 'reported' shows the recipe's `reference`.");
+      "A finished run of exactly the same recipe is not repeated, an interrupted one is continued. 'reported' shows "
+      "the\n"
+      "recipe's `reference`.");
   command->callback([options, &status] { status = compare_command(*options); });
 }
 

@@ -51,6 +51,12 @@ std::vector<EpochColumn> epoch_columns(const EpochProgress& e, std::size_t colum
                                   {"data wait", 11, clock(e.data_wait_seconds)}};
   std::size_t width = 3;  // the mark of the best
   for (const auto& column : out) width += column.width;
+  for (const auto* title : {"val loss", "loss", "val acc"}) {  // narrow terminals leave out columns, not digits
+    const auto found = std::find_if(out.begin(), out.end(), [&](const auto& column) { return column.title == title; });
+    if (width <= columns || found == out.end()) continue;
+    width -= found->width;
+    out.erase(found);
+  }
   for (const auto& column : optional) {
     if (width + column.width > columns) break;
     width += column.width;
@@ -106,13 +112,14 @@ std::string training_line(const TrainProgress& p, std::size_t columns) {
   const bool has_speed = trains && p.images_per_second > 0;
   const std::string left = p.seconds_left > 0 ? clock(p.seconds_left) : "";
   const std::string epoch = cat(p.epoch, "/", p.epochs);
-  std::vector<Part> parts{
-      {{trains ? cat("epoch ", epoch) : cat(p.phase, " ", epoch), trains ? epoch : cut(p.phase, 4)}},
-      {{cat(p.done, "/", p.total), ""}},
-      {{has_speed ? cat(speed, " img/s") : "", has_speed ? cat(speed, "/s") : "", ""}},
-      {{cat("loss ", fixed(p.loss, 4)), fixed(p.loss, 3)}},
-      {{cat("accuracy ", fixed(p.accuracy, 4)), cat("acc ", fixed(p.accuracy, 4)), fixed(p.accuracy, 3)}},
-      {{left.empty() ? "" : left + " left", left, ""}}};
+  std::vector<Part> parts{{{trains ? cat("epoch ", epoch) : p.phase, trains ? epoch : cut(p.phase, 4)}},
+                          {{cat(p.done, "/", p.total), ""}},
+                          {{has_speed ? cat(speed, " img/s") : "", has_speed ? cat(speed, "/s") : "", ""}},
+                          // An evaluation has the numbers of the training before it.
+                          {{trains ? cat("loss ", fixed(p.loss, 4)) : "", trains ? fixed(p.loss, 3) : ""}},
+                          {{trains ? cat("accuracy ", fixed(p.accuracy, 4)) : "",
+                            trains ? cat("acc ", fixed(p.accuracy, 4)) : "", trains ? fixed(p.accuracy, 3) : ""}},
+                          {{left.empty() ? "" : left + " left", left, ""}}};
   const auto length = [&] {
     std::size_t total = 0;
     for (const Part& part : parts) total += part.text().empty() ? 0 : characters(part.text()) + 2;

@@ -59,6 +59,10 @@ TrainSummary run(const TrainOptions& options) {
   if (!options.recipe.empty()) overrides.insert(overrides.begin(), options.recipe);  // the first key=value
   if (!options.resume.empty()) {
     if (options.force) fail_usage("--force: got it with --resume, expected one of the two.");
+    if (has_recipe && !options.recipe.empty()) {
+      fail_usage("--resume: got the recipe ", printable(options.recipe),
+                 " too, expected no recipe: the run has its own. Change keys with key=value.");
+    }
     return resume_visibly(options.resume, overrides);
   }
   if (!has_recipe || options.recipe.empty()) return train_defaults_visibly(overrides, options.force);
@@ -84,8 +88,9 @@ int train_command(const TrainOptions& options) {
               clock(summary.loop.seconds).c_str(), speed_text(summary.loop.images_per_second()).c_str());
   if (summary.test.total > 0) {
     const Interval interval = wilson_interval(summary.test.correct, summary.test.total);
-    std::printf("accuracy %s, 95%% interval %s to %s\n", fixed(summary.test.accuracy(), 4).c_str(),
-                fixed(interval.low, 4).c_str(), fixed(interval.high, 4).c_str());
+    std::printf("%s accuracy %s, 95%% interval %s to %s\n", summary.test_split.c_str(),
+                fixed(summary.test.accuracy(), 4).c_str(), fixed(interval.low, 4).c_str(),
+                fixed(interval.high, 4).c_str());
   }
   if (isatty(STDOUT_FILENO) == 1 && !is_quiet()) print_next_commands(recipe.run.string());
   return 0;

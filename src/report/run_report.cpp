@@ -26,9 +26,9 @@ std::string tiles(const std::vector<Fact>& facts) {
 }
 
 std::string fact_table(const std::vector<Fact>& facts, const std::string& name, const std::string& value,
-                       const std::string& reason) {
+                       const std::string& reason, bool numbers = false) {
   if (facts.empty()) return "";
-  std::vector<Table::Column> columns{{name}, {value}};
+  std::vector<Table::Column> columns{{name}, {value, numbers}};
   if (!reason.empty()) columns.push_back({reason});
   std::vector<std::vector<std::string>> rows;
   for (const Fact& fact : facts) {
@@ -171,7 +171,7 @@ std::string run_page_html(const RunPage& report) {
                          "</p>\n", tiles(report.headline));
   const std::string on = report.split.empty() ? "" : cat(" on the ", report.split, " images");
   body += html_section("Training", curves_html(report.curves));
-  body += html_section("Metrics" + on, fact_table(report.metrics, "metric", "value", "meaning"));
+  body += html_section("Metrics" + on, fact_table(report.metrics, "metric", "value", "meaning", /*numbers=*/true));
   if (!report.confusion.empty())
     body += html_section("Confusion matrix" + on, confusion_chart(report.confusion_labels, report.confusion));
   body += html_section("Most confident mistakes" + on, mistakes_html(report.mistakes));

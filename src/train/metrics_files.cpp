@@ -71,7 +71,7 @@ void EventLog::start() {
 
 void EventLog::add_line(const Json& line) {
   std::vector<std::pair<std::string, double>> scalars;
-  const bool is_step = line.contains("step");
+  const bool is_step = line.contains("step") && line.at("step").is_number_integer();
   for (const auto& [key, value] : line.items()) {
     if (!value.is_number() || key == "step" || key == "epoch") continue;
     if (key == "seconds") {

@@ -120,6 +120,10 @@ Recipe with_absolute_paths(Recipe recipe) {
 }
 
 Recipe load_recipe(const fs::path& path, const std::vector<std::string>& overrides) {
+  if (std::error_code ignored; fs::is_directory(path, ignored)) {
+    fail(printable(path.string()),
+         ": got a folder, expected a file, a recipe in YAML. To train on images: data=FOLDER.");
+  }
   return parse_recipe(read_file(path, kMaxRecipe), path, overrides);
 }
 

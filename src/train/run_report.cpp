@@ -62,7 +62,8 @@ std::vector<Fact> metric_facts(const EvaluationResult& r) {
       {"accuracy", value(Metric::kAccuracy),
        cat(with_commas(r.correct), " of ", with_commas(r.total), ", ", interval_text(r.correct, r.total))}};
   if (r.total_by_class.size() > 5)
-    out.push_back({"top-5 accuracy", value(Metric::kTop5Accuracy), "the class is among the five most probable"});
+    out.push_back({"top-5 accuracy", value(Metric::kTop5Accuracy),
+                   cat("the class is among the five most probable, ", interval_text(r.correct_top5, r.total))});
   out.push_back({"macro precision", value(Metric::kMacroPrecision), "mean over classes of correct / predicted"});
   out.push_back({"macro recall", value(Metric::kMacroRecall), "mean over classes of correct / images"});
   out.push_back({"macro F1", value(Metric::kMacroF1), "mean over classes of the harmonic mean of both"});

@@ -173,6 +173,11 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
     require_same_inputs(*from, base.sha256.get(), fingerprint, recipe);
     adapt_state(from->state, {parse_recipe(from->recipe, beginning.run->checkpoints(), {}), recipe, network,
                               preprocessing, data.train->size()});
+    if (from->state.stopped_early) {
+      beginning.notes.emplace_back("nothing to train: early_stop ended the run; early_stop=0 continues it");
+    } else if (from->state.step == from->state.total_steps && from->state.batch == 0) {
+      beginning.notes.emplace_back("nothing to train: the run is complete; epochs=N extends it");
+    }
   }
   const Plan plan = from ? from->state.plan
                          : plan_training(network, options, preprocessing, data.train->size(),
@@ -314,6 +319,7 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
       folder.metadata->precision = recipe.machine.precision;
       folder.metadata->activation_ranges = merged_ranges(network, loop_data, base.prepared);
     }
+    out.test_split = data.test ? "test" : "validation";
     if (judged && !out.interrupted) {
       // Runs as a loaded adapter does, which must reach exactly this accuracy.
       if (is_int8 || recipe.machine.engine != EngineKind::kFused) {
@@ -342,7 +348,7 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
     training["epochs"] = out.loop.epochs;
     training["steps"] = out.loop.steps;
     if (out.test.total > 0) {
-      Json& result = training[data.test ? "test" : "validation"] = evaluation_json(out.test);
+      Json& result = training[out.test_split] = evaluation_json(out.test);
       result.erase("seconds");  // the rest is the same for each run of a recipe
     }
     run.checkpoint(write_adapter);
@@ -356,12 +362,12 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
                        .weights = base.weights_name,
                        .preprocessing = preprocessing,
                        .evaluated = judged,
-                       .split = data.test ? "test" : "validation",
+                       .split = out.test_split,
                        .notes = std::move(notes),
                        .metrics = run.path() / "metrics.jsonl"});
     if (out.test.total > 0) {
-      log(cat(data.test ? "test" : "validation", " accuracy ", fixed(out.test.accuracy(), 4), " (", out.test.correct,
-              " of ", out.test.total, ")"));
+      log(cat(out.test_split, " accuracy ", fixed(out.test.accuracy(), 4), " (", out.test.correct, " of ",
+              out.test.total, ")"));
     }
   });
   return out;
@@ -374,6 +380,11 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
   requested.check();
   const Recipe recipe = with_absolute_paths(resolved(requested));
   // The recipe is checked completely before the run folder is changed.
+  std::error_code none;
+  if (fs::equivalent(recipe.run, recipe.data.name, none)) {
+    fail_usage("run: got ", printable(recipe.run.string()),
+               ", the folder of the images, expected another one. The run's ", "files would look like classes.");
+  }
   if (is_run_folder(recipe.run) && !replace) RunFolder(recipe.run, /*replace=*/false);
   return run_recipe(recipe, callbacks, {.replace = replace, .notes = notes});
 }
@@ -419,7 +430,10 @@ Json summary_json(const TrainSummary& summary, const Recipe& recipe) {
            {"train_loss", loop.loss},
            {"train_accuracy", loop.accuracy}};
   if (loop.validation.total > 0) out["validation"] = evaluation_json(loop.validation);
-  if (summary.test.total > 0) out["test"] = metrics_json(summary.test, summary.classes, kSummaryClasses);
+  if (summary.test.total > 0) {
+    out["test"] = metrics_json(summary.test, summary.classes, kSummaryClasses);
+    out["test_split"] = summary.test_split;
+  }
   out["adapter"] = summary.adapter.string();
   return out;
 }

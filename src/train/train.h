@@ -38,6 +38,8 @@ struct TrainSummary {
   /// Final evaluation on the test split, or on the validation images if there is none. Its total is 0 if there are
   /// neither or training was interrupted.
   EvaluationResult test;
+  /// "test" or "validation": the split of `test`.
+  std::string test_split;
   std::filesystem::path adapter;
 };
 

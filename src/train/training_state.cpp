@@ -128,6 +128,14 @@ TrainingState parse(const SerializedState& serialized) {
     }
   }
   if (used != serialized.tensors.size()) fail("got unexpected tensors.");
+  for (const auto& [name, tensor] : serialized.tensors) {
+    if (tensor.scalar_type() != at::kFloat || !all_finite(tensor))
+      fail(name, ": got values that are not finite float32 numbers.");
+  }
+  if (!(out.rate_factor > 0 && out.rate_factor <= 1))
+    fail("rate_factor: got ", out.rate_factor, ", expected a number above 0, up to 1.");
+  if (out.optimizer.steps < 0 || out.optimizer.steps > out.step)
+    fail("optimizer_steps: got ", out.optimizer.steps, ", expected 0 to ", out.step, ".");
   return out;
 }
 

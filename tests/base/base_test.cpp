@@ -121,6 +121,8 @@ TEST_CASE("a named pipe is refused, without waiting for a writer") {
   const auto pipe = folder.path / "pipe";
   REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
   CHECK_THROWS_WITH_AS(InputFile{pipe}, doctest::Contains("got something that is not a regular file"), Error);
+  CHECK_THROWS_WITH_AS(write_file(pipe, "1"), doctest::Contains("got a device or a pipe"), Error);
+  CHECK(std::filesystem::is_fifo(pipe));
 }
 
 TEST_CASE("links that lead out of a folder are refused, others are followed") {

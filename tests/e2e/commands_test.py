@@ -197,6 +197,7 @@ USAGE = [
     (["eval", "efficientnet_lite0", "date=mnist"], ["date=mnist", "expected data="]),
     (["eval", "efficientnet_lite0", "data=mnist"], ["got 10 classes in mnist", "1000"]),
     (["compare", "epochs=1"], ["got no recipe"]),
+    (["train", "--resume", "run", "r.yaml"], ["--resume: got the recipe r.yaml", "key=value"]),
     # The article's own pattern matches no module; its near misses are what it meant.
     (
         ["inspect", "resnet50", "--match", ".*.2.conv"],
@@ -290,7 +291,7 @@ class BadCalls(CommandTest):
     def test_what_is_not_there_or_of_another_kind(self):
         cases = [
             (["train", "none.yaml"], ["none.yaml", "No such file"]),
-            (["train", "."], [": got a folder, expected a file"]),
+            (["train", "."], [": got a folder, expected a file", "data=FOLDER"]),
             (["inspect", "."], ["adapter_config.json"]),
             (["eval", "no/run", "data=mnist"], ["no/run"]),
             (["predict", "efficientnet_lite0", "none.png"], ["none.png", "No such file"]),

@@ -107,6 +107,7 @@ class Interrupt(CommandTest):
         _, stderr = again.communicate(timeout=60)
         self.assertNotIn("== " + str(self.folder / "runs/short"), stderr)  # that one was finished
         self.assertIn("== " + str(self.folder / "runs/long"), stderr)
+        self.assertIn("continuing after step", stderr)
 
 
 if __name__ == "__main__":

@@ -110,9 +110,25 @@ class Terminal(CommandTest):
                 at = lines.index("Next:")
                 self.assertEqual(lines[at + 1].split()[:2], ["lorikeet", "eval"])
 
+    def test_narrow_tables_leave_out_columns(self):
+        for columns in 24, 35, 45:
+            with self.subTest(columns):
+                screen = Screen(columns)
+                screen.write(self.train(columns))
+                lines = [line.rstrip() for line in screen.lines]
+                header = next(i for i, line in enumerate(lines) if line.split()[:1] == ["epoch"])
+                for row in lines[header + 1 : header + 4]:
+                    self.assertRegex(row, r"^ *\d/3(  +\d\.\d{4})+( \*)?$")
+
+    def test_an_evaluation_shows_no_numbers_of_the_training(self):
+        text = self.train(140)
+        evaluations = [line for line in re.split(r"[\r\n]", text) if re.search(r"(validate|test)  [█░]", line)]
+        self.assertTrue(evaluations)
+        self.assertFalse([line for line in evaluations if "loss" in line or "accuracy" in line])
+
     def test_wide_lines_say_everything(self):
         updates = self.updates(self.train(140))
-        self.assertRegex(updates[-1], r"^(epoch 3/3|validate 3/3|test 3/3)  [█░]+  \d+/\d+  ")
+        self.assertRegex(updates[-1], r"^(epoch 3/3  [█░]+  \d+/\d+  |(validate|test)  [█░]+  \d+/\d+$)")
         self.assertTrue(any(re.search(r"\d+ img/s", line) for line in updates))
 
     def test_no_colour(self):
@@ -128,7 +144,7 @@ class Terminal(CommandTest):
     def test_quiet(self):
         text = self.train(80, "--quiet")
         self.assertNotIn("\x1b", text)
-        self.assertRegex(text, r"\A\S+/adapter\r\n[\d,]+ trainable parameters[^\n]*\n(accuracy [^\n]*\n)?\Z")
+        self.assertRegex(text, r"\A\S+/adapter\r\n[\d,]+ trainable parameters[^\n]*\n((test|validation) accuracy [^\n]*\n)?\Z")
 
     def test_a_pipe_gets_plain_lines(self):
         done = run("train", self.recipe(), f"run={self.shared / 'piped'}", *SMALL)

@@ -253,6 +253,9 @@ class Train(CommandTest):
         self.assertEqual([row["summary"]["steps"] for row in self.json(*arguments)], [1, 1])
         other = run(*arguments, "seed=5")
         self.assertIn("first-2", other.stderr)
+        # Runs by their folders.
+        found = self.json("compare", self.folder / "runs/second", self.folder / "runs/first")
+        self.assertEqual([row["reference"]["title"] for row in found], ["The second", "The first"])
 
 
 if __name__ == "__main__":

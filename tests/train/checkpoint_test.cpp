@@ -4,11 +4,14 @@
 #include <ATen/TensorOperators.h>
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <functional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
+#include "base/text.h"
 #include "refusal.h"
 #include "temporary_folder.h"
 #include "train/small_model.h"
@@ -79,6 +82,30 @@ TEST_CASE("a damaged checkpoint is ignored with a note, all damaged ones are an 
   write_file(folder.path / "step-1.safetensors", std::string("\x02\0\0\0\0\0\0\0{}", 10));
   notes.clear();
   CHECK(refusal([&] { read_last_checkpoint(folder.path, notes); }) == has("got no readable checkpoint"));
+}
+
+TEST_CASE("a checkpoint with impossible values is ignored like a damaged one") {
+  const auto refused = [](const std::function<void(Checkpoint&)>& spoil) {
+    const TemporaryFolder folder;
+    write_checkpoint(folder.path, checkpoint_of_step(1));
+    Checkpoint spoiled = checkpoint_of_step(2);
+    spoil(spoiled);
+    write_checkpoint(folder.path, spoiled);
+    std::vector<std::string> notes;
+    const auto found = read_last_checkpoint(folder.path, notes);
+    REQUIRE(found.has_value());
+    CHECK(found->state.step == 1);
+    return join(notes, "\n");
+  };
+  CHECK(refused([](Checkpoint& c) {
+          c.state.network.set("a", at::full({2, 3}, NAN));
+        }) == has("network.a: got values that are not finite float32 numbers"));
+  CHECK(refused([](Checkpoint& c) {
+          c.state.optimizer.first[0] = at::ones({2, 3}, at::kInt);
+        }) == has("optimizer.first.0: got values"));
+  for (const double factor : {-1.0, 0.0, 1.5})
+    CHECK(refused([=](Checkpoint& c) { c.state.rate_factor = factor; }) == has("rate_factor: got"));
+  CHECK(refused([](Checkpoint& c) { c.state.optimizer.steps = 1000; }) == has("optimizer_steps: got 1000"));
 }
 
 TEST_CASE("the fingerprint of data depends on images, labels and classes") {

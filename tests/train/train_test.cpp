@@ -260,7 +260,10 @@ TEST_CASE("a run continues after a failure with the results of one that did not 
   CHECK(read_file(broken.run / "adapter/lorikeet.json", 1 << 20) ==
         read_file(whole.run / "adapter/lorikeet.json", 1 << 20));
   CHECK(read_file(broken.run / "recipe.yaml", 1 << 20) == read_file(whole.run / "recipe.yaml", 1 << 20));
-  CHECK(resume(broken.run, {}, {}).loop.steps == 9);  // nothing remains to be done
+  std::string log;
+  const TrainCallbacks logs{.progress = {}, .log = [&](const std::string& line) { log += line; }, .download = {}};
+  CHECK(resume(broken.run, {}, logs).loop.steps == 9);
+  CHECK(log == has("nothing to train: the run is complete; epochs=N extends it"));
   CHECK(tensors(broken) == tensors(whole));
 
   // In the middle of an epoch, and from one epoch, which has no cache of the frozen prefix.
