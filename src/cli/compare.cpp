@@ -156,10 +156,10 @@ int compare_command(const CompareOptions& options) {
       fail(files.back().string(), ": run: got a folder, expected none in a recipe to compare. --runs sets it.");
   }
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const fs::path own = files[i].parent_path();  // of a run that was named itself
-    const bool is_run = files[i].filename() == "recipe.yaml" && is_run_folder(own);
-    const auto summary = run_once(rows[i].recipe, is_run ? own : fs::path(options.runs) / run_name(files[i]),
-                                  is_run && overrides.empty());
+    const fs::path own = own_run(files[i]);
+    const auto summary = own.empty()
+                             ? run_once(rows[i].recipe, fs::path(options.runs) / run_name(files[i]), /*as_it_is=*/false)
+                             : run_once(rows[i].recipe, own, /*as_it_is=*/overrides.empty());
     if (!summary) {
       print_error("interrupted; finished runs are kept, and the next compare continues after them.");
       return interrupt_status();

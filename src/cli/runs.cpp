@@ -9,16 +9,7 @@
 namespace fs = std::filesystem;
 
 namespace lorikeet::cli {
-
 namespace {
-
-// Returns the run folder if the recipe is a run's own recipe.yaml; empty otherwise.
-fs::path own_run(const fs::path& recipe) {
-  if (recipe.filename() != "recipe.yaml") return {};
-  const fs::path folder = recipe.has_parent_path() ? recipe.parent_path() : fs::absolute(recipe).parent_path();
-  const bool is_run = fs::exists(folder / "metrics.jsonl") || fs::exists(folder / "summary.json");
-  return is_run && folder.has_filename() ? folder : fs::path();
-}
 
 TrainCallbacks visible_callbacks() {
   catch_interrupts();
@@ -32,6 +23,13 @@ TrainCallbacks visible_callbacks() {
 }
 
 }  // namespace
+
+fs::path own_run(const fs::path& recipe) {
+  if (recipe.filename() != "recipe.yaml") return {};
+  const fs::path folder = recipe.has_parent_path() ? recipe.parent_path() : fs::absolute(recipe).parent_path();
+  const bool is_run = fs::exists(folder / "metrics.jsonl") || fs::exists(folder / "summary.json");
+  return is_run && folder.has_filename() ? folder : fs::path();
+}
 
 std::string run_name(const fs::path& recipe) {
   const fs::path run = own_run(recipe);

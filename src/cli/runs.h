@@ -9,6 +9,9 @@
 
 namespace lorikeet::cli {
 
+/// Returns the run folder if the recipe is a run's own recipe.yaml; empty otherwise.
+std::filesystem::path own_run(const std::filesystem::path& recipe);
+
 /// The name of a run of this recipe: RECIPE, or RUN for the recipe.yaml in a run folder.
 std::string run_name(const std::filesystem::path& recipe);
 
