@@ -205,9 +205,10 @@ TEST_CASE("evaluate and train say what a folder lacks, and name all unreadable i
   std::vector<std::string> lines;
   const auto log = [&](const std::string& line) { lines.push_back(line); };
   CHECK(model.evaluate(data, {.log = log}).total == 1);  // train/ is not its concern
-  REQUIRE(lines.size() == 2);
+  REQUIRE(lines.size() == 3);
   CHECK(lines[0] == has("test: ignored, because it has no class folders"));
   CHECK(lines[1] == has("valid: no images of 1 class of 2: blue"));
+  CHECK(lines[2] == has("has no test split; the validation images are used"));
 
   write_file(folder.path / "valid/red/1.png", "<html>");
   write_file(folder.path / "valid/red/2.png", "");
