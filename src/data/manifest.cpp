@@ -109,8 +109,28 @@ std::string split_named(const std::string& name, const std::string& where, std::
   return split;
 }
 
-std::vector<ManifestLine> parse_csv(std::string_view text, const std::string& where) {
-  CsvReader reader(text, separator_of(text), where);
+std::string listed(std::span<const char* const> names) {
+  return join(std::vector<std::string>(names.begin(), names.end()), ", ");
+}
+
+[[noreturn]] void fail_header(const std::string& where, const std::string& first) {
+  fail(where, ": line 1: got ", printable(first),
+       ", which looks like a header, expected column names that are known. Those of the path: ", listed(kPathNames),
+       "; of the label: ", listed(kLabelNames), "; of the split: ", listed(kSplitNames), ".");
+}
+
+// Whether a line without a known path column is a header: it has another known column, and no path.
+bool is_unknown_header(const std::vector<std::string>& fields) {
+  return fields.front().find_first_of("./\\") == std::string::npos &&
+         std::any_of(fields.begin(), fields.end(), [](const std::string& field) {
+           return is_named(field, kLabelNames) || is_named(field, kSplitNames);
+         });
+}
+
+std::vector<ManifestLine> parse_csv(std::string_view text, const fs::path& manifest) {
+  const std::string where = manifest.string();
+  const bool is_tsv = lowercase(manifest.extension().string()) == ".tsv";
+  CsvReader reader(text, is_tsv ? '\t' : separator_of(text), where);
   Row row;
   if (!reader.next(row)) fail(where, ": got no lines, expected path,label for each image.");
   const std::size_t columns = row.fields.size();
@@ -126,11 +146,14 @@ std::vector<ManifestLine> parse_csv(std::string_view text, const std::string& wh
     label = column(kLabelNames);
     split = column(kSplitNames);
     if (label == columns)
-      fail(where, ": got a header without a label, expected a column label, class or category. It has ",
+      fail(where, ": got a header without a label, expected one of the columns ", listed(kLabelNames), ". It has ",
            printable(join(row.fields, ", ")), ".");
+  } else if (is_unknown_header(row.fields)) {
+    fail_header(where, join(row.fields, ","));
   } else if (columns < 2 || columns > 3) {
     fail(where, ": line 1: got ", columns, columns == 1 ? " field" : " fields",
-         ", expected path,label or path,label,split, or a header with these names.");
+         ", expected path,label or path,label,split, or a header with these columns. The path may be called ",
+         listed(kPathNames), "; the label ", listed(kLabelNames), ".");
   }
   std::vector<ManifestLine> out;
   bool more = has_header ? reader.next(row) : true;
@@ -171,7 +194,9 @@ std::vector<ManifestLine> parse_json_lines(std::string_view text, const std::str
           fail(place, ": ", printable(key), ": got ", json_kind(value),
                ", expected one label: a string or an integer.");
         }
-      } else if (is_named(key, kSplitNames) && value.is_string()) {
+      } else if (is_named(key, kSplitNames) && parsed.split.empty() && !value.is_null()) {
+        if (!value.is_string())
+          fail(place, ": ", printable(key), ": got ", json_kind(value), ", expected train, val or test.");
         parsed.split = split_named(value.get<std::string>(), where, number);
       }
     }
@@ -211,6 +236,16 @@ fs::path resolved_path(const ManifestLine& line, const fs::path& folder, const s
   return folder / inside;
 }
 
+// Whether the first line is a header without any known column: no image, unlike the second line.
+bool starts_with_header(const std::vector<ManifestLine>& lines, const fs::path& folder, const std::string& where) {
+  if (lines.size() < 2 || lines.front().number != 1 || !fs::path(lines.front().path).extension().empty()) return false;
+  const auto exists = [&](const ManifestLine& line) {
+    std::error_code ignored;
+    return fs::exists(resolved_path(line, folder, where), ignored);
+  };
+  return !exists(lines[0]) && exists(lines[1]);
+}
+
 }  // namespace
 
 bool is_manifest(const fs::path& path) {
@@ -222,7 +257,7 @@ std::vector<ManifestLine> parse_manifest(std::string_view content, const fs::pat
   if (content.starts_with(kByteOrderMark)) content.remove_prefix(kByteOrderMark.size());
   const std::string extension = lowercase(path.extension().string());
   auto lines = extension == ".jsonl" || extension == ".ndjson" ? parse_json_lines(content, path.string())
-                                                               : parse_csv(content, path.string());
+                                                               : parse_csv(content, path);
   if (lines.empty()) fail(path.string(), ": got no images, expected a line with path and label for each.");
   const bool any_split = std::any_of(lines.begin(), lines.end(), [](const auto& line) { return !line.split.empty(); });
   for (const ManifestLine& line : lines) {
@@ -237,6 +272,7 @@ std::vector<ManifestLine> parse_manifest(std::string_view content, const fs::pat
 Splits open_manifest(const fs::path& path, const OpenOptions& options) {
   const std::string where = path.string();
   const std::vector<ManifestLine> lines = parse_manifest(read_file(path, kMaxManifest), path);
+  if (starts_with_header(lines, parent_of(path), where)) fail_header(where, lines[0].path + "," + lines[0].label);
   const bool has_splits = !lines.front().split.empty();
   std::vector<std::string> classes = options.classes;
   if (classes.empty()) {
@@ -280,7 +316,7 @@ Splits open_manifest(const fs::path& path, const OpenOptions& options) {
     out.validation = dataset("val");
     out.test = dataset("test");
   } else if (const auto all = dataset("")) {
-    out = split_by_class(all, options.split, where);
+    out = split_by_class(all, options, where);
   }
   if (unlabelled > 0) {
     out.notes.push_back(

@@ -56,6 +56,12 @@ class ShardImages final : public Dataset {
   }
   std::int64_t label(std::int64_t index) const override { return at(index).label; }
   const std::vector<std::string>& classes() const override { return classes_; }
+  std::uint64_t stored_size(std::int64_t index) const override { return at(index).size; }
+  std::string stored_end(std::int64_t index, std::uint64_t most) const override {
+    const ShardSample& sample = at(index);
+    const std::uint64_t taken = std::min(most, sample.size);
+    return read_member(*(*shards_)[sample.shard], sample.offset + (sample.size - taken), taken);
+  }
   std::string describe(std::int64_t index) const override {
     const ShardSample& sample = at(index);
     return cat((*shards_)[sample.shard]->path().string(), ": ", printable(sample.key + sample.extension));
@@ -98,6 +104,7 @@ struct ReadSamples {
   std::vector<std::string> labels;  // one per sample
   std::size_t without_image = 0;
   std::size_t without_label = 0;
+  std::vector<std::string> notes;
 };
 
 // Collects the members of one shard into samples.
@@ -107,8 +114,11 @@ class ShardReader {
       : shard_(shard), number_(number), out_(out) {}
 
   void read() {
-    for_each_tar_member(shard_.path(), [&](const TarMember& member) { add(member); });
+    const bool has_end = for_each_tar_member(shard_.path(), [&](const TarMember& member) { add(member); });
     finish();
+    if (!has_end)
+      out_.notes.push_back(
+          cat(shard_.path().string(), ": has no end mark, so it may be truncated after its last file"));
   }
 
  private:
@@ -120,7 +130,10 @@ class ShardReader {
     const std::string key = member.name.substr(0, dot), extension = lowercase(member.name.substr(dot));
     if (key != sample_.key) finish();
     sample_.key = key;
-    any_ = true;
+    if (const auto [before, is_new] = members_.emplace(extension, member.name); !is_new) {
+      fail(shard_.path().string(), ": got ", printable(before->second), " and ", printable(member.name),
+           " in one sample, expected one file with each extension. Give each sample a name of its own.");
+    }
     if (is_image_extension(extension) && sample_.extension.empty()) {
       sample_.extension = member.name.substr(dot);
       sample_.shard = number_;
@@ -140,7 +153,7 @@ class ShardReader {
   }
 
   void finish() {
-    if (any_) {
+    if (!members_.empty()) {
       const auto label = std::find_if(kOrder.begin(), kOrder.end(), [&](const char* e) { return found_.contains(e); });
       if (sample_.extension.empty()) {
         ++out_.without_image;
@@ -157,7 +170,7 @@ class ShardReader {
     }
     sample_ = {};
     found_.clear();
-    any_ = false;
+    members_.clear();
   }
 
   static constexpr std::array<const char*, 3> kOrder{".cls", ".json", ".txt"};
@@ -166,7 +179,7 @@ class ShardReader {
   ReadSamples& out_;
   ShardSample sample_;
   std::map<std::string, std::string> found_;
-  bool any_ = false;
+  std::map<std::string, std::string> members_;  // extension, name
 };
 
 std::optional<std::int64_t> whole_number(const std::string& text) {
@@ -176,14 +189,20 @@ std::optional<std::int64_t> whole_number(const std::string& text) {
 }
 
 // Labels that are numbers are the indices of the classes; a class of its own for each other label.
-std::vector<std::string> classes_of(const ReadSamples& read) {
+std::vector<std::string> classes_of(const ReadSamples& read, const std::string& where) {
   constexpr std::int64_t kMaxClasses = 1'000'000;
+  // More classes than this without images are a mistake: identifiers rather than indices.
+  const auto plausible = static_cast<std::int64_t>(1000 + 100 * read.labels.size());
   const std::set<std::string> distinct(read.labels.begin(), read.labels.end());
   std::int64_t highest = -1;
   for (const std::string& label : distinct) {
     const auto number = whole_number(label);
     if (!number || *number >= kMaxClasses) return {distinct.begin(), distinct.end()};
     highest = std::max(highest, *number);
+  }
+  if (highest >= plausible) {
+    fail(where, ": got the label ", highest, " in ", read.labels.size(), " samples, expected indices of classes below ",
+         plausible, ". Write names instead, or number the classes from 0.");
   }
   std::vector<std::string> out;
   for (std::int64_t i = 0; i <= highest; ++i) out.push_back(std::to_string(i));
@@ -287,7 +306,7 @@ Splits open_shards(const std::vector<fs::path>& paths, const OpenOptions& option
     ShardReader(*shards->back(), i, read[split_names[i]]).read();
   }
   std::vector<std::string> classes = options.classes;
-  if (classes.empty()) classes = classes_of(read[any ? "train" : ""]);
+  if (classes.empty()) classes = classes_of(read[any ? "train" : ""], name);
   Splits out;
   const auto dataset = [&](const std::string& split_name) -> std::shared_ptr<const Dataset> {
     ReadSamples& found = read[split_name];
@@ -296,6 +315,7 @@ Splits open_shards(const std::vector<fs::path>& paths, const OpenOptions& option
       out.notes.push_back(cat(where, ": ignored ", found.without_image, " samples without an image and ",
                               found.without_label, " without a label"));
     }
+    out.notes.insert(out.notes.end(), found.notes.begin(), found.notes.end());
     std::map<std::string, std::int64_t> label_of;
     for (std::size_t i = 0; i < classes.size(); ++i) label_of[classes[i]] = static_cast<std::int64_t>(i);
     for (std::size_t i = 0; i < found.samples.size(); ++i) {
@@ -317,7 +337,7 @@ Splits open_shards(const std::vector<fs::path>& paths, const OpenOptions& option
     out.validation = dataset("val");
     out.test = dataset("test");
   } else if (const auto all = dataset("")) {
-    Splits made = split_by_class(all, options.split, name);
+    Splits made = split_by_class(all, options, name);
     made.notes.insert(made.notes.begin(), out.notes.begin(), out.notes.end());
     out = std::move(made);
   }

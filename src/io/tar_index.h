@@ -15,8 +15,10 @@ struct TarMember {
   std::uint64_t size = 0;
 };
 
-/// Calls `found` for each regular file, in the archive's order. Sparse files, links and folders are skipped. Throws
-/// Error if the archive is compressed, corrupt or truncated.
-void for_each_tar_member(const std::filesystem::path& archive, const std::function<void(const TarMember&)>& found);
+/// Calls `found` for each regular file, in the archive's order. Sparse files, links and folders are skipped. An archive
+/// that follows another in the same file is read too. Returns whether the archive has an end mark; without one, it may
+/// have been truncated after a file, which tar accepts. Throws Error if the archive is compressed, corrupt or truncated
+/// inside a file.
+bool for_each_tar_member(const std::filesystem::path& archive, const std::function<void(const TarMember&)>& found);
 
 }  // namespace lorikeet
