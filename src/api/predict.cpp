@@ -38,7 +38,7 @@ void check_logits(const Logits& logits) {
 Splits open_for(const LoadedModel& loaded, const std::string& data, const DownloadCallback& progress) {
   const bool has_record = loaded.adapter && loaded.adapter->metadata;
   OpenOptions how{.classes = {}, .use = DatasetUse::kEvaluation, .split = {}, .exif = loaded.preprocessing.exif};
-  if (has_record) how.split = recorded_split(loaded.adapter->metadata->training, data);
+  if (has_record) use_recorded_split(loaded.adapter->metadata->training, data, how);
   if (!loaded.has_class_names) {
     Splits out = open_dataset(data, progress, how);
     const auto& split = out.test ? out.test : out.validation;

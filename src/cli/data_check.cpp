@@ -28,7 +28,8 @@ Json report_json(const DataReport& report, const std::string& data, const std::v
   Json splits = Json::object(), unreadable = Json::array();
   for (const SplitReport& split : report.splits) {
     Json by_class = Json::object();
-    for (std::size_t i = 0; i < report.classes.size(); ++i) by_class[report.classes[i]] = split.by_class[i];
+    auto& members = by_class.get_ref<Json::object_t&>();  // whose operator[] searches all of them
+    for (std::size_t i = 0; i < report.classes.size(); ++i) members.emplace_back(report.classes[i], split.by_class[i]);
     splits[split.name] = {
         {"images", split.images}, {"by_class", by_class}, {"width", split.width}, {"height", split.height}};
   }
@@ -38,6 +39,7 @@ Json report_json(const DataReport& report, const std::string& data, const std::v
           {"ok", report.ok()},
           {"classes", report.classes},
           {"splits", splits},
+          {"faults", report.faults},
           {"unreadable", unreadable},
           {"in_several_splits", report.leaks},
           {"several_labels", report.conflicts},
@@ -76,6 +78,10 @@ void print_report(const DataReport& report) {
         "sampling of 'lorikeet train --help'.\n",
         fixed(report.imbalance, 1).c_str());
   }
+  if (!report.faults.empty()) {
+    std::printf("\nFaults of the structure: %zu\n", report.faults.size());
+    for (const std::string& fault : report.faults) std::printf("  %s\n", printable(fault, std::string::npos).c_str());
+  }
   if (!report.unreadable.empty()) {
     std::printf("\nImages that cannot be read: %zu\n", report.unreadable.size());
     for (const UnreadableImage& image : report.unreadable)
@@ -90,7 +96,9 @@ void print_report(const DataReport& report) {
 }  // namespace
 
 int check_command(const CheckOptions& options) {
+  std::vector<std::string> faults;
   OpenOptions how;
+  how.faults = &faults;
   how.split->validation = options.validation_share;
   how.split->test = options.test_share;
   const Splits splits = open_dataset(options.data, download_bar(), how);
@@ -99,12 +107,13 @@ int check_command(const CheckOptions& options) {
   }
   catch_interrupts();
   bool stopped = false;
-  const DataReport report = check_data(splits, options.threads, [&](std::int64_t done, std::int64_t total) {
+  DataReport report = check_data(splits, options.threads, [&](std::int64_t done, std::int64_t total) {
     if (done % 16 == 0 || done == total) show_progress("check", done, total);
     stopped = interrupted();
     return !stopped;
   });
   show_status("");
+  report.faults = std::move(faults);
   if (stopped) return interrupt_status();
   if (options.json) {
     std::printf("%s\n", json_text(report_json(report, options.data, splits.notes), 2).c_str());

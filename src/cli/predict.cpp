@@ -29,18 +29,37 @@ struct PredictOptions {
 
 constexpr std::size_t kBatch = 64;
 
-// Folders replaced by the images in them.
-std::vector<std::string> listed_images(const std::vector<std::string>& named) {
-  std::vector<std::string> out;
+struct ListedImages {
+  std::vector<std::string> paths;
+  bool is_complete = true;
+};
+
+// Folders replaced by the images in them. Reports images of formats that are not read.
+ListedImages listed_images(const std::vector<std::string>& named) {
+  constexpr std::size_t kMostNamed = 10;
+  ListedImages out;
   for (const std::string& name : named) {
     std::error_code ignored;
     if (!fs::is_directory(name, ignored)) {
-      out.push_back(name);
+      out.paths.push_back(name);
       continue;
     }
-    const auto images = images_in(name);
-    if (images.empty()) fail(name, ": got a folder without images, expected JPEG, PNG, WebP, GIF, TIFF or BMP in it.");
-    for (const fs::path& image : images) out.push_back(image.string());
+    const FoundImages found = images_in(name);
+    std::vector<std::string> others;
+    for (const fs::path& image : found.others) others.push_back(image.lexically_relative(name).string());
+    const std::string listed = others.empty()
+                                   ? ""
+                                   : cat(others.size(), others.size() == 1 ? " image" : " images",
+                                         " of formats that cannot be read: ", join_first(others, kMostNamed));
+    if (found.images.empty()) {
+      fail(name, ": got ", others.empty() ? "a folder without images" : listed,
+           ", expected JPEG, PNG, WebP, GIF, TIFF or BMP in it.");
+    }
+    if (!others.empty()) {
+      print_error(cat(name, ": got ", listed, ", expected JPEG, PNG, WebP, GIF, TIFF or BMP. Convert them."));
+      out.is_complete = false;
+    }
+    for (const fs::path& image : found.images) out.paths.push_back(image.string());
   }
   return out;
 }
@@ -83,8 +102,10 @@ Answers answer(Model& model, const std::vector<Image>& images, Preprocess prepro
   return out;
 }
 
-// RFC 4180.
-std::string csv_field(const std::string& text) {
+// RFC 4180. On a terminal without control characters, which it would obey.
+std::string csv_field(const std::string& original) {
+  static const bool is_terminal = isatty(STDOUT_FILENO) == 1;
+  const std::string text = is_terminal ? printable(original, std::string::npos) : original;
   if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
   std::string out = "\"";
   for (const char c : text) {
@@ -166,7 +187,8 @@ void print_answers(const Model& model, const Answers& answers, const std::string
 
 int predict_command(const PredictOptions& options) {
   Model model = load(options.model.name, options.model.load_options());
-  const std::vector<std::string> images = listed_images(options.images);
+  const ListedImages listed = listed_images(options.images);
+  const std::vector<std::string>& images = listed.paths;
   const std::size_t top = std::min(options.top, model.classes().size());
   // The logits are written first: a command that fails prints no results.
   const bool prints_as_it_goes = options.logits.empty();
@@ -199,7 +221,7 @@ int predict_command(const PredictOptions& options) {
   printer.finish();
   if (!options.logits.empty() && !is_complete)
     print_error(options.logits + ": not written, because its rows would not correspond to the images.");
-  return is_complete ? 0 : kFailed;
+  return is_complete && listed.is_complete ? 0 : kFailed;
 }
 
 }  // namespace

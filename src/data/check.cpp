@@ -121,7 +121,9 @@ DataReport check_data(const Splits& splits, int threads, const CheckCallback& pr
       labels.insert(image.label);
       names.push_back(cat(named[image.split].name, ": ", image.name));
     }
-    (in.size() > 1 ? out.leaks : labels.size() > 1 ? out.conflicts : out.duplicates).push_back(std::move(names));
+    if (in.size() > 1) out.leaks.push_back(names);
+    if (labels.size() > 1) out.conflicts.push_back(names);
+    if (in.size() == 1 && labels.size() == 1) out.duplicates.push_back(std::move(names));
   }
   for (auto* groups : {&out.leaks, &out.conflicts, &out.duplicates}) std::sort(groups->begin(), groups->end());
   return out;

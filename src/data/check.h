@@ -33,17 +33,19 @@ struct DataReport {
   std::vector<std::string> classes;
   std::vector<SplitReport> splits;
   std::vector<UnreadableImage> unreadable;
+  /// Of the data's structure (OpenOptions::faults).
+  std::vector<std::string> faults;
   /// In several splits.
   std::vector<SameImages> leaks;
-  /// In one split, with several labels.
+  /// With several labels. A group may be in `leaks` too.
   std::vector<SameImages> conflicts;
   /// In one split, with one label.
   std::vector<SameImages> duplicates;
   /// The largest class of train by the smallest; 1 if all are equal, 0 without train.
   double imbalance = 0;
 
-  /// Whether nothing is wrong: no unreadable images, leaks or conflicts.
-  bool ok() const { return unreadable.empty() && leaks.empty() && conflicts.empty(); }
+  /// Whether nothing is wrong: no unreadable images, structural faults, leaks or conflicts.
+  bool ok() const { return faults.empty() && unreadable.empty() && leaks.empty() && conflicts.empty(); }
 };
 
 /// Receives the numbers of images that are done and of all; returns false to stop.

@@ -34,6 +34,11 @@ class Cifar final : public Dataset {
   }
   const std::vector<std::string>& classes() const override { return classes_; }
   std::uint64_t memory_bytes() const override { return records_.size(); }
+  std::uint64_t stored_size(std::int64_t) const override { return kCifarPixels; }
+  std::string stored_end(std::int64_t index, std::uint64_t most) const override {
+    const std::uint64_t taken = std::min<std::uint64_t>(most, kCifarPixels);
+    return {record(index + 1) - taken, taken};
+  }
   std::string describe(std::int64_t index) const override { return cat(name_, " image ", index); }
 
  private:

@@ -30,6 +30,10 @@ class Mapped final : public Dataset {
   const std::vector<std::string>& classes() const override { return dataset_->classes(); }
   std::string describe(std::int64_t index) const override { return dataset_->describe(index); }
   std::string problem(std::int64_t index) const override { return dataset_->problem(index); }
+  std::uint64_t stored_size(std::int64_t index) const override { return dataset_->stored_size(index); }
+  std::string stored_end(std::int64_t index, std::uint64_t most) const override {
+    return dataset_->stored_end(index, most);
+  }
 
  private:
   std::shared_ptr<const Dataset> dataset_;
@@ -46,6 +50,10 @@ class Subset final : public Dataset {
   const std::vector<std::string>& classes() const override { return dataset_->classes(); }
   std::string describe(std::int64_t index) const override { return dataset_->describe(at(index)); }
   std::string problem(std::int64_t index) const override { return dataset_->problem(at(index)); }
+  std::uint64_t stored_size(std::int64_t index) const override { return dataset_->stored_size(at(index)); }
+  std::string stored_end(std::int64_t index, std::uint64_t most) const override {
+    return dataset_->stored_end(at(index), most);
+  }
 
  private:
   std::int64_t at(std::int64_t index) const { return indices_[static_cast<std::size_t>(index)]; }
@@ -70,6 +78,14 @@ std::vector<std::string> each_problem(std::int64_t images, std::int64_t threads,
 }
 
 }  // namespace
+
+std::uint64_t Dataset::stored_size(std::int64_t index) const { return get(index).image.nbytes(); }
+
+std::string Dataset::stored_end(std::int64_t index, std::uint64_t most) const {
+  const at::Tensor pixels = get(index).image.contiguous();
+  const auto size = std::min<std::uint64_t>(most, pixels.nbytes());
+  return {static_cast<const char*>(pixels.const_data_ptr()) + (pixels.nbytes() - size), size};
+}
 
 void check_images(const std::vector<std::shared_ptr<const Dataset>>& datasets) {
   constexpr std::size_t kMostNamed = 100;

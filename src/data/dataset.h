@@ -32,6 +32,11 @@ class Dataset {
   virtual const std::vector<std::string>& classes() const = 0;
   /// Bytes of images held in memory.
   virtual std::uint64_t memory_bytes() const { return 0; }
+  /// The stored image: its file, or its pixels where the dataset holds those. For fingerprints (data/fingerprint.h).
+  /// Thread-safe. stored_size is its length in bytes, stored_end its last `most` bytes. Throw Error if it cannot be
+  /// read.
+  virtual std::uint64_t stored_size(std::int64_t index) const;
+  virtual std::string stored_end(std::int64_t index, std::uint64_t most) const;
   /// Describes the origin of image `index` for messages.
   virtual std::string describe(std::int64_t index) const = 0;
   /// Returns the problem with the file of image `index`, starting with its path; empty if there is none. Fast: most

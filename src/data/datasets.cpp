@@ -172,9 +172,9 @@ bool has_splits(const fs::path& root) {
 }
 
 Splits open_classes_folder(const fs::path& root, const OpenOptions& options) {
-  FolderSplit found = read_image_folder(root, "", options.classes, options.exif);
+  FolderSplit found = read_image_folder(root, "", options.classes, options.exif, options.faults);
   Splits out;
-  if (found.images) out = split_by_class(found.images, options.split, root.string());
+  if (found.images) out = split_by_class(found.images, options, root.string());
   out.notes.insert(out.notes.begin(), found.notes.begin(), found.notes.end());
   return out;
 }
@@ -198,7 +198,7 @@ Splits open_image_folder(const fs::path& given, const OpenOptions& options) {
     any = true;
     std::erase(unused, *name);
     if (evaluation && (to == &out.train || out.test)) continue;
-    FolderSplit found = read_image_folder(root, *name, classes, options.exif);
+    FolderSplit found = read_image_folder(root, *name, classes, options.exif, options.faults);
     if (classes.empty() && to == &out.train) classes = found.images->classes();
     *to = std::move(found.images);
     out.notes.insert(out.notes.end(), found.notes.begin(), found.notes.end());
@@ -211,7 +211,11 @@ Splits open_image_folder(const fs::path& given, const OpenOptions& options) {
          "a folder <split>/<class>/*.jpg|png or <class>/*.jpg|png.",
          unused.empty() ? "" : cat(" It holds ", printable(folders), "."));
   }
-  if (!unused.empty() && !evaluation)
+  const auto has_images = [&](const std::string& name) { return !images_in(root / name).images.empty(); };
+  if (!out.train && options.faults != nullptr && std::any_of(unused.begin(), unused.end(), has_images)) {
+    options.faults->push_back(cat(root.string(), ": got ", printable(folders),
+                                  " beside folders of splits, expected them in train/. They are ignored."));
+  } else if (!unused.empty() && !evaluation)
     out.notes.push_back(cat(root.string(), ": ignored ", printable(folders), ": splits are train, val and test"));
   if (!evaluation && !out.train && !out.validation && !out.test)
     fail(root.string(), ": got no labelled images, expected some. ", join(out.notes, "; "), ".");
@@ -296,11 +300,12 @@ Splits open_dataset(const std::string& data, const DownloadCallback& progress, c
       fail_usage("data: got '", printable(data), "', which does not exist, expected a manifest with that name.");
     out = open_manifest(data, options);
   } else {
-    if (data.find('/') != std::string::npos) {
-      fail_usage(
-          "data: got '", printable(data),
-          "', which is not a folder, expected a folder or a dataset's name. Names of manifests end with .csv, .tsv or "
-          ".jsonl, those of shards with .tar.");
+    const bool exists = fs::exists(data, ignored);
+    if (exists || data.find('/') != std::string::npos) {
+      const bool is_packed = lowercase(data).ends_with(".gz") || lowercase(data).ends_with(".zip");
+      fail_usage("data: got '", printable(data), "', which ", exists ? "is no data that can be read" : "does not exist",
+                 ", expected a folder, a manifest (.csv, .tsv, .jsonl or .ndjson), shards (.tar) or a dataset's name.",
+                 exists && is_packed ? " Unpack it first." : "");
     }
     const DatasetEntry& entry = find_dataset(data);
     out = open_known(entry, fetch_dataset(entry, progress), options.use);

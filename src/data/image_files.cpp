@@ -1,7 +1,10 @@
 #include "data/image_files.h"
 
+#include <algorithm>
+#include <span>
 #include <utility>
 
+#include "base/file.h"
 #include "image/decode.h"
 
 namespace lorikeet {
@@ -17,6 +20,13 @@ class ImageFiles final : public Dataset {
   std::int64_t label(std::int64_t index) const override { return file(index).label; }
   const std::vector<std::string>& classes() const override { return classes_; }
   std::string describe(std::int64_t index) const override { return file(index).path.string(); }
+  std::uint64_t stored_size(std::int64_t index) const override { return InputFile(file(index).path).size(); }
+  std::string stored_end(std::int64_t index, std::uint64_t most) const override {
+    const InputFile stored(file(index).path);
+    std::string out(std::min(most, stored.size()), '\0');
+    stored.read(stored.size() - out.size(), std::as_writable_bytes(std::span(out)));
+    return out;
+  }
   std::string problem(std::int64_t index) const override { return image_problem(file(index).path); }
 
  private:

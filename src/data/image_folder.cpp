@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <set>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "base/error.h"
@@ -34,7 +36,9 @@ bool is_image(const fs::path& path) {
 
 // Whether the file is an image of an unsupported format, which is worth a note, unlike other files.
 bool is_other_image(const fs::path& path) {
-  static constexpr std::array<std::string_view, 7> kOthers{".heic", ".heif", ".avif", ".jxl", ".jp2", ".ppm", ".pgm"};
+  static constexpr std::array<std::string_view, 15> kOthers{".heic", ".heif", ".avif", ".jxl", ".jp2",
+                                                            ".ppm",  ".pgm",  ".cr2",  ".cr3", ".nef",
+                                                            ".arw",  ".dng",  ".orf",  ".raf", ".rw2"};
   return is_one_of(lower_extension(path), kOthers);
 }
 
@@ -70,11 +74,15 @@ struct Content {
   std::vector<std::string> other_images;
   std::vector<std::string> ignored_folders;
   std::vector<std::string> other_files;
+  std::vector<std::string> broken_links;
 };
 
 void add_file(const fs::path& folder, const fs::directory_entry& entry, Content& out) {
   const std::string name = entry.path().filename().string();
-  if (name.starts_with('.') || !is_file(entry)) return;
+  if (name.starts_with('.')) return;
+  if (std::error_code ignored; entry.is_symlink(ignored) && !entry.exists(ignored))
+    out.broken_links.push_back((folder / name).string());
+  if (!is_file(entry)) return;
   if (is_image(entry.path())) {
     out.images.emplace_back(folder.string(), name);
   } else {
@@ -96,7 +104,10 @@ class ClassReader {
  private:
   void read_folder(const fs::path& folder) {
     struct stat identity {};
-    if (stat((split_ / folder).c_str(), &identity) != 0) return;
+    if (stat((split_ / folder).c_str(), &identity) != 0) {
+      fail(printable((split_ / folder).string()), ": cannot be read: ", std::generic_category().message(errno), ".",
+           errno == ENAMETOOLONG ? " Move the folders up, so that their path is shorter." : "");
+    }
     if (!read_.emplace(identity.st_dev, identity.st_ino).second) return;
     for (const auto& entry : sorted_entries(split_ / folder)) {
       const fs::path path = folder / entry.path().filename();
@@ -136,15 +147,17 @@ struct ClassFolder {
 
 class SplitReader {
  public:
-  SplitReader(const fs::path& root, const std::string& split, const std::vector<std::string>& classes, Exif exif)
+  SplitReader(const fs::path& root, const std::string& split, const std::vector<std::string>& classes, Exif exif,
+              std::vector<std::string>* faults)
       : path_(split.empty() ? root : root / split), split_(split), defines_classes_(classes.empty()), classes_(classes),
-        exif_(exif) {}
+        exif_(exif), faults_(faults) {}
 
   FolderSplit read() {
     read_folders();
     FolderSplit out;
     std::vector<ImageFile> items;
     for (const ClassFolder& folder : folders_) {
+      if (folder.label < 0) continue;  // a fault below
       for (const auto& [parent, name] : folder.content.images) items.push_back({path_ / parent / name, folder.label});
     }
     if (defines_classes_) {
@@ -179,6 +192,12 @@ class SplitReader {
     }
   }
 
+  // Throws the fault, or reports it.
+  void found(const std::string& fault) const {
+    if (faults_ == nullptr) fail(fault);
+    faults_->push_back(fault);
+  }
+
   // For a split that defines the classes: a class without images would be an output that is never trained.
   void check_every_class() const {
     if (folders_.empty()) {
@@ -207,8 +226,8 @@ class SplitReader {
            ": got no images, expected *.jpg, *.png or similar in the folders of its classes: ", list_of(empty), ".");
     }
     if (!empty.empty()) {
-      fail(path_.string(), ": got no images of ", list_of(empty),
-           ", expected *.jpg, *.png or similar in the folder of each class. Add some, or remove the folder.");
+      found(cat(path_.string(), ": got no images of ", list_of(empty),
+                ", expected *.jpg, *.png or similar in the folder of each class. Add some, or remove the folder."));
     }
   }
 
@@ -217,9 +236,9 @@ class SplitReader {
     const bool any_known = std::any_of(folders_.begin(), folders_.end(), [](const auto& f) { return f.label >= 0; });
     for (const ClassFolder& folder : folders_) {
       if (folder.label >= 0 || folder.content.images.empty()) continue;
-      fail((path_ / folder.name).string(), ": got a class unknown to training, expected one of its ", classes_.size(),
-           " classes.", did_you_mean(folder.name, classes_),
-           any_known ? "" : cat(" Images without labels belong directly into ", split_, "/."));
+      found(cat((path_ / folder.name).string(), ": got a class unknown to training, expected one of its ",
+                classes_.size(), " classes.", did_you_mean(folder.name, classes_),
+                any_known ? "" : cat(" Images without labels belong directly into ", split_, "/.")));
     }
   }
 
@@ -236,18 +255,24 @@ class SplitReader {
       notes_.push_back(cat(where, "ignored ", counted(outside_.images.size(), "image", "images"),
                            " outside the class folders, such as ", printable(outside_.images.front().second)));
     }
-    std::vector<std::string> other_images = outside_.other_images, ignored_folders = outside_.ignored_folders, missing;
+    std::vector<std::string> other_images = outside_.other_images, ignored_folders = outside_.ignored_folders,
+                             broken_links = outside_.broken_links, missing;
     std::set<std::int64_t> present;
     for (const ClassFolder& folder : folders_) {
       const Content& content = folder.content;
       other_images.insert(other_images.end(), content.other_images.begin(), content.other_images.end());
       ignored_folders.insert(ignored_folders.end(), content.ignored_folders.begin(), content.ignored_folders.end());
-      if (folder.label < 0) ignored_folders.push_back(folder.name);
+      broken_links.insert(broken_links.end(), content.broken_links.begin(), content.broken_links.end());
+      if (folder.label < 0 && content.images.empty()) ignored_folders.push_back(folder.name);
       if (!content.images.empty()) present.insert(folder.label);
     }
     if (!other_images.empty()) {
       notes_.push_back(cat(where, "ignored ", counted(other_images.size(), "image", "images"),
                            " of other formats: ", list_of(other_images)));
+    }
+    if (!broken_links.empty()) {
+      notes_.push_back(cat(where, "ignored ", counted(broken_links.size(), "link", "links"),
+                           " to what does not exist: ", list_of(broken_links)));
     }
     if (!ignored_folders.empty()) {
       notes_.push_back(cat(where, "ignored ", counted(ignored_folders.size(), "folder", "folders"),
@@ -267,6 +292,7 @@ class SplitReader {
   bool defines_classes_;
   std::vector<std::string> classes_;
   Exif exif_;
+  std::vector<std::string>* faults_;
   std::vector<ClassFolder> folders_;
   Content outside_;  // outside the classes
   std::vector<std::string> notes_;
@@ -280,9 +306,11 @@ bool has_class_folders(const fs::path& root) {
                      [&](const std::string& name) { return !ClassReader(root, name).read().images.empty(); });
 }
 
-std::vector<fs::path> images_in(const fs::path& folder) {
-  std::vector<fs::path> out;
-  for (const auto& [parent, name] : ClassReader(folder, "").read().images) out.push_back(folder / parent / name);
+FoundImages images_in(const fs::path& folder) {
+  const Content content = ClassReader(folder, "").read();
+  FoundImages out;
+  for (const auto& [parent, name] : content.images) out.images.push_back(folder / parent / name);
+  for (const std::string& name : content.other_images) out.others.push_back(folder / name);
   return out;
 }
 
@@ -311,8 +339,8 @@ std::vector<std::string> folders_in(const fs::path& folder) {
 }
 
 FolderSplit read_image_folder(const fs::path& root, const std::string& split, const std::vector<std::string>& classes,
-                              Exif exif) {
-  return SplitReader(root, split, classes, exif).read();
+                              Exif exif, std::vector<std::string>* faults) {
+  return SplitReader(root, split, classes, exif, faults).read();
 }
 
 }  // namespace lorikeet

@@ -26,15 +26,20 @@ struct FolderSplit {
 
 /// Reads `root/split/<class>/…`, or `root/<class>/…` if `split` is empty. `classes` are those known to training. If
 /// empty, the split defines the classes, and each must have an image. Throws Error for a class that is not in
-/// `classes`, or without images in a split that defines the classes.
+/// `classes`, or without images in a split that defines the classes; if there are other classes, both are added to
+/// `faults` instead where that is not null.
 FolderSplit read_image_folder(const std::filesystem::path& root, const std::string& split,
-                              const std::vector<std::string>& classes, Exif exif = Exif::kApply);
+                              const std::vector<std::string>& classes, Exif exif = Exif::kApply,
+                              std::vector<std::string>* faults = nullptr);
 
 /// Whether a folder in `root` has images, in it or below it.
 bool has_class_folders(const std::filesystem::path& root);
 
-/// The images in `folder` and its subfolders, sorted by folder, then by name. Names of what was ignored are not kept.
-std::vector<std::filesystem::path> images_in(const std::filesystem::path& folder);
+/// The images in `folder` and its subfolders, sorted by folder, then by name, and those of formats that are not read.
+struct FoundImages {
+  std::vector<std::filesystem::path> images, others;
+};
+FoundImages images_in(const std::filesystem::path& folder);
 
 /// Whether `root` has a folder for that split.
 bool has_split(const std::filesystem::path& root, const std::string& split);

@@ -36,6 +36,14 @@ class Mnist final : public Dataset {
 
   const std::vector<std::string>& classes() const override { return classes_; }
   std::uint64_t memory_bytes() const override { return images_.bytes.size() + labels_.bytes.size(); }
+  std::uint64_t stored_size(std::int64_t) const override {
+    return static_cast<std::uint64_t>(images_.shape[1] * images_.shape[2]);
+  }
+  std::string stored_end(std::int64_t index, std::uint64_t most) const override {
+    const std::uint64_t size = stored_size(index), end = size * (static_cast<std::uint64_t>(index) + 1);
+    const std::uint64_t taken = std::min(most, size);
+    return {reinterpret_cast<const char*>(images_.bytes.data()) + (end - taken), taken};
+  }
   std::string describe(std::int64_t index) const override { return cat(name_, " image ", index); }
 
  private:

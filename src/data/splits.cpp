@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <tuple>
 
 #include "base/error.h"
 #include "base/random.h"
@@ -25,10 +26,11 @@ std::int64_t held_out(double share, std::int64_t count) {
 
 }  // namespace
 
-Splits split_by_class(const std::shared_ptr<const Dataset>& dataset, const std::optional<SplitOptions>& options,
-                      const std::string& name) {
+Splits split_by_class(const std::shared_ptr<const Dataset>& dataset, const OpenOptions& open, const std::string& name) {
   Splits out;
-  if (!options) {
+  out.whole = dataset;
+  const std::optional<SplitOptions>& options = open.split;
+  if (!options || (open.split_applies && !open.split_applies(dataset))) {
     out.test = dataset;
     out.notes.push_back(cat(name, ": has no splits; all its ", dataset->size(), " images are used"));
     return out;
@@ -45,15 +47,20 @@ Splits split_by_class(const std::shared_ptr<const Dataset>& dataset, const std::
     validation.insert(validation.end(), indices.begin() + tested, indices.begin() + tested + validated);
     train.insert(train.end(), indices.begin() + tested + validated, indices.end());
   }
-  out.notes.push_back(cat(name, ": has no splits; of each class, ", fixed(100 * options->validation, 0),
-                          " % are held out for validation and ", fixed(100 * options->test, 0),
-                          " % for testing (validation_share, test_share, split_seed ", options->seed,
-                          "): ", train.size(), " training, ", validation.size(), " validation and ", test.size(),
-                          " test images"));
+  std::string held, sizes = cat(train.size(), " training");
+  for (const auto& [share, use, images, kind] :
+       {std::tuple(options->validation, "validation", validation.size(), " validation"),
+        std::tuple(options->test, "testing", test.size(), " test")}) {
+    if (share <= 0) continue;
+    held +=
+        cat(held.empty() ? "" : " and ", fixed(100 * share, 0), held.empty() ? " % are held out for " : " % for ", use);
+    sizes += cat(", ", images, kind);
+  }
+  out.notes.push_back(cat(name, ": has no splits; of each class, ", held.empty() ? "nothing is held out" : held,
+                          " (validation_share, test_share, split_seed ", options->seed, "): ", sizes, " images"));
   out.train = part_of(dataset, std::move(train));
   out.validation = part_of(dataset, std::move(validation));
   out.test = part_of(dataset, std::move(test));
-  out.made = true;
   return out;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,8 +20,8 @@ struct Splits {
   std::shared_ptr<const Dataset> test;
   /// One sentence each: ignored parts of a folder, classes without images.
   std::vector<std::string> notes = {};
-  /// Whether the data has no splits of its own and was split by SplitOptions.
-  bool made = false;
+  /// All images of data that has no splits of its own; null for other data.
+  std::shared_ptr<const Dataset> whole = nullptr;
 };
 
 enum class DatasetUse {
@@ -47,14 +48,19 @@ struct OpenOptions {
   DatasetUse use = DatasetUse::kTraining;
   /// For data without splits. Nothing: all its images are the test split.
   std::optional<SplitOptions> split = SplitOptions();
+  /// Whether `split` applies to these images, all those of data without splits. Unset: it does.
+  std::function<bool(const std::shared_ptr<const Dataset>& whole)> split_applies = nullptr;
   Exif exif = Exif::kApply;
+  /// Receives faults of a folder's structure beside which the rest can be read, one sentence each. Null: they are
+  /// thrown.
+  std::vector<std::string>* faults = nullptr;
 };
 
-/// Splits `dataset` by `options`, class by class: each class is shuffled by the seed, and its shares are rounded to
-/// images. A class of three or more images has at least one image in each split whose share is not 0; every class has
-/// one in train. Without options, all images are the test split. Images keep their order. The result depends on the
-/// labels alone, so the same data has the same splits on every machine.
-Splits split_by_class(const std::shared_ptr<const Dataset>& dataset, const std::optional<SplitOptions>& options,
+/// Splits `dataset` by `options.split`, class by class: each class is shuffled by the seed, and its shares are rounded
+/// to images. A class of three or more images has at least one image in each split whose share is not 0; every class
+/// has one in train. Without a split that applies, all images are the test split. Images keep their order. The result
+/// depends on the labels alone, so the same data has the same splits on every machine.
+Splits split_by_class(const std::shared_ptr<const Dataset>& dataset, const OpenOptions& options,
                       const std::string& name);
 
 /// Returns the split that a name from outside means: "train", "val" or "test", with their other common names in any

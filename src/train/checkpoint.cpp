@@ -8,7 +8,6 @@
 
 #include "base/error.h"
 #include "base/json.h"
-#include "base/sha256.h"
 #include "base/text.h"
 #include "io/safetensors.h"
 
@@ -100,23 +99,6 @@ std::optional<Checkpoint> read_last_checkpoint(const fs::path& folder, std::vect
          " Train again with --force, or start from the run's adapter with start_from.");
   }
   return std::nullopt;
-}
-
-std::string data_fingerprint(const Dataset& dataset) {
-  constexpr std::int64_t kImages = 8;
-  Sha256 hash;
-  std::string text = cat(dataset.size(), '\n');
-  for (const std::string& name : dataset.classes()) text += cat(name.size(), ' ', name, '\n');
-  hash.update(text.data(), text.size());
-  const std::int64_t count = std::min(kImages, dataset.size());
-  for (std::int64_t i = 0; i < count; ++i) {
-    const Sample sample = dataset.get(count == 1 ? 0 : i * (dataset.size() - 1) / (count - 1));
-    const at::Tensor image = sample.image.contiguous();
-    const std::string about = cat(sample.label, ' ', shape_text(image.sizes()), '\n');
-    hash.update(about.data(), about.size());
-    hash.update(image.const_data_ptr(), image.nbytes());
-  }
-  return hash.hex();
 }
 
 }  // namespace lorikeet

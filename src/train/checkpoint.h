@@ -10,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "data/dataset.h"
 #include "train/training_state.h"
 
 namespace lorikeet {
@@ -19,7 +18,7 @@ struct Checkpoint {
   TrainingState state;
   /// recipe_yaml of the run.
   std::string recipe;
-  /// Identifies the base (LoadedModel) and the training images (data_fingerprint).
+  /// Identifies the base (LoadedModel) and the training and validation images (content_fingerprint).
   std::string base_sha256;
   std::string data;
   /// Length of metrics.jsonl at this point.
@@ -33,8 +32,5 @@ void write_checkpoint(const std::filesystem::path& folder, const Checkpoint& che
 /// Returns the last readable checkpoint in `folder`, or nothing if there is none. Adds a note for each one that cannot
 /// be read. Throws Error if there are checkpoints, but none can be read.
 std::optional<Checkpoint> read_last_checkpoint(const std::filesystem::path& folder, std::vector<std::string>& notes);
-
-/// Returns a hash of the dataset's size, its classes and some of its images and labels.
-std::string data_fingerprint(const Dataset& dataset);
 
 }  // namespace lorikeet

@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "data/datasets.h"
+#include "data/fingerprint.h"
 #include "engine/int8.h"
 #include "engine/tensor_type.h"
 #include "engine/threads.h"
@@ -168,7 +169,7 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
   TrainingOptions options = recipe;
   options.machine.cache_folder = recipe.run;
   std::optional<Checkpoint>& from = beginning.checkpoint;
-  const std::string fingerprint = data_fingerprint(*data.train);
+  const std::string fingerprint = content_fingerprint({data.train, data.validation});
   if (from) {
     require_same_inputs(*from, base.sha256.get(), fingerprint, recipe);
     adapt_state(from->state, {parse_recipe(from->recipe, beginning.run->checkpoints(), {}), recipe, network,
@@ -254,7 +255,7 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
               {"seed", recipe.loop.seed},
               {"trainable_parameters", out.trainable_parameters}};
   if (recipe.data.bad_images == BadImages::kSkip) training[kBadImagesKey] = kSkipBadImages;
-  if (splits.made) training["split"] = split_record(split_options(recipe.data));
+  if (splits.whole) training["split"] = split_record(split_options(recipe.data), splits.whole);
   SideFiles side_files(run.path(), log);
   const auto write_adapter = [&](const fs::path& path) {
     folder.metadata->base_sha256 = base.sha256.get();  // waits for the hash

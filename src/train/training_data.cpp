@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "data/fingerprint.h"
 #include "train/class_balance.h"
 #include "train/ranges.h"
 
@@ -29,26 +30,45 @@ OpenOptions open_options(const DataOptions& data) {
   return {.classes = {}, .use = DatasetUse::kTraining, .split = split_options(data), .exif = data.exif};
 }
 
-Json split_record(const SplitOptions& split) {
-  return {{"validation_share", split.validation}, {"test_share", split.test}, {"split_seed", split.seed}};
+Json split_record(const SplitOptions& split, const std::shared_ptr<const Dataset>& whole) {
+  return {{"validation_share", split.validation},
+          {"test_share", split.test},
+          {"split_seed", split.seed},
+          {"images", whole->size()},
+          {"fingerprint", size_fingerprint(whole)}};
 }
 
-std::optional<SplitOptions> recorded_split(const Json& training, const std::string& data) {
+void use_recorded_split(const Json& training, const std::string& data, OpenOptions& how) {
   const auto recorded = training.find("data"), split = training.find("split");
-  if (recorded == training.end() || !recorded->is_string() || split == training.end() || !split->is_object()) return {};
-  std::error_code ignored;
-  const auto& name = recorded->get_ref<const std::string&>();
-  if (name != data && !std::filesystem::equivalent(name, data, ignored)) return {};
-  SplitOptions out;
+  if (recorded == training.end() || !recorded->is_string() || split == training.end() || !split->is_object()) return;
+  SplitOptions options;
   const auto number = [&](const char* key, auto& to) {
     const auto found = split->find(key);
     if (found != split->end() && found->is_number()) to = found->get<std::remove_reference_t<decltype(to)>>();
   };
-  number("validation_share", out.validation);
-  number("test_share", out.test);
-  number("split_seed", out.seed);
-  const bool is_valid = ranges::kHeldOutShare.contains(out.validation) && ranges::kHeldOutShare.contains(out.test);
-  return is_valid ? std::optional(out) : std::nullopt;
+  number("validation_share", options.validation);
+  number("test_share", options.test);
+  number("split_seed", options.seed);
+  if (!ranges::kHeldOutShare.contains(options.validation) || !ranges::kHeldOutShare.contains(options.test)) return;
+  std::int64_t images = 0;
+  number("images", images);
+  const auto fingerprint = split->find("fingerprint");
+  const bool has_fingerprint = fingerprint != split->end() && fingerprint->is_string();
+  std::error_code ignored;
+  const auto& name = recorded->get_ref<const std::string&>();
+  const bool is_same_path = name == data || std::filesystem::equivalent(name, data, ignored);
+  how.split = options;
+  how.split_applies = [=, known = has_fingerprint ? fingerprint->get<std::string>()
+                                                  : std::string()](const std::shared_ptr<const Dataset>& whole) {
+    if (known.empty()) return is_same_path;  // a record without one
+    if (size_fingerprint(whole) == known) return true;
+    if (is_same_path) {
+      fail(data, ": got ", whole->size(), " images that are not the ", images,
+           " of training, expected those: the split was drawn from them, so which of these were trained on is unknown. "
+           "Restore the data, or evaluate on other images with data=FOLDER.");
+    }
+    return false;
+  };
 }
 
 Splits split_data(const TrainingOptions& options, const Splits& splits) {
@@ -74,7 +94,13 @@ Splits split_data(const TrainingOptions& options, const Splits& splits) {
     const std::int64_t rest = splits.train->size() - options.data.validation;
     const std::int64_t used = options.data.train_limit > 0 ? std::min(options.data.train_limit, rest) : rest;
     out.train = subset(splits.train, slice(order, 0, used));
-    if (options.data.validation > 0) out.validation = subset(splits.train, slice(order, rest, splits.train->size()));
+    if (options.data.validation > 0) {
+      out.validation = subset(splits.train, slice(order, rest, splits.train->size()));
+      if (splits.whole) {
+        out.notes.push_back(cat(options.data.name, ": ", options.data.validation, " of the ", splits.train->size(),
+                                " training images are held out for validation (validation)"));
+      }
+    }
   }
   if (out.train->classes().size() == 1) {
     out.notes.push_back(cat(options.data.name, ": all images are of one class, ",

@@ -15,10 +15,12 @@ SplitOptions split_options(const DataOptions& data);
 /// How a run opens its data.
 OpenOptions open_options(const DataOptions& data);
 
-/// The split that `training`, an adapter's record, used for `data`; nothing if it was trained on other data or on data
-/// with its own splits.
-std::optional<SplitOptions> recorded_split(const Json& training, const std::string& data);
-Json split_record(const SplitOptions& split);
+/// The record of how `whole`, data without splits, was split.
+Json split_record(const SplitOptions& split, const std::shared_ptr<const Dataset>& whole);
+/// Sets how `data` is split as `training`, an adapter's record, says, if `data` has no splits and turns out to be the
+/// images of training, wherever they are now. Opening it throws Error if it is where the images of training were, but
+/// has others.
+void use_recorded_split(const Json& training, const std::string& data, OpenOptions& how);
 
 /// Throws Error if there is no train split, and UsageError if the options request more images than exist, or have
 /// another number of class weights than there are classes.

@@ -158,13 +158,63 @@ TEST_CASE("what lies beside the splits, and splits without labels, are said") {
   CHECK(refusal([&] { open(folder.path); }) == has(" It holds dev, x, y."));
 }
 
+TEST_CASE("faults of a folder's structure may be collected, and the rest is read") {
+  const TemporaryFolder folder;
+  const auto image = [&](const std::string& name) {
+    fs::create_directories((folder.path / name).parent_path());
+    write_png(at::zeros({3, 2, 2}, at::kByte), folder.path / name);
+  };
+  std::vector<std::string> faults;
+  const auto collected = [&] { return open_dataset(folder.path.string(), {}, {.faults = &faults}); };
+  image("train/a/1.png");
+  fs::create_directories(folder.path / "train/b");
+  image("test/a/1.png");
+  image("test/c/1.png");
+  const Splits splits = collected();
+  CHECK(splits.train->classes() == std::vector<std::string>{"a", "b"});
+  CHECK(splits.test->size() == 1);
+  REQUIRE(faults.size() == 2);
+  CHECK(faults[0] == has("train: got no images of b"));
+  CHECK(faults[1] == has("test/c: got a class unknown to training"));
+
+  // Class folders beside test/.
+  faults.clear();
+  fs::remove_all(folder.path / "test/c");
+  fs::rename(folder.path / "train/a", folder.path / "a");
+  fs::remove_all(folder.path / "train");
+  CHECK(collected().test->size() == 1);
+  REQUIRE(faults.size() == 1);
+  CHECK(faults[0] == has("got a beside folders of splits, expected them in train/. They are ignored."));
+}
+
+TEST_CASE("the split of data without splits is that of the same data only, and says what it holds out") {
+  const TemporaryFolder folder;
+  for (int i = 0; i < 10; ++i) {
+    fs::create_directories(folder.path / "a");
+    write_png(at::zeros({3, 2, 2}, at::kByte), folder.path / "a" / (std::to_string(i) + ".png"));
+  }
+  const auto opened = [&](OpenOptions how) { return open_dataset(folder.path.string(), {}, how); };
+  OpenOptions how{.split = SplitOptions{0, 0.2, 1}};
+  CHECK(opened(how).test->size() == 2);
+  CHECK(opened(how).whole->size() == 10);
+  CHECK(opened(how).notes.front() == has("of each class, 20 % are held out for testing"));
+  CHECK(opened(how).notes.front() == has("split_seed 1): 8 training, 2 test images"));
+  how.split_applies = [](const std::shared_ptr<const Dataset>& whole) { return whole->size() == 9; };
+  CHECK(opened(how).test->size() == 10);
+  CHECK(opened(how).notes.front() == has("all its 10 images are used"));
+}
+
 TEST_CASE("what is no dataset is refused with what it should be") {
   const TemporaryFolder folder;
   CHECK(refusal([&] { open(folder.path); }) == has("got neither train/, val/ nor test/ in it, nor MNIST's files"));
   write_file(folder.path / "t10k-images-idx3-ubyte", idx_dataset()[2].content);
   CHECK(refusal([&] { open(folder.path); }) == has("-ubyte (or .gz), expected MNIST's four files."));
   CHECK(refusal<UsageError>([&] { open(folder.path / "none"); }) ==
-        has("none', which is not a folder, expected a folder or a dataset's name."));
+        has("none', which does not exist, expected a folder, a manifest"));
+  write_file(folder.path / "a.csv.gz", "");
+  CHECK(refusal<UsageError>([&] { open(folder.path / "a.csv.gz"); }) ==
+        has("a.csv.gz', which is no data that can be read, expected a folder, a manifest (.csv, .tsv, .jsonl or "
+            ".ndjson), shards (.tar) or a dataset's name. Unpack it first."));
   CHECK(refusal<UsageError>([] { open("mnits"); }) ==
         "data: got 'mnits', which is neither a folder nor a known dataset. Did you mean 'mnist'?");
   CHECK(refusal<UsageError>([] { find_dataset("imagenet-1k"); }) == has(" Choose one of: mnist, fashion-mnist."));

@@ -160,7 +160,9 @@ TEST_CASE("links to folders are followed, and cannot loop") {
   fs::create_directory_symlink(photos.root / "elsewhere", photos.root / "train/cat/link");
   fs::create_directory_symlink(photos.root / "elsewhere", photos.root / "train/dog");
   fs::create_directory_symlink("nowhere", photos.root / "train/cat/broken");
+  fs::create_directory_symlink("nowhere", photos.root / "train/owl");
   CHECK(photos.listed("train") == Strings{"cat/link/2.png", "cat/real/1.png", "dog/2.png"});
+  CHECK(photos.notes("train") == Strings{"ignored 2 links to what does not exist: owl, cat/broken"});
 }
 
 TEST_CASE("folders that no one made for a class are passed over, with a note") {
@@ -219,4 +221,20 @@ TEST_CASE("images of a format that is not read are said") {
     photos.file("train/" + std::string(name));
   CHECK(photos.listed("train") == Strings{"cat/1.png", "cat/2.jfif"});
   CHECK(photos.notes("train") == Strings{"ignored 2 images of other formats: cat/3.heic, cat/4.PPM"});
+  CHECK(images_in(photos.root / "train").images.size() == 2);
+  CHECK(images_in(photos.root / "train").others.size() == 2);
+}
+
+TEST_CASE("a folder whose path is too long is refused") {
+  const Photos photos;
+  photos.image("train/cat/1.png");
+  const fs::path before = fs::current_path();
+  fs::current_path(photos.root / "train/cat");
+  for (int i = 0; i < 20; ++i) {  // past 4,096 bytes, which only relative paths can make
+    const std::string name(250, 'd');
+    fs::create_directory(name);
+    fs::current_path(name);
+  }
+  fs::current_path(before);
+  CHECK(photos.refused("train") == has("cannot be read: File name too long."));
 }

@@ -3,6 +3,7 @@ import csv
 import io
 import json
 import pickle
+import shutil
 import struct
 import tarfile
 import zlib
@@ -233,8 +234,10 @@ class Layouts(CommandTest):
             ("train/dog/cut.png", png(4)[:-20]),
             ("train/dog/text.jpg", b"text"),
             ("test/dog/3.png", png(3)),
+            ("test/owl/5.png", png(5)),
         ):
             self.write(name, content)
+        (self.folder / "train" / "ant").mkdir()
         done = run("data", "check", self.folder, "--json")
         self.assertEqual(done.returncode, 1)
         report = json.loads(done.stdout)
@@ -245,6 +248,9 @@ class Layouts(CommandTest):
             for key in ("in_several_splits", "several_labels", "duplicates")
         }
         self.assertEqual(names["in_several_splits"], [["train: train/dog/3.png", "test: test/dog/3.png"]])
+        self.assertEqual(len(report["faults"]), 2)
+        self.assertIn("got no images of ant", report["faults"][0])
+        self.assertIn("got a class unknown to training", report["faults"][1])
         self.assertEqual(names["several_labels"], [["train: train/cat/2.png", "train: train/dog/2.png"]])
         self.assertEqual(names["duplicates"], [["train: train/cat/1.png", "train: train/cat/again.png"]])
         self.assertEqual(len(report["unreadable"]), 2)
@@ -299,10 +305,27 @@ class Layouts(CommandTest):
             to.parent.mkdir(parents=True, exist_ok=True)
             to.write_bytes(image.read_bytes())
         self.assertEqual(self.json("eval", run_folder, f"data={other}")["total"], 30)
+        # A copy has the split of training; data that has changed since has none.
+        copy = self.folder / "copy"
+        shutil.copytree(root, copy)
+        copied = self.json("eval", run_folder, f"data={copy}")
+        self.assertEqual((copied["total"], copied["loss"]), (found["total"], found["loss"]))
+        shutil.copy(sorted(root.glob("*/*"))[1], copy / "5" / "more.png")
+        self.assertGreater(self.json("eval", run_folder, f"data={copy}")["total"], 100)
+        added = root / "5" / "more.png"
+        shutil.copy(copy / "5" / "more.png", added)
+        self.addCleanup(added.unlink)
+        done = run("eval", run_folder)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("got 121 images that are not the 120 of training", done.stderr)
         # Prediction of folders.
         rows = list(csv.DictReader(io.StringIO(self.lorikeet("predict", run_folder, other, "--csv", "--top", 2))))
         self.assertEqual(len(rows), 60)
         self.assertEqual({row["rank"] for row in rows}, {"1", "2"})
+        (other / "photo.heic").write_bytes(b"text")
+        done = run("predict", run_folder, other, "--csv")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("got 1 image of formats that cannot be read: photo.heic", done.stderr)
         (other / "bad.png").write_bytes(b"text")
         done = run("predict", run_folder, other, "--jsonl")
         self.assertEqual(done.returncode, 1)
