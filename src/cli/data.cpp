@@ -110,8 +110,8 @@ void add_data(CLI::App& app, int& status) {
       ->capture_default_str();
   check->add_flag("--json", checked->json, "Print one JSON document on standard output");
   check->footer(
-      "Lists images that cannot be read, and images with the same pixels: in several splits, with several labels, or "
-      "only twice. Exit code 1 for any of the first three.");
+      "Lists faults of the folder's structure, images that cannot be read, and images with the same pixels: in several "
+      "splits, with several labels, or only twice. Exit code 1 for any but the last.");
   check->callback([checked, &status] { status = check_command(*checked); });
   auto* sample = command->add_subcommand("sample", "Write the first test images as PNG files INDEX_CLASS.png");
   sample->add_option("name", options->name, "Name of a dataset, a folder, a manifest or shards")->required();

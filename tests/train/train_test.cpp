@@ -188,7 +188,7 @@ TEST_CASE("a recipe that does not fit its model or data leaves no files") {
   CHECK(refused("validation=24") == has("validation: got 24, expected fewer than the 24 training images."));
   CHECK(refused("early_stop=2") == has("early_stop: got 2 without validation images"));
   CHECK(refused("start_from=nowhere") == has("start_from: got 'nowhere', expected the folder of an adapter."));
-  CHECK(refused("data=no/such") == has("data: got 'no/such', which is not a folder"));
+  CHECK(refused("data=no/such") == has("data: got 'no/such', which does not exist"));
   CHECK(refused("model=eficientnet_lite0") == has("efficientnet_lite0"));
 
   const Recipe unmergeable = material().recipe("refused", {"precision=int8", "lora_bias=true"});
