@@ -182,10 +182,12 @@ struct TrainingSession::Parts {
     require_within("epoch", state.epoch, options.loop.epochs);
     require_within("batch", state.batch, steps_per_epoch);
     require_within("threads", state.threads, ranges::kThreads.greatest);
-    const bool is_end = state.step == now.total_steps && state.batch == 0;  // max_steps may cut an epoch
-    if (!is_end && state.step != state.epoch * steps_per_epoch + state.batch) {
+    // max_steps and time may cut the last epoch.
+    const std::int64_t whole = state.epoch * steps_per_epoch + state.batch;
+    const bool may_be_cut = state.batch == 0 && state.step > whole - steps_per_epoch;
+    if (state.step > whole || (state.step < whole && !may_be_cut)) {
       fail("training state: got step ", state.step, " in epoch ", state.epoch, " after ", state.batch,
-           " batches, expected ", state.epoch * steps_per_epoch + state.batch, ".");
+           " batches, expected ", whole, ".");
     }
     if (state.plan.segment != now.plan.segment || state.plan.frontier != now.plan.frontier)
       fail("training state: got another plan than the executor's, expected the same.");
