@@ -11,7 +11,7 @@ class Demo(CommandTest):
             [ROOT / "scripts/demo"], env=environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL
         )
         self.assertEqual(done.returncode, 0, done.stderr)
-        trained, evaluated = re.findall(r"^accuracy ([0-9.]+)", done.stdout, re.MULTILINE)
+        trained, evaluated = re.findall(r"^(?:test )?accuracy ([0-9.]+)", done.stdout, re.MULTILINE)
         self.assertEqual(trained, evaluated)
         self.assertGreater(float(evaluated), 0.93)
         guesses = re.findall(r"^\S+/\d+_(\d)\.png  (\d) ", done.stdout, re.MULTILINE)
