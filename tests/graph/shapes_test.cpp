@@ -85,6 +85,6 @@ TEST_CASE("shapes and costs follow tokens through a transformer") {
   CHECK(costs[*graph.find("blocks.0.attn")] == 2 * 5 * 5 * 12);
   CHECK(costs[graph.output()] == 12 * 5);
   CHECK_THROWS_WITH_AS(infer_shapes(graph, 12, 8),
-                       doctest::Contains("got 6 patches at pos_embed, expected 4, or a square of patches."),
+                       doctest::Contains("got 3 x 2 patches at patch_embed.tokens, expected a square of patches."),
                        UsageError);
 }
