@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <numeric>
@@ -63,6 +64,17 @@ std::string join_first(const std::vector<std::string>& parts, std::size_t most) 
   if (parts.size() <= most) return join(parts, ", ");
   const std::vector<std::string> first(parts.begin(), parts.begin() + static_cast<std::ptrdiff_t>(most));
   return cat(join(first, ", "), " and ", parts.size() - most, " more");
+}
+
+std::string block_of(const std::string& module) {
+  const std::size_t digit = module.find_first_of("0123456789");
+  return digit == std::string::npos ? "" : module.substr(0, module.find('.', digit));
+}
+
+std::optional<std::int64_t> to_integer(std::string_view text) {
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
 }
 
 std::string with_commas(std::int64_t value) {

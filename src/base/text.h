@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,13 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 
 /// "a, b, c and 4 more": the first `most` parts and the number of the others.
 std::string join_first(const std::vector<std::string>& parts, std::size_t most);
+
+/// The block of a module by its name: the part up to the first component with a digit, "layer4" of "layer4.1.conv2",
+/// "blocks.0" of "blocks.0.attn.qkv". Empty if there is none.
+std::string block_of(const std::string& module);
+
+/// The number if all of `text` is a decimal integer that fits 64 bits, e.g. "-12"; nothing otherwise.
+std::optional<std::int64_t> to_integer(std::string_view text);
 
 /// 2714610 → "2,714,610".
 std::string with_commas(std::int64_t value);

@@ -17,7 +17,7 @@
 namespace lorikeet::cli {
 namespace {
 
-constexpr double kSkewed = 3;  // largest class by smallest from which class weights are worth a thought
+constexpr double kSkewed = 3;  // largest class / smallest class, from which the report mentions class weights
 constexpr std::size_t kMostGroups = 20;
 
 std::string range_text(const std::array<std::int64_t, 2>& range) {

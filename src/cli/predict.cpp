@@ -102,7 +102,7 @@ Answers answer(Model& model, const std::vector<Image>& images, Preprocess prepro
   return out;
 }
 
-// RFC 4180. On a terminal without control characters, which it would obey.
+// RFC 4180. On a terminal, which interprets control characters, they are escaped.
 std::string csv_field(const std::string& original) {
   static const bool is_terminal = isatty(STDOUT_FILENO) == 1;
   const std::string text = is_terminal ? printable(original, std::string::npos) : original;

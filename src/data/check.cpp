@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <future>
 #include <map>
 #include <mutex>
 #include <set>
@@ -10,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/sha256.h"
+#include "data/each_index.h"
 
 namespace lorikeet {
 namespace {
@@ -83,17 +83,12 @@ DataReport check_data(const Splits& splits, int threads, const CheckCallback& pr
     const Dataset& dataset = *named[s].images;
     out.classes = dataset.classes();
     std::vector<CheckedImage> images(static_cast<std::size_t>(dataset.size()));
-    std::atomic<std::int64_t> next = 0;
-    const auto work = [&] {
-      for (std::int64_t i = next++; i < dataset.size() && !stopped; i = next++) {
-        images[static_cast<std::size_t>(i)] = checked(dataset, i);
-        const std::lock_guard lock(mutex);
-        if (progress && !progress(++done, total)) stopped = true;
-      }
-    };
-    std::vector<std::future<void>> workers;
-    for (int i = 0; i < threads; ++i) workers.push_back(std::async(std::launch::async, work));
-    for (auto& worker : workers) worker.get();
+    for_each_index(dataset.size(), threads, [&](std::int64_t i) {
+      if (stopped) return;
+      images[static_cast<std::size_t>(i)] = checked(dataset, i);
+      const std::lock_guard lock(mutex);
+      if (progress && !progress(++done, total)) stopped = true;
+    });
     if (stopped) return out;
     SplitReport report{named[s].name, dataset.size(), std::vector<std::int64_t>(out.classes.size()), {}, {}};
     for (std::int64_t i = 0; i < dataset.size(); ++i) {

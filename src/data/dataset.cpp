@@ -1,14 +1,13 @@
 #include "data/dataset.h"
 
 #include <algorithm>
-#include <atomic>
 #include <functional>
-#include <future>
 #include <map>
 #include <thread>
 
 #include "base/error.h"
 #include "base/random.h"
+#include "data/each_index.h"
 #include "image/transform.h"
 
 namespace lorikeet {
@@ -66,14 +65,7 @@ class Subset final : public Dataset {
 std::vector<std::string> each_problem(std::int64_t images, std::int64_t threads,
                                       const std::function<std::string(std::int64_t)>& problem) {
   std::vector<std::string> found(static_cast<std::size_t>(images));
-  std::atomic<std::int64_t> next = 0;
-  const auto work = [&] {
-    for (std::int64_t index = next++; index < images; index = next++)
-      found[static_cast<std::size_t>(index)] = problem(index);
-  };
-  std::vector<std::future<void>> workers;
-  for (std::int64_t i = 0; i < std::min(threads, images); ++i) workers.push_back(std::async(std::launch::async, work));
-  for (auto& worker : workers) worker.get();
+  for_each_index(images, threads, [&](std::int64_t index) { found[static_cast<std::size_t>(index)] = problem(index); });
   return found;
 }
 
@@ -92,7 +84,7 @@ void check_images(const std::vector<std::shared_ptr<const Dataset>>& datasets) {
   std::vector<std::string> problems;
   for (const auto& dataset : datasets) {
     if (!dataset) continue;
-    constexpr std::int64_t kThreads = 4;  // whatever the cores: they mostly wait for the disk
+    constexpr std::int64_t kThreads = 4;  // on any number of cores: they mostly wait for the disk
     const auto found = each_problem(dataset->size(), kThreads, [&](std::int64_t i) { return dataset->problem(i); });
     problems.insert(problems.end(), found.begin(), found.end());
   }

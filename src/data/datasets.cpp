@@ -207,8 +207,7 @@ Splits open_image_folder(const fs::path& given, const OpenOptions& options) {
   if (!any) {
     fail(root.string(),
          ": got neither train/, val/ nor test/ in it, nor MNIST's files, CIFAR's, tar shards or folders of classes, "
-         "expected "
-         "a folder <split>/<class>/*.jpg|png or <class>/*.jpg|png.",
+         "expected a folder <split>/<class>/*.jpg|png or <class>/*.jpg|png.",
          unused.empty() ? "" : cat(" It holds ", printable(folders), "."));
   }
   const auto has_images = [&](const std::string& name) { return !images_in(root / name).images.empty(); };
@@ -290,27 +289,22 @@ fs::path fetch_dataset(const DatasetEntry& entry, const DownloadCallback& progre
 
 Splits open_dataset(const std::string& data, const DownloadCallback& progress, const OpenOptions& options) {
   std::error_code ignored;
-  Splits out;
-  if (fs::is_directory(data, ignored)) {
-    out = open_folder(data, options);
-  } else if (is_shards(data)) {
-    out = open_shard_pattern(data, options);
-  } else if (is_manifest(data)) {
+  if (fs::is_directory(data, ignored)) return open_folder(data, options);
+  if (is_shards(data)) return open_shard_pattern(data, options);
+  if (is_manifest(data)) {
     if (!fs::is_regular_file(data, ignored))
       fail_usage("data: got '", printable(data), "', which does not exist, expected a manifest with that name.");
-    out = open_manifest(data, options);
-  } else {
-    const bool exists = fs::exists(data, ignored);
-    if (exists || data.find('/') != std::string::npos) {
-      const bool is_packed = lowercase(data).ends_with(".gz") || lowercase(data).ends_with(".zip");
-      fail_usage("data: got '", printable(data), "', which ", exists ? "is no data that can be read" : "does not exist",
-                 ", expected a folder, a manifest (.csv, .tsv, .jsonl or .ndjson), shards (.tar) or a dataset's name.",
-                 exists && is_packed ? " Unpack it first." : "");
-    }
-    const DatasetEntry& entry = find_dataset(data);
-    out = open_known(entry, fetch_dataset(entry, progress), options.use);
+    return open_manifest(data, options);
   }
-  return out;
+  const bool exists = fs::exists(data, ignored);
+  if (exists || data.find('/') != std::string::npos) {
+    const bool is_packed = lowercase(data).ends_with(".gz") || lowercase(data).ends_with(".zip");
+    fail_usage("data: got '", printable(data), "', which ", exists ? "is no data that can be read" : "does not exist",
+               ", expected a folder, a manifest (.csv, .tsv, .jsonl or .ndjson), shards (.tar) or a dataset's name.",
+               exists && is_packed ? " Unpack it first." : "");
+  }
+  const DatasetEntry& entry = find_dataset(data);
+  return open_known(entry, fetch_dataset(entry, progress), options.use);
 }
 
 }  // namespace lorikeet

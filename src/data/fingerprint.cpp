@@ -1,34 +1,20 @@
 #include "data/fingerprint.h"
 
-#include <algorithm>
-#include <future>
 #include <limits>
 
 #include "base/error.h"
 #include "base/sha256.h"
+#include "data/each_index.h"
 
 namespace lorikeet {
 namespace {
 
-constexpr std::int64_t kFingerprintThreads = 4;  // whatever the cores: they mostly wait for the disk
-
-// Calls `visit` for 0 … count − 1, each thread for a range of its own.
-template <typename Visit>
-void for_each_index(std::int64_t count, const Visit& visit) {
-  std::vector<std::future<void>> workers;
-  for (std::int64_t i = 0; i < kFingerprintThreads; ++i) {
-    workers.push_back(std::async(std::launch::async, [&visit, count, i] {
-      for (std::int64_t at = count * i / kFingerprintThreads; at < count * (i + 1) / kFingerprintThreads; ++at)
-        visit(at);
-    }));
-  }
-  for (auto& worker : workers) worker.wait();  // all, before one throws
-  for (auto& worker : workers) worker.get();
-}
+constexpr std::int64_t kFingerprintThreads = 4;  // on any number of cores: they mostly wait for the disk
 
 std::vector<std::uint64_t> stored_sizes(const Dataset& dataset) {
   std::vector<std::uint64_t> out(static_cast<std::size_t>(dataset.size()));
-  for_each_index(dataset.size(), [&](std::int64_t i) { out[static_cast<std::size_t>(i)] = dataset.stored_size(i); });
+  for_each_index(dataset.size(), kFingerprintThreads,
+                 [&](std::int64_t i) { out[static_cast<std::size_t>(i)] = dataset.stored_size(i); });
   return out;
 }
 
@@ -60,7 +46,7 @@ std::string content_fingerprint(const std::vector<std::shared_ptr<const Dataset>
     const Dataset& dataset = *datasets[i];
     add_description(hash, dataset, sizes[i]);
     std::vector<std::string> digests(sizes[i].size());
-    for_each_index(dataset.size(), [&](std::int64_t index) {
+    for_each_index(dataset.size(), kFingerprintThreads, [&](std::int64_t index) {
       Sha256 own;
       add(own, dataset.stored_end(index, share));
       digests[static_cast<std::size_t>(index)] = own.hex();

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <map>
 #include <set>
 #include <span>
@@ -213,13 +212,9 @@ std::vector<std::string> labels_of(const std::vector<ManifestLine>& lines) {
     if (!line.label.empty()) distinct.insert(line.label);
   }
   std::vector<std::string> out(distinct.begin(), distinct.end());
-  const auto number = [](const std::string& text) {
-    std::int64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    return error == std::errc() && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
-  };
-  if (std::all_of(out.begin(), out.end(), [&](const std::string& label) { return number(label).has_value(); }))
-    std::stable_sort(out.begin(), out.end(), [&](const auto& a, const auto& b) { return *number(a) < *number(b); });
+  if (std::all_of(out.begin(), out.end(), [](const std::string& label) { return to_integer(label).has_value(); }))
+    std::stable_sort(out.begin(), out.end(),
+                     [](const auto& a, const auto& b) { return *to_integer(a) < *to_integer(b); });
   return out;
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <map>
 #include <set>
 #include <span>
@@ -182,10 +181,10 @@ class ShardReader {
   std::map<std::string, std::string> members_;  // extension, name
 };
 
-std::optional<std::int64_t> whole_number(const std::string& text) {
-  std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size() && value >= 0 ? std::optional(value) : std::nullopt;
+// An index of a class or of a shard.
+std::optional<std::int64_t> to_index(const std::string& text) {
+  const auto number = to_integer(text);
+  return number && *number >= 0 ? number : std::nullopt;
 }
 
 // Labels that are numbers are the indices of the classes; a class of its own for each other label.
@@ -196,7 +195,7 @@ std::vector<std::string> classes_of(const ReadSamples& read, const std::string& 
   const std::set<std::string> distinct(read.labels.begin(), read.labels.end());
   std::int64_t highest = -1;
   for (const std::string& label : distinct) {
-    const auto number = whole_number(label);
+    const auto number = to_index(label);
     if (!number || *number >= kMaxClasses) return {distinct.begin(), distinct.end()};
     highest = std::max(highest, *number);
   }
@@ -238,7 +237,7 @@ std::vector<std::string> expand_braces(const std::string& pattern) {
   std::vector<std::string> parts;
   if (dots != std::string::npos) {
     const std::string from = inside.substr(0, dots), to = inside.substr(dots + 2);
-    const auto first = whole_number(from), last = whole_number(to);
+    const auto first = to_index(from), last = to_index(to);
     if (!first || !last || *last < *first || *last - *first >= static_cast<std::int64_t>(kMaxExpandedNames))
       fail(printable(pattern), ": got {", printable(inside), "}, expected a range of up to ", kMaxExpandedNames,
            " numbers, e.g. {000..003}.");
@@ -320,7 +319,7 @@ Splits open_shards(const std::vector<fs::path>& paths, const OpenOptions& option
     for (std::size_t i = 0; i < classes.size(); ++i) label_of[classes[i]] = static_cast<std::int64_t>(i);
     for (std::size_t i = 0; i < found.samples.size(); ++i) {
       const auto label = label_of.find(found.labels[i]);
-      const auto index = whole_number(found.labels[i]);
+      const auto index = to_index(found.labels[i]);
       // A number is an index, unless a class has it as its name.
       if (label == label_of.end() && (!index || *index >= static_cast<std::int64_t>(classes.size()))) {
         fail(where, ": ", printable(found.samples[i].key), ": got the class '", printable(found.labels[i]),

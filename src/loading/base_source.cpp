@@ -188,8 +188,8 @@ BaseSource find_base(const std::string& name, const DownloadCallback& progress, 
     if (is_model_folder(name)) return read_folder(name, with_weights);
     std::error_code ignored;
     if (fs::is_regular_file(name, ignored)) {
-      fail_usage("model: got the file ", printable(name), ", expected the name or the folder of a model. Name its ",
-                 "weights apart, e.g. with --weights.");
+      fail_usage("model: got the file ", printable(name),
+                 ", expected the name or the folder of a model. Name a weights file with --weights.");
     }
     if (const auto hub = parse_hub_name(name)) return read_hub_model(*hub, progress, with_weights);
   }

@@ -96,17 +96,10 @@ std::string mistakes_html(const std::vector<MistakeImage>& mistakes) {
   return out.empty() ? "" : cat("<div class=\"mistakes\">", out, "</div>\n");
 }
 
-// The part of a layer's name up to the first component with a number: "layer4" of "layer4.1.conv2", "blocks.0" of
-// "blocks.0.attn.qkv".
+// The block of a layer, or the first component of its name.
 std::string stage_of(const std::string& name) {
-  for (std::size_t begin = 0; begin < name.size();) {
-    const std::size_t end = std::min(name.find('.', begin), name.size());
-    if (std::any_of(name.begin() + static_cast<std::ptrdiff_t>(begin), name.begin() + static_cast<std::ptrdiff_t>(end),
-                    [](unsigned char c) { return std::isdigit(c) != 0; }))
-      return name.substr(0, end);
-    begin = end + 1;
-  }
-  return name.substr(0, name.find('.'));
+  const std::string block = block_of(name);
+  return block.empty() ? name.substr(0, name.find('.')) : block;
 }
 
 std::string network_html(const std::vector<LayerMark>& layers) {

@@ -1,9 +1,7 @@
 #include "train/checkpoint.h"
 
 #include <algorithm>
-#include <charconv>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "base/error.h"
@@ -29,10 +27,8 @@ std::optional<std::int64_t> step_of(std::string_view name) {
   if (!name.starts_with(kPrefix) || !name.ends_with(kEnding)) return std::nullopt;
   name.remove_prefix(kPrefix.size());
   name.remove_suffix(kEnding.size());
-  std::int64_t step = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), step);
-  if (error != std::errc() || end != name.data() + name.size() || step < 0) return std::nullopt;
-  return step;
+  const auto step = to_integer(name);
+  return step && *step >= 0 ? step : std::nullopt;
 }
 
 // The latest first.

@@ -185,16 +185,14 @@ DefaultRecipe default_recipe(const std::vector<std::string>& overrides, const Do
   std::vector<DefaultBase> bases = default_bases();
   const DefaultBase* base = nullptr;
   while (base == nullptr && !given.contains("model") && !given.contains("weights")) {
-    const DefaultBase chosen = choose_base(bases, facts);
-    const auto found =
-        std::find_if(bases.begin(), bases.end(), [&](const DefaultBase& each) { return each.model == chosen.model; });
+    const DefaultBase& chosen = choose_base(bases, facts);
     try {
       fetch_weights(find_weights(chosen.model), download);
-      base = &*found;
+      base = &chosen;
     } catch (const Error& error) {
       if (bases.size() == 1) throw;
       out.notes.push_back(cat(chosen.model, " is not used: ", error.what()));
-      bases.erase(found);
+      bases.erase(bases.begin() + (&chosen - bases.data()));
     }
   }
   std::string yaml;

@@ -277,17 +277,17 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
   };
   const auto with_hints = [&](const auto& work) {
     try {
-      work();
+      try {
+        work();
+      } catch (const Error&) {
+        throw;
+      } catch (...) {
+        rethrow_out_of_memory(planned);
+      }
     } catch (const UsageError&) {
       throw;
     } catch (const Error& error) {
       throw Error(with_resume_hint(error.what(), run, from.has_value()));
-    } catch (...) {
-      try {
-        rethrow_out_of_memory(planned);
-      } catch (const Error& error) {
-        throw Error(with_resume_hint(error.what(), run, from.has_value()));
-      }
     }
   };
   with_hints([&] {
@@ -380,12 +380,12 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
                    const std::vector<std::string>& notes) {
   requested.check();
   const Recipe recipe = with_absolute_paths(resolved(requested));
-  // The recipe is checked completely before the run folder is changed.
   std::error_code none;
   if (fs::equivalent(recipe.run, recipe.data.name, none)) {
     fail_usage("run: got ", printable(recipe.run.string()),
-               ", the folder of the images, expected another one. The run's ", "files would look like classes.");
+               ", the folder of the images, expected another one. The run's files would look like classes.");
   }
+  // The recipe is checked completely before the run folder is changed.
   if (is_run_folder(recipe.run) && !replace) RunFolder(recipe.run, /*replace=*/false);
   return run_recipe(recipe, callbacks, {.replace = replace, .notes = notes});
 }

@@ -1,7 +1,6 @@
 #include "train/tuning.h"
 
 #include <algorithm>
-#include <cctype>
 #include <string_view>
 
 #include "base/text.h"
@@ -9,18 +8,6 @@
 
 namespace lorikeet {
 namespace {
-
-// "layer4" of layer4.0.conv1, "blocks.11" of blocks.11.attn.qkv: up to the first part with a digit.
-std::string_view block_of(std::string_view name) {
-  std::size_t end = 0;
-  while (end < name.size()) {
-    const std::size_t begin = end == 0 ? 0 : end + 1;
-    end = std::min(name.find('.', begin), name.size());
-    const auto part = name.substr(begin, end - begin);
-    if (std::any_of(part.begin(), part.end(), [](unsigned char c) { return std::isdigit(c) != 0; })) break;
-  }
-  return name.substr(0, end);
-}
 
 // In graph order, without the output.
 std::vector<NodeId> modules_before_output(const Graph& graph) {
@@ -51,7 +38,11 @@ std::vector<NodeId> last_modules(const Graph& graph) {
   while (stage != modules.begin() && (side(*(stage - 1)) == 1 || side(*(stage - 1)) == last_side)) --stage;
   const auto middle = modules.begin() + static_cast<std::ptrdiff_t>(modules.size() + 1) / 2;
   const auto quarter = modules.end() - static_cast<std::ptrdiff_t>(modules.size() + 3) / 4;
-  const auto block = [&](auto module) { return block_of(graph.node(*module).name); };
+  const auto block = [&](auto module) {
+    const std::string& name = graph.node(*module).name;
+    const std::string out = block_of(name);
+    return out.empty() ? name : out;
+  };
   auto start = quarter;
   while (start > middle && block(start - 1) == block(start)) --start;
   if (start == middle) start = quarter;  // a block that large is a stage

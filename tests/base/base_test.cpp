@@ -260,3 +260,14 @@ TEST_CASE("the first of many are named, and how many others there are") {
   CHECK(join_first(names, 3) == "a, b, c");
   CHECK(join_first(names, 2) == "a, b and 1 more");
 }
+
+TEST_CASE("integers and blocks are read from text") {
+  CHECK(to_integer("-12") == -12);
+  CHECK(to_integer("9223372036854775807") == INT64_MAX);
+  for (const char* text : {"", " 1", "1 ", "+1", "1.0", "9223372036854775808", "x"}) CHECK_FALSE(to_integer(text));
+  CHECK(block_of("layer4.1.conv2") == "layer4");
+  CHECK(block_of("blocks.11.attn.qkv") == "blocks.11");
+  CHECK(block_of("blocks.0") == "blocks.0");
+  CHECK(block_of("patch_embed.proj").empty());
+  CHECK(block_of("").empty());
+}
