@@ -1,7 +1,5 @@
 #include "adapters/adapt.h"
 
-#include <c10/util/accumulate.h>
-
 #include <algorithm>
 #include <map>
 
@@ -65,16 +63,9 @@ std::string bias_key(const std::string& module, bool has_adapter) {
 std::vector<Parameter> adapter_parameters(const Adaptation& adaptation) {
   const Graph& graph = adaptation.graph;
   const Method& method = method_of(adaptation.config);
-  std::vector<Parameter> out;
+  std::vector<Parameter> out = method.tensors({graph, adaptation.targets}, adaptation.config);
   std::map<NodeId, std::string> modules;  // of the targets
-  for (const auto& target : adaptation.targets) {
-    modules.emplace(target.node, module_name(graph, target));
-    const Node& node = graph.node(target.node);
-    for (auto& tensor : method.tensors(node, target, adaptation.config)) {
-      out.push_back({modules.at(target.node) + "." + tensor.suffix, target.node, std::move(tensor.shape),
-                     /*buffer=*/!tensor.learned});
-    }
-  }
+  for (const auto& target : adaptation.targets) modules.emplace(target.node, module_name(graph, target));
   for (const NodeId id : adaptation.biases) {
     const bool has_adapter = modules.count(id) > 0;
     for (auto& parameter : graph.parameters(id)) {
@@ -101,11 +92,11 @@ std::vector<Oversized> oversized_adapters(const Adaptation& adaptation) {
   std::vector<Oversized> out;
   const Method& method = method_of(adaptation.config);
   if (adaptation.config.peft_type == PeftType::kLnTuning) return out;  // has the size of the layer by definition
+  std::map<NodeId, std::int64_t> counts;
+  for (const auto& tensor : method.tensors({adaptation.graph, adaptation.targets}, adaptation.config))
+    counts[tensor.node] += tensor.buffer ? 0 : tensor.count();
   for (const auto& target : adaptation.targets) {
-    const Node& node = adaptation.graph.node(target.node);
-    Oversized found{node.name};
-    for (const auto& tensor : method.tensors(node, target, adaptation.config))
-      found.adapter += c10::multiply_integers(tensor.shape);
+    Oversized found{adaptation.graph.node(target.node).name, counts[target.node]};
     for (const auto& parameter : adaptation.graph.parameters(target.node)) found.layer += parameter.count();
     if (found.adapter >= found.layer) out.push_back(std::move(found));
   }

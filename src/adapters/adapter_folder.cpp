@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "adapters/layer_adapter.h"
 #include "adapters/oft.h"
 #include "base/compute.h"
 #include "base/error.h"
@@ -26,6 +27,7 @@ constexpr const char* kHeadFile = "head.safetensors";
 constexpr const char* kMetadataFile = "lorikeet.json";
 constexpr const char* kCardFile = "README.md";
 constexpr std::string_view kPrefix = "base_model.model.";
+constexpr std::string_view kSharedPrefix = "base_model.";  // of tensors that layers share
 constexpr std::uint64_t kMaxJson = 16 << 20;
 constexpr std::uint64_t kMaxTensors = 4ULL << 30;
 constexpr int kFormat = 1;
@@ -261,6 +263,10 @@ AdapterFolder read_adapter_folder(const fs::path& path) {
   const fs::path model_path = model_file(path);
   const NamedTensors model = read_tensors(model_path);
   for (const auto& [name, tensor] : model) {
+    if (starts_with(name, kSharedPrefix) && is_shared_tensor(std::string_view(name).substr(kSharedPrefix.size()))) {
+      out.tensors.add(name.substr(kSharedPrefix.size()), tensor);
+      continue;
+    }
     if (!starts_with(name, kPrefix) || is_head_tensor(std::string_view(name).substr(kPrefix.size()))) {
       fail(model_path.string(), ": got the tensor '", printable(name), "', expected names that start with ", kPrefix,
            " followed by a module of the base model.");
@@ -357,7 +363,7 @@ void write_adapter_folder(const fs::path& path, const AdapterFolder& folder) {
     if (is_head_tensor(name)) {
       head.add(name, tensor);
     } else {
-      model.add(std::string(kPrefix) + name, tensor);
+      model.add(std::string(is_shared_tensor(name) ? kSharedPrefix : kPrefix) + name, tensor);
     }
   }
   replace_folder(path, [&](const fs::path& in) {

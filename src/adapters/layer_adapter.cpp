@@ -15,6 +15,10 @@ std::vector<std::pair<std::string, at::Tensor>> LayerAdapter::saved() const {
   return out;
 }
 
+bool is_shared_tensor(std::string_view key) {
+  return key == "vera_A" || key == "vera_B" || key == "unilora_theta_d" || key.starts_with("tinylora_v.");
+}
+
 at::Tensor scaled_outputs(const at::Tensor& weight, const at::Tensor& scale) {
   std::vector<std::int64_t> shape(static_cast<std::size_t>(weight.dim()), 1);
   shape[0] = -1;

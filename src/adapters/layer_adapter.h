@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "graph/graph.h"
@@ -26,7 +28,7 @@ struct LowRank {
 class LayerAdapter {
  public:
   /// A tensor of the adapter, by the end of its key in PEFT's file: "lora_A.weight". Statistics are saved but not
-  /// trained.
+  /// trained. If is_shared_tensor(suffix), that is the complete key, and `tensor` is the same in several layers.
   struct Part {
     std::string suffix;
     at::Tensor* tensor;
@@ -65,6 +67,10 @@ struct AdapterTensor {
   std::vector<std::int64_t> shape;
   bool learned = true;
 };
+
+/// Whether the key is that of a tensor that all layers of an adapter, or groups of them, share: "tinylora_v.0". It has
+/// no module in front of it.
+bool is_shared_tensor(std::string_view key);
 
 /// Multiplies each output's weights by its factor: weight (out, …); scale with `out` elements, in any shape.
 at::Tensor scaled_outputs(const at::Tensor& weight, const at::Tensor& scale);

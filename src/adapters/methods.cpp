@@ -22,19 +22,57 @@ constexpr const char* kNormalising = "BatchNorm2d and LayerNorm";
 bool is_weighted(const Op& op) { return kind_of(op) == OpKind::kWeighted; }
 bool is_normalising(const Op& op) { return kind_of(op) == OpKind::kNormalising; }
 
+// The adapter of a method whose layers are independent of each other.
+template <auto Tensors>
+std::vector<Parameter> each_tensors(const AdaptedLayers& layers, const AdapterConfig& config) {
+  std::vector<Parameter> out;
+  for (const AdapterTarget& target : layers.targets) {
+    const std::string& module = module_name(layers.graph, target);
+    for (auto& tensor : Tensors(layers.graph.node(target.node), target, config))
+      out.push_back({module + "." + tensor.suffix, target.node, std::move(tensor.shape), /*buffer=*/!tensor.learned});
+  }
+  return out;
+}
+
+template <auto Start>
+std::vector<std::unique_ptr<LayerAdapter>> each_start(const AdaptedLayers& layers, const std::vector<NodeTensors>& base,
+                                                      const AdapterConfig& config, at::Generator& generator) {
+  std::vector<std::unique_ptr<LayerAdapter>> out;
+  for (const AdapterTarget& target : layers.targets)
+    out.push_back(Start(layers.graph.node(target.node), base[target.node], target, config, generator));
+  return out;
+}
+
+template <auto Tensors, auto Start>
+Method method(const char* name, PeftType type, bool (*adapts)(const Op&)) {
+  return {name,
+          type,
+          /*use_dora=*/false,
+          adapts == is_weighted ? kWeighted : kNormalising,
+          adapts,
+          each_tensors<Tensors>,
+          each_start<Start>};
+}
+
+Method dora() {
+  Method out = method<dora_tensors, make_dora>("DoRA", PeftType::kLora, is_weighted);
+  out.use_dora = true;
+  return out;
+}
+
 }  // namespace
 
 const std::vector<Method>& methods() {
   static const std::vector<Method> kMethods{
-      {"LoRA", PeftType::kLora, false, kWeighted, is_weighted, lora_tensors, make_lora},
-      {"DoRA", PeftType::kLora, true, kWeighted, is_weighted, dora_tensors, make_dora},
-      {"LoHa", PeftType::kLoha, false, kWeighted, is_weighted, loha_tensors, make_loha},
-      {"LoKr", PeftType::kLokr, false, kWeighted, is_weighted, lokr_tensors, make_lokr},
-      {"IA3", PeftType::kIa3, false, kWeighted, is_weighted, ia3_tensors, make_ia3},
-      {"HiRA", PeftType::kHira, false, kWeighted, is_weighted, hira_tensors, make_hira},
-      {"OFT", PeftType::kOft, false, kWeighted, is_weighted, oft_tensors, make_oft},
-      {"BOFT", PeftType::kBoft, false, kWeighted, is_weighted, boft_tensors, make_boft},
-      {"norm tuning", PeftType::kLnTuning, false, kNormalising, is_normalising, norm_tensors, make_norm},
+      method<lora_tensors, make_lora>("LoRA", PeftType::kLora, is_weighted),
+      dora(),
+      method<loha_tensors, make_loha>("LoHa", PeftType::kLoha, is_weighted),
+      method<lokr_tensors, make_lokr>("LoKr", PeftType::kLokr, is_weighted),
+      method<ia3_tensors, make_ia3>("IA3", PeftType::kIa3, is_weighted),
+      method<hira_tensors, make_hira>("HiRA", PeftType::kHira, is_weighted),
+      method<oft_tensors, make_oft>("OFT", PeftType::kOft, is_weighted),
+      method<boft_tensors, make_boft>("BOFT", PeftType::kBoft, is_weighted),
+      method<norm_tensors, make_norm>("norm tuning", PeftType::kLnTuning, is_normalising),
   };
   return kMethods;
 }

@@ -14,6 +14,12 @@
 
 namespace lorikeet {
 
+/// The layers that an adapter changes, in graph order.
+struct AdaptedLayers {
+  const Graph& graph;
+  const std::vector<AdapterTarget>& targets;
+};
+
 struct Method {
   /// "LoRA", "DoRA" …
   const char* name;
@@ -22,12 +28,12 @@ struct Method {
   /// The layers it applies to, in words, and the test for them.
   const char* layers;
   bool (*adapts)(const Op& op);
-  /// Name and shape of each tensor of one layer.
-  std::vector<AdapterTensor> (*tensors)(const Node& node, const AdapterTarget& target, const AdapterConfig& config);
-  /// Creates the initial adapter of one layer, which leaves the layer's output unchanged. `base` are the node's own
-  /// tensors.
-  std::unique_ptr<LayerAdapter> (*start)(const Node& node, const NodeTensors& base, const AdapterTarget& target,
-                                         const AdapterConfig& config, at::Generator& generator);
+  /// Name and shape of each tensor of the adapter. A tensor that layers share is listed once, with the first of them.
+  std::vector<Parameter> (*tensors)(const AdaptedLayers& layers, const AdapterConfig& config);
+  /// Creates the initial adapters, one for each target, which leave the layers' outputs unchanged. `base` are the
+  /// tensors of all nodes, by NodeId.
+  std::vector<std::unique_ptr<LayerAdapter>> (*start)(const AdaptedLayers& layers, const std::vector<NodeTensors>& base,
+                                                      const AdapterConfig& config, at::Generator& generator);
 };
 
 const std::vector<Method>& methods();

@@ -3,6 +3,7 @@
 #include <cassert>
 
 #include "adapters/ia3.h"
+#include "adapters/layer_adapter.h"
 #include "adapters/matching.h"
 #include "adapters/pattern_table.h"
 
@@ -34,7 +35,7 @@ std::vector<std::string> names_of(const std::vector<NodeId>& nodes, const Graph&
 
 bool has_names_of(const NamedTensors& tensors, const Graph& graph) {
   for (const auto& [key, tensor] : tensors) {
-    if (!is_head_tensor(key) && !node_of(key, graph)) return false;
+    if (!is_head_tensor(key) && !is_shared_tensor(key) && !node_of(key, graph)) return false;
   }
   return true;
 }

@@ -85,9 +85,11 @@ struct FrozenFunction : torch::autograd::Function<FrozenFunction> {
     at::Tensor kept;
     at::Tensor y = run_frozen(*step, x, tensor_or_none(residual), lora, /*keeps=*/true, kept);
     // Of x and y, only what a factor's gradient needs is saved.
-    context->save_for_backward({kept, lora.low, lora.up, lora.down, lora.down.defined() ? x : at::Tensor()});
+    context->save_for_backward(
+        {kept, lora.low, lora.up, lora.down, lora.down.defined() && lora.down.requires_grad() ? x : at::Tensor()});
     context->saved_data["step"] = c10::IValue::make_capsule(step);
     context->saved_data["x"] = x.requires_grad();
+    context->saved_data["down"] = lora.down.defined() && lora.down.requires_grad();
     context->saved_data["shape"] = x.sizes();
     context->saved_data["residual"] = residual.has_value() && residual->requires_grad();
     return y;
@@ -107,11 +109,8 @@ struct FrozenFunction : torch::autograd::Function<FrozenFunction> {
       low_grad = thin_product(pixels, up.t());
       out[4] = factor_gradient(low, pixels).t();
     }
-    if (down.defined()) {
-      out[5] = factor_gradient(low_grad, pixels_of(step->image(x)));
-    } else {
-      out[3] = low_grad;
-    }
+    if (!down.defined()) out[3] = low_grad;
+    if (data["down"].toBool()) out[5] = factor_gradient(low_grad, pixels_of(step->image(x)));
     if (data["x"].toBool()) {
       const Pair size = step->takes_rows ? Pair{grad.size(2), grad.size(3)} : Pair{shape[2], shape[3]};
       const at::Tensor to_input = step->prepared->conv.input_gradient(grad, size);

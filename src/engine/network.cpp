@@ -66,17 +66,29 @@ Network::Network(const Adaptation& adaptation, const NamedTensors& base_weights,
       tensor.set_requires_grad(is_learned);
     });
   }
-  const Method& method = method_of(config_);
-  for (const auto& target : adaptation.targets) {
-    auto adapter = method.start(graph_.node(target.node), tensors_[target.node], target, config_, generator);
-    for (const auto& part : adapter->parts()) part.tensor->set_requires_grad(part.learned);
-    adapters_.emplace(target.node, std::move(adapter));
+  auto adapters = method_of(config_).start({graph_, adaptation.targets}, tensors_, config_, generator);
+  for (std::size_t i = 0; i < adapters.size(); ++i) {
+    const AdapterTarget& target = adaptation.targets[i];
+    for (const auto& part : adapters[i]->parts()) part.tensor->set_requires_grad(part.learned);
+    adapters_.emplace(target.node, std::move(adapters[i]));
     targets_.emplace(target.node, target);
   }
 }
 
 std::string Network::adapter_key(NodeId id, const std::string& suffix) const {
-  return module_name(graph_, targets_.at(id)) + "." + suffix;
+  return is_shared_tensor(suffix) ? suffix : module_name(graph_, targets_.at(id)) + "." + suffix;
+}
+
+std::vector<std::pair<std::string, at::Tensor>> Network::adapter_parts(bool learned) const {
+  std::vector<std::pair<std::string, at::Tensor>> out;
+  std::set<std::string> shared;
+  for (const auto& [id, adapter] : adapters_) {
+    for (const auto& part : adapter->parts()) {
+      if (part.learned != learned || (is_shared_tensor(part.suffix) && !shared.insert(part.suffix).second)) continue;
+      out.emplace_back(adapter_key(id, part.suffix), *part.tensor);
+    }
+  }
+  return out;
 }
 
 const LayerAdapter* Network::adapter(NodeId id) const {
@@ -85,12 +97,7 @@ const LayerAdapter* Network::adapter(NodeId id) const {
 }
 
 std::vector<std::pair<std::string, at::Tensor>> Network::trainable() const {
-  std::vector<std::pair<std::string, at::Tensor>> out;
-  for (const auto& [id, adapter] : adapters_) {
-    for (const auto& part : adapter->parts()) {
-      if (part.learned) out.emplace_back(adapter_key(id, part.suffix), *part.tensor);
-    }
-  }
+  std::vector<std::pair<std::string, at::Tensor>> out = adapter_parts(/*learned=*/true);
   for (const NodeId id : biases_)
     out.emplace_back(adapter(id) != nullptr ? bias_key(module_name(graph_, targets_.at(id)), true)
                                             : bias_key(graph_.node(id).name, false),
@@ -105,11 +112,7 @@ std::vector<std::pair<std::string, at::Tensor>> Network::trainable() const {
 
 // Adds the statistics of the trained modules to `tensors`.
 NamedTensors Network::with_buffers(NamedTensors tensors) const {
-  for (const auto& [id, adapter] : adapters_) {
-    for (const auto& part : adapter->parts()) {
-      if (!part.learned) tensors.add(adapter_key(id, part.suffix), *part.tensor);
-    }
-  }
+  for (const auto& [name, tensor] : adapter_parts(/*learned=*/false)) tensors.add(name, tensor);
   for (const NodeId id : retrained_) {
     for (const auto& parameter : graph_.parameters(id)) {
       if (parameter.buffer) tensors.add(parameter.name, tensors_[id][parameter.key]);
@@ -190,8 +193,16 @@ void Network::to(at::Device device, MovedTensors* shared) {
       tensor = moved;
     });
   }
+  std::map<std::string, at::Tensor> moved;  // tensors that layers share
   for (auto& [id, adapter] : adapters_) {
-    for (const auto& part : adapter->parts()) move(*part.tensor);
+    for (const auto& part : adapter->parts()) {
+      if (const auto found = moved.find(part.suffix); found != moved.end()) {
+        *part.tensor = found->second;
+        continue;
+      }
+      move(*part.tensor);
+      if (is_shared_tensor(part.suffix)) moved.emplace(part.suffix, *part.tensor);
+    }
     adapter->moved(device);
   }
 }

@@ -74,6 +74,8 @@ class Network {
  private:
   /// The key of a tensor of the node's adapter.
   std::string adapter_key(NodeId id, const std::string& suffix) const;
+  /// The adapters' parts that are learned, or those that are not, with their keys; each shared tensor once.
+  std::vector<std::pair<std::string, at::Tensor>> adapter_parts(bool learned) const;
   template <typename Visit>
   void each_tensor(NodeId id, Visit&& visit);
   NamedTensors with_buffers(NamedTensors tensors) const;

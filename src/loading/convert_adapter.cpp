@@ -57,7 +57,8 @@ Pairs pair_nodes(const ModelEntry& entry, Library to) {
 class Converter {
  public:
   Converter(const AdapterFolder& adapter, Pairs pairs)
-      : adapter_(adapter), pairs_(std::move(pairs)), adaptation_(adapt(pairs_.from, adapter.spec)) {
+      : adapter_(adapter), pairs_(std::move(pairs)), adaptation_(adapt(pairs_.from, adapter.spec)),
+        tensors_(method_of(adaptation_.config).tensors({pairs_.from, adaptation_.targets}, adaptation_.config)) {
     out_.metadata = adapter.metadata;
     out_.spec = adapter.spec;
   }
@@ -69,6 +70,9 @@ class Converter {
     for (std::size_t i = 0; i < pairs_.from_nodes.size(); ++i) convert(pairs_.from_nodes[i], pairs_.to_nodes[i]);
     for (const NodeId id : adaptation_.head) {
       for (const auto& parameter : adaptation_.graph.parameters(id)) add(parameter.name, parameter.name);
+    }
+    for (const auto& parameter : tensors_) {
+      if (is_shared_tensor(parameter.name)) add(parameter.name, parameter.name);
     }
     join_attention(pairs_.to, targets_, out_);
     if (config.has_targets()) config.target_modules = exact_targets(pairs_.to, targets_);
@@ -139,11 +143,13 @@ class Converter {
     return one != nullptr ? module_name(pairs_.from, *one) : from(id).name;
   }
 
-  // The method's tensors of a target: "lora_A.weight" …
+  // The method's own tensors of a target: "lora_A.weight" …
   std::vector<std::string> suffixes(NodeId id) const {
+    const std::string prefix = old_module(id) + ".";
     std::vector<std::string> out;
-    for (const auto& tensor : method_of(adaptation_.config).tensors(from(id), *target(id), adaptation_.config))
-      out.push_back(tensor.suffix);
+    for (const auto& tensor : tensors_) {
+      if (tensor.node == id && !is_shared_tensor(tensor.name)) out.push_back(tensor.name.substr(prefix.size()));
+    }
     return out;
   }
 
@@ -268,6 +274,7 @@ class Converter {
   const AdapterFolder& adapter_;
   Pairs pairs_;
   Adaptation adaptation_;
+  std::vector<Parameter> tensors_;  // the method's
   AdapterFolder out_;
   std::vector<std::string> targets_;
   std::vector<std::string> feedforward_;

@@ -7,10 +7,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "adapters/matching.h"
+#include "adapters/methods.h"
 #include "graph/small_graphs.h"
 
 namespace lorikeet {
@@ -39,6 +40,20 @@ inline std::vector<Layer> weighted_layers() {
 
 inline std::int64_t groups_of(const Op& op) {
   return std::holds_alternative<Conv2d>(op) ? std::get<Conv2d>(op).groups : 1;
+}
+
+/// A network of this layer alone, which is node 1.
+inline Graph graph_of(const Node& node) {
+  Graph graph;
+  graph.add("input", Input{4}, {});
+  graph.add(node.name, node.op, {0});
+  return graph;
+}
+
+/// Its adapter at the start.
+inline std::unique_ptr<LayerAdapter> started(const Node& node, const NodeTensors& base, const AdapterTarget& target,
+                                             const AdapterConfig& config, at::Generator& generator) {
+  return std::move(method_of(config).start({graph_of(node), {target}}, {{}, base}, config, generator).front());
 }
 
 inline at::Tensor noise(at::IntArrayRef shape, std::uint64_t seed) {

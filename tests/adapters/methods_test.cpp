@@ -86,7 +86,7 @@ Adapted adapted(const AdapterConfig& config, const Layer& on, std::uint64_t seed
   at::Generator generator = seeded(seed);
   NodeTensors single = out.base;  // starts are float32, as base weights are
   for (auto& [name, tensor] : single) tensor = tensor.to(at::kFloat);
-  out.adapter = method_of(config).start(out.node, single, out.target, config, generator);
+  out.adapter = started(out.node, single, out.target, config, generator);
   for (const auto& part : out.adapter->parts()) *part.tensor = part.tensor->to(at::kDouble);
   return out;
 }
@@ -145,11 +145,11 @@ TEST_CASE("the tensors are those that were announced") {
   on_every_layer([](const AdapterConfig& config, const Layer& on) {
     const Adapted layer = adapted(config, on);
     std::vector<std::string> announced, found;
-    for (const auto& tensor : method_of(config).tensors(layer.node, layer.target, config)) {
-      announced.push_back(tensor.suffix + shape_text(tensor.shape) + (tensor.learned ? "" : " kept"));
-    }
+    for (const auto& tensor : method_of(config).tensors({graph_of(layer.node), {layer.target}}, config))
+      announced.push_back(tensor.name + shape_text(tensor.shape) + (tensor.buffer ? " kept" : ""));
     for (const auto& part : layer.adapter->parts())
-      found.push_back(part.suffix + shape_text(part.tensor->sizes()) + (part.learned ? "" : " kept"));
+      found.push_back((is_shared_tensor(part.suffix) ? "" : "layer.x.") + part.suffix +
+                      shape_text(part.tensor->sizes()) + (part.learned ? "" : " kept"));
     std::sort(announced.begin(), announced.end());
     std::sort(found.begin(), found.end());
     CHECK(announced == found);
@@ -366,7 +366,7 @@ TEST_CASE("DoRA on filters of zeros, as pruning leaves them: finite, and they st
     NodeTensors single = layer.base;
     single.set("weight", single.weight().to(at::kFloat));
     at::Generator generator = seeded(1);
-    layer.adapter = method_of(config).start(layer.node, single, layer.target, config, generator);
+    layer.adapter = started(layer.node, single, layer.target, config, generator);
     for (const auto& part : layer.adapter->parts()) {
       *part.tensor = part.tensor->to(at::kDouble);
       part.tensor->requires_grad_(true);

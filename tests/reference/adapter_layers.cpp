@@ -83,7 +83,7 @@ void write_layer(const std::filesystem::path& file, const Method& method, const 
   const at::Tensor x = input_for(layer).to(at::kFloat);
   at::Generator generator = seeded(1);
   const AdapterTarget target{1, config.r, config.lora_alpha / static_cast<double>(config.r)};
-  const auto adapter = method.start(node, base, target, config, generator);
+  const auto adapter = started(node, base, target, config, generator);
 
   NamedTensors out;
   const auto add = [&](const std::string& name, const at::Tensor& tensor) {
