@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
 #include <cstdint>
 
 #include "adapters/layer_adapter.h"
@@ -28,6 +29,8 @@ struct WeightShape {
   bool is_pointwise() const { return kernel == Pair{1, 1}; }
   /// Of the weight as a matrix (out, in / groups · kh · kw).
   std::int64_t columns() const { return in * kernel[0] * kernel[1]; }
+  /// The greatest rank that the matrix can have.
+  std::int64_t greatest_rank() const { return std::min(out, columns()); }
 };
 WeightShape weight_shape(const Op& op);
 

@@ -8,9 +8,9 @@
 #include <limits>
 #include <utility>
 
+#include "base/vector_clones.h"
 #include "kernels/frozen_conv.h"
 #include "kernels/parallel.h"
-#include "kernels/vector_clones.h"
 
 namespace lorikeet {
 namespace {

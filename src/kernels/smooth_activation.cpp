@@ -8,8 +8,8 @@
 #include <cassert>
 #include <cstdint>
 
+#include "base/vector_clones.h"
 #include "kernels/parallel.h"
-#include "kernels/vector_clones.h"
 
 #define LORIKEET_INLINE inline __attribute__((always_inline))
 
