@@ -38,7 +38,8 @@ class ModuleSelector {
 using PatternValues = std::vector<std::pair<std::string, double>>;
 
 struct AdapterOptions {
-  /// The method: "LORA", "LOHA", "LOKR", "IA3", "LN_TUNING", "HIRA", "OFT" or "BOFT".
+  /// The method: "LORA", "LOHA", "LOKR", "IA3", "LN_TUNING", "HIRA", "OFT", "BOFT", "FOURIERFT", "VERA" or
+  /// "UNILORA".
   std::string peft_type = "LORA";
   /// Or the name of a set of modules: "all-linear", "all-conv", or "auto", a selection for the network.
   ModuleSelector target_modules = {};
@@ -46,9 +47,10 @@ struct AdapterOptions {
   /// Modules that are fully trained.
   std::vector<std::string> modules_to_save = {};
 
-  // LORA, LOHA, LOKR, HIRA.
+  // LORA, LOHA, LOKR, HIRA, VERA, UNILORA.
   /// The rank, 1 to 65,536. For OFT with oft_block_size 0: the number of blocks.
   std::int64_t r = 8;
+  /// Not for VERA and UNILORA.
   PatternValues rank_pattern = {};
 
   // LORA, LOHA, LOKR.
@@ -59,9 +61,9 @@ struct AdapterOptions {
   std::vector<std::int64_t> layers_to_transform = {};
   std::vector<std::string> layers_pattern = {};
 
-  // LORA, OFT, BOFT.
-  /// Which biases of the base are trained: "none", "all", or those of the adapted layers: "lora_only", "oft_only" or
-  /// "boft_only". "all" without target modules is BitFit.
+  // LORA, OFT, BOFT, FOURIERFT, VERA, UNILORA.
+  /// Which biases of the base are trained: "none", "all", or those of the adapted layers: "lora_only", "oft_only",
+  /// "boft_only", "fourier_only", "vera_only" or "unilora_only". "all" without target modules is BitFit.
   std::string bias = "none";
 
   // LORA.
@@ -101,6 +103,33 @@ struct AdapterOptions {
   std::int64_t boft_block_num = 0;
   std::int64_t boft_n_butterfly_factor = 1;
   double boft_dropout = 0;
+
+  // FOURIERFT.
+  /// Learned numbers of each layer, 1 to 16,777,216 and at most the elements of its weight.
+  std::int64_t n_frequency = 1000;
+  /// Other numbers by a regular expression for the end of a module's name after a dot, or by its complete name.
+  PatternValues n_frequency_pattern = {};
+  /// PEFT's `scaling`.
+  double fourierft_scaling = 150;
+  std::int64_t random_loc_seed = 777;
+  /// Whether the layers start unchanged; PEFT's `init_weights`, whose default is false.
+  bool fourierft_init_weights = true;
+
+  // VERA.
+  std::int64_t projection_prng_key = 0;
+  /// PEFT's default is true. The matrices are regenerated from the key.
+  bool save_projection = false;
+  double vera_dropout = 0;
+  double d_initial = 0.1;
+
+  // UNILORA.
+  /// Learned numbers of the complete adapter, 1 to 16,777,216.
+  std::int64_t theta_d_length = 256;
+  std::int64_t proj_seed = 42;
+  bool save_indices = false;
+  /// The numbers start uniform in [-bound, bound]: the layers start slightly changed, as in PEFT.
+  double init_theta_d_bound = 0.02;
+  double unilora_dropout = 0;
 
   // Options that PEFT does not have.
   /// Replaces the last Linear of the network with a newly initialised one, with one output per class. Requires its name

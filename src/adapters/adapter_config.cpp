@@ -14,11 +14,19 @@ constexpr std::int64_t kMaxFactor = 1 << 16;
 constexpr std::int64_t kMaxBlock = 1 << 16;
 constexpr std::int64_t kMaxTerms = 64;
 constexpr std::int64_t kMaxButterflyFactor = 16;
+constexpr std::int64_t kMaxFrequencies = 1 << 24;
+constexpr std::int64_t kMaxThetaLength = 1 << 24;
 
 // The value of `bias` that selects the adapted layers, for a method that supports it.
 TrainedBias own_bias(PeftType type) {
-  if (type == PeftType::kOft) return TrainedBias::kOftOnly;
-  return type == PeftType::kBoft ? TrainedBias::kBoftOnly : TrainedBias::kLoraOnly;
+  switch (type) {
+    case PeftType::kOft: return TrainedBias::kOftOnly;
+    case PeftType::kBoft: return TrainedBias::kBoftOnly;
+    case PeftType::kFourierFt: return TrainedBias::kFourierOnly;
+    case PeftType::kVera: return TrainedBias::kVeraOnly;
+    case PeftType::kUniLora: return TrainedBias::kUniLoraOnly;
+    default: return TrainedBias::kLoraOnly;
+  }
 }
 
 void check_bias(const AdapterConfig& config, const std::string& where) {
@@ -27,7 +35,7 @@ void check_bias(const AdapterConfig& config, const std::string& where) {
   if (config.bias == TrainedBias::kNone) return;
   if (!has_bias(config.peft_type)) {
     fail_usage(where, ": bias: got ", bias, " with peft_type ", name_of(config.peft_type),
-               ", expected it with LORA, OFT or BOFT only.");
+               ", expected it with LORA, OFT, BOFT, FOURIERFT, VERA or UNILORA only.");
   }
   const TrainedBias own = own_bias(config.peft_type);
   if (config.bias != TrainedBias::kAll && config.bias != own) {
@@ -65,16 +73,49 @@ void check_boft(const AdapterConfig& config, const std::string& where) {
   }
 }
 
+void check_fourierft(const AdapterConfig& config, const std::string& where) {
+  const FourierFtOptions& options = config.fourierft;
+  check_range(options.n_frequency, 1, kMaxFrequencies, where + ": n_frequency");
+  for (const auto& [pattern, count] : options.n_frequency_pattern) {
+    if (!(count >= 1 && count <= kMaxFrequencies) || count != std::floor(count)) {
+      fail_usage(where, ": n_frequency_pattern: got ", count, ", expected an integer from 1 to ", kMaxFrequencies, ".");
+    }
+  }
+  if (!std::isfinite(options.scaling) || options.scaling == 0)
+    fail_usage(where, ": scaling: got ", options.scaling, ", expected a finite number other than 0.");
+}
+
+void check_vera(const AdapterConfig& config, const std::string& where) {
+  check_probability(config.vera.dropout, where + ": vera_dropout");
+  if (!std::isfinite(config.vera.d_initial))
+    fail_usage(where, ": d_initial: got ", config.vera.d_initial, ", expected a finite number.");
+}
+
+void check_unilora(const AdapterConfig& config, const std::string& where) {
+  const UniLoraOptions& options = config.unilora;
+  check_range(options.theta_d_length, 1, kMaxThetaLength, where + ": theta_d_length");
+  check_probability(options.dropout, where + ": unilora_dropout");
+  if (options.proj_seed < 0)
+    fail_usage(where, ": proj_seed: got ", options.proj_seed, ", expected an integer of at least 0, as numpy does.");
+  if (!(options.init_theta_d_bound > 0) || !std::isfinite(options.init_theta_d_bound)) {
+    fail_usage(where, ": init_theta_d_bound: got ", options.init_theta_d_bound,
+               ", expected a finite number above 0. From 0, the product of A and B has no gradient.");
+  }
+}
+
 }  // namespace
 
 const std::vector<std::string>& peft_type_names() {
-  static const std::vector<std::string> kNames{"LORA", "LOHA", "LOKR", "IA3", "LN_TUNING", "HIRA", "OFT", "BOFT"};
+  static const std::vector<std::string> kNames{"LORA", "LOHA", "LOKR",      "IA3",  "LN_TUNING", "HIRA",
+                                               "OFT",  "BOFT", "FOURIERFT", "VERA", "UNILORA"};
   return kNames;
 }
 
 bool has_alpha(PeftType type) { return type == PeftType::kLora || type == PeftType::kLoha || type == PeftType::kLokr; }
 
-bool has_rank(PeftType type) { return has_alpha(type) || type == PeftType::kHira; }
+bool has_rank_pattern(PeftType type) { return has_alpha(type) || type == PeftType::kHira; }
+
+bool has_rank(PeftType type) { return has_rank_pattern(type) || type == PeftType::kVera || type == PeftType::kUniLora; }
 
 double rank_divisor(const AdapterConfig& config, std::int64_t rank) {
   const auto value = static_cast<double>(rank);
@@ -83,7 +124,12 @@ double rank_divisor(const AdapterConfig& config, std::int64_t rank) {
 
 bool has_layer_filter(PeftType type) { return type != PeftType::kIa3 && type != PeftType::kLnTuning; }
 
-bool has_bias(PeftType type) { return type == PeftType::kLora || type == PeftType::kOft || type == PeftType::kBoft; }
+bool has_exclusions(PeftType type) { return type != PeftType::kVera && type != PeftType::kUniLora; }
+
+bool has_bias(PeftType type) {
+  return type == PeftType::kLora || type == PeftType::kOft || type == PeftType::kBoft || type == PeftType::kFourierFt ||
+         type == PeftType::kVera || type == PeftType::kUniLora;
+}
 
 const std::vector<std::string>& lora_start_names() {
   static const std::vector<std::string> kNames{"default", "gaussian", "pissa", "olora", "orthogonal"};
@@ -91,7 +137,8 @@ const std::vector<std::string>& lora_start_names() {
 }
 
 const std::vector<std::string>& trained_bias_names() {
-  static const std::vector<std::string> kNames{"none", "all", "lora_only", "oft_only", "boft_only"};
+  static const std::vector<std::string> kNames{"none",      "all",          "lora_only", "oft_only",
+                                               "boft_only", "fourier_only", "vera_only", "unilora_only"};
   return kNames;
 }
 
@@ -117,6 +164,9 @@ void check_adapter_config(const AdapterConfig& config, const std::string& where)
   check_probability(config.hira_dropout, where + ": hira_dropout");
   check_oft(config, where);
   check_boft(config, where);
+  check_fourierft(config, where);
+  check_vera(config, where);
+  check_unilora(config, where);
   check_bias(config, where);
   if (config.decompose_factor != -1 && (config.decompose_factor < 1 || config.decompose_factor > kMaxFactor)) {
     fail_usage(where, ": decompose_factor: got ", config.decompose_factor,

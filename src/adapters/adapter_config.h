@@ -13,17 +13,21 @@
 namespace lorikeet {
 
 /// PEFT's `peft_type`. DoRA is LoRA with use_dora. BitFit is LoRA with bias "all" and no targets.
-enum class PeftType { kLora, kLoha, kLokr, kIa3, kLnTuning, kHira, kOft, kBoft };
+enum class PeftType { kLora, kLoha, kLokr, kIa3, kLnTuning, kHira, kOft, kBoft, kFourierFt, kVera, kUniLora };
 
 /// "LORA", "LOHA" …, in the order of PeftType.
 const std::vector<std::string>& peft_type_names();
 const std::string& name_of(PeftType type);
-/// Whether the method has a rank, `r` and `rank_pattern`.
+/// Whether the method has a rank, `r`.
 bool has_rank(PeftType type);
+/// Whether it has `rank_pattern`.
+bool has_rank_pattern(PeftType type);
 /// Whether it has a scale, `alpha` and `alpha_pattern`.
 bool has_alpha(PeftType type);
 /// Whether it has `layers_to_transform` and `layers_pattern`.
 bool has_layer_filter(PeftType type);
+/// Whether it has `exclude_modules`.
+bool has_exclusions(PeftType type);
 /// Whether it has `bias`.
 bool has_bias(PeftType type);
 
@@ -44,7 +48,7 @@ const std::vector<std::string>& lora_start_names();
 
 /// Which biases of the base are trained (PEFT's `bias`): none, all, or those of the adapted layers, which each method
 /// names differently.
-enum class TrainedBias { kNone, kAll, kLoraOnly, kOftOnly, kBoftOnly };
+enum class TrainedBias { kNone, kAll, kLoraOnly, kOftOnly, kBoftOnly, kFourierOnly, kVeraOnly, kUniLoraOnly };
 
 /// "none", "all", "lora_only" …, in the order of TrainedBias.
 const std::vector<std::string>& trained_bias_names();
@@ -77,6 +81,49 @@ struct BoftOptions {
   bool operator==(const BoftOptions&) const = default;
 };
 
+/// FourierFT's own fields.
+struct FourierFtOptions {
+  /// Learned numbers of a layer, at most the elements of its weight.
+  std::int64_t n_frequency = 1000;
+  /// Other numbers by module (PatternRule::kFrequency).
+  PatternTable n_frequency_pattern = {};
+  double scaling = 150;
+  /// Seed of the frequencies; a negative number is its two's complement, as in PyTorch.
+  std::int64_t random_loc_seed = 777;
+  /// Whether the spectrum starts at zero; otherwise it is drawn from a standard normal distribution.
+  bool init_weights = true;
+
+  bool operator==(const FourierFtOptions&) const = default;
+};
+
+/// VeRA's own fields.
+struct VeraOptions {
+  /// Seed of the shared matrices; a negative number is its two's complement, as in PyTorch.
+  std::int64_t projection_prng_key = 0;
+  /// Whether the file holds them.
+  bool save_projection = false;
+  double dropout = 0;
+  /// Initial value of vera_lambda_d.
+  double d_initial = 0.1;
+
+  bool operator==(const VeraOptions&) const = default;
+};
+
+/// UniLoRA's own fields.
+struct UniLoraOptions {
+  /// Learned numbers of the complete adapter.
+  std::int64_t theta_d_length = 256;
+  /// Seed of the places where they are used.
+  std::int64_t proj_seed = 42;
+  /// Whether the file holds these.
+  bool save_indices = false;
+  /// The vector starts uniform in [−bound, bound].
+  double init_theta_d_bound = 0.02;
+  double dropout = 0;
+
+  bool operator==(const UniLoraOptions&) const = default;
+};
+
 struct AdapterConfig {
   PeftType peft_type = PeftType::kLora;
   ModulePattern target_modules;
@@ -96,7 +143,7 @@ struct AdapterConfig {
   std::vector<std::int64_t> layers_to_transform;
   std::vector<std::string> layers_pattern;
 
-  // LoRA, OFT, BOFT.
+  // LoRA, OFT, BOFT, FourierFT, VeRA, UniLoRA.
   TrainedBias bias = TrainedBias::kNone;
 
   // LoRA.
@@ -124,6 +171,9 @@ struct AdapterConfig {
 
   OftOptions oft;
   BoftOptions boft;
+  FourierFtOptions fourierft;
+  VeraOptions vera;
+  UniLoraOptions unilora;
 
   /// Fields that are not interpreted, unchanged.
   Json other = Json::object();

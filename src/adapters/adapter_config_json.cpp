@@ -13,7 +13,7 @@ namespace lorikeet {
 namespace {
 
 constexpr std::size_t kMaxNames = 10'000;
-constexpr std::int64_t kHiraRank = 32;  // PEFT's default
+constexpr std::int64_t kHiraRank = 32, kVeraRank = 256, kUniLoraRank = 4;  // PEFT's defaults
 
 // PEFT's placeholder for an adapter that consists of modules_to_save alone (peft/utils/constants.py).
 constexpr const char* kDummyTargets = "dummy-target-modules";
@@ -163,8 +163,11 @@ std::map<std::string, FieldReader> readers(AdapterConfig& config) {
       {"peft_type", ignored},
       {"inference_mode", ignored},
       {"peft_version", ignored}};
+  if (!has_exclusions(config.peft_type)) out.erase("exclude_modules");
   if (has_rank(config.peft_type)) {
     out["r"] = [&](const Json& v, const std::string& w) { config.r = integer(v, w); };
+  }
+  if (has_rank_pattern(config.peft_type)) {
     out["rank_pattern"] = [&](const Json& v, const std::string& w) { config.rank_pattern = pattern_table(v, w); };
   }
   if (has_alpha(config.peft_type)) {
@@ -237,6 +240,35 @@ std::map<std::string, FieldReader> readers(AdapterConfig& config) {
     out["boft_n_butterfly_factor"] = integer_reader(boft.n_butterfly_factor);
     out["boft_dropout"] = [&](const Json& v, const std::string& w) { boft.dropout = number(v, w); };
   }
+  if (config.peft_type == PeftType::kFourierFt) {
+    FourierFtOptions& fourierft = config.fourierft;
+    fourierft.init_weights = false;  // PEFT's default
+    out["n_frequency"] = integer_reader(fourierft.n_frequency);
+    out["n_frequency_pattern"] = [&](const Json& v, const std::string& w) {
+      fourierft.n_frequency_pattern = pattern_table(v, w);
+    };
+    out["scaling"] = [&](const Json& v, const std::string& w) { fourierft.scaling = number(v, w); };
+    out["random_loc_seed"] = integer_reader(fourierft.random_loc_seed);
+    out["init_weights"] = [&](const Json& v, const std::string& w) { fourierft.init_weights = truth(v, w); };
+  }
+  if (config.peft_type == PeftType::kVera) {
+    VeraOptions& vera = config.vera;
+    config.r = kVeraRank;
+    vera.save_projection = true;  // PEFT's default
+    out["projection_prng_key"] = integer_reader(vera.projection_prng_key);
+    out["save_projection"] = [&](const Json& v, const std::string& w) { vera.save_projection = truth(v, w); };
+    out["vera_dropout"] = [&](const Json& v, const std::string& w) { vera.dropout = number(v, w); };
+    out["d_initial"] = [&](const Json& v, const std::string& w) { vera.d_initial = number(v, w); };
+  }
+  if (config.peft_type == PeftType::kUniLora) {
+    UniLoraOptions& unilora = config.unilora;
+    config.r = kUniLoraRank;
+    out["theta_d_length"] = integer_reader(unilora.theta_d_length);
+    out["proj_seed"] = integer_reader(unilora.proj_seed);
+    out["save_indices"] = [&](const Json& v, const std::string& w) { unilora.save_indices = truth(v, w); };
+    out["init_theta_d_bound"] = [&](const Json& v, const std::string& w) { unilora.init_theta_d_bound = number(v, w); };
+    out["unilora_dropout"] = [&](const Json& v, const std::string& w) { unilora.dropout = number(v, w); };
+  }
   return out;
 }
 
@@ -298,6 +330,34 @@ std::map<std::string, Json> own_fields(const AdapterConfig& config) {
               {"boft_n_butterfly_factor", boft.n_butterfly_factor},
               {"boft_dropout", boft.dropout}};
     }
+    case PeftType::kFourierFt: {
+      const FourierFtOptions& fourierft = config.fourierft;
+      return {{"fan_in_fan_out", false},
+              {"n_frequency", fourierft.n_frequency},
+              {"n_frequency_pattern", to_json(fourierft.n_frequency_pattern)},
+              {"scaling", tidy_number(fourierft.scaling)},
+              {"random_loc_seed", fourierft.random_loc_seed},
+              {"init_weights", fourierft.init_weights}};
+    }
+    case PeftType::kVera: {
+      const VeraOptions& vera = config.vera;
+      return {{"fan_in_fan_out", false},
+              {"init_weights", true},
+              {"projection_prng_key", vera.projection_prng_key},
+              {"save_projection", vera.save_projection},
+              {"vera_dropout", vera.dropout},
+              {"d_initial", vera.d_initial}};
+    }
+    case PeftType::kUniLora: {
+      const UniLoraOptions& unilora = config.unilora;
+      return {{"fan_in_fan_out", false},
+              {"init_weights", true},
+              {"theta_d_length", unilora.theta_d_length},
+              {"proj_seed", unilora.proj_seed},
+              {"save_indices", unilora.save_indices},
+              {"init_theta_d_bound", unilora.init_theta_d_bound},
+              {"unilora_dropout", unilora.dropout}};
+    }
   }
   return {};
 }
@@ -346,8 +406,11 @@ Json adapter_config_json(const AdapterConfig& config) {
       {"peft_version", "0.21.0"},
       {"target_modules", config.has_targets() ? to_json(config.target_modules) : Json(kDummyTargets)},
       {"task_type", nullptr}};
+  if (!has_exclusions(config.peft_type)) out.erase("exclude_modules");
   if (has_rank(config.peft_type)) {
     out["r"] = config.r;
+  }
+  if (has_rank_pattern(config.peft_type)) {
     out["rank_pattern"] = to_json(config.rank_pattern);
   }
   if (has_alpha(config.peft_type)) {

@@ -7,6 +7,8 @@
 
 #include "adapters/layer_adapter.h"
 #include "adapters/oft.h"
+#include "adapters/unilora.h"
+#include "adapters/vera.h"
 #include "base/compute.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -264,7 +266,8 @@ AdapterFolder read_adapter_folder(const fs::path& path) {
   const NamedTensors model = read_tensors(model_path);
   for (const auto& [name, tensor] : model) {
     if (starts_with(name, kSharedPrefix) && is_shared_tensor(std::string_view(name).substr(kSharedPrefix.size()))) {
-      out.tensors.add(name.substr(kSharedPrefix.size()), tensor);
+      const std::string key = name.substr(kSharedPrefix.size());
+      if (!is_unused_projection(key, out.spec.config)) out.tensors.add(key, tensor);
       continue;
     }
     if (!starts_with(name, kPrefix) || is_head_tensor(std::string_view(name).substr(kPrefix.size()))) {
@@ -302,7 +305,11 @@ void check_adapter_tensors(const NamedTensors& tensors, const Adaptation& adapta
       fail(where, ": tensor '", parameter.name, "': got shape ", shape_text(tensor->sizes()), ", expected ",
            shape_text(parameter.shape), ".");
     }
-    checked_values(parameter, *tensor, where);
+    if (is_index_tensor(parameter.name)) {
+      check_index_tensor(parameter.name, *tensor, adaptation.config, where);
+    } else {
+      checked_values(parameter, *tensor, where);
+    }
   }
   for (const auto& [name, tensor] : tensors) {
     if (std::find(names.begin(), names.end(), name) == names.end()) {

@@ -141,7 +141,13 @@ ModulePattern exact_targets(const Graph& graph, const std::vector<std::string>& 
 Matches match_modules(const Graph& graph, const AdapterConfig& config) {
   check_something_matches(graph, config);
   const Method& method = method_of(config);
-  const CompiledPatterns ranks(config.rank_pattern, "rank_pattern"), alphas(config.alpha_pattern, "alpha_pattern");
+  const bool has_frequencies = config.peft_type == PeftType::kFourierFt;
+  const FourierFtOptions& fourierft = config.fourierft;
+  const CompiledPatterns ranks =
+      has_frequencies ? CompiledPatterns(fourierft.n_frequency_pattern, "n_frequency_pattern", PatternRule::kFrequency)
+                      : CompiledPatterns(config.rank_pattern, "rank_pattern");
+  const CompiledPatterns alphas(config.alpha_pattern, "alpha_pattern");
+  const auto usual_rank = static_cast<double>(has_frequencies ? fourierft.n_frequency : config.r);
   Matches out;
   const auto set = target_set(config.target_modules);
   std::set<NodeId> in_set;
@@ -171,7 +177,7 @@ Matches match_modules(const Graph& graph, const AdapterConfig& config) {
       fail_usage("target_modules: got a pattern that matches ", node.name, ", a ", op_name(node.op), ", expected only ",
                  method.layers, ", where ", method.name, " can go. Narrow it, or use exclude_modules.");
     }
-    const auto rank = static_cast<std::int64_t>(ranks.value(node.name, static_cast<double>(config.r)));
+    const auto rank = static_cast<std::int64_t>(ranks.value(node.name, usual_rank));
     out.targets.push_back({id, rank, alphas.value(node.name, config.lora_alpha) / rank_divisor(config, rank)});
   }
   if (set == TargetSet::kAllLinear && out.targets.empty()) {

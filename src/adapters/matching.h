@@ -15,6 +15,7 @@ namespace lorikeet {
 /// A node with an adapter. The members have no meaning for methods without a rank.
 struct AdapterTarget {
   NodeId node;
+  /// Of FourierFT, the number of frequencies.
   std::int64_t rank;
   /// alpha / rank, or alpha / √rank with rsLoRA.
   double scaling;

@@ -101,8 +101,9 @@ void check_excluded(const Graph& graph, const AdapterConfig& config) {
 
 // Each pattern must be the first match of at least one target.
 void check_patterns(const Graph& graph, const AdapterConfig& config, const PatternTable& table,
-                    const std::vector<std::string>& targets, const char* field) {
-  const CompiledPatterns patterns(table, field);
+                    const std::vector<std::string>& targets, const char* field,
+                    PatternRule rule = PatternRule::kNameEnd) {
+  const CompiledPatterns patterns(table, field, rule);
   for (std::size_t i = 0; i < table.size(); ++i) {
     const auto is_first = [&](const std::string& name) { return patterns.first_match(name) == i; };
     if (std::any_of(targets.begin(), targets.end(), is_first)) continue;
@@ -159,7 +160,7 @@ void check_options_of_method(const AdapterConfig& config) {
   const bool has_patterns = !config.rank_pattern.empty() || !config.alpha_pattern.empty();
   const bool has_layers = !config.layers_to_transform.empty() || !config.layers_pattern.empty();
   const std::pair<bool, const char*> kUnused[]{
-      {!has_rank(config.peft_type) && has_patterns, "rank_pattern or alpha_pattern"},
+      {!has_rank_pattern(config.peft_type) && has_patterns, "rank_pattern or alpha_pattern"},
       {!has_alpha(config.peft_type) && !config.alpha_pattern.empty(), "alpha_pattern"},
       {!has_layer_filter(config.peft_type) && has_layers, "layers_to_transform or layers_pattern"},
       {!is_lokr && config.peft_type != PeftType::kLoha && config.use_effective_conv2d, "use_effective_conv2d"},
@@ -169,7 +170,11 @@ void check_options_of_method(const AdapterConfig& config) {
        "feedforward_modules"},
       {config.peft_type != PeftType::kHira && config.hira_dropout != 0, "hira_dropout"},
       {!is_oft && config.oft != defaults.oft, "one of OFT's options"},
-      {config.peft_type != PeftType::kBoft && config.boft != defaults.boft, "one of BOFT's options"}};
+      {config.peft_type != PeftType::kBoft && config.boft != defaults.boft, "one of BOFT's options"},
+      {config.peft_type != PeftType::kFourierFt && config.fourierft != defaults.fourierft,
+       "one of FourierFT's options"},
+      {config.peft_type != PeftType::kVera && config.vera != defaults.vera, "one of VeRA's options"},
+      {config.peft_type != PeftType::kUniLora && config.unilora != defaults.unilora, "one of UniLoRA's options"}};
   for (const auto& [is_unused, option] : kUnused) {
     if (is_unused)
       fail_usage(option, ": got it with peft_type ", name_of(config.peft_type), ", which does not have it.");
@@ -253,6 +258,8 @@ void check_every_entry_matches(const Graph& graph, const AdapterConfig& config) 
   check_layers(config, targets);
   check_patterns(graph, config, config.rank_pattern, targets, "rank_pattern");
   check_patterns(graph, config, config.alpha_pattern, targets, "alpha_pattern");
+  check_patterns(graph, config, config.fourierft.n_frequency_pattern, targets, "n_frequency_pattern",
+                 PatternRule::kFrequency);
   check_feedforward(config, targets);
   if (config.bias != TrainedBias::kNone && found.biases.empty()) {
     const bool is_all = config.bias == TrainedBias::kAll;

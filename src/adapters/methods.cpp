@@ -4,6 +4,7 @@
 
 #include "adapters/boft.h"
 #include "adapters/dora.h"
+#include "adapters/fourierft.h"
 #include "adapters/hira.h"
 #include "adapters/ia3.h"
 #include "adapters/loha.h"
@@ -11,6 +12,8 @@
 #include "adapters/lora.h"
 #include "adapters/norm_tuning.h"
 #include "adapters/oft.h"
+#include "adapters/unilora.h"
+#include "adapters/vera.h"
 #include "base/error.h"
 
 namespace lorikeet {
@@ -54,6 +57,11 @@ Method method(const char* name, PeftType type, bool (*adapts)(const Op&)) {
           each_start<Start>};
 }
 
+Method dependent_layers(const char* name, PeftType type, decltype(Method::tensors) tensors,
+                        decltype(Method::start) start) {
+  return {name, type, /*use_dora=*/false, kWeighted, is_weighted, tensors, start};
+}
+
 Method dora() {
   Method out = method<dora_tensors, make_dora>("DoRA", PeftType::kLora, is_weighted);
   out.use_dora = true;
@@ -72,6 +80,9 @@ const std::vector<Method>& methods() {
       method<hira_tensors, make_hira>("HiRA", PeftType::kHira, is_weighted),
       method<oft_tensors, make_oft>("OFT", PeftType::kOft, is_weighted),
       method<boft_tensors, make_boft>("BOFT", PeftType::kBoft, is_weighted),
+      method<fourierft_tensors, make_fourierft>("FourierFT", PeftType::kFourierFt, is_weighted),
+      dependent_layers("VeRA", PeftType::kVera, vera_tensors, start_vera),
+      dependent_layers("UniLoRA", PeftType::kUniLora, unilora_tensors, start_unilora),
       method<norm_tensors, make_norm>("norm tuning", PeftType::kLnTuning, is_normalising),
   };
   return kMethods;
@@ -97,6 +108,8 @@ std::string summary(const AdapterConfig& config) {
       out +=
           boft.block_size > 0 ? cat(", boft_block_size=", boft.block_size) : cat(", boft_block_num=", boft.block_num);
     }
+    if (type == PeftType::kUniLora) out += cat(", theta_d_length=", config.unilora.theta_d_length);
+    if (type == PeftType::kFourierFt) out += cat(", n_frequency=", config.fourierft.n_frequency);
   }
   if (config.bias != TrainedBias::kNone)
     out += config.bias == TrainedBias::kAll ? ", all biases" : ", biases of the adapted layers";

@@ -55,6 +55,11 @@ AdapterConfig adapter_config(const AdapterOptions& options, const std::string& b
                 options.coft_eps,       options.use_cayley_neumann, options.num_cayley_neumann_terms};
   config.boft = {options.boft_block_size, options.boft_block_num, options.boft_n_butterfly_factor,
                  options.boft_dropout};
+  config.fourierft = {options.n_frequency, options.n_frequency_pattern, options.fourierft_scaling,
+                      options.random_loc_seed, options.fourierft_init_weights};
+  config.vera = {options.projection_prng_key, options.save_projection, options.vera_dropout, options.d_initial};
+  config.unilora = {options.theta_d_length, options.proj_seed, options.save_indices, options.init_theta_d_bound,
+                    options.unilora_dropout};
   return config;
 }
 

@@ -158,6 +158,14 @@ SavedAdapter Network::saved_adapter() const {
   std::vector<std::string> adapted;
   for (const auto& [id, adapter] : adapters_) adapted.push_back(graph_.node(id).name);
   make_order_free(out.config, adapted);
+  if (!has_exclusions(config_.peft_type) && !std::holds_alternative<std::monostate>(config_.exclude_modules)) {
+    std::vector<std::string> targets;
+    for (const auto& [id, target] : targets_) {
+      if (target.module.empty()) targets.push_back(graph_.node(id).name);
+    }
+    clear_module_filters(out.config);
+    out.config.target_modules = exact_targets(graph_, targets);
+  }
   for (const auto& [id, adapter] : adapters_) {
     for (auto& [suffix, tensor] : adapter->saved()) out.tensors.set(adapter_key(id, suffix), std::move(tensor));
   }

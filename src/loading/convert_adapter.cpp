@@ -4,6 +4,7 @@
 #include <ATen/TensorOperators.h>
 
 #include <algorithm>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "adapters/matching.h"
 #include "adapters/methods.h"
 #include "adapters/pattern_table.h"
+#include "adapters/unilora.h"
 #include "base/error.h"
 #include "base/text.h"
 
@@ -74,6 +76,7 @@ class Converter {
     for (const auto& parameter : tensors_) {
       if (is_shared_tensor(parameter.name)) add(parameter.name, parameter.name);
     }
+    check_order();
     join_attention(pairs_.to, targets_, out_);
     if (config.has_targets()) config.target_modules = exact_targets(pairs_.to, targets_);
     if (!std::holds_alternative<std::monostate>(config.feedforward_modules)) config.feedforward_modules = feedforward_;
@@ -98,6 +101,7 @@ class Converter {
   }
 
   void convert(const Nodes& olds, const Nodes& news) {
+    if (olds.size() != news.size()) std::for_each(olds.begin(), olds.end(), [&](NodeId id) { check_divisible(id); });
     if (olds.size() == news.size()) {
       for (std::size_t i = 0; i < olds.size(); ++i) rename(olds[i], news[i]);
     } else if (olds.size() == 1) {
@@ -131,6 +135,7 @@ class Converter {
     }
     if (contains(adaptation_.retrained, old_id)) out_.spec.config.modules_to_save.push_back(to(new_id).name);
     if (const AdapterTarget* one = target(old_id)) {
+      renamed_.emplace(old_id, new_id);
       for (const std::string& suffix : suffixes(old_id))
         add(to(new_id).name + "." + suffix, old_module(old_id) + "." + suffix);
       put_target(new_id, one->rank, one->scaling, scales_input(old_id));
@@ -168,9 +173,26 @@ class Converter {
   Rows rows_of(const std::string& suffix, NodeId id) const {
     const AdapterConfig& config = adapter_.spec.config;
     if (config.peft_type == PeftType::kLora) return suffix.starts_with("lora_A") ? Rows::kShared : Rows::kPerOutput;
-    if (config.peft_type == PeftType::kIa3) return scales_input(id) ? Rows::kShared : Rows::kPerOutput;
+    return scales_input(id) ? Rows::kShared : Rows::kPerOutput;
+  }
+
+  void check_divisible(NodeId id) const {
+    const AdapterConfig& config = adapter_.spec.config;
+    if (target(id) == nullptr || config.peft_type == PeftType::kLora || config.peft_type == PeftType::kIa3) return;
     fail(from(id).name, ": got ", method_of(config).name, ", expected LoRA, DoRA or IA3. An adapter of another method ",
          "cannot be divided among query, key and value, or joined, exactly.");
+  }
+
+  // Which elements of its vector UniLoRA uses in a layer depends on the layers before.
+  void check_order() const {
+    const AdapterConfig& config = adapter_.spec.config;
+    if (config.peft_type != PeftType::kUniLora || config.unilora.save_indices) return;
+    std::vector<AdapterTarget> news = adaptation_.targets;
+    for (AdapterTarget& one : news) one.node = renamed_.at(one.node);
+    if (registration_order({pairs_.from, adaptation_.targets}) == registration_order({pairs_.to, news})) return;
+    fail(
+        "adapter: got UniLoRA on layers that the other library registers in another order, expected save_indices: "
+        "true, with which it does not depend on the order.");
   }
 
   void split(NodeId old_id, const Nodes& news) {
@@ -278,6 +300,7 @@ class Converter {
   AdapterFolder out_;
   std::vector<std::string> targets_;
   std::vector<std::string> feedforward_;
+  std::map<NodeId, NodeId> renamed_;  // targets
 };
 
 }  // namespace

@@ -33,6 +33,8 @@ inline constexpr IntegerRange kSeed{0, std::numeric_limits<std::int64_t>::max()}
 inline constexpr IntegerRange kThreads{0, 1024};
 inline constexpr IntegerRange kRank{0, 1 << 16};  // 0 for OFT alone (check_adapter_config)
 inline constexpr IntegerRange kBlockSize{0, 1 << 16};
+inline constexpr IntegerRange kFrequencies{1, 1 << 24};
+inline constexpr IntegerRange kThetaLength{1, 1 << 24};
 inline constexpr IntegerRange kHeadWidth{1, 1 << 20};
 inline constexpr std::size_t kHeadLayers = 64;
 

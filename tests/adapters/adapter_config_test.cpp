@@ -129,9 +129,9 @@ TEST_CASE("defaults are PEFT's, and no targets are its placeholder") {
 }
 
 TEST_CASE("methods and options that would change the numbers are refused, by name") {
-  const Json other = parse_json(R"({"peft_type": "VERA"})", "file");
+  const Json other = parse_json(R"({"peft_type": "VBLORA"})", "file");
   CHECK_THROWS_WITH_AS(parse_adapter_config(other, "file"),
-                       doctest::Contains("peft_type: got \"VERA\", expected one of LORA, LOHA"), Error);
+                       doctest::Contains("peft_type: got \"VBLORA\", expected one of LORA, LOHA"), Error);
   CHECK_THROWS_WITH_AS(parse_adapter_config(parse_json("{}", "file"), "file"), doctest::Contains("peft_type: got null"),
                        Error);
   CHECK_THROWS_WITH_AS(parse_adapter_config(parse_json("[]", "file"), "file"), doctest::Contains("got a list"), Error);
@@ -160,13 +160,13 @@ TEST_CASE("every method's configuration comes back, in PEFT's names") {
     config.exclude_modules = std::vector<std::string>{"layer1"};
     config.modules_to_save = {"fc"};
     const bool has_alpha = i < 3;
-    const bool has_rank = has_alpha || config.peft_type == PeftType::kHira;
+    const bool has_rank_pattern = has_alpha || config.peft_type == PeftType::kHira;
+    const bool has_exclusions = config.peft_type != PeftType::kVera && config.peft_type != PeftType::kUniLora;
+    const bool has_rank = has_rank_pattern || !has_exclusions;
     const bool has_layers = config.peft_type != PeftType::kIa3 && config.peft_type != PeftType::kLnTuning;
     if (has_alpha) config.lora_alpha = 5;
-    if (has_rank) {
-      config.r = 3;
-      config.rank_pattern = {{"a", 2}};
-    }
+    if (has_rank) config.r = 3;
+    if (has_rank_pattern) config.rank_pattern = {{"a", 2}};
     if (has_layers) {
       config.layers_to_transform = {1, 2};
       config.layers_pattern = {"layer"};
@@ -188,10 +188,23 @@ TEST_CASE("every method's configuration comes back, in PEFT's names") {
       config.boft = {0, 8, 3, 0.25};
       config.bias = TrainedBias::kBoftOnly;
     }
+    if (config.peft_type == PeftType::kFourierFt) {
+      config.fourierft = {20, {{"conv1", 5}}, 0.5, -3, false};
+      config.bias = TrainedBias::kFourierOnly;
+    }
+    if (config.peft_type == PeftType::kVera) {
+      config.vera = {-7, true, 0.25, 0.5};
+      config.bias = TrainedBias::kVeraOnly;
+    }
+    if (config.peft_type == PeftType::kUniLora) {
+      config.unilora = {99, 8, true, 0.5, 0.25};
+      config.bias = TrainedBias::kUniLoraOnly;
+    }
     const Json json = adapter_config_json(config);
     CHECK(json["peft_type"] == peft_type_names()[i]);
     CHECK(json.contains("r") == (has_rank || config.peft_type == PeftType::kOft));
-    CHECK(json.contains("rank_pattern") == has_rank);
+    CHECK(json.contains("rank_pattern") == has_rank_pattern);
+    CHECK(json.contains("exclude_modules") == has_exclusions);
     CHECK(json.contains("layers_pattern") == has_layers);
     CHECK(json.contains("lora_alpha") == (config.peft_type == PeftType::kLora));
     CHECK(json.contains("alpha") == (has_alpha && config.peft_type != PeftType::kLora));
@@ -209,6 +222,9 @@ TEST_CASE("every method's configuration comes back, in PEFT's names") {
     CHECK(read.hira_dropout == config.hira_dropout);
     CHECK((read.oft == config.oft));
     CHECK((read.boft == config.boft));
+    CHECK((read.fourierft == config.fourierft));
+    CHECK((read.vera == config.vera));
+    CHECK((read.unilora == config.unilora));
   }
 }
 
@@ -261,6 +277,32 @@ TEST_CASE("options that do not go together are refused") {
   refused_config([](AdapterConfig& c) { c.peft_type = PeftType::kBoft, c.boft.block_num = 4; },
                  "boft_block_size, boft_block_num: got 4 and 4, expected one of the two to be 0");
   refused_config([](AdapterConfig& c) { c.peft_type = PeftType::kHira, c.hira_dropout = 1; }, "hira_dropout: got 1");
+  const auto refused_unilora = [&](const UniLoraOptions& options, const char* because) {
+    AdapterConfig config;
+    config.peft_type = PeftType::kUniLora;
+    config.unilora = options;
+    CHECK_THROWS_WITH_AS(check_adapter_config(config, "recipe"), doctest::Contains(because), UsageError);
+  };
+  refused_unilora({.theta_d_length = 0}, "theta_d_length: got 0, expected an integer from 1 to 16777216");
+  refused_unilora({.theta_d_length = 1'000'000'000}, "theta_d_length: got 1000000000");
+  refused_unilora({.proj_seed = -1}, "proj_seed: got -1, expected an integer of at least 0");
+  refused_unilora({.init_theta_d_bound = 0}, "init_theta_d_bound: got 0");
+  refused_unilora({.dropout = 1}, "unilora_dropout: got 1");
+  refused_config([](AdapterConfig& c) { c.peft_type = PeftType::kVera, c.vera.dropout = -1; }, "vera_dropout: got -1");
+  refused_config([](AdapterConfig& c) { c.peft_type = PeftType::kVera, c.r = 0; }, "r: got 0");
+  refused_config([](AdapterConfig& c) { c.peft_type = PeftType::kVera, c.bias = TrainedBias::kUniLoraOnly; },
+                 "bias: got unilora_only with peft_type VERA, expected none, all or vera_only");
+  const auto refused_fourierft = [&](const FourierFtOptions& options, const char* because) {
+    AdapterConfig config;
+    config.peft_type = PeftType::kFourierFt;
+    config.fourierft = options;
+    CHECK_THROWS_WITH_AS(check_adapter_config(config, "recipe"), doctest::Contains(because), UsageError);
+  };
+  refused_fourierft({.n_frequency = 0}, "n_frequency: got 0, expected an integer from 1 to 16777216");
+  refused_fourierft({.n_frequency = 1'000'000'000}, "n_frequency: got 1000000000");
+  refused_fourierft({.n_frequency_pattern = {{"fc", 1.5}}}, "n_frequency_pattern: got 1.5");
+  refused_fourierft({.scaling = 0}, "scaling: got 0");
+  refused_fourierft({.scaling = std::numeric_limits<double>::infinity()}, "scaling: got inf");
   refused_config([](AdapterConfig& c) { c.lora_bias = c.use_dora = true; }, "lora_bias: got it with use_dora");
   refused_config([](AdapterConfig& c) { c.lora_bias = true, c.init_lora_weights = LoraStart::kPissa; },
                  "lora_bias: got it with");
@@ -306,4 +348,15 @@ TEST_CASE("values that cannot be are refused, by field") {
   config.lora_alpha = 8;
   config.lora_dropout = std::numeric_limits<double>::quiet_NaN();
   CHECK_THROWS_WITH_AS(check_adapter_config(config, "recipe"), doctest::Contains("recipe: lora_dropout"), UsageError);
+}
+
+TEST_CASE("VeRA and UniLoRA have PEFT's defaults where a file says nothing") {
+  const AdapterConfig vera = parse_adapter_config(parse_json(R"({"peft_type": "VERA"})", "file"), "file");
+  CHECK(vera.r == 256);
+  CHECK(vera.vera.save_projection);
+  const AdapterConfig unilora =
+      parse_adapter_config(parse_json(R"({"peft_type": "UNILORA", "exclude_modules": ["fc"]})", "file"), "file");
+  CHECK(unilora.r == 4);
+  CHECK(unilora.unilora.theta_d_length == 256);
+  CHECK(std::holds_alternative<std::monostate>(unilora.exclude_modules));  // which PEFT ignores
 }

@@ -446,3 +446,46 @@ TEST_CASE("metadata that cannot be is refused, by field") {
   refused("/preprocessing/interpolation", "nearest", "preprocessing: interpolation");
   refused("/preprocessing/exif", "turn", "preprocessing: exif: got");
 }
+
+TEST_CASE("tensors that layers share, and UniLoRA's indices, are read back and checked") {
+  AdapterFolder folder;
+  folder.spec.config.peft_type = PeftType::kUniLora;
+  folder.spec.config.target_modules = std::string(R"(.*\.2\.conv[23]|fc)");
+  folder.spec.config.r = 2;
+  folder.spec.config.unilora.theta_d_length = 5;
+  folder.spec.config.unilora.save_indices = true;
+  const Adaptation adaptation = adapt(small_resnet(), folder.spec);
+  for (const auto& parameter : adapter_parameters(adaptation)) {
+    const at::Tensor values = at::ones(parameter.shape);
+    folder.tensors.add(parameter.name,
+                       parameter.name.find("indices") == std::string::npos ? values : values.to(at::kLong) * 4);
+  }
+  const TemporaryFolder temporary;
+  write_adapter_folder(temporary.path / "adapter", folder);
+  CHECK(read_safetensors(temporary.path / "adapter/adapter_model.safetensors").contains("base_model.unilora_theta_d"));
+  const AdapterFolder read = read_adapter_folder(temporary.path / "adapter");
+  check_adapter_tensors(read.tensors, adaptation, "x");
+  const auto refused = [&](const at::Tensor& indices, const char* because) {
+    NamedTensors tensors = read.tensors;
+    tensors.set("fc.unilora_indices_B", indices);
+    CHECK_THROWS_WITH_AS(check_adapter_tensors(tensors, adaptation, "x"), doctest::Contains(because), Error);
+  };
+  const at::Tensor good = *read.tensors.find("fc.unilora_indices_B");
+  refused(good.to(at::kFloat), "x: tensor 'fc.unilora_indices_B': got type Float, expected integers");
+  refused(good + 1, "got the index 5, expected 0 to 4");
+  refused(good - 5, "got the index -1, expected 0 to 4");
+}
+
+TEST_CASE("VeRA's matrices are ignored where the configuration says that the file has none, as in PEFT") {
+  AdapterFolder folder;
+  folder.spec.config.peft_type = PeftType::kVera;
+  folder.spec.config.target_modules = std::string("fc");
+  folder.spec.config.r = 2;
+  folder.tensors = tensors_for(adapt(small_resnet(), folder.spec));
+  folder.tensors.add("vera_A", at::ones({2, 3}));
+  const TemporaryFolder temporary;
+  write_adapter_folder(temporary.path / "adapter", folder);
+  const AdapterFolder read = read_adapter_folder(temporary.path / "adapter");
+  CHECK_FALSE(read.tensors.contains("vera_A"));
+  check_adapter_tensors(read.tensors, adapt(small_resnet(), read.spec), "x");
+}

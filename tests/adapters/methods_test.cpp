@@ -7,9 +7,12 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <numbers>
 
 #include "adapters/layers.h"
 #include "adapters/oft.h"
+#include "adapters/weight_adapter.h"
+#include "base/torch_random.h"
 #include "lorikeet/error.h"
 
 using namespace lorikeet;
@@ -65,6 +68,14 @@ std::vector<Variant> variants() {
       variant("BOFT, blocks of 2", PeftType::kBoft, [](AdapterConfig& c) { c.boft.block_size = 2; }),
       variant("BOFT, two factors", PeftType::kBoft,
               [](AdapterConfig& c) { c.boft.block_size = 2, c.boft.n_butterfly_factor = 2; }),
+      variant("FourierFT", PeftType::kFourierFt, [](AdapterConfig&) {}),
+      variant("FourierFT, 11 frequencies", PeftType::kFourierFt, [](AdapterConfig& c) { c.r = 11; }),
+      variant("VeRA", PeftType::kVera, [](AdapterConfig&) {}),
+      variant("VeRA, saved matrices", PeftType::kVera,
+              [](AdapterConfig& c) { c.r = 5, c.vera.save_projection = true; }),
+      variant("UniLoRA", PeftType::kUniLora, [](AdapterConfig& c) { c.unilora.theta_d_length = 7; }),
+      variant("UniLoRA, saved indices", PeftType::kUniLora,
+              [](AdapterConfig& c) { c.r = 3, c.unilora.save_indices = true; }),
       variant("norm tuning", PeftType::kLnTuning, [](AdapterConfig&) {})};
 }
 
@@ -87,7 +98,9 @@ Adapted adapted(const AdapterConfig& config, const Layer& on, std::uint64_t seed
   NodeTensors single = out.base;  // starts are float32, as base weights are
   for (auto& [name, tensor] : single) tensor = tensor.to(at::kFloat);
   out.adapter = started(out.node, single, out.target, config, generator);
-  for (const auto& part : out.adapter->parts()) *part.tensor = part.tensor->to(at::kDouble);
+  for (const auto& part : out.adapter->parts()) {
+    if (part.tensor->is_floating_point()) *part.tensor = part.tensor->to(at::kDouble);
+  }
   return out;
 }
 
@@ -134,10 +147,12 @@ TEST_CASE("each method stands in the table once and is found by its configuratio
   }
 }
 
-TEST_CASE("an adapter at its start changes nothing") {
+TEST_CASE("an adapter at its start changes nothing, or UniLoRA's next to nothing") {
   on_every_layer([](const AdapterConfig& config, const Layer& on) {
     const Adapted layer = adapted(config, on);
-    CHECK(relative(layer.forward(), layer.plain()) < 1e-6);  // the start was float32
+    // UniLoRA starts at small numbers, as PEFT does: from zero, the product of A and B would have no gradient.
+    const double most = config.peft_type == PeftType::kUniLora ? 0.01 : 1e-6;  // the start was float32
+    CHECK(relative(layer.forward(), layer.plain()) < most);
   });
 }
 
@@ -221,7 +236,9 @@ TEST_CASE("float32 adapters work on bfloat16 activations") {
     Adapted layer = adapted(config, on);
     train(layer);
     const at::Tensor exact = layer.forward();
-    for (const auto& part : layer.adapter->parts()) *part.tensor = part.tensor->to(at::kFloat);
+    for (const auto& part : layer.adapter->parts()) {
+      if (part.tensor->is_floating_point()) *part.tensor = part.tensor->to(at::kFloat);
+    }
     if (std::holds_alternative<BatchNorm2d>(on.op)) return;  // its tensors stay float32, its input too in this table
     for (auto& [name, tensor] : layer.base) tensor = tensor.to(at::kBFloat16);
     layer.x = layer.x.to(at::kBFloat16);
@@ -330,11 +347,11 @@ TEST_CASE("COFT keeps each block within eps, and in training the optimiser goes 
 }
 
 TEST_CASE("dropout leaves out as much as it says, by the seed, and only in training") {
-  for (const PeftType type : {PeftType::kHira, PeftType::kBoft}) {
+  for (const PeftType type : {PeftType::kHira, PeftType::kBoft, PeftType::kVera, PeftType::kUniLora}) {
     AdapterConfig config;
     config.peft_type = type;
     config.r = 2;
-    config.hira_dropout = config.boft.dropout = 0.5;
+    config.hira_dropout = config.boft.dropout = config.vera.dropout = config.unilora.dropout = 0.5;
     config.boft.block_size = 2;
     Adapted layer = adapted(config, {"Conv2d 3×3", Conv2d{.in = 4, .out = 6, .kernel = {3, 3}}});
     train(layer);
@@ -346,7 +363,7 @@ TEST_CASE("dropout leaves out as much as it says, by the seed, and only in train
     CHECK_FALSE(at::allclose(run(1), run(2)));
     CHECK(at::equal(layer.forward(), layer.forward()));
     CHECK_FALSE(at::allclose(run(1), layer.forward()));
-    if (type == PeftType::kHira) {  // its mean is the layer without dropout
+    if (type != PeftType::kBoft) {  // its mean is the layer without dropout
       at::Tensor sum = at::zeros_like(layer.forward());
       for (std::uint64_t seed = 0; seed < 2000; ++seed) sum += run(seed);
       CHECK(relative(sum / 2000, layer.forward()) < 0.1);
@@ -385,4 +402,122 @@ TEST_CASE("DoRA on filters of zeros, as pruning leaves them: finite, and they st
     CHECK(at::allclose(merged.weight(), layer.base.weight(), 1e-6, 1e-6));
     CHECK(merged.weight().slice(0, 0, 2).abs().sum().item<double>() == 0);
   }
+}
+
+TEST_CASE("FourierFT is the sum of its cosines, whatever their number") {
+  for (const Layer& on : weighted_layers()) {
+    CAPTURE(on.kind);
+    const WeightShape shape = weight_shape(on.op);
+    const std::int64_t elements = shape.out * shape.columns();
+    for (const std::int64_t count : {std::int64_t{1}, std::int64_t{3}, elements}) {
+      CAPTURE(count);
+      AdapterConfig config;
+      config.peft_type = PeftType::kFourierFt;
+      config.r = count;
+      config.fourierft.random_loc_seed = 5;
+      Adapted layer = adapted(config, on);
+      train(layer);
+      const at::Tensor spectrum = *layer.adapter->parts().front().tensor;
+      at::Tensor expected = at::zeros({shape.out, shape.columns()}, at::kDouble);
+      const auto places = TorchRandom(5).permutation(elements, count);
+      const at::Tensor rows = at::arange(shape.out, at::kDouble).unsqueeze(1) / shape.out;
+      const at::Tensor columns = at::arange(shape.columns(), at::kDouble) / shape.columns();
+      for (std::int64_t i = 0; i < count; ++i) {
+        const std::int64_t u = places[static_cast<std::size_t>(i)] / shape.columns(),
+                           v = places[static_cast<std::size_t>(i)] % shape.columns();
+        expected += spectrum[i] * at::cos((rows * u + columns * v) * (2 * std::numbers::pi));
+      }
+      expected = expected * (config.fourierft.scaling / static_cast<double>(elements));
+      const at::Tensor merged = layer.adapter->merged(layer.node, layer.base).weight();
+      CHECK(relative((merged - layer.base.weight()).flatten(1), expected) < 1e-6);
+    }
+  }
+}
+
+TEST_CASE("FourierFT asks for no more frequencies than the weight has elements") {
+  AdapterConfig config;
+  config.peft_type = PeftType::kFourierFt;
+  config.r = 25;
+  CHECK_THROWS_WITH_AS(adapted(config, {"Conv2d 1×1", Conv2d{.in = 4, .out = 6}}),
+                       doctest::Contains("n_frequency: got 25 for layer.x, expected at most 24"), UsageError);
+}
+
+TEST_CASE("VeRA's layers share two matrices, of which each takes the first rows and columns") {
+  Graph graph;
+  graph.add("input", Input{4}, {});
+  graph.add("wide", Linear{9, 3}, {0});
+  graph.add("conv", Conv2d{.in = 4, .out = 7, .kernel = {3, 1}, .groups = 2}, {0});
+  const std::vector<AdapterTarget> targets{{1, 2, 1}, {2, 2, 1}};
+  AdapterConfig config;
+  config.peft_type = PeftType::kVera;
+  config.r = 2;
+  config.vera = {.projection_prng_key = 3, .save_projection = true};
+  at::Generator generator = seeded(1);
+  const auto adapters = method_of(config).start({graph, targets}, std::vector<NodeTensors>(3), config, generator);
+  const auto part = [&](std::size_t i, const std::string& suffix) {
+    for (const auto& found : adapters[i]->parts()) {
+      if (found.suffix == suffix) return *found.tensor;
+    }
+    return at::Tensor();
+  };
+  CHECK(part(0, "vera_A").is_same(part(1, "vera_A")));
+  CHECK(part(0, "vera_B").is_same(part(1, "vera_B")));
+  CHECK(part(0, "vera_A").sizes() == at::IntArrayRef{2, 9});
+  CHECK(part(0, "vera_B").sizes() == at::IntArrayRef{7, 2});
+  for (std::size_t i = 0; i < 2; ++i) {
+    const NodeTensors base = tensors_for(graph.node(i + 1).op);
+    part(i, "vera_lambda_b").fill_(2);
+    part(i, "vera_lambda_d").copy_(at::tensor({1.0F, 3.0F}));
+    const at::Tensor delta = adapters[i]->merged(graph.node(i + 1), base).weight() - base.weight();
+    const at::Tensor expected = at::mm(part(0, "vera_B").slice(0, 0, delta.size(0)) * at::tensor({1.0F, 3.0F}) * 2,
+                                       part(0, "vera_A").slice(1, 0, delta[0].numel()));
+    CHECK(relative(delta.flatten(1).to(at::kFloat), expected) < 1e-5);
+  }
+  config.r = 60'000'000;
+  CHECK_THROWS_WITH_AS(method_of(config).tensors({graph, targets}, config), doctest::Contains("r: got 60000000"),
+                       UsageError);
+}
+
+TEST_CASE("UniLoRA uses each number of its vector equally often, in all layers") {
+  Graph graph;
+  graph.add("input", Input{4}, {});
+  graph.add("late", Linear{6, 5}, {0});
+  graph.add("early", Conv2d{.in = 4, .out = 6, .kernel = {3, 3}, .groups = 2}, {0});
+  graph.declare("early");  // the library registers it first
+  const std::vector<AdapterTarget> targets{{1, 2, 1}, {2, 2, 1}};
+  AdapterConfig config;
+  config.peft_type = PeftType::kUniLora;
+  config.r = 2;
+  config.unilora = {.theta_d_length = 10, .save_indices = true};
+  const auto start = [&](const std::vector<AdapterTarget>& which) {
+    at::Generator generator = seeded(1);
+    return method_of(config).start({graph, which}, std::vector<NodeTensors>(3), config, generator);
+  };
+  const auto part = [](LayerAdapter& adapter, const std::string& suffix) {
+    for (const auto& found : adapter.parts()) {
+      if (found.suffix == suffix) return *found.tensor;
+    }
+    return at::Tensor();
+  };
+  const auto adapters = start(targets);
+  CHECK(part(*adapters[0], "unilora_theta_d").is_same(part(*adapters[1], "unilora_theta_d")));
+  std::vector<at::Tensor> indices, scales;
+  for (const std::size_t i : {1, 0}) {
+    for (const char* matrix : {"A", "B"}) {
+      indices.push_back(part(*adapters[i], std::string("unilora_indices_") + matrix).flatten());
+      scales.push_back(part(*adapters[i], std::string("unilora_scales_") + matrix).flatten());
+    }
+  }
+  const at::Tensor all = at::cat(indices);
+  CHECK(all.numel() == 2 * (6 + 5 + 18 + 6));
+  const at::Tensor counts = at::bincount(all, {}, 10);
+  CHECK(counts.min().item<std::int64_t>() == 7);
+  CHECK(counts.max().item<std::int64_t>() == 7);
+  CHECK(at::allclose(at::cat(scales), at::full({70}, 1 / std::sqrt(7.0F))));
+  // The first numbers of the list are those of the layer that is registered first.
+  const auto alone = start({targets[1]});
+  CHECK(part(*alone[0], "unilora_indices_A").sizes() == at::IntArrayRef{2, 18});
+  config.r = 10'000'000;
+  CHECK_THROWS_WITH_AS(method_of(config).tensors({graph, targets}, config), doctest::Contains("r: got 10000000"),
+                       UsageError);
 }

@@ -20,6 +20,29 @@ TEST_CASE("an exact pattern matches its name alone") {
                        UsageError);
 }
 
+TEST_CASE("a pattern of n_frequency_pattern matches after a dot, or is the name") {
+  const PatternTable table{{"conv[12]", 1}, {"fc", 2}, {"layer1|x", 3}};
+  const CompiledPatterns patterns(table, "x", PatternRule::kFrequency);
+  CHECK(patterns.value("layer1.conv1", 0) == 1);
+  CHECK(patterns.value("conv1", 0) == 0);
+  CHECK(patterns.value("fc", 0) == 2);
+  CHECK(patterns.value("head.fc", 0) == 2);
+  CHECK(patterns.value("x", 0) == 3);  // PEFT does not group: ".*\\.layer1" or "x"
+  // A name is taken only where no pattern matches an end.
+  CHECK(CompiledPatterns({{"head.fc", 1}, {"fc", 2}}, "x", PatternRule::kFrequency).value("head.fc", 0) == 2);
+}
+
+TEST_CASE("n_frequency_pattern is written by names where it depends on its order") {
+  AdapterConfig config;
+  PatternTable& table = config.fourierft.n_frequency_pattern;
+  table = {{"0.conv1", 2}, {R"(.*conv1)", 4}};  // sorted, the other is the first
+  make_order_free(config, {"layer1.0.conv1", "layer1.1.conv1", "fc"});
+  CHECK((table == PatternTable{{"layer1.0.conv1", 2}, {"layer1.1.conv1", 4}}));
+  table = {{"head.*c", 2}, {"fc", 4}};  // "fc" also matches the end of the other and is the first when sorted
+  CHECK_THROWS_WITH_AS(make_order_free(config, {"fc", "x.head.fc"}), doctest::Contains("n_frequency_pattern: got"),
+                       Error);
+}
+
 TEST_CASE("tables that depend on their order are written without") {
   const std::vector<std::string> targets{"conv1", "layer1.0.conv1", "layer1.1.conv1", "fc"};
   AdapterConfig config;

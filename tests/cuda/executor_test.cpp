@@ -108,6 +108,9 @@ TEST_CASE("cuda: every method gives the CPU's logits and gradients") {
       {"HiRA", method_spec(PeftType::kHira)},
       {"OFT", method_spec(PeftType::kOft)},
       {"BOFT", method_spec(PeftType::kBoft)},
+      {"FourierFT", method_spec(PeftType::kFourierFt)},
+      {"VeRA", method_spec(PeftType::kVera)},
+      {"UniLoRA", method_spec(PeftType::kUniLora)},
       {"norm tuning", method_spec(PeftType::kLnTuning)}};
   for (const auto& [name, spec] : specs) {
     CAPTURE(name);

@@ -217,6 +217,10 @@ def adapter_config_seeds():
     for method in "DORA", "LOHA", "LOKR", "IA3", "LN_TUNING", "HIRA", "BOFT":
         yield {**config, "peft_type": method}
     yield {**config, "peft_type": "OFT", "r": 0, "oft_block_size": 32, "coft": True, "eps": 6e-5, "block_share": True}
+    frequencies = {"n_frequency": 9, "n_frequency_pattern": {"fc": 3}, "scaling": 1.5, "random_loc_seed": -1}
+    yield {**config, "peft_type": "FOURIERFT", **frequencies}
+    yield {**config, "peft_type": "VERA", "projection_prng_key": 7, "save_projection": False, "d_initial": 0.1}
+    yield {**config, "peft_type": "UNILORA", "theta_d_length": 256, "proj_seed": 42, "save_indices": True}
     yield {**config, "r": 1e400}
     yield [[[{"a": "\u00fc\ud83e\udd9c"}]]]
 

@@ -201,3 +201,30 @@ TEST_CASE("parameters get the shapes of the other library") {
   const AdapterFolder converted = convert_adapter(folder, second, Library::kTimm);
   CHECK(converted.tensors.find(grn + ".bias")->sizes() == at::IntArrayRef{16});
 }
+
+TEST_CASE("methods whose layers depend on each other are converted where both libraries agree on the layers") {
+  AdapterSpec spec = spec_on({"fc1", "fc2", "head"});
+  spec.config.lora_alpha = 8;
+  spec.config.peft_type = PeftType::kVera;
+  check_all_ways(Library::kTimm, spec);
+  spec.config.vera.save_projection = true;
+  check_all_ways(Library::kTimm, spec);
+  spec.config.peft_type = PeftType::kUniLora;
+  spec.config.vera = {};
+  spec.config.unilora.theta_d_length = 9;
+  check_all_ways(Library::kTimm, spec);
+  spec.config.peft_type = PeftType::kFourierFt;
+  spec.config.unilora = {};
+  spec.config.fourierft.n_frequency = 20;
+  spec.config.fourierft.n_frequency_pattern = {{"fc1", 7}};
+  check_all_ways(Library::kTimm, spec);
+
+  // qkv is three layers in transformers.
+  spec = spec_on({"qkv", "fc2"});
+  spec.config.lora_alpha = 8;
+  spec.config.peft_type = PeftType::kUniLora;
+  const ModelEntry entry = small_vit_entry(Library::kTimm);
+  const AdapterFolder folder = trained(entry, spec, random_weights(entry.build(), 1));
+  CHECK(refusal<Error>([&] { convert_adapter(folder, entry, Library::kTransformers); }) ==
+        has("attn.qkv: got UniLoRA, expected LoRA, DoRA or IA3"));
+}

@@ -30,6 +30,7 @@ std::vector<AdapterConfig> configs_of(const Method& method) {
   plain.lora_alpha = 6;
   plain.oft.block_size = 2;
   plain.boft = {.block_size = 0, .block_num = 1};
+  plain.fourierft.n_frequency = plain.r;  // as the target's
   std::vector<AdapterConfig> out{plain};
   const auto add = [&](const auto& set) {
     out.push_back(plain);
@@ -51,6 +52,12 @@ std::vector<AdapterConfig> configs_of(const Method& method) {
     add([](AdapterConfig& c) { c.boft.block_size = 2, c.boft.block_num = 0; });
     add([](AdapterConfig& c) { c.boft = {.block_size = 2, .n_butterfly_factor = 2}; });
   }
+  if (method.peft_type == PeftType::kVera)
+    add([](AdapterConfig& c) { c.vera = {.projection_prng_key = 5, .save_projection = true}; });
+  if (method.peft_type == PeftType::kUniLora)
+    add([](AdapterConfig& c) { c.unilora = {.theta_d_length = 100, .proj_seed = 5, .save_indices = true}; });
+  if (method.peft_type == PeftType::kFourierFt)
+    add([](AdapterConfig& c) { c.fourierft = {.n_frequency = c.r = 11, .scaling = 40, .random_loc_seed = 4}; });
   return out;
 }
 

@@ -35,6 +35,7 @@ KINDS = [
     "BatchNorm2d",
     "LayerNorm",
 ]
+CONVOLUTIONS = ("Conv2d 1×1", "Conv2d 3×3", "dilated", "grouped 1×1", "grouped", "depthwise")
 # Where PEFT 0.21 fails or computes something else; docs/adapters.md says what.
 PEFTS_FAULTS = {
     "LoRA": ("dilated",),
@@ -42,6 +43,9 @@ PEFTS_FAULTS = {
     "HiRA": ("grouped 1×1", "grouped", "depthwise"),
     "OFT": ("Linear on (N, H, W, C)", "Conv2d 3×3", "dilated", "grouped", "depthwise"),
     "BOFT": ("dilated", "grouped 1×1", "grouped", "depthwise"),
+    "FourierFT": CONVOLUTIONS,
+    "VeRA": CONVOLUTIONS,
+    "UniLoRA": CONVOLUTIONS,
 }
 BOUND = 1e-5  # of float32, relative to the largest output
 
@@ -68,6 +72,11 @@ def module_of(layer, tensors):
     own = {name.removeprefix("base."): value for name, value in tensors.items() if name.startswith("base.")}
     module.load_state_dict({**module.state_dict(), **own})
     return torch.nn.Sequential(torch.nn.Identity()).append(module).eval()
+
+
+def peft_key(name):
+    """Of a tensor of the module 1, or of one that layers share."""
+    return ("base_model." if name in ("vera_A", "vera_B", "unilora_theta_d") else "base_model.model.1.") + name
 
 
 def difference(a, b):
@@ -103,7 +112,7 @@ class Pefts:
         if config.get("feedforward_modules"):
             config["feedforward_modules"] = ["1"]
         adapter = {
-            "base_model.model.1." + name.removeprefix("adapter."): value
+            peft_key(name.removeprefix("adapter.")): value
             for name, value in tensors.items()
             if name.startswith("adapter.")
         }
@@ -156,7 +165,8 @@ class Methods(unittest.TestCase):
 
     def test_a_start_changes_nothing(self):
         for name, tensors, _, _ in self.each():
-            self.assertLess(difference(tensors["start.output"], tensors["plain.output"]), BOUND, name)
+            bound = 0.01 if name.startswith("UniLoRA") else BOUND  # starts at small random numbers, as in PEFT
+            self.assertLess(difference(tensors["start.output"], tensors["plain.output"]), bound, name)
 
     def test_training_changes_something(self):
         for name, tensors, _, _ in self.each():
@@ -182,7 +192,7 @@ class Methods(unittest.TestCase):
                 cls = peft.PEFT_TYPE_TO_CONFIG_MAPPING[pefts.config["peft_type"]]
                 fields = set(cls().to_dict())
                 self.assertLessEqual(set(pefts.config), fields, f"{method} on {kind}")
-                if method in ("HiRA", "OFT", "BOFT"):
+                if method in ("HiRA", "OFT", "BOFT", "FourierFT", "VeRA", "UniLoRA"):
                     self.assertLessEqual(fields - set(pefts.config), of_language_models, f"{method} on {kind}")
 
     def test_keys_are_pefts(self):

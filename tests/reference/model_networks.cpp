@@ -6,11 +6,14 @@
 // and gets output.safetensors: logits, those of the fused executor, and the gradients of (logits · direction) with
 // respect to each learned tensor; the names of the tensors, in order, in its metadata. With "adapter": PATH, for
 // tests/reference/adapted_models_test.py, it gets the logits with that adapter, and in its metadata which modules
-// all-linear, all-conv and auto mean. state.safetensors gets what the library's strict load_state_dict() takes. With
+// all-linear, all-conv and auto mean; merged.safetensors gets the merged weights. With "adapter_config": {…}, for
+// tests/reference/seeded_methods_test.py, a new adapter of that configuration, as if trained, is first written to
+// FOLDER/adapter. state.safetensors gets what the library's strict load_state_dict() takes. With
 // "int8": true, for tests/reference/int8_test.py, it gets the fused executor's logits and those of int8, whose
 // activation ranges come from the first 64 images.
 //
 //   model_networks FOLDER
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
@@ -18,6 +21,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "adapters/adapter_folder.h"
 #include "adapters/target_sets.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -52,6 +56,7 @@ void run_adapted(const std::filesystem::path& folder, const std::string& adapter
   base.graph = entry.build();
   base.weights = load_base_weights(folder / "weights.safetensors", entry, base.graph);
   const LoadedModel model = adapt_base(base, adapter, /*force=*/true);
+  write_safetensors(folder / "merged.safetensors", model.network.merged());
   NamedTensors out;
   out.add("logits", make_plain_executor(model.network, {})
                         ->predict(*read_safetensors(folder / "inputs.safetensors").find("images"))
@@ -63,6 +68,22 @@ void run_adapted(const std::filesystem::path& folder, const std::string& adapter
     out.metadata[set] = json_text(names);
   }
   write_safetensors(folder / "output.safetensors", out);
+}
+
+// Writes an adapter with random changes of all that it learns.
+void write_adapter(const std::filesystem::path& folder, const Json& config, const ModelEntry& entry) {
+  const Graph graph = entry.build();
+  AdapterFolder adapter;
+  adapter.spec.config = parse_adapter_config(config, "adapter_config");
+  Network network(adapt(graph, adapter.spec), load_base_weights(folder / "weights.safetensors", entry, graph),
+                  /*seed=*/1);
+  at::Generator generator = at::detail::createCPUGenerator(2);
+  for (const auto& [name, tensor] : network.trainable())
+    tensor.detach().add_(at::empty_like(tensor).normal_(0, 0.1, generator));
+  SavedAdapter saved = network.saved_adapter();
+  adapter.spec.config = saved.config;
+  adapter.tensors = std::move(saved.tensors);
+  write_adapter_folder(folder / "adapter", adapter);
 }
 
 void run_int8(const std::filesystem::path& folder, const ModelEntry& entry) {
@@ -88,6 +109,7 @@ void run(const std::filesystem::path& folder) {
   const Json request = parse_json(read_file(folder / "request.json", 1 << 24), "request.json");
   const ModelEntry entry = request.contains("config") ? transformers_model(request["config"])
                                                       : find_model(request["model"].get<std::string>());
+  if (request.contains("adapter_config")) write_adapter(folder, request["adapter_config"], entry);
   if (request.contains("adapter")) return run_adapted(folder, request["adapter"].get<std::string>(), entry);
   if (request.value("int8", false)) return run_int8(folder, entry);
   const Graph graph = entry.build();

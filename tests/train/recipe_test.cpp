@@ -79,6 +79,20 @@ boft_block_size: 8
 boft_block_num: 0
 boft_n_butterfly_factor: 2
 boft_dropout: 0.25
+n_frequency: 50
+n_frequency_pattern: {fc: 20}
+fourierft_scaling: 30.5
+random_loc_seed: 3
+fourierft_init_weights: false
+projection_prng_key: 4
+save_projection: true
+vera_dropout: 0.25
+d_initial: 0.5
+theta_d_length: 99
+proj_seed: 5
+save_indices: true
+init_theta_d_bound: 0.75
+unilora_dropout: 0.125
 replace_output: true
 head: [512, 256]
 head_activation: relu
@@ -206,6 +220,9 @@ TEST_CASE("every key is read") {
   CHECK(r.adapter.config.boft.block_num == 0);
   CHECK(r.adapter.config.boft.n_butterfly_factor == 2);
   CHECK(r.adapter.config.boft.dropout == 0.25);
+  CHECK((r.adapter.config.fourierft == FourierFtOptions{50, {{"fc", 20}}, 30.5, 3, false}));
+  CHECK((r.adapter.config.vera == VeraOptions{4, true, 0.25, 0.5}));
+  CHECK((r.adapter.config.unilora == UniLoraOptions{99, 5, true, 0.75, 0.125}));
   CHECK((load("data: mnist\npeft_type: LOKR\ntarget_modules: x\n").adapter.config.peft_type == PeftType::kLokr));
   CHECK(r.adapter.config.init_lora_weights == LoraStart::kGaussian);
   CHECK(r.adapter.replace_output);

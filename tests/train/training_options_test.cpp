@@ -143,8 +143,9 @@ TEST_CASE("an adaptation that learns nothing, or has an impossible head, is refu
   CHECK(refusal<UsageError>([&] { options.check(); }) == has("head: got 65 widths, expected at most 64."));
   options.head = std::vector<std::int64_t>{};
   options.check();
-  for (const PeftType type : {PeftType::kLoha, PeftType::kLokr, PeftType::kIa3, PeftType::kLnTuning, PeftType::kHira,
-                              PeftType::kOft, PeftType::kBoft}) {
+  for (const PeftType type :
+       {PeftType::kLoha, PeftType::kLokr, PeftType::kIa3, PeftType::kLnTuning, PeftType::kHira, PeftType::kOft,
+        PeftType::kBoft, PeftType::kFourierFt, PeftType::kVera, PeftType::kUniLora}) {
     options.config.peft_type = type;
     CHECK(refusal<UsageError>([&] { options.check(); }) ==
           has("peft_type: got " + name_of(type) + " without target_modules, expected the layers to adapt"));

@@ -1,0 +1,178 @@
+#include "adapters/unilora.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+
+#include "adapters/low_rank_adapter.h"
+#include "adapters/weight_adapter.h"
+#include "base/error.h"
+#include "base/numpy_random.h"
+
+namespace lorikeet {
+namespace {
+
+constexpr std::int64_t kMaxElements = 1 << 28;  // of A and B of all layers
+
+struct MatrixShapes {
+  std::vector<std::int64_t> A;
+  std::vector<std::int64_t> B;
+};
+
+MatrixShapes matrix_shapes(const Op& op, std::int64_t rank) {
+  const WeightShape shape = weight_shape(op);
+  return {{rank, shape.columns()}, {shape.out, rank}};
+}
+
+// Number of elements of A and B of all layers.
+std::int64_t element_count(const AdaptedLayers& layers, const AdapterConfig& config) {
+  std::int64_t for_each_rank = 0;
+  for (const AdapterTarget& target : layers.targets) {
+    const WeightShape shape = weight_shape(layers.graph.node(target.node).op);
+    for_each_rank += shape.columns() + shape.out;
+  }
+  if (for_each_rank > 0 && config.r > kMaxElements / for_each_rank) {
+    fail_usage("r: got ", config.r, ", expected at most ", kMaxElements / for_each_rank,
+               ", with which A and B of these ", layers.targets.size(), " modules have 2^28 elements.");
+  }
+  return config.r * for_each_rank;
+}
+
+// PEFT's generate_index: each element of the vector as often as the others, or once more.
+std::vector<std::int64_t> shuffled_indices(std::int64_t count, const UniLoraOptions& options) {
+  const std::int64_t length = options.theta_d_length;
+  NumpyRandom random(static_cast<std::uint64_t>(options.proj_seed));
+  std::vector<std::int64_t> out;
+  out.reserve(static_cast<std::size_t>(count));
+  const std::int64_t uses = count / length;
+  for (std::int64_t i = 0; i < length; ++i) out.insert(out.end(), static_cast<std::size_t>(uses), i);
+  if (const std::int64_t rest = count % length; rest > 0) {
+    const auto extra = random.choice(length, rest);
+    out.insert(out.end(), extra.begin(), extra.end());
+  }
+  random.shuffle(out);
+  return out;
+}
+
+// A matrix of elements of the vector.
+struct Selection {
+  at::Tensor indices;  // int64
+  at::Tensor scales;
+
+  at::Tensor of(const at::Tensor& vector) const {
+    return vector.index_select(0, indices.flatten()).view(indices.sizes()) * scales;
+  }
+};
+
+class UniLora final : public LowRankAdapter {
+ public:
+  UniLora(const Op& op, at::Tensor vector, Selection A, Selection B, const UniLoraOptions& options)
+      : LowRankAdapter(op, /*scaling=*/1, options.dropout), is_saved_(options.save_indices), vector_(std::move(vector)),
+        A_(std::move(A)), B_(std::move(B)) {}
+
+  std::vector<Part> parts() override {
+    std::vector<Part> out{{"unilora_theta_d", &vector_}};
+    if (!is_saved_) return out;
+    out.push_back({"unilora_indices_A", &A_.indices, /*learned=*/false});
+    out.push_back({"unilora_indices_B", &B_.indices, /*learned=*/false});
+    out.push_back({"unilora_scales_A", &A_.scales, /*learned=*/false});
+    out.push_back({"unilora_scales_B", &B_.scales, /*learned=*/false});
+    return out;
+  }
+
+  void moved(at::Device device) override {
+    LowRankAdapter::moved(device);
+    for (at::Tensor* tensor : {&A_.indices, &A_.scales, &B_.indices, &B_.scales}) *tensor = tensor->to(device);
+  }
+
+ private:
+  Factors factors() const override { return {A_.of(vector_), B_.of(vector_)}; }
+
+  bool is_saved_;
+  at::Tensor vector_;
+  Selection A_;
+  Selection B_;
+};
+
+}  // namespace
+
+std::vector<std::size_t> registration_order(const AdaptedLayers& layers) {
+  std::map<NodeId, std::size_t> places;
+  for (std::size_t i = 0; i < layers.targets.size(); ++i) places.emplace(layers.targets[i].node, i);
+  std::vector<std::size_t> out;
+  for (const Parameter& parameter : layers.graph.parameters()) {
+    if (const auto found = places.find(parameter.node); found != places.end()) {
+      out.push_back(found->second);
+      places.erase(found);
+    }
+  }
+  return out;
+}
+
+std::vector<Parameter> unilora_tensors(const AdaptedLayers& layers, const AdapterConfig& config) {
+  element_count(layers, config);
+  std::vector<Parameter> out;
+  for (const AdapterTarget& target : layers.targets) {
+    if (out.empty()) out.push_back({"unilora_theta_d", target.node, {config.unilora.theta_d_length}});
+    if (!config.unilora.save_indices) break;
+    const MatrixShapes shapes = matrix_shapes(layers.graph.node(target.node).op, config.r);
+    const std::string& module = module_name(layers.graph, target);
+    for (const char* kind : {"indices", "scales"}) {
+      out.push_back({cat(module, ".unilora_", kind, "_A"), target.node, shapes.A, /*buffer=*/true});
+      out.push_back({cat(module, ".unilora_", kind, "_B"), target.node, shapes.B, /*buffer=*/true});
+    }
+  }
+  return out;
+}
+
+std::vector<std::unique_ptr<LayerAdapter>> start_unilora(const AdaptedLayers& layers, const std::vector<NodeTensors>&,
+                                                         const AdapterConfig& config, at::Generator& generator) {
+  const UniLoraOptions& options = config.unilora;
+  const std::vector<std::int64_t> indices = shuffled_indices(element_count(layers, config), options);
+  const at::Tensor all = at::tensor(indices);
+  const at::Tensor scales = at::bincount(all, {}, options.theta_d_length).to(at::kFloat).rsqrt().index_select(0, all);
+  at::Tensor vector = at::empty({options.theta_d_length});
+  vector.uniform_(-options.init_theta_d_bound, options.init_theta_d_bound, generator);
+
+  std::vector<std::unique_ptr<LayerAdapter>> out(layers.targets.size());
+  std::int64_t begin = 0;
+  const auto next = [&](const std::vector<std::int64_t>& shape) {
+    const std::int64_t count = shape[0] * shape[1];
+    Selection selection{all.narrow(0, begin, count).view(shape).clone(),
+                        scales.narrow(0, begin, count).view(shape).clone()};
+    begin += count;
+    return selection;
+  };
+  for (const std::size_t i : registration_order(layers)) {
+    const Op& op = layers.graph.node(layers.targets[i].node).op;
+    const MatrixShapes shapes = matrix_shapes(op, config.r);
+    Selection A = next(shapes.A), B = next(shapes.B);
+    out[i] = std::make_unique<UniLora>(op, vector, std::move(A), std::move(B), options);
+  }
+  return out;
+}
+
+bool is_index_tensor(std::string_view key) {
+  return key.ends_with(".unilora_indices_A") || key.ends_with(".unilora_indices_B");
+}
+
+void check_index_tensor(const std::string& key, const at::Tensor& tensor, const AdapterConfig& config,
+                        const std::string& where) {
+  if (!at::isIntegralType(tensor.scalar_type(), /*includeBool=*/false)) {
+    fail(where, ": tensor '", key, "': got type ", c10::toString(tensor.scalar_type()), ", expected integers.");
+  }
+  const std::int64_t length = config.unilora.theta_d_length;
+  if (tensor.numel() == 0) return;
+  const at::Tensor values = tensor.to(at::kLong);
+  const auto least = values.min().item<std::int64_t>(), greatest = values.max().item<std::int64_t>();
+  if (least < 0 || greatest >= length) {
+    fail(where, ": tensor '", key, "': got the index ", least < 0 ? least : greatest, ", expected 0 to ", length - 1,
+         ", the positions of unilora_theta_d.");
+  }
+}
+
+}  // namespace lorikeet
