@@ -82,7 +82,7 @@ class Fields {
   }
   std::array<double, 3> three_numbers(const char* key) const {
     std::array<double, 3> out{};
-    if (list(key).size() != 3) fail(where_, ": ", key, ": got ", list(key).size(), " values, expected 3.");
+    if (list(key).size() != 3) fail(where_, ": ", key, ": got ", counted(list(key).size(), "value"), ", expected 3.");
     for (std::size_t i = 0; i < 3; ++i) {
       const Json& value = list(key)[i];
       if (!value.is_number() || !std::isfinite(value.get<double>()))

@@ -6,6 +6,7 @@
 
 #include "adapters/weight_adapter.h"
 #include "base/error.h"
+#include "base/text.h"
 
 namespace lorikeet {
 namespace {
@@ -30,8 +31,8 @@ Butterfly butterfly_of(const Node& node, const AdapterConfig& config) {
                       is_by_size ? divisor : columns / divisor};
   const std::int64_t most = std::int64_t{1} << (out.factors - 1);  // by which the last factor joins blocks
   if (out.factors > 1 && (out.count % most != 0 || out.size % 2 != 0)) {
-    fail_usage("boft_n_butterfly_factor: got ", out.factors, " for ", node.name, " with ", out.count, " blocks of ",
-               out.size, ", expected a multiple of ", most, " blocks of an even size.");
+    fail_usage("boft_n_butterfly_factor: got ", out.factors, " for ", node.name, " with ", counted(out.count, "block"),
+               " of ", out.size, ", expected a multiple of ", most, " blocks of an even size.");
   }
   return out;
 }

@@ -127,9 +127,8 @@ std::string expand_target_set(const Graph& graph, AdapterConfig& config) {
   const bool is_list_checked = std::holds_alternative<std::vector<std::string>>(config.feedforward_modules);
   config.target_modules = exact_targets(graph, names, /*as_expression=*/is_list_checked);
   const std::string which = names.size() == 1 ? names.front() : cat(names.front(), " to ", names.back());
-  return cat("target_modules: ", set_names()[static_cast<std::size_t>(*set)], " selects ", names.size(),
-             names.size() == 1 ? " module, " : " modules, ", which, ": ",
-             targets_of(*set, graph, config.peft_type).reason);
+  return cat("target_modules: ", set_names()[static_cast<std::size_t>(*set)], " selects ",
+             counted(names.size(), "module"), ", ", which, ": ", targets_of(*set, graph, config.peft_type).reason);
 }
 
 }  // namespace lorikeet

@@ -99,8 +99,8 @@ void Model::adapt(const AdapterOptions& options) {
     resolve_targets(spec.config, *loaded.entry, graph);
     const Adaptation adaptation = lorikeet::adapt(graph, spec);
     if (const std::int64_t outputs = output_features(adaptation.graph); outputs != classes) {
-      fail_usage("classes: got ", classes, " names, expected ", outputs, ", the outputs of ", loaded.entry->name,
-                 ". Set replace_output or a head.");
+      fail_usage("classes: got ", counted(classes, "name"), ", expected ", outputs, ", the outputs of ",
+                 loaded.entry->name, ". Set replace_output or a head.");
     }
     if (const auto available = available_memory()) require_learned_memory(adaptation, /*copies=*/1, *available);
     Network network(adaptation, on_cpu(loaded.network.merged()), options.seed);

@@ -22,11 +22,12 @@ at::Tensor view_of(const RgbImage& image, const std::string& where) {
   const std::int64_t row = 3 * image.width;
   const std::int64_t stride = image.stride == 0 ? row : image.stride;
   const auto size = static_cast<std::int64_t>(image.pixels.size());
-  if (stride < row) fail_usage(where, ": got a stride of ", stride, " bytes, expected 0 or at least ", row, ".");
+  if (stride < row)
+    fail_usage(where, ": got a stride of ", counted(stride, "byte"), ", expected 0 or at least ", row, ".");
   // Written so that no stride overflows.
   if (size < row || (image.height > 1 && (size - row) / (image.height - 1) < stride)) {
-    fail_usage(where, ": got ", size, " bytes of pixels, expected ", image.height, " rows of ", row,
-               " bytes with a stride of ", stride, ".");
+    fail_usage(where, ": got ", counted(size, "byte"), " of pixels, expected ", counted(image.height, "row"), " of ",
+               row, " bytes with a stride of ", stride, ".");
   }
   return at::from_blob(const_cast<std::uint8_t*>(image.pixels.data()), {3, image.height, image.width}, {1, stride, 3},
                        at::TensorOptions().dtype(at::kByte));

@@ -7,6 +7,7 @@
 #include "api/compute.h"
 #include "api/model_state.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "engine/tensor_type.h"
 #include "loading/inference.h"
 
@@ -20,8 +21,8 @@ Preprocessing chosen_preprocessing(const Preprocessing& own, Preprocess preproce
 
 void name_classes(LoadedModel& loaded, const std::vector<std::string>& classes) {
   if (classes.size() != loaded.classes.size()) {
-    fail_usage("classes: got ", classes.size(), " names, expected ", loaded.classes.size(), ", the outputs of ",
-               loaded.entry->name, ".");
+    fail_usage("classes: got ", counted(classes.size(), "name"), ", expected ", loaded.classes.size(),
+               ", the outputs of ", loaded.entry->name, ".");
   }
   loaded.classes = classes;
   loaded.has_class_names = true;

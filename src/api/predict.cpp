@@ -29,8 +29,8 @@ void check_logits(const Logits& logits) {
   const bool fits = logits.rows >= 0 && logits.columns >= 1 &&
                     (logits.rows == 0 ? count == 0 : count % logits.rows == 0 && count / logits.rows == logits.columns);
   if (!fits) {
-    fail_usage("logits: got ", count, " values for ", logits.rows, " rows and ", logits.columns,
-               " columns, expected rows * columns values and at least one column.");
+    fail_usage("logits: got ", counted(count, "value"), " for ", counted(logits.rows, "row"), " and ",
+               counted(logits.columns, "column"), ", expected rows * columns values and at least one column.");
   }
 }
 
@@ -78,7 +78,7 @@ EvaluationResult Model::evaluate(const std::string& data, const EvaluateOptions&
       loaded.has_class_names = true;
     }
     if (split->classes() != loaded.classes) {
-      fail_usage("data: got ", split->classes().size(), " classes in ", data, ", expected the model's ",
+      fail_usage("data: got ", counted(split->classes().size(), "class"), " in ", data, ", expected the model's ",
                  loaded.classes.size(), ".");
     }
     split = stratified(split, options.limit);
@@ -122,7 +122,7 @@ std::vector<std::vector<Prediction>> Model::predictions(const Logits& logits, st
   return at_boundary("predictions", [&] {
     check_logits(logits);
     if (logits.columns != static_cast<std::int64_t>(classes().size())) {
-      fail_usage("logits: got ", logits.columns, " columns, expected ", classes().size(),
+      fail_usage("logits: got ", counted(logits.columns, "column"), ", expected ", classes().size(),
                  ", the model's number of classes.");
     }
     check_top(top, classes().size());

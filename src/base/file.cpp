@@ -38,7 +38,8 @@ namespace {
 }
 
 [[noreturn]] void fail_end(const fs::path& path, std::uint64_t at, std::size_t missing) {
-  fail(path.string(), ": got its end at byte ", at, ", expected ", missing, " bytes more. The file is truncated.");
+  fail(path.string(), ": got its end at byte ", at, ", expected ", counted(missing, "byte"),
+       " more. The file is truncated.");
 }
 
 void make_folders(const fs::path& folder) {

@@ -47,7 +47,7 @@ std::string did_you_mean(std::string_view name, const std::vector<std::string>& 
   const auto near = nearest(name, candidates);
   if (!near.empty()) return cat(" Did you mean '", near.front(), "'?");
   constexpr std::size_t kListable = 30;
-  if (candidates.size() > kListable) return "";
+  if (candidates.empty() || candidates.size() > kListable) return "";
   return cat(" Choose one of: ", join(candidates, ", "), ".");
 }
 
@@ -77,14 +77,26 @@ std::optional<std::int64_t> to_integer(std::string_view text) {
   return error == std::errc() && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
 }
 
-std::string with_commas(std::int64_t value) {
-  std::string digits = std::to_string(value);
-  const std::size_t first = value < 0 ? 1 : 0;
+std::string grouped_digits(std::string digits) {
+  const std::size_t first = digits.starts_with('-') ? 1 : 0;
   for (std::size_t i = digits.size(); i > first + 3;) {
     i -= 3;
     digits.insert(i, ",");
   }
   return digits;
+}
+
+std::string plural_of(std::string_view noun) {
+  const auto ends = [&](std::string_view end) { return noun.ends_with(end); };
+  std::string out(noun);
+  if (ends("s") || ends("x") || ends("ch") || ends("sh")) {
+    out += "es";
+  } else if (ends("y") && !ends("ay") && !ends("ey") && !ends("oy")) {
+    out.replace(out.size() - 1, 1, "ies");
+  } else {
+    out += "s";
+  }
+  return out;
 }
 
 std::string human_bytes(std::uint64_t bytes) {

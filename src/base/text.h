@@ -1,6 +1,7 @@
 // Text for messages: suggestions for misspelt names, numbers with units.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -32,8 +33,23 @@ std::string block_of(const std::string& module);
 /// The number if all of `text` is a decimal integer that fits 64 bits, e.g. "-12"; nothing otherwise.
 std::optional<std::int64_t> to_integer(std::string_view text);
 
+/// "2714610" → "2,714,610".
+std::string grouped_digits(std::string digits);
+
 /// 2714610 → "2,714,610".
-std::string with_commas(std::int64_t value);
+template <std::integral Integer>
+std::string with_commas(Integer value) {
+  return grouped_digits(std::to_string(value));
+}
+
+/// "class" → "classes", "training image" → "training images": a regular English noun, after any adjectives.
+std::string plural_of(std::string_view noun);
+
+/// (1, "class") → "1 class", (2400, "image") → "2,400 images"; see plural_of.
+template <std::integral Integer>
+std::string counted(Integer count, std::string_view noun) {
+  return with_commas(count) + " " + (count == 1 ? std::string(noun) : plural_of(noun));
+}
 
 /// 8274000 → "7.89 MiB".
 std::string human_bytes(std::uint64_t bytes);

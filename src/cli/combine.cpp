@@ -72,8 +72,8 @@ int combine_command(const CombineOptions& options) {
   Table table({{"layer"}, {"rank", true}, {"error", true}});
   for (const auto& layer : combined.layers)
     table.add({layer.name, std::to_string(layer.rank), fixed(100 * layer.error, 3) + " %"});
-  std::printf("%s\n%s: %zu layers, %s\n", table.markdown().c_str(), options.out.c_str(), combined.layers.size(),
-              human_bytes(adapter_file_bytes(options.out)).c_str());
+  std::printf("%s\n%s: %s, %s\n", table.markdown().c_str(), options.out.c_str(),
+              counted(combined.layers.size(), "layer").c_str(), human_bytes(adapter_file_bytes(options.out)).c_str());
   return 0;
 }
 

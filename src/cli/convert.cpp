@@ -108,7 +108,7 @@ std::string difference(const Graph& found, const Graph& expected) {
   };
   for (NodeId id = 0; id < std::min(found.nodes().size(), expected.nodes().size()); ++id) {
     if (const auto count = heads(found.node(id).op); count != heads(expected.node(id).op))
-      return cat(found.node(id).name, " with ", count, " heads instead of ", heads(expected.node(id).op));
+      return cat(found.node(id).name, " with ", counted(count, "head"), " instead of ", heads(expected.node(id).op));
   }
   return "";
 }
@@ -171,8 +171,9 @@ int convert_command(const ConvertOptions& options) {
     metadata->activation_ranges.clear();
   }
   write_adapter_with_card(options.out, folder);
-  std::printf("%s: %zu tensors under the names of %s, %s\n", options.out.c_str(), folder.tensors.size(),
-              options.names.c_str(), human_bytes(adapter_file_bytes(options.out)).c_str());
+  std::printf("%s: %s under the names of %s, %s\n", options.out.c_str(),
+              counted(folder.tensors.size(), "tensor").c_str(), options.names.c_str(),
+              human_bytes(adapter_file_bytes(options.out)).c_str());
   return 0;
 }
 

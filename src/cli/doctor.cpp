@@ -49,7 +49,7 @@ std::vector<Finding> examine() {
   out.push_back({"lorikeet", version()});
   out.push_back({"libtorch", libtorch_version()});
   const Machine machine = examine_machine();
-  out.push_back({"processor", cat(machine.hardware_threads, " hardware threads, ", machine.threads,
+  out.push_back({"processor", cat(counted(machine.hardware_threads, "hardware thread"), ", ", machine.threads,
                                   " used, ATen kernels for ", machine.kernels)});
   out.push_back({"oneDNN", machine.onednn ? "yes" : "no: convolutions will be slow", machine.onednn});
   out.push_back({"bfloat16",

@@ -46,7 +46,7 @@ int extract_command(const ExtractCommandOptions& options) {
       classes.push_back(std::to_string(i));
   }
   if (static_cast<std::int64_t>(classes.size()) != outputs)
-    fail_usage("classes: got ", classes.size(), " names, expected ", outputs, ", one per output.");
+    fail_usage("classes: got ", counted(classes.size(), "name"), ", expected ", outputs, ", one per output.");
   AdapterFolder& folder = extracted.folder;
   folder.spec.config.base_model_name_or_path = base.entry->name;
   double worst = 0;
@@ -64,8 +64,9 @@ int extract_command(const ExtractCommandOptions& options) {
   }
   std::printf("%s\n", table.markdown().c_str());
   if (!extracted.kept.empty()) std::printf("saved in full: %s\n", printable(join(extracted.kept, ", "), 400).c_str());
-  std::printf("%s: %zu layers, largest error %s %%, %s\n", options.out.c_str(), extracted.layers.size(),
-              fixed(100 * worst, 2).c_str(), human_bytes(adapter_file_bytes(options.out)).c_str());
+  std::printf("%s: %s, largest error %s %%, %s\n", options.out.c_str(),
+              counted(extracted.layers.size(), "layer").c_str(), fixed(100 * worst, 2).c_str(),
+              human_bytes(adapter_file_bytes(options.out)).c_str());
   return 0;
 }
 

@@ -212,17 +212,18 @@ int inspect_command(const InspectOptions& options) {
     return 0;
   }
 
-  std::printf("model:     %s, %s parameters, %s, %s GFLOPs per image of %d pixels\n", subject.model->name.c_str(),
-              with_commas(parameters).c_str(), human_bytes(static_cast<std::uint64_t>(parameters) * 4).c_str(),
+  std::printf("model:     %s, %s, %s, %s GFLOPs per image of %d pixels\n", subject.model->name.c_str(),
+              counted(parameters, "parameter").c_str(), human_bytes(static_cast<std::uint64_t>(parameters) * 4).c_str(),
               fixed(2e-9 * static_cast<double>(macs), 2).c_str(), size);
   if (subject.adapter) print_adapter(*subject.adapter);
   if (trainable > 0) {
-    std::printf("trainable: %s parameters, %s %% of the model's\n", with_commas(trainable).c_str(),
+    std::printf("trainable: %s, %s %% of the model's\n", counted(trainable, "parameter").c_str(),
                 fixed(100 * static_cast<double>(trainable) / static_cast<double>(parameters), 2).c_str());
   }
   if (!options.match.empty()) {
-    std::printf("match:     '%s' matches %zu modules; LoRA with r=%s has %s parameters\n", options.match.c_str(),
-                shown.size(), std::to_string(options.rank).c_str(), with_commas(shown_trainable).c_str());
+    std::printf("match:     '%s' matches %s; LoRA with r=%s has %s\n", options.match.c_str(),
+                counted(shown.size(), "module").c_str(), std::to_string(options.rank).c_str(),
+                counted(shown_trainable, "parameter").c_str());
   }
   if (options.memory) {
     const MemoryEstimate memory = memory_of(subject, size, options);

@@ -18,8 +18,8 @@ int merge_command(const MergeCommandOptions& options) {
   check_weights_name(options.out);  // before downloading weights
   const Model model = load(options.model.name, options.model.load_options());
   const MergeResult merged = model.merge(options.out, {.names = options.names});
-  std::printf("%s: %s tensors, %s, the state dict of %s%s%s\n", options.out.c_str(),
-              with_commas(merged.tensors).c_str(), human_bytes(merged.bytes).c_str(), model.name().c_str(),
+  std::printf("%s: %s, %s, the state dict of %s%s%s\n", options.out.c_str(), counted(merged.tensors, "tensor").c_str(),
+              human_bytes(merged.bytes).c_str(), model.name().c_str(),
               options.names.empty() ? "" : cat(" under the names of ", options.names).c_str(),
               model.is_adapted() ? " with the adapter merged" : "");
   if (!merged.head.empty()) {

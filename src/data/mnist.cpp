@@ -111,7 +111,7 @@ std::shared_ptr<const Dataset> read_mnist(const fs::path& images, const fs::path
   IdxArray pixels = read_idx(images, 3);
   IdxArray targets = read_idx(labels, 1);
   if (pixels.shape[0] != targets.shape[0]) {
-    fail(labels.string(), ": got ", targets.shape[0], " labels, expected ", pixels.shape[0],
+    fail(labels.string(), ": got ", counted(targets.shape[0], "label"), ", expected ", with_commas(pixels.shape[0]),
          ", as many as the images in ", images.string(), ".");
   }
   if (pixels.bytes.empty()) fail(images.string(), ": got no images, expected at least one.");

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "base/text.h"
 
 namespace lorikeet {
 namespace {
@@ -162,8 +163,8 @@ at::Tensor channels(const std::array<double, 3>& values) {
 
 std::string add_preprocessing(OnnxModel& model, const std::string& images, const Preprocessing& preprocessing) {
   if (preprocessing.crop > preprocessing.resize) {
-    fail_usage("export: got a crop of ", preprocessing.crop, " pixels from images resized to ", preprocessing.resize,
-               ", expected one that fits inside. Export with --preprocess normalise.");
+    fail_usage("export: got a crop of ", counted(preprocessing.crop, "pixel"), " from images resized to ",
+               preprocessing.resize, ", expected one that fits inside. Export with --preprocess normalise.");
   }
   Steps steps(model);
   std::string x = steps.add("Transpose", "planar", {images}, {{"perm", Ints{0, 3, 1, 2}}});

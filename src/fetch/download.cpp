@@ -177,7 +177,8 @@ class Transfer {
 // Returns the problem with the file's size or checksum; empty if both are correct.
 std::string problem_of(const Download& request, const fs::path& path) {
   const std::uint64_t size = request.size == 0 ? 0 : fs::file_size(path);
-  if (size != request.size) return cat("got a file of ", size, " bytes, expected ", request.size);
+  if (size != request.size)
+    return cat("got a file of ", counted(size, "byte"), ", expected ", with_commas(request.size));
   if (request.sha256.empty()) return "";
   const std::string sum = sha256_of_file(path);
   if (sum.starts_with(lowercase(request.sha256))) return "";

@@ -214,7 +214,7 @@ void HubRepository::refuse(const Answer& answer) const {
   if (answer.status == kTooManyRequests) {
     const auto delay = asked_delay(answer.headers);
     fail(where, "got HTTP 429 (too many requests)", quote, ". Try again ",
-         delay ? cat("in ", *delay, " seconds") : "later",
+         delay ? cat("in ", counted(*delay, "second")) : "later",
          token_.empty() ? "; with HF_TOKEN set the Hub allows more." : ".");
   }
   fail(where, "got HTTP ", answer.status, " from ", shown_address(answer.url), quote, ", expected a file.",

@@ -133,7 +133,7 @@ fs::path fetch_package(PackageRegistry registry, const std::string& name, const 
     if (entry.symlink_status().type() == fs::file_type::regular) files.push_back(entry.path());
   }
   if (files.size() != 1) {
-    fail(where, ": got ", files.size(), " files from ", program, ", expected 1; its last line: ", last, ".");
+    fail(where, ": got ", counted(files.size(), "file"), " from ", program, ", expected 1; its last line: ", last, ".");
   }
   const fs::path destination = folder / files.front().filename();
   fs::rename(files.front(), destination, error);

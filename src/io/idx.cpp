@@ -31,7 +31,8 @@ IdxArray read_idx(const std::filesystem::path& path, int dimensions) {
   }
   if (magic[2] != kUnsignedByte) fail(where, ": got elements of type ", int{magic[2]}, ", expected 8, unsigned bytes.");
   if (magic[3] != dimensions) {
-    fail(where, ": got ", int{magic[3]}, " dimensions, expected ", dimensions, ". Images have 3, labels have 1.");
+    fail(where, ": got ", counted(int{magic[3]}, "dimension"), ", expected ", dimensions,
+         ". Images have 3, labels have 1.");
   }
 
   IdxArray array;
@@ -51,15 +52,16 @@ IdxArray read_idx(const std::filesystem::path& path, int dimensions) {
   const std::uint64_t header_size = magic.size() + 4 * static_cast<std::uint64_t>(dimensions);
   const std::uint64_t most = input.gzipped() ? file_size * kMaxRatio : file_size - header_size;
   if (*total > most) {
-    fail(where, ": got a file of ", file_size, " bytes, expected ", *total, " elements in it. It is truncated.");
+    fail(where, ": got a file of ", counted(file_size, "byte"), ", expected ", counted(*total, "element"),
+         " in it. It is truncated.");
   }
   array.bytes.resize(static_cast<std::size_t>(*total));
   if (const std::size_t read = input.read(array.bytes.data(), array.bytes.size()); read < array.bytes.size()) {
-    fail(where, ": got ", read, " elements, expected ", *total, ". The file is truncated.");
+    fail(where, ": got ", counted(read, "element"), ", expected ", with_commas(*total), ". The file is truncated.");
   }
   std::uint8_t after = 0;  // this read also makes zlib verify the checksum
   if (input.read(&after, 1) != 0)
-    fail(where, ": got more bytes, expected the file to end after ", *total, " elements.");
+    fail(where, ": got more bytes, expected the file to end after ", counted(*total, "element"), ".");
   return array;
 }
 

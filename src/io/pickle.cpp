@@ -113,7 +113,8 @@ class PickleMachine {
   void require(std::uint64_t count) const {
     if (count <= remaining()) return;
     if (cut_) refuse("got a pickle longer than ", human_bytes(options_.max_bytes), ", expected a list of tensors.");
-    refuse("got ", remaining(), " bytes, expected ", count, ". The file is truncated or broken.");
+    refuse("got ", counted(remaining(), "byte"), ", expected ", with_commas(count),
+           ". The file is truncated or broken.");
   }
 
   void take(void* into, std::size_t count) {

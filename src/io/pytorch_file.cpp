@@ -103,18 +103,19 @@ NamedTensors read_legacy(const InputFile& file) {
     const auto elements = load_le<std::uint64_t>(count.data());
     const auto bytes = checked_mul(elements, c10::elementSize(storage->second.type));
     if (!bytes || *bytes != storage->second.bytes) {
-      fail(where, ": got ", static_cast<std::int64_t>(elements), " elements, expected ", storage->second.bytes,
-           " bytes of them.");
+      fail(where, ": got ", counted(static_cast<std::int64_t>(elements), "element"), ", expected ",
+           counted(storage->second.bytes, "byte"), " of them.");
     }
     if (*bytes > file.size() - position) {
-      fail(where, ": got ", file.size() - position, " bytes, expected ", *bytes, ". The file is truncated.");
+      fail(where, ": got ", counted(file.size() - position, "byte"), ", expected ", with_commas(*bytes),
+           ". The file is truncated.");
     }
     if (!extents.emplace(key, Extent{position, *bytes}).second)
       fail(where, ": got it twice, expected each storage once.");
     position += *bytes;
   }
   if (position != file.size())
-    fail(path, ": got ", file.size() - position, " bytes after the last storage, expected none.");
+    fail(path, ": got ", counted(file.size() - position, "byte"), " after the last storage, expected none.");
   return read_state_dict(file, pickle, extents);
 }
 

@@ -289,7 +289,7 @@ class TensorReader {
     const Rebuild* const rebuild = find_rebuild(call.name);  // not null: is_tensor() was checked
     const auto& arguments = *call.arguments;
     if (arguments.size() < rebuild->fewest || arguments.size() > rebuild->most) {
-      fail(where, ": got a tensor of ", arguments.size(), " arguments, expected ", rebuild->fewest, " to ",
+      fail(where, ": got a tensor of ", counted(arguments.size(), "argument"), ", expected ", rebuild->fewest, " to ",
            rebuild->most, ".");
     }
     if (rebuild->metadata < arguments.size()) {
@@ -344,11 +344,11 @@ class TensorReader {
     }
     if (!fits || (count > 0 && last >= available)) {
       fail(where, ": got the shape ", shape_text(shape), " with strides ", shape_text(strides), " from element ",
-           offset, ", expected a view inside its storage of ", available, " elements.");
+           offset, ", expected a view inside its storage of ", counted(available, "element"), ".");
     }
     // A stride of 0 repeats an element, so a small file could request any amount of memory.
     if (count > available) {
-      fail(where, ": got ", count, " elements that overlap in a storage of ", available,
+      fail(where, ": got ", counted(count, "element"), " that overlap in a storage of ", available,
            ", expected at most one for each. "
            "Save the tensor as tensor.contiguous().");
     }
@@ -360,8 +360,8 @@ class TensorReader {
       fail(where, ": got the storage '", printable(storage.key), "', which the file does not contain.");
     }
     if (extent->second.bytes != storage.bytes) {
-      fail(where, ": got ", extent->second.bytes, " bytes in the storage '", printable(storage.key), "', expected ",
-           storage.bytes, ".");
+      fail(where, ": got ", counted(extent->second.bytes, "byte"), " in the storage '", printable(storage.key),
+           "', expected ", with_commas(storage.bytes), ".");
     }
     at::Tensor& bytes = loaded_[storage.key];
     if (!bytes.defined()) {
@@ -379,7 +379,7 @@ class TensorReader {
     if (std::find(shape.begin(), shape.end(), 0) != shape.end())
       return at::empty(shape, at::TensorOptions().dtype(type));
     if (storage.bytes % c10::elementSize(type) != 0) {
-      fail(where, ": got a storage of ", storage.bytes, " bytes, expected a multiple of the element size, ",
+      fail(where, ": got a storage of ", counted(storage.bytes, "byte"), ", expected a multiple of the element size, ",
            c10::elementSize(type), ".");
     }
     const at::Tensor elements = bytes.view(type);
@@ -446,7 +446,7 @@ PytorchStorage parse_storage(const Pickle& pickle, const PickleValue& value, con
   const std::int64_t elements = part(4).integer;
   const auto bytes =
       elements < 0 ? std::nullopt : checked_mul(static_cast<std::uint64_t>(elements), c10::elementSize(storage.type));
-  if (!bytes) fail(where, ": got a storage of ", elements, " elements, expected a size that fits 64 bits.");
+  if (!bytes) fail(where, ": got a storage of ", counted(elements, "element"), ", expected a size that fits 64 bits.");
   storage.bytes = *bytes;
   return storage;
 }

@@ -54,7 +54,8 @@ Record parse_record(const std::string& name, const Json& value, const std::strin
       fail(where, ": got the key '", printable(key), "', expected dtype, shape and data_offsets only.");
     }
   }
-  if (value.size() != 3) fail(where, ": got ", value.size(), " keys, expected dtype, shape and data_offsets.");
+  if (value.size() != 3)
+    fail(where, ": got ", counted(value.size(), "key"), ", expected dtype, shape and data_offsets.");
 
   Record record{name, at::kFloat, {}, 0, 0};
   const Json& dtype = value["dtype"];
@@ -86,8 +87,8 @@ Record parse_record(const std::string& name, const Json& value, const std::strin
   record.begin = unsigned_number(offsets[0], where, "an offset");
   record.end = unsigned_number(offsets[1], where, "an offset");
   if (record.end < record.begin || record.end - record.begin != bytes) {
-    fail(where, ": got data_offsets ", offsets.dump(), ", expected ", bytes, " bytes for the shape ", shape.dump(),
-         ".");
+    fail(where, ": got data_offsets ", offsets.dump(), ", expected ", counted(bytes, "byte"), " for the shape ",
+         shape.dump(), ".");
   }
   return record;
 }
@@ -100,11 +101,12 @@ NamedTensors read_safetensors(const InputFile& file) {
   const std::string path = file.path().string();
   std::array<std::byte, 8> prefix{};
   if (file.size() < prefix.size())
-    fail(path, ": got ", file.size(), " bytes, expected a safetensors file. It is truncated or has another format.");
+    fail(path, ": got ", counted(file.size(), "byte"),
+         ", expected a safetensors file. It is truncated or has another format.");
   file.read(0, prefix);
   const auto header_size = load_le<std::uint64_t>(prefix.data());
   if (header_size > kMaxHeader || header_size > file.size() - prefix.size()) {
-    fail(path, ": got a header of ", header_size, " bytes in a file of ", file.size(),
+    fail(path, ": got a header of ", counted(header_size, "byte"), " in a file of ", with_commas(file.size()),
          ", expected less. It is truncated or not a safetensors file.");
   }
   std::string header(header_size, '\0');
@@ -139,7 +141,7 @@ NamedTensors read_safetensors(const InputFile& file) {
     expected = record.end;
   }
   if (expected != file.size() - data_start) {
-    fail(path, ": got ", file.size() - data_start, " bytes of data, expected ", expected,
+    fail(path, ": got ", counted(file.size() - data_start, "byte"), " of data, expected ", with_commas(expected),
          expected > file.size() - data_start ? ". The file is truncated." : ". There is data after the tensors.");
   }
 

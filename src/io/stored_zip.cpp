@@ -145,7 +145,8 @@ std::vector<Entry> read_entries(const InputFile& file, const Directory& director
            "again.");
     }
     if (compressed != entry.size)
-      fail(where, ": got ", compressed, " bytes stored for ", entry.size, ", expected the same.");
+      fail(where, ": got ", counted(compressed, "byte"), " stored for ", with_commas(entry.size),
+           ", expected the same.");
     if (!names.insert(entry.name).second) fail(where, ": got the member twice, expected each member once.");
     entries.push_back(std::move(entry));
   }
@@ -167,8 +168,8 @@ std::uint64_t data_offset(const InputFile& file, const Entry& entry, std::uint64
   }
   const std::uint64_t begin = entry.header + header.size() + at<std::uint16_t>(header, 28);
   if (begin > limit || entry.size > limit - begin) {
-    fail(where, ": got a size of ", entry.size,
-         " bytes, expected it to end before the directory. The file is truncated or broken.");
+    fail(where, ": got a size of ", counted(entry.size, "byte"),
+         ", expected it to end before the directory. The file is truncated or broken.");
   }
   return begin;
 }

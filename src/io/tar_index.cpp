@@ -60,7 +60,8 @@ bool for_each_tar_member(const std::filesystem::path& archive, const std::functi
       continue;
     const auto size = static_cast<std::uint64_t>(archive_entry_size(entry));
     if (size > file_size)
-      fail(where, ": got a file of ", size, " bytes in it, expected at most its own ", file_size, ".");
+      fail(where, ": got a file of ", counted(size, "byte"), " in it, expected at most its own ",
+           with_commas(file_size), ".");
     member = TarMember{name, static_cast<std::uint64_t>(position), size};
   }
 }

@@ -220,8 +220,8 @@ class Converter {
     const std::size_t own = count_in([&](NodeId id) { return !own_keys(id, new_id).empty(); });
     const std::size_t adapted = count_in([&](NodeId id) { return target(id) != nullptr; });
     if (own != 0 && own != olds.size())
-      fail(from(olds[0]).name, ": got some of ", olds.size(), " layers retrained, expected all or none: they are one, ",
-           name, ", over the other names.");
+      fail(from(olds[0]).name, ": got some of ", counted(olds.size(), "layer"),
+           " retrained, expected all or none: they are one, ", name, ", over the other names.");
     if (own != 0) {
       const auto keys = own_keys(olds[0], new_id);
       for (std::size_t k = 0; k < keys.size(); ++k) {
@@ -243,7 +243,7 @@ class Converter {
     const AdapterConfig& config = adapter_.spec.config;
     const std::string& name = to(new_id).name;
     if (config.use_dora && adapted != olds.size())
-      fail(from(olds[0]).name, ": got DoRA on some of ", olds.size(), " layers that are one, ", name,
+      fail(from(olds[0]).name, ": got DoRA on some of ", counted(olds.size(), "layer"), " that are one, ", name,
            ", over the other names, expected it on all of them.");
     const AdapterTarget* first = nullptr;
     for (const NodeId id : olds) first = first == nullptr ? target(id) : first;

@@ -188,7 +188,8 @@ LoadedModel adapt_base(const BaseModel& base, AdapterFolder folder, const fs::pa
     }
     if (!force) folder.metadata->weights_path = recorded_path(base.weights_file);
     if (static_cast<std::int64_t>(classes.size()) != outputs) {
-      fail(path.string(), ": got ", classes.size(), " class names for ", outputs, " outputs, expected as many.");
+      fail(path.string(), ": got ", counted(classes.size(), "class name"), " for ", counted(outputs, "output"),
+           ", expected as many.");
     }
   }
   return {.network = std::move(network),

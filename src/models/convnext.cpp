@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "models/transformers_config.h"
 
 namespace lorikeet {
@@ -217,8 +218,8 @@ ModelEntry convnext_from_config(const Json& json) {
                           .classes = config.classes()};
   config.expect_integer("num_channels", 3);
   if (options.depths.size() != options.widths.size())
-    fail("hidden_sizes: got ", options.widths.size(), " values, expected one for each of the ", options.depths.size(),
-         " in depths.");
+    fail("hidden_sizes: got ", counted(options.widths.size(), "value"), ", expected one for each of the ",
+         options.depths.size(), " in depths.");
   return config.entry(
       "ConvNeXt", [options] { return build_convnext(options); }, names_of(options));
 }

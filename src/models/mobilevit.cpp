@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "models/inverted_residual.h"
 #include "models/transformer_block.h"
 #include "models/transformers_config.h"
@@ -154,7 +155,7 @@ template <std::size_t kCount>
 std::array<std::int64_t, kCount> array_of(const TransformersConfig& config, const char* key,
                                           const std::array<std::int64_t, kCount>& otherwise) {
   const auto values = config.list(key, {otherwise.begin(), otherwise.end()});
-  if (values.size() != kCount) fail(key, ": got ", values.size(), " values, expected ", kCount, ".");
+  if (values.size() != kCount) fail(key, ": got ", counted(values.size(), "value"), ", expected ", kCount, ".");
   std::array<std::int64_t, kCount> out{};
   std::copy(values.begin(), values.end(), out.begin());
   return out;

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "models/transformers_config.h"
 
 namespace lorikeet {
@@ -199,8 +200,8 @@ ModelEntry resnet_from_config(const Json& json) {
   if (!options.bottleneck) config.expect_text("layer_type", "basic");
   config.expect_integer("num_channels", 3);
   if (options.widths.size() != options.blocks.size())
-    fail("hidden_sizes: got ", options.widths.size(), " values, expected one for each of the ", options.blocks.size(),
-         " in depths.");
+    fail("hidden_sizes: got ", counted(options.widths.size(), "value"), ", expected one for each of the ",
+         options.blocks.size(), " in depths.");
   if (options.bottleneck && *std::min_element(options.widths.begin(), options.widths.end()) < 4)
     fail("hidden_sizes: got a value below 4, expected at least 4 channels for a bottleneck.");
   return config.entry(

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "models/transformer_block.h"
 #include "models/transformers_config.h"
 
@@ -215,8 +216,8 @@ ModelEntry swin_from_config(const Json& json) {
   if (options.depths.size() > kMostStages)
     fail("depths: got ", options.depths.size(), " stages, expected at most ", kMostStages, ".");
   if (options.heads.size() != options.depths.size())
-    fail("num_heads: got ", options.heads.size(), " entries, expected one per entry of depths, ", options.depths.size(),
-         ".");
+    fail("num_heads: got ", counted(options.heads.size(), "entry"), ", expected one per entry of depths, ",
+         options.depths.size(), ".");
   for (std::size_t stage = 0; stage < options.heads.size(); ++stage)
     config.check_divides("num_heads", options.heads[stage], "embed_dim", options.width << stage);
   config.check_divides("patch_size", options.patch_size, "image_size", config.integer("image_size", 224));

@@ -100,8 +100,8 @@ NamedTensors fit_base_weights(NamedTensors file, const fs::path& path, const Mod
     translated.add(std::move(own_name), tensor);
   }
   if (counters > 0)
-    out.notes.push_back(cat(path.string(), ": left out ", counters, counters == 1 ? " counter" : " counters",
-                            " of a profiler (total_ops, total_params)"));
+    out.notes.push_back(
+        cat(path.string(), ": left out ", counted(counters, "counter"), " of a profiler (total_ops, total_params)"));
 
   const auto likeness = [&] {
     const auto others = guess_models(file);
@@ -159,7 +159,7 @@ std::string fit_outputs(const NamedTensors& file, const ModelEntry& model, Graph
     if (translated_name(model, name) != output.name + ".weight") continue;
     const bool fits = tensor.dim() == 2 && tensor.size(1) == linear.in && tensor.size(0) > 0;
     if (!fits || tensor.size(0) == linear.out) return "";
-    std::string note = cat("the output layer '", output.name, "' has ", with_commas(tensor.size(0)), " outputs, not ",
+    std::string note = cat("the output layer '", output.name, "' has ", counted(tensor.size(0), "output"), ", not ",
                            with_commas(linear.out));
     set_output_features(graph, tensor.size(0));
     return note;
@@ -296,7 +296,7 @@ std::string describe_nearest_model(const NamedTensors& file) {
     if (found.fitting > nearest.fitting) nearest = std::move(found);
   }
   if (nearest.fitting * 2 <= nearest.expected) return "";
-  std::string out = cat(" Most like ", nearest.model, ", of whose ", nearest.expected, " tensors it has ",
+  std::string out = cat(" Most like ", nearest.model, ", of whose ", counted(nearest.expected, "tensor"), " it has ",
                         nearest.fitting, nearest.prefix.empty() ? "" : " under the prefix '", printable(nearest.prefix),
                         nearest.prefix.empty() ? "" : "'");
   if (!nearest.missing.empty()) out += cat(", not ", first_names(nearest.missing));

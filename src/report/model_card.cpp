@@ -50,17 +50,16 @@ std::string facts(const ModelCard& card) {
   std::ostringstream out;
   std::vector<std::string> shown(card.classes.begin(), card.classes.begin() + static_cast<std::ptrdiff_t>(std::min(
                                                                                   kShownClasses, card.classes.size())));
-  out << "| | |\n|---|---|\n| task | image classification, " << card.classes.size()
-      << " classes: " << plain(join(shown, ", ")) << (card.classes.size() > kShownClasses ? " …" : "")
-      << " |\n| base | " << plain(card.base_model) << ", weights " << plain(card.base_weights)
-      << " |\n| SHA-256 of the base | `" << card.base_sha256 << "` over names, shapes and values |\n| method | "
-      << plain(card.method) << " |\n";
+  out << "| | |\n|---|---|\n| task | image classification, " << counted(card.classes.size(), "class") << ": "
+      << plain(join(shown, ", ")) << (card.classes.size() > kShownClasses ? " …" : "") << " |\n| base | "
+      << plain(card.base_model) << ", weights " << plain(card.base_weights) << " |\n| SHA-256 of the base | `"
+      << card.base_sha256 << "` over names, shapes and values |\n| method | " << plain(card.method) << " |\n";
   if (!card.modules_to_save.empty()) out << "| trained in full | " << plain(join(card.modules_to_save, ", ")) << " |\n";
-  if (!card.head.empty()) out << "| head after the network | " << card.head.size() << " Linear layers |\n";
-  out << "| trained | " << with_commas(card.trainable) << " parameters, " << human_bytes(card.bytes) << " |\n";
+  if (!card.head.empty()) out << "| head after the network | " << counted(card.head.size(), "Linear layer") << " |\n";
+  out << "| trained | " << counted(card.trainable, "parameter") << ", " << human_bytes(card.bytes) << " |\n";
   if (!card.data.empty()) out << "| data | " << plain(card.data) << " |\n";
   if (card.accuracy) {
-    out << "| accuracy | " << fixed(*card.accuracy, 4) << " on " << with_commas(card.images) << " images of the "
+    out << "| accuracy | " << fixed(*card.accuracy, 4) << " on " << counted(card.images, "image") << " of the "
         << card.split << " split, in " << card.precision << " |\n";
   }
   if (!card.licence.empty()) out << "| licence of the base | " << plain(card.licence) << " |\n";

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "base/text.h"
 
 namespace lorikeet {
 
@@ -18,8 +19,8 @@ std::vector<std::int64_t> class_counts(const Dataset& dataset) {
 
 void check_weights(const ClassWeights& weights, const Dataset& train) {
   if (weights.values.empty() || weights.values.size() == train.classes().size()) return;
-  fail_usage("class_weights: got ", weights.values.size(), weights.values.size() == 1 ? " weight" : " weights",
-             ", expected ", train.classes().size(), ", one for each class.");
+  fail_usage("class_weights: got ", counted(weights.values.size(), "weight"), ", expected ", train.classes().size(),
+             ", one for each class.");
 }
 
 at::Tensor loss_weights(const ClassWeights& weights, const Dataset& train) {

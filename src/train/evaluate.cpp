@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "data/loader.h"
 #include "engine/memory.h"
 #include "image/transform.h"
@@ -92,9 +93,8 @@ EvaluationResult evaluate(Executor& executor, const std::shared_ptr<const Datase
   const auto count = [&](const at::Tensor& logits, const at::Tensor& labels) {
     out.loss += at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum).item<double>();
     if (!std::isfinite(out.loss)) {
-      fail(
-          "evaluation: got a loss of ", out.loss, " among the first ", out.total + labels.size(0),
-          " images, expected a finite one. The weights or the adapter are damaged, or the learning_rate was too high.");
+      fail("evaluation: got a loss of ", out.loss, " among the first ", counted(out.total + labels.size(0), "image"),
+           ", expected a finite one. The weights or the adapter are damaged, or the learning_rate was too high.");
     }
     count_batch(logits, labels, out);
     return !options.progress || options.progress(out.total, dataset->size());

@@ -58,7 +58,7 @@ void require_learned_memory(const Adaptation& adaptation, std::uint64_t copies, 
   const std::int64_t count = count_trainable(adaptation);
   const std::uint64_t needed = static_cast<std::uint64_t>(count) * sizeof(float) * copies;
   if (needed <= available) return;
-  fail_usage("adapter: got ", with_commas(count), " numbers to learn, which take about ", human_bytes(needed),
+  fail_usage("adapter: got ", counted(count, "number"), " to learn, which take about ", human_bytes(needed),
              " of memory", copies > 1 ? " with their gradients and moments" : "", ", expected at most the ",
              human_bytes(available), " that this machine has free. Set a smaller r or head, or choose fewer modules.");
 }

@@ -41,8 +41,8 @@ void adapt_state(TrainingState& state, const ContinuedRun& run) {
   const bool is_longer =
       now.loop.seconds > 0 ? now.loop.seconds != run.before.loop.seconds : state.total_steps != length.total_steps;
   if (is_longer && state.step > length.total_steps) {
-    fail_usage("epochs: got ", now.loop.epochs, ", which are ", length.total_steps, " steps, expected at least the ",
-               state.step, " that the run has made.");
+    fail_usage("epochs: got ", now.loop.epochs, ", which are ", counted(length.total_steps, "step"),
+               ", expected at least the ", state.step, " that the run has made.");
   }
   if (is_longer) state.total_steps = length.total_steps;
   if (is_longer && state.batch == 0 && state.step < length.total_steps) {

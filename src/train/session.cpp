@@ -186,8 +186,8 @@ struct TrainingSession::Parts {
     const std::int64_t whole = state.epoch * steps_per_epoch + state.batch;
     const bool may_be_cut = state.batch == 0 && state.step > whole - steps_per_epoch;
     if (state.step > whole || (state.step < whole && !may_be_cut)) {
-      fail("training state: got step ", state.step, " in epoch ", state.epoch, " after ", state.batch,
-           " batches, expected ", whole, ".");
+      fail("training state: got step ", state.step, " in epoch ", state.epoch, " after ", counted(state.batch, "batch"),
+           ", expected ", whole, ".");
     }
     if (state.plan.segment != now.plan.segment || state.plan.frontier != now.plan.frontier)
       fail("training state: got another plan than the executor's, expected the same.");
@@ -376,7 +376,7 @@ struct TrainingSession::Parts {
     }
     if (!go_on)
       hooks.log(cat("stopped early: no improvement in validation ", title_of(options.loop.best), " in ",
-                    options.loop.early_stop, " epochs; the best epoch is kept"));
+                    counted(options.loop.early_stop, "epoch"), "; the best epoch is kept"));
     ++now.epoch;
     now.batch = 0;
     now.stopped_early = !go_on;

@@ -311,7 +311,7 @@ TEST_CASE("blocks that fit no layer are refused, by its name") {
       "boft_block_num: got 5 for layer.x");
   refused(
       PeftType::kBoft, [](AdapterConfig& c) { c.boft.n_butterfly_factor = 3; },
-      "boft_n_butterfly_factor: got 3 for layer.x with 1 blocks of 4");
+      "boft_n_butterfly_factor: got 3 for layer.x with 1 block of 4");
 }
 
 TEST_CASE("an exact Cayley transform and BOFT's are rotations: with s = 1 each filter keeps its length") {

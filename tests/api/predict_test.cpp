@@ -128,9 +128,9 @@ TEST_CASE("predictions takes logits of any origin, and refuses what are none") {
   CHECK(found[1][0].probability == doctest::Approx(0.5));
   CHECK(model.predictions({0, 2, {}}).empty());
   const auto refused = [&](const Logits& logits) { return refusal<UsageError>([&] { model.predictions(logits); }); };
-  CHECK(refused({1, 2, {0}}) == has("logits: got 1 values for 1 rows and 2 columns"));
+  CHECK(refused({1, 2, {0}}) == has("logits: got 1 value for 1 row and 2 columns"));
   CHECK(refused({2, 2, {0, 0, 0}}) == has("logits: got 3 values"));
-  CHECK(refused({0, 2, {1}}) == has("logits: got 1 values"));
+  CHECK(refused({0, 2, {1}}) == has("logits: got 1 value "));
   CHECK(refused({-1, -2, {0, 0}}) == has("logits: got 2 values for -1 rows"));
   CHECK(refused({1ll << 32, 1ll << 32, {}}) == has("logits: got 0 values"));
   CHECK(refused({1, 0, {}}) == has("columns"));
@@ -147,7 +147,7 @@ TEST_CASE("save_logits writes one tensor, and refuses what has no shape") {
   CHECK(at::equal(*read.find("logits"), at::arange(1, 7, at::kFloat).reshape({2, 3})));
   CHECK(refusal<UsageError>([&] {
           save_logits({2, 3, {1}}, folder.path / "bad.safetensors");
-        }) == has("logits: got 1 values"));
+        }) == has("logits: got 1 value "));
   CHECK_FALSE(fs::exists(folder.path / "bad.safetensors"));
   CHECK(refusal([&] { save_logits({1, 1, {1}}, "/proc/no/x.safetensors"); }) == has("/proc/no"));
 }

@@ -22,6 +22,7 @@ TEST_CASE("near misses are found and far names are not") {
   CHECK(nearest("epoch", names) == std::vector<std::string>{"epochs"});
   CHECK(nearest("zzzzzz", names).empty());
   CHECK(did_you_mean("batchsize", names) == " Did you mean 'batch_size'?");
+  CHECK(did_you_mean("anything", {}).empty());
   CHECK(edit_distance("kitten", "sitting") == 3);
 }
 
@@ -29,6 +30,13 @@ TEST_CASE("numbers read as people write them") {
   CHECK(with_commas(2714610) == "2,714,610");
   CHECK(with_commas(-1234) == "-1,234");
   CHECK(with_commas(999) == "999");
+  CHECK(counted(1, "class") == "1 class");
+  CHECK(counted(0, "class") == "0 classes");
+  CHECK(counted(2400, "training image") == "2,400 training images");
+  CHECK(counted(2, "entry") == "2 entries");
+  CHECK(counted(2, "key") == "2 keys");
+  CHECK(counted(2, "batch") == "2 batches");
+  CHECK(counted(~std::uint64_t{0}, "byte") == "18,446,744,073,709,551,615 bytes");
   CHECK(human_bytes(8274640) == "7.89 MiB");
   CHECK(clock(4000) == "1:06:40");
   CHECK(printable("a\nb") == "a\\x0ab");

@@ -51,5 +51,5 @@ TEST_CASE("MNIST's files that do not fit together are refused") {
   CHECK(refused(three, idx({3}, std::string("\0\2\3", 3))) == has("labels: got label 3 for image 2, expected 0 to 2."));
   CHECK(refused(idx({0, 28, 28}, ""), idx({0}, "")) == has("images: got no images"));
   CHECK(refused(idx({2, 0, 28}, ""), idx({2}, std::string("\0\1", 2))) == has("images: got no images"));
-  CHECK(refused(idx({3}, "abc"), three) == has("images: got 1 dimensions, expected 3"));  // the two files swapped
+  CHECK(refused(idx({3}, "abc"), three) == has("images: got 1 dimension, expected 3"));  // the two files swapped
 }

@@ -77,7 +77,7 @@ class BadIdx(CommandTest):
         case("gz data", images, [], gz=packed[:40] + bytes([packed[40] ^ 255]) + packed[41:])
         case("text", images, ["IDX"], b"<html>not found</html>")
         case("floats", images, ["type 13", "unsigned bytes"], magic=bytes([0, 0, 13, 3]))
-        case("labels for images", images, ["1 dimensions", "expected 3"], shape=(8,), elements=range(8))
+        case("labels for images", images, ["1 dimension,", "expected 3"], shape=(8,), elements=range(8))
         case("images for labels", labels, ["3 dimensions", "expected 1"])
         case("counts", labels, ["7 labels", "expected 8"], shape=(7,), elements=range(7))
         case("label", labels, ["label 8", "0 to 7"], shape=(8,), elements=[8] * 8)

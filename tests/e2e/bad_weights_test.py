@@ -122,7 +122,7 @@ class BadWeights(CommandTest):
             + [
                 ("longer", good + b"x", ["data after the tensors"]),
                 ("header of 2^62", struct.pack("<Q", 1 << 62) + good[8:], []),
-                ("header of 90 MB", struct.pack("<Q", 90_000_000) + good[8:], ["header of 90000000 bytes"]),
+                ("header of 90 MB", struct.pack("<Q", 90_000_000) + good[8:], ["header of 90,000,000 bytes"]),
                 ("nested", struct.pack("<Q", 60_000) + b'{"a":' * 12_000, ["nested"]),
                 ("no object", struct.pack("<Q", 2) + b"{]", ["JSON"]),
             ]
@@ -246,7 +246,7 @@ class BadWeights(CommandTest):
         ]
         self.refuse(
             [(f"cut at {cut}", self.legacy[:cut], []) for cut in cuts]
-            + [("longer", self.legacy + b"x", ["1 bytes after"])]
+            + [("longer", self.legacy + b"x", ["1 byte after"])]
         )
 
     def test_legacy_file_with_flipped_bytes(self):

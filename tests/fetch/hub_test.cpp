@@ -272,7 +272,7 @@ TEST_CASE("a large file is resumed, checked by its SHA-256, and its size") {
   }
   SUBCASE("more than was announced") {
     machine.server.next_storage_answers = {http_answer("200 OK", content + "more")};
-    CHECK(hub_refusal({"org/net"}, "model.safetensors") == has("got a file of 200007 bytes, expected 200003"));
+    CHECK(hub_refusal({"org/net"}, "model.safetensors") == has("got a file of 200,007 bytes, expected 200,003"));
   }
   CHECK_FALSE(fs::exists(part));
   CHECK(HubRepository({"org/net"}).find("model.safetensors").has_value());

@@ -374,7 +374,7 @@ TEST_CASE("tensors that do not fit their storage are refused") {
   CHECK(pytorch_refused(one(tensor(number(1), 0, tuple({2}), tuple({1}))), "as its storage"));
   CHECK(pytorch_refused(one(tensor(tuple({1, 2, 3, 4, 5}) + "Q", 0, tuple({2}), tuple({1}))), "is not ('storage'"));
   CHECK(pytorch_refused(one(tensor(storage(8, "0", "BoolStorage"), 0, tuple({8}), tuple({1}))), "bools"));
-  CHECK(pytorch_refused(one(global("torch._utils", "_rebuild_tensor_v2") + "(" + storage(2) + "tR"), "1 arguments"));
+  CHECK(pytorch_refused(one(global("torch._utils", "_rebuild_tensor_v2") + "(" + storage(2) + "tR"), "1 argument,"));
   const auto negated = global("torch._utils", "_rebuild_tensor_v2") + "(" + storage(2) + number(0) + tuple({2}) +
                        tuple({1}) + "\x89" + ordered_dict() + dict(entry("neg", "\x88")) + "tR";
   CHECK(pytorch_refused(one(negated), "metadata"));
