@@ -105,6 +105,9 @@ void add_data(CLI::App& app, int& status) {
   check->add_option("--test-share", checked->test_share, "As the recipe's key")
       ->check(CLI::Range(0.0, 0.45))
       ->capture_default_str();
+  check->add_option("--split-seed", checked->split_seed, "As the recipe's key")
+      ->check(at_least(0))
+      ->capture_default_str();
   check->add_option("--threads", checked->threads, "Number of threads; 0: one for each core")
       ->check(at_least(0))
       ->capture_default_str();

@@ -56,6 +56,11 @@ void print_groups(const char* title, const std::vector<SameImages>& groups) {
   if (groups.size() > kMostGroups) std::printf("  and %zu more; --json lists them all\n", groups.size() - kMostGroups);
 }
 
+std::string one_class_text(const DataReport& report) {
+  return cat("All images are of one class, ", printable(report.classes.front()),
+             ", so there is nothing to tell apart: training needs at least two.");
+}
+
 void print_report(const DataReport& report) {
   Table sizes({{"split"}, {"images", true}, {"classes", true}, {"width", true}, {"height", true}});
   for (const SplitReport& split : report.splits) {
@@ -90,7 +95,9 @@ void print_report(const DataReport& report) {
   print_groups("The same picture in several splits", report.leaks);
   print_groups("The same picture with several labels", report.conflicts);
   print_groups("The same picture more than once (harmless)", report.duplicates);
-  std::printf("\n%s\n", report.ok() ? "No faults." : "Faults found.");
+  const bool is_one_class = report.classes.size() == 1;
+  if (is_one_class) std::printf("\n%s\n", one_class_text(report).c_str());
+  std::printf("\n%s\n", !report.ok() ? "Faults found." : is_one_class ? "No other faults." : "No faults.");
 }
 
 }  // namespace
@@ -101,14 +108,15 @@ int check_command(const CheckOptions& options) {
   how.faults = &faults;
   how.split->validation = options.validation_share;
   how.split->test = options.test_share;
-  const Splits splits = open_dataset(options.data, download_bar(), how);
+  how.split->seed = static_cast<std::uint64_t>(options.split_seed);
+  Splits splits = open_dataset(options.data, download_bar(), how);
   if (!options.json) {
     for (const std::string& note : splits.notes) print_note(note);
   }
   catch_interrupts();
   bool stopped = false;
   DataReport report = check_data(splits, options.threads, [&](std::int64_t done, std::int64_t total) {
-    if (done % 16 == 0 || done == total) show_progress("check", done, total);
+    show_progress("check", done, total);
     stopped = interrupted();
     return !stopped;
   });
@@ -116,6 +124,7 @@ int check_command(const CheckOptions& options) {
   report.faults = std::move(faults);
   if (stopped) return interrupt_status();
   if (options.json) {
+    if (report.classes.size() == 1) splits.notes.push_back(one_class_text(report));
     std::printf("%s\n", json_text(report_json(report, options.data, splits.notes), 2).c_str());
   } else {
     print_report(report);

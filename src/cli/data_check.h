@@ -1,6 +1,7 @@
 // lorikeet data check.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace lorikeet::cli {
@@ -9,6 +10,7 @@ struct CheckOptions {
   std::string data;
   double validation_share = 0.1;
   double test_share = 0.1;
+  std::int64_t split_seed = 0;
   int threads = 0;
   bool json = false;
 };

@@ -1,15 +1,12 @@
 #include "data/check.h"
 
 #include <algorithm>
-#include <atomic>
 #include <map>
-#include <mutex>
 #include <set>
 #include <thread>
 
 #include "base/error.h"
 #include "base/sha256.h"
-#include "data/each_index.h"
 
 namespace lorikeet {
 namespace {
@@ -66,30 +63,26 @@ double imbalance_of(const std::vector<std::int64_t>& by_class) {
 
 }  // namespace
 
-DataReport check_data(const Splits& splits, int threads, const CheckCallback& progress) {
+DataReport check_data(const Splits& splits, int threads, const ImagesCallback& progress) {
   std::vector<NamedSplit> named;
   for (const NamedSplit& split :
        {NamedSplit{"train", splits.train}, NamedSplit{"val", splits.validation}, NamedSplit{"test", splits.test}}) {
     if (split.images) named.push_back(split);
   }
-  std::int64_t total = 0, done = 0;
+  std::int64_t total = 0, before = 0;
   for (const NamedSplit& split : named) total += split.images->size();
   if (threads <= 0) threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  std::mutex mutex;
-  std::atomic<bool> stopped = false;
   DataReport out;
   std::map<std::string, std::vector<Occurrence>> by_digest;
   for (std::size_t s = 0; s < named.size(); ++s) {
     const Dataset& dataset = *named[s].images;
     out.classes = dataset.classes();
     std::vector<CheckedImage> images(static_cast<std::size_t>(dataset.size()));
-    for_each_index(dataset.size(), threads, [&](std::int64_t i) {
-      if (stopped) return;
-      images[static_cast<std::size_t>(i)] = checked(dataset, i);
-      const std::lock_guard lock(mutex);
-      if (progress && !progress(++done, total)) stopped = true;
-    });
-    if (stopped) return out;
+    ImagesCallback show;
+    if (progress) show = [&](std::int64_t done, std::int64_t) { return progress(before + done, total); };
+    const auto visit = [&](std::int64_t i) { images[static_cast<std::size_t>(i)] = checked(dataset, i); };
+    if (!for_each_index(dataset.size(), threads, visit, show)) return out;
+    before += dataset.size();
     SplitReport report{named[s].name, dataset.size(), std::vector<std::int64_t>(out.classes.size()), {}, {}};
     for (std::int64_t i = 0; i < dataset.size(); ++i) {
       const CheckedImage& image = images[static_cast<std::size_t>(i)];

@@ -3,10 +3,10 @@
 
 #include <array>
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
+#include "data/each_index.h"
 #include "data/splits.h"
 
 namespace lorikeet {
@@ -48,10 +48,7 @@ struct DataReport {
   bool ok() const { return faults.empty() && unreadable.empty() && leaks.empty() && conflicts.empty(); }
 };
 
-/// Receives the numbers of images that are done and of all; returns false to stop.
-using CheckCallback = std::function<bool(std::int64_t done, std::int64_t total)>;
-
 /// Checks all splits on `threads` threads; 0: one for each core. Returns what was found up to a stop.
-DataReport check_data(const Splits& splits, int threads, const CheckCallback& progress);
+DataReport check_data(const Splits& splits, int threads, const ImagesCallback& progress);
 
 }  // namespace lorikeet

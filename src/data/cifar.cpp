@@ -81,8 +81,8 @@ std::shared_ptr<const Dataset> read_cifar(const fs::path& folder, const std::vec
     const std::string bytes = read_file(folder / name, kMaxCifarFile);
     const std::size_t record = labels + kCifarPixels;
     if (bytes.empty() || bytes.size() % record != 0) {
-      fail((folder / name).string(), ": got ", bytes.size(), " bytes, expected a multiple of ", record,
-           ". The file is not CIFAR's, or is truncated.");
+      fail((folder / name).string(), ": got ", counted(bytes.size(), "byte"), ", expected a multiple of ",
+           with_commas(record), ". The file is not CIFAR's, or is truncated.");
     }
     for (std::size_t i = 0; i * record < bytes.size(); ++i) {
       const auto label = static_cast<std::uint8_t>(bytes[i * record + labels - 1]);
@@ -122,6 +122,16 @@ std::optional<fs::path> find_cifar(const fs::path& folder) {
     if (cifar_layout(candidate)) return candidate;
   }
   return std::nullopt;
+}
+
+bool is_python_cifar(const fs::path& folder) {
+  for (const fs::path& candidate : {folder, folder / "cifar-10-batches-py", folder / "cifar-100-python"}) {
+    const auto has = [&](const char* name) { return fs::is_regular_file(candidate / name); };
+    if ((has("batches.meta") && (has("data_batch_1") || has("test_batch"))) ||
+        (has("meta") && (has("train") || has("test"))))
+      return true;
+  }
+  return false;
 }
 
 Splits open_cifar(const fs::path& folder, const OpenOptions& options) {

@@ -17,6 +17,10 @@ namespace lorikeet {
 /// cifar-100-binary).
 std::optional<std::filesystem::path> find_cifar(const std::filesystem::path& folder);
 
+/// Whether `folder`, or the one that its archive holds, has the files of CIFAR's Python version, pickles, which are not
+/// read.
+bool is_python_cifar(const std::filesystem::path& folder);
+
 /// Reads the files of a folder that find_cifar returned. Throws Error if a size is not
 /// that of complete records or a label has no name.
 Splits open_cifar(const std::filesystem::path& folder, const OpenOptions& options);

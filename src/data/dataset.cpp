@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "data/each_index.h"
+#include "base/text.h"
 #include "image/transform.h"
 
 namespace lorikeet {
@@ -62,11 +62,12 @@ class Subset final : public Dataset {
 };
 
 // Returns problem(index) for each image.
-std::vector<std::string> each_problem(std::int64_t images, std::int64_t threads,
-                                      const std::function<std::string(std::int64_t)>& problem) {
+std::optional<std::vector<std::string>> each_problem(std::int64_t images, std::int64_t threads,
+                                                     const std::function<std::string(std::int64_t)>& problem,
+                                                     const ImagesCallback& progress = {}) {
   std::vector<std::string> found(static_cast<std::size_t>(images));
-  for_each_index(images, threads, [&](std::int64_t index) { found[static_cast<std::size_t>(index)] = problem(index); });
-  return found;
+  const auto visit = [&](std::int64_t index) { found[static_cast<std::size_t>(index)] = problem(index); };
+  return for_each_index(images, threads, visit, progress) ? std::optional(std::move(found)) : std::nullopt;
 }
 
 }  // namespace
@@ -85,7 +86,7 @@ void check_images(const std::vector<std::shared_ptr<const Dataset>>& datasets) {
   for (const auto& dataset : datasets) {
     if (!dataset) continue;
     constexpr std::int64_t kThreads = 4;  // on any number of cores: they mostly wait for the disk
-    const auto found = each_problem(dataset->size(), kThreads, [&](std::int64_t i) { return dataset->problem(i); });
+    const auto found = *each_problem(dataset->size(), kThreads, [&](std::int64_t i) { return dataset->problem(i); });
     problems.insert(problems.end(), found.begin(), found.end());
   }
   std::erase(problems, "");
@@ -94,7 +95,8 @@ void check_images(const std::vector<std::shared_ptr<const Dataset>>& datasets) {
   std::string text;
   for (std::size_t i = 0; i < std::min(problems.size(), kMostNamed); ++i) text += " " + problems[i];
   if (problems.size() > kMostNamed) text += cat(" And ", problems.size() - kMostNamed, " more.");
-  fail("data: got ", problems.size(), " images that cannot be read, expected none. Replace or remove them:", text);
+  fail("data: got ", counted(problems.size(), "image"),
+       " that cannot be read, expected none. Replace or remove them:", text);
 }
 
 std::shared_ptr<const Dataset> prepared(std::shared_ptr<const Dataset> dataset, const Preprocessing& preprocessing) {
@@ -115,16 +117,20 @@ std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> dataset, st
   return std::make_shared<Subset>(std::move(dataset), std::move(indices));
 }
 
-ReadableImages readable_images(const std::shared_ptr<const Dataset>& dataset) {
+std::optional<ReadableImages> readable_images(const std::shared_ptr<const Dataset>& dataset,
+                                              const ImagesCallback& progress) {
   const std::int64_t threads = std::max<std::int64_t>(1, std::thread::hardware_concurrency());
-  const auto problems = each_problem(dataset->size(), threads, [&](std::int64_t index) -> std::string {
+  const auto problem = [&](std::int64_t index) -> std::string {
     try {
       dataset->get(index);
       return {};
     } catch (const Error& error) {
       return error.what();
     }
-  });
+  };
+  const auto found = each_problem(dataset->size(), threads, problem, progress);
+  if (!found) return std::nullopt;
+  const std::vector<std::string>& problems = *found;
   ReadableImages out{dataset, {}};
   std::vector<std::int64_t> readable;
   for (std::size_t i = 0; i < problems.size(); ++i) {

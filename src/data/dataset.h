@@ -5,9 +5,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "data/each_index.h"
 #include "image/augment.h"
 #include "image/preprocessing.h"
 
@@ -66,8 +68,9 @@ struct ReadableImages {
   std::vector<std::string> problems;
 };
 
-/// Decodes all images, on several threads.
-ReadableImages readable_images(const std::shared_ptr<const Dataset>& dataset);
+/// Decodes all images, on several threads. Returns nothing if `progress` stopped it.
+std::optional<ReadableImages> readable_images(const std::shared_ptr<const Dataset>& dataset,
+                                              const ImagesCallback& progress = {});
 
 /// `limit` images in the dataset's order, with each class in its proportion up to one image; all if `limit` is 0. They
 /// are drawn with a fixed seed: the same labels give the same images, and a lower limit some of those of a higher one.

@@ -1,6 +1,7 @@
 #include "data/datasets.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -21,6 +22,7 @@ namespace lorikeet {
 namespace {
 
 constexpr std::uint64_t kMaxFile = 1ULL << 30;
+constexpr std::size_t kMostListed = 5;  // names in a message
 
 const std::vector<std::string> kMnistFiles{"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
                                            "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
@@ -159,11 +161,12 @@ Splits open_mnist_folder(const MnistFiles& files, const fs::path& folder, const 
 
 // Folders of splits, by their names in any case: "Training" …
 std::optional<std::string> find_split_folder(const fs::path& root, const std::string& split) {
-  std::vector<std::string> names;
+  std::vector<std::string> names, uncertain;
   for (const std::string& name : folders_in(root)) {
-    if (split_of_name(name) == split) names.push_back(name);
+    if (split_of_name(name) == split) (is_uncertain_split_name(name) ? uncertain : names).push_back(name);
   }
-  return find_split(root, names);
+  const auto found = find_split(root, names);
+  return found ? found : find_split(root, uncertain);
 }
 
 bool has_splits(const fs::path& root) {
@@ -171,13 +174,50 @@ bool has_splits(const fs::path& root) {
   return std::any_of(folders.begin(), folders.end(), [](const auto& name) { return !split_of_name(name).empty(); });
 }
 
+// A note if the folders of classes look like splits with unknown names: each holds the same folders, no images.
+std::vector<std::string> notes_on_layout(const fs::path& root) {
+  const auto folders = folders_in(root);
+  if (folders.size() < 2) return {};
+  const auto inner = folders_in(root / folders.front());
+  const bool are_alike = inner.size() > 1 && std::all_of(folders.begin(), folders.end(), [&](const auto& name) {
+                           return folders_in(root / name) == inner;
+                         });
+  if (!are_alike) return {};
+  return {cat(root.string(), ": ", printable(join_first(folders, kMostListed)),
+              " are taken as classes, but each holds ", printable(join_first(inner, kMostListed)),
+              ". If they are splits, rename them to train, val and test")};
+}
+
 Splits open_classes_folder(const fs::path& root, const OpenOptions& options) {
   FolderSplit found = read_image_folder(root, "", options.classes, options.exif, options.faults);
   Splits out;
   if (found.images) out = split_by_class(found.images, options, root.string());
   out.notes.insert(out.notes.begin(), found.notes.begin(), found.notes.end());
+  for (const std::string& note : notes_on_layout(root)) out.notes.push_back(note);
   return out;
 }
+
+// Names of archives, which are not read.
+bool is_archive(const std::string& name) {
+  static constexpr std::array<const char*, 10> kEndings{".zip", ".gz",  ".tgz", ".bz2", ".tbz2",
+                                                        ".xz",  ".txz", ".zst", ".7z",  ".rar"};
+  const std::string lower = lowercase(name);
+  return std::any_of(kEndings.begin(), kEndings.end(), [&](const char* ending) { return lower.ends_with(ending); });
+}
+
+std::vector<std::string> archives_in(const fs::path& folder) {
+  std::vector<std::string> out;
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    if (const std::string name = it->path().filename().string(); is_archive(name)) out.push_back(name);
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+constexpr const char* kWantsBinaryCifar =
+    "the Python version of CIFAR, expected its binary version, unpacked: cifar-10-binary.tar.gz or "
+    "cifar-100-binary.tar.gz of cs.toronto.edu/~kriz/cifar.html.";
 
 Splits open_image_folder(const fs::path& given, const OpenOptions& options) {
   fs::path root = given;
@@ -205,10 +245,13 @@ Splits open_image_folder(const fs::path& given, const OpenOptions& options) {
   }
   const std::string folders = join(unused, ", ");
   if (!any) {
+    if (is_python_cifar(given)) fail(given.string(), ": got ", kWantsBinaryCifar);
+    const auto archives = archives_in(root);
     fail(root.string(),
          ": got neither train/, val/ nor test/ in it, nor MNIST's files, CIFAR's, tar shards or folders of classes, "
          "expected a folder <split>/<class>/*.jpg|png or <class>/*.jpg|png.",
-         unused.empty() ? "" : cat(" It holds ", printable(folders), "."));
+         unused.empty() ? "" : cat(" It holds ", printable(folders), "."),
+         archives.empty() ? "" : cat(" Unpack ", printable(join_first(archives, kMostListed)), "."));
   }
   const auto has_images = [&](const std::string& name) { return !images_in(root / name).images.empty(); };
   if (!out.train && options.faults != nullptr && std::any_of(unused.begin(), unused.end(), has_images)) {
@@ -224,21 +267,23 @@ Splits open_image_folder(const fs::path& given, const OpenOptions& options) {
 Splits open_folder(const std::string& data, const OpenOptions& options) {
   if (const auto files = find_mnist(data)) return open_mnist_folder(*files, data, options.classes, options.use);
   if (const auto folder = find_cifar(data)) return open_cifar(*folder, options);
-  if (const auto shards = shards_in(data); !shards.empty()) return open_shards(shards, options, data);
+  if (const auto shards = shards_in(data); !shards.empty()) return open_shards(shards, options, data, data);
   return open_image_folder(data, options);
 }
 
 // Opens the shards that a name or a pattern means.
 Splits open_shard_pattern(const std::string& data, const OpenOptions& options) {
   std::error_code ignored;
-  const auto names = fs::exists(data, ignored) ? std::vector{data} : expand_braces(data);
+  const bool is_file = fs::exists(data, ignored);
+  const auto names = is_file ? std::vector{data} : expand_braces(data);
   std::vector<fs::path> shards(names.begin(), names.end());
   for (const fs::path& shard : shards) {
     if (!fs::is_regular_file(shard, ignored))
       fail_usage("data: got '", printable(data), "', but there is no ", printable(shard.string()),
                  ", expected all shards to exist.");
   }
-  return open_shards(shards, options, data);
+  const fs::path constant = is_file ? data : data.substr(0, data.find('{'));
+  return open_shards(shards, options, data, constant.parent_path());
 }
 
 }  // namespace
@@ -298,10 +343,15 @@ Splits open_dataset(const std::string& data, const DownloadCallback& progress, c
   }
   const bool exists = fs::exists(data, ignored);
   if (exists || data.find('/') != std::string::npos) {
-    const bool is_packed = lowercase(data).ends_with(".gz") || lowercase(data).ends_with(".zip");
+    if (exists && is_archive(data)) {
+      const std::string name = lowercase(fs::path(data).filename().string());
+      const bool is_cifar = name.starts_with("cifar-10") && name.find("-python") != std::string::npos;
+      if (is_cifar) fail_usage("data: got '", printable(data), "', ", kWantsBinaryCifar);
+      fail_usage("data: got '", printable(data),
+                 "', an archive, expected the folder or the file that it holds. Unpack it first.");
+    }
     fail_usage("data: got '", printable(data), "', which ", exists ? "is no data that can be read" : "does not exist",
-               ", expected a folder, a manifest (.csv, .tsv, .jsonl or .ndjson), shards (.tar) or a dataset's name.",
-               exists && is_packed ? " Unpack it first." : "");
+               ", expected a folder, a manifest (.csv, .tsv, .jsonl or .ndjson), shards (.tar) or a dataset's name.");
   }
   const DatasetEntry& entry = find_dataset(data);
   return open_known(entry, fetch_dataset(entry, progress), options.use);

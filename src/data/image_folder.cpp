@@ -28,11 +28,7 @@ bool is_one_of(const std::string& text, const std::array<std::string_view, N>& l
   return std::find(list.begin(), list.end(), text) != list.end();
 }
 
-bool is_image(const fs::path& path) {
-  static constexpr std::array<std::string_view, 10> kRead{".jpg",  ".jpeg", ".png", ".jpe", ".jfif",
-                                                          ".webp", ".bmp",  ".gif", ".tif", ".tiff"};
-  return is_one_of(lower_extension(path), kRead);
-}
+bool is_image(const fs::path& path) { return is_image_extension(lower_extension(path)); }
 
 // Whether the file is an image of an unsupported format, which is worth a note, unlike other files.
 bool is_other_image(const fs::path& path) {
@@ -134,10 +130,6 @@ std::string list_of(std::vector<std::string> names) {
   return join_first(names, kNamesInNote);
 }
 
-std::string counted(std::size_t count, const char* singular, const char* plural) {
-  return cat(count, " ", count == 1 ? singular : plural);
-}
-
 // A folder of a split with its content and the label of its class; -1 for a class unknown to training.
 struct ClassFolder {
   std::string name;
@@ -202,9 +194,7 @@ class SplitReader {
   void check_every_class() const {
     if (folders_.empty()) {
       fail(path_.string(), ": got no folders",
-           outside_.images.empty()
-               ? ""
-               : cat(" beside ", counted(outside_.images.size(), "image", "images"), " without a class"),
+           outside_.images.empty() ? "" : cat(" beside ", counted(outside_.images.size(), "image"), " without a class"),
            ", expected one per class, with its images. The layout is ", split_, split_.empty() ? "" : "/",
            "<class>/*.jpg|png.");
     }
@@ -218,8 +208,8 @@ class SplitReader {
       std::vector<std::string> others = folder.content.other_images;
       others.insert(others.end(), folder.content.other_files.begin(), folder.content.other_files.end());
       empty.push_back(others.empty() ? folder.name
-                                     : cat(folder.name, " (but ", counted(others.size(), "other file", "other files"),
-                                           ", such as ", others.front(), ")"));
+                                     : cat(folder.name, " (but ", counted(others.size(), "other file"), ", such as ",
+                                           others.front(), ")"));
     }
     if (empty.size() == folders_.size()) {
       fail(path_.string(),
@@ -237,8 +227,8 @@ class SplitReader {
     for (const ClassFolder& folder : folders_) {
       if (folder.label >= 0 || folder.content.images.empty()) continue;
       found(cat((path_ / folder.name).string(), ": got a class unknown to training, expected one of its ",
-                classes_.size(), " classes.", did_you_mean(folder.name, classes_),
-                any_known ? "" : cat(" Images without labels belong directly into ", split_, "/.")));
+                counted(classes_.size(), "class"), ".", did_you_mean(folder.name, classes_),
+                any_known || split_.empty() ? "" : cat(" Images without labels belong directly into ", split_, "/.")));
     }
   }
 
@@ -248,11 +238,12 @@ class SplitReader {
       notes_.push_back(outside_.images.empty()
                            ? cat(where, "ignored, because it has no images")
                            : cat(where, "ignored, because it has no class folders, so that its ",
-                                 counted(outside_.images.size(), "image has no label", "images have no labels")));
+                                 counted(outside_.images.size(), "image"),
+                                 outside_.images.size() == 1 ? " has no label" : " have no labels"));
       return;
     }
     if (!outside_.images.empty()) {
-      notes_.push_back(cat(where, "ignored ", counted(outside_.images.size(), "image", "images"),
+      notes_.push_back(cat(where, "ignored ", counted(outside_.images.size(), "image"),
                            " outside the class folders, such as ", printable(outside_.images.front().second)));
     }
     std::vector<std::string> other_images = outside_.other_images, ignored_folders = outside_.ignored_folders,
@@ -267,23 +258,23 @@ class SplitReader {
       if (!content.images.empty()) present.insert(folder.label);
     }
     if (!other_images.empty()) {
-      notes_.push_back(cat(where, "ignored ", counted(other_images.size(), "image", "images"),
-                           " of other formats: ", list_of(other_images)));
+      notes_.push_back(
+          cat(where, "ignored ", counted(other_images.size(), "image"), " of other formats: ", list_of(other_images)));
     }
     if (!broken_links.empty()) {
-      notes_.push_back(cat(where, "ignored ", counted(broken_links.size(), "link", "links"),
+      notes_.push_back(cat(where, "ignored ", counted(broken_links.size(), "link"),
                            " to what does not exist: ", list_of(broken_links)));
     }
     if (!ignored_folders.empty()) {
-      notes_.push_back(cat(where, "ignored ", counted(ignored_folders.size(), "folder", "folders"),
+      notes_.push_back(cat(where, "ignored ", counted(ignored_folders.size(), "folder"),
                            " (hidden, empty or created by a system): ", list_of(ignored_folders)));
     }
     for (std::size_t i = 0; i < classes_.size(); ++i) {
       if (present.count(static_cast<std::int64_t>(i)) == 0) missing.push_back(classes_[i]);
     }
     if (!missing.empty()) {
-      notes_.push_back(cat(where, "no images of ", counted(missing.size(), "class", "classes"), " of ", classes_.size(),
-                           ": ", list_of(missing)));
+      notes_.push_back(cat(where, "no images of ", counted(missing.size(), "class"), " of ", classes_.size(), ": ",
+                           list_of(missing)));
     }
   }
 
@@ -299,6 +290,12 @@ class SplitReader {
 };
 
 }  // namespace
+
+bool is_image_extension(const std::string& lower) {
+  static constexpr std::array<std::string_view, 10> kRead{".jpg",  ".jpeg", ".png", ".jpe", ".jfif",
+                                                          ".webp", ".bmp",  ".gif", ".tif", ".tiff"};
+  return is_one_of(lower, kRead);
+}
 
 bool has_class_folders(const fs::path& root) {
   const auto folders = folders_in(root);

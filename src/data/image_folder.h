@@ -32,6 +32,9 @@ FolderSplit read_image_folder(const std::filesystem::path& root, const std::stri
                               const std::vector<std::string>& classes, Exif exif = Exif::kApply,
                               std::vector<std::string>* faults = nullptr);
 
+/// Whether files with this extension, in lower case with its dot, are read as images.
+bool is_image_extension(const std::string& lower);
+
 /// Whether a folder in `root` has images, in it or below it.
 bool has_class_folders(const std::filesystem::path& root);
 

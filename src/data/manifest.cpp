@@ -150,7 +150,7 @@ std::vector<ManifestLine> parse_csv(std::string_view text, const fs::path& manif
   } else if (is_unknown_header(row.fields)) {
     fail_header(where, join(row.fields, ","));
   } else if (columns < 2 || columns > 3) {
-    fail(where, ": line 1: got ", columns, columns == 1 ? " field" : " fields",
+    fail(where, ": line 1: got ", counted(columns, "field"),
          ", expected path,label or path,label,split, or a header with these columns. The path may be called ",
          listed(kPathNames), "; the label ", listed(kLabelNames), ".");
   }
@@ -158,7 +158,7 @@ std::vector<ManifestLine> parse_csv(std::string_view text, const fs::path& manif
   bool more = has_header ? reader.next(row) : true;
   for (; more; more = reader.next(row)) {
     if (row.fields.size() != columns) {
-      fail(where, ": line ", row.number, ": got ", row.fields.size(), " fields, expected ", columns,
+      fail(where, ": line ", row.number, ": got ", counted(row.fields.size(), "field"), ", expected ", columns,
            ", as in the first line.");
     }
     ManifestLine line{row.fields[path], row.fields[label], "", row.number};
@@ -292,7 +292,7 @@ Splits open_manifest(const fs::path& path, const OpenOptions& options) {
     const auto label = label_of.find(line.label);
     if (label == label_of.end()) {
       fail(where, ": line ", line.number, ": got the class '", printable(line.label),
-           "', which is unknown to training, expected one of its ", classes.size(), " classes.",
+           "', which is unknown to training, expected one of its ", counted(classes.size(), "class"), ".",
            did_you_mean(line.label, classes));
     }
     if (const auto [before, is_new] = seen.emplace(file, &line); !is_new && before->second->label != line.label) {
@@ -314,8 +314,7 @@ Splits open_manifest(const fs::path& path, const OpenOptions& options) {
     out = split_by_class(all, options, where);
   }
   if (unlabelled > 0) {
-    out.notes.push_back(
-        cat(where, ": ignored ", unlabelled, unlabelled == 1 ? " image without a label" : " images without a label"));
+    out.notes.push_back(cat(where, ": ignored ", counted(unlabelled, "image"), " without a label"));
   }
   if (!out.train && !out.validation && !out.test)
     fail(where, ": got no labelled images, expected some.",

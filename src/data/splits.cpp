@@ -1,6 +1,7 @@
 #include "data/splits.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <tuple>
@@ -24,6 +25,32 @@ std::int64_t held_out(double share, std::int64_t count) {
   return std::max<std::int64_t>(count >= 3 ? 1 : 0, std::llround(share * static_cast<double>(count)));
 }
 
+struct SplitName {
+  const char* name;
+  const char* split;
+  bool is_uncertain = false;
+};
+
+const SplitName* find_split_name(const std::string& name) {
+  static constexpr std::array<SplitName, 14> kNames{{{"train", "train"},
+                                                     {"training", "train"},
+                                                     {"val", "val"},
+                                                     {"valid", "val"},
+                                                     {"validation", "val"},
+                                                     {"dev", "val", true},
+                                                     {"development", "val", true},
+                                                     {"test", "test"},
+                                                     {"testing", "test"},
+                                                     {"eval", "test", true},
+                                                     {"evaluation", "test", true},
+                                                     {"holdout", "test", true},
+                                                     {"hold-out", "test", true},
+                                                     {"hold_out", "test", true}}};
+  const std::string lower = lowercase(name);
+  const auto found = std::find_if(kNames.begin(), kNames.end(), [&](const auto& each) { return lower == each.name; });
+  return found != kNames.end() ? &*found : nullptr;
+}
+
 }  // namespace
 
 Splits split_by_class(const std::shared_ptr<const Dataset>& dataset, const OpenOptions& open, const std::string& name) {
@@ -32,7 +59,7 @@ Splits split_by_class(const std::shared_ptr<const Dataset>& dataset, const OpenO
   const std::optional<SplitOptions>& options = open.split;
   if (!options || (open.split_applies && !open.split_applies(dataset))) {
     out.test = dataset;
-    out.notes.push_back(cat(name, ": has no splits; all its ", dataset->size(), " images are used"));
+    out.notes.push_back(cat(name, ": has no splits; all its images are used (", with_commas(dataset->size()), ")"));
     return out;
   }
   std::map<std::int64_t, std::vector<std::int64_t>> by_class;
@@ -57,7 +84,7 @@ Splits split_by_class(const std::shared_ptr<const Dataset>& dataset, const OpenO
     sizes += cat(", ", images, kind);
   }
   out.notes.push_back(cat(name, ": has no splits; of each class, ", held.empty() ? "nothing is held out" : held,
-                          " (validation_share, test_share, split_seed ", options->seed, "): ", sizes, " images"));
+                          " (validation_share, test_share, split_seed ", options->seed, "): images: ", sizes));
   out.train = part_of(dataset, std::move(train));
   out.validation = part_of(dataset, std::move(validation));
   out.test = part_of(dataset, std::move(test));
@@ -65,17 +92,13 @@ Splits split_by_class(const std::shared_ptr<const Dataset>& dataset, const OpenO
 }
 
 std::string split_of_name(const std::string& name) {
-  const std::string lower = lowercase(name);
-  for (const char* other : {"train", "training"}) {
-    if (lower == other) return "train";
-  }
-  for (const char* other : {"val", "valid", "validation"}) {
-    if (lower == other) return "val";
-  }
-  for (const char* other : {"test", "testing"}) {
-    if (lower == other) return "test";
-  }
-  return {};
+  const SplitName* found = find_split_name(name);
+  return found != nullptr ? found->split : "";
+}
+
+bool is_uncertain_split_name(const std::string& name) {
+  const SplitName* found = find_split_name(name);
+  return found != nullptr && found->is_uncertain;
 }
 
 }  // namespace lorikeet

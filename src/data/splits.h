@@ -63,8 +63,13 @@ struct OpenOptions {
 Splits split_by_class(const std::shared_ptr<const Dataset>& dataset, const OpenOptions& options,
                       const std::string& name);
 
-/// Returns the split that a name from outside means: "train", "val" or "test", with their other common names in any
-/// case ("training", "valid", "validation", "testing"); empty for any other name.
+/// Returns the split that a name from outside means: "train", "val" or "test", in any case; empty for any other name.
+/// Other names are "training", "valid", "validation", "testing", and, as in Hugging Face's datasets (data_files.py),
+/// "dev", "development", "eval" and "evaluation"; also "holdout", which is a test split.
 std::string split_of_name(const std::string& name);
+
+/// Whether the name is one of the less certain ones: "dev", "eval", "holdout" … Beside a folder with a
+/// certain name, it is not that split.
+bool is_uncertain_split_name(const std::string& name);
 
 }  // namespace lorikeet

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "data/image_folder.h"
 #include "image/decode.h"
 #include "io/tar_index.h"
 
@@ -50,7 +51,8 @@ class ShardImages final : public Dataset {
     const ShardSample& sample = at(index);
     const InputFile& shard = *(*shards_)[sample.shard];
     if (sample.size > kMaxMemberImage)
-      fail(describe(index), ": got ", sample.size, " bytes, expected at most ", kMaxMemberImage, ".");
+      fail(describe(index), ": got ", counted(sample.size, "byte"), ", expected at most ", with_commas(kMaxMemberImage),
+           ".");
     return {decode_image(read_member(shard, sample.offset, sample.size), describe(index), exif_), sample.label};
   }
   std::int64_t label(std::int64_t index) const override { return at(index).label; }
@@ -74,12 +76,6 @@ class ShardImages final : public Dataset {
   std::vector<std::string> classes_;
   Exif exif_;
 };
-
-bool is_image_extension(const std::string& extension) {
-  static constexpr std::array<std::string_view, 8> kImages{".jpg", ".jpeg", ".png", ".webp",
-                                                           ".bmp", ".gif",  ".tif", ".tiff"};
-  return std::find(kImages.begin(), kImages.end(), extension) != kImages.end();
-}
 
 std::string trimmed(const std::string& text) {
   const std::size_t first = text.find_first_not_of(" \t\r\n"), last = text.find_last_not_of(" \t\r\n");
@@ -200,16 +196,16 @@ std::vector<std::string> classes_of(const ReadSamples& read, const std::string& 
     highest = std::max(highest, *number);
   }
   if (highest >= plausible) {
-    fail(where, ": got the label ", highest, " in ", read.labels.size(), " samples, expected indices of classes below ",
-         plausible, ". Write names instead, or number the classes from 0.");
+    fail(where, ": got the label ", highest, " in ", counted(read.labels.size(), "sample"),
+         ", expected indices of classes below ", plausible, ". Write names instead, or number the classes from 0.");
   }
   std::vector<std::string> out;
   for (std::int64_t i = 0; i <= highest; ++i) out.push_back(std::to_string(i));
   return out;
 }
 
-// The split that a word of the shard's name or of its folder's name means.
-std::string split_of_shard(const fs::path& shard) {
+// The split that a word of the shard's name means, or of the name of its folder below `root`.
+std::string split_of_shard(const fs::path& shard, const fs::path& root) {
   const auto in_words = [](const std::string& name) {
     std::string word;
     for (const char c : name + " ") {
@@ -223,7 +219,8 @@ std::string split_of_shard(const fs::path& shard) {
     return std::string();
   };
   const std::string own = in_words(shard.stem().string());
-  return own.empty() ? in_words(shard.parent_path().filename().string()) : own;
+  const fs::path folder = shard.parent_path().lexically_relative(root);
+  return own.empty() && folder != "." ? in_words(folder.filename().string()) : own;
 }
 
 }  // namespace
@@ -285,9 +282,10 @@ std::vector<fs::path> shards_in(const fs::path& folder) {
   return out;
 }
 
-Splits open_shards(const std::vector<fs::path>& paths, const OpenOptions& options, const std::string& name) {
+Splits open_shards(const std::vector<fs::path>& paths, const OpenOptions& options, const std::string& name,
+                   const fs::path& root) {
   std::vector<std::string> split_names;
-  for (const fs::path& path : paths) split_names.push_back(split_of_shard(path));
+  for (const fs::path& path : paths) split_names.push_back(split_of_shard(path, root));
   const auto has_split = [](const std::string& text) { return !text.empty(); };
   const bool any = std::any_of(split_names.begin(), split_names.end(), has_split);
   for (std::size_t i = 0; i < paths.size(); ++i) {
@@ -311,7 +309,7 @@ Splits open_shards(const std::vector<fs::path>& paths, const OpenOptions& option
     ReadSamples& found = read[split_name];
     const std::string where = split_name.empty() ? name : cat(name, ": ", split_name);
     if (found.without_image + found.without_label > 0) {
-      out.notes.push_back(cat(where, ": ignored ", found.without_image, " samples without an image and ",
+      out.notes.push_back(cat(where, ": ignored ", counted(found.without_image, "sample"), " without an image and ",
                               found.without_label, " without a label"));
     }
     out.notes.insert(out.notes.end(), found.notes.begin(), found.notes.end());
@@ -323,7 +321,7 @@ Splits open_shards(const std::vector<fs::path>& paths, const OpenOptions& option
       // A number is an index, unless a class has it as its name.
       if (label == label_of.end() && (!index || *index >= static_cast<std::int64_t>(classes.size()))) {
         fail(where, ": ", printable(found.samples[i].key), ": got the class '", printable(found.labels[i]),
-             "', which is unknown to training, expected one of its ", classes.size(), " classes.",
+             "', which is unknown to training, expected one of its ", counted(classes.size(), "class"), ".",
              did_you_mean(found.labels[i], classes));
       }
       found.samples[i].label = label == label_of.end() ? *index : label->second;
@@ -342,7 +340,7 @@ Splits open_shards(const std::vector<fs::path>& paths, const OpenOptions& option
   }
   if (!out.train && !out.validation && !out.test)
     fail(name, ": got no labelled images, expected samples of an image and a .cls, .json or .txt. ",
-         join(out.notes, "; "), ".");
+         join(out.notes, "; "), ". If it is an archive of a folder, unpack it.");
   return out;
 }
 

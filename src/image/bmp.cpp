@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "image/decode.h"
 
 namespace lorikeet {
@@ -65,7 +66,7 @@ class BmpReader {
       compression_ = number(30, 4);
       colors_ = number(46, 4);
     } else {
-      fail(where_, ": got a BMP with a header of ", header_, " bytes, expected 12 or at least 40.");
+      fail(where_, ": got a BMP with a header of ", counted(header_, "byte"), ", expected 12 or at least 40.");
     }
     check_image_size(width_, height_, where_);
     const bool is_known = bits_ == 1 || bits_ == 4 || bits_ == 8 || bits_ == 16 || bits_ == 24 || bits_ == 32;
@@ -159,7 +160,9 @@ class BmpReader {
       ++x;
     };
     const auto nibble = [&](std::uint32_t byte, std::size_t i) { return i % 2 == 0 ? byte >> 4 : byte & 15; };
-    while (y < height_) {
+    const auto is_complete = [&] { return y == height_ - 1 && x >= width_; };
+    // The mark of the end may be missing.
+    while (y < height_ && (at < bytes_.size() || !is_complete())) {
       const std::uint32_t count = number(at, 1), value = number(at + 1, 1);
       at += 2;
       if (count > 0) {

@@ -15,9 +15,10 @@ namespace {
 
 constexpr std::size_t kSignature = 8;    // bytes
 constexpr std::size_t kChunkFrame = 12;  // bytes of a chunk in addition to its content: length, type, checksum
+constexpr std::string_view kEndChunk("\0\0\0\0IEND\xae\x42\x60\x82", 12);
 
 // A PNG without its ancillary chunks (text, profiles, animation frames). These do not affect the pixels, so malformed
-// ones are harmless. Only EXIF is used.
+// ones are harmless. Only EXIF is used. A file that ends early gets an end: if pixels are missing, libspng reports it.
 struct PngParts {
   std::string critical;
   std::string_view exif;
@@ -37,7 +38,7 @@ PngParts split_png(std::string_view bytes) {
     at += chunk.size();
     if (type == "IEND") return out;
   }
-  out.critical += bytes.substr(at);  // a truncated chunk, which libspng reports
+  out.critical += kEndChunk;
   return out;
 }
 
@@ -63,7 +64,7 @@ at::Tensor decode_png(std::string_view bytes, const std::string& where, Exif exi
   if (expected != pixels.nbytes())
     fail(where, ": got a PNG of ", expected, " bytes of pixels, expected ", pixels.nbytes(), ".");
   check(spng_decode_image(context.get(), pixels.data_ptr(), pixels.nbytes(), SPNG_FMT_RGB8, 0));
-  check(spng_decode_chunks(context.get()));  // reads to the end of the file, to detect truncation
+  check(spng_decode_chunks(context.get()));
   if (exif == Exif::kIgnore) return pixels;
   std::string_view chunk = parts.exif;
   if (chunk.starts_with(kExifPrefix)) chunk.remove_prefix(kExifPrefix.size());

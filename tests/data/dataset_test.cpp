@@ -8,6 +8,8 @@
 #include <cmath>
 #include <memory>
 #include <set>
+#include <stdexcept>
+#include <thread>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -84,18 +86,31 @@ TEST_CASE("images that cannot be read are left out") {
   for (int i = 0; i < 9; ++i) write_png(at::full({3, 40, 40}, i, at::kByte), folder.path / cat("train/a/", i, ".png"));
   const auto open = [&] { return read_image_folder(folder.path, "train", {}).images; };
   const auto all = open();
-  CHECK(readable_images(all).images == all);
-  CHECK(readable_images(all).problems.empty());
+  CHECK(readable_images(all)->images == all);
+  CHECK(readable_images(all)->problems.empty());
   std::string damaged = read_file(folder.path / "train/a/4.png", 1 << 20);  // its start and end are intact
   damaged[damaged.size() / 2] ^= 1;
   write_file(folder.path / "train/a/4.png", damaged);
   write_file(folder.path / "train/a/7.png", "");
-  const ReadableImages found = readable_images(open());
+  const ReadableImages found = readable_images(open()).value();
   CHECK(found.images->size() == 7);
   CHECK(found.images->get(4).image[0][0][0].item<int>() == 5);
   REQUIRE(found.problems.size() == 2);
   CHECK(found.problems[0] == has("a/4.png: got a PNG that is corrupt"));
   CHECK(found.problems[1] == has("a/7.png: got an empty file"));
+
+  const auto caller = std::this_thread::get_id();
+  std::int64_t calls = 0;
+  CHECK(readable_images(open(), [&](std::int64_t done, std::int64_t total) {
+    CHECK(std::this_thread::get_id() == caller);
+    CHECK(done <= total);
+    CHECK(total == 9);
+    return ++calls > 0;
+  }));
+  CHECK(calls > 0);
+  CHECK_FALSE(readable_images(open(), [](std::int64_t, std::int64_t) { return false; }));
+  CHECK_THROWS_AS(readable_images(open(), [](std::int64_t, std::int64_t) -> bool { throw std::runtime_error("stop"); }),
+                  std::runtime_error);
 }
 
 TEST_CASE("prepared images are resized and cropped, and keep label and source") {

@@ -140,7 +140,7 @@ TEST_CASE("what lies beside the splits, and splits without labels, are said") {
   CHECK(refusal([&] { open(folder.path, {"a"}); }) == has("got no labelled images, expected some. "));
   CHECK(refusal([&] { open(folder.path); }) == has("test: got no folders beside 1 image without a class"));
   image("train/a/1.png");
-  image("dev/a/1.png");
+  image("more/a/1.png");
   image(".git/a/1.png");
   image("@eaDir/a/1.png");
   const Splits splits = open(folder.path);
@@ -148,14 +148,57 @@ TEST_CASE("what lies beside the splits, and splits without labels, are said") {
   CHECK(splits.test == nullptr);
   REQUIRE(splits.notes.size() == 2);
   CHECK(splits.notes[0] == has("test: ignored, because it has no class folders"));
-  CHECK(splits.notes[1] == folder.path.string() + ": ignored dev: splits are train, val and test");
+  CHECK(splits.notes[1] == folder.path.string() + ": ignored more: splits are train, val and test");
   fs::rename(folder.path / "train", folder.path / "Train");
   fs::rename(folder.path / "test", folder.path / "Testing");
   CHECK(open(folder.path).train->size() == 1);
-  for (const char* name : {"Train/a", "dev/a", "Testing/1.png"}) fs::remove_all(folder.path / name);
+  for (const char* name : {"Train/a", "more/a", "Testing/1.png"}) fs::remove_all(folder.path / name);
   fs::rename(folder.path / "Train", folder.path / "x");
   fs::rename(folder.path / "Testing", folder.path / "y");
-  CHECK(refusal([&] { open(folder.path); }) == has(" It holds dev, x, y."));
+  CHECK(refusal([&] { open(folder.path); }) == has(" It holds more, x, y."));
+}
+
+TEST_CASE("splits have other names, which are never classes silently") {
+  const TemporaryFolder folder;
+  const auto image = [&](const std::string& name) {
+    fs::create_directories((folder.path / name).parent_path());
+    write_png(at::zeros({3, 2, 2}, at::kByte), folder.path / name);
+  };
+  for (const char* name : {"train/a/1.png", "train/b/1.png", "dev/a/1.png", "holdout/a/1.png"}) image(name);
+  CHECK(open(folder.path).validation->size() == 1);
+  CHECK(open(folder.path).test->size() == 1);
+  // Beside test/, holdout/ is something else.
+  image("test/a/1.png");
+  image("test/a/2.png");
+  CHECK(open(folder.path).test->size() == 2);
+  CHECK(open(folder.path).notes.back() == has("ignored holdout: splits are train, val and test"));
+  fs::remove_all(folder.path / "test");
+  fs::rename(folder.path / "holdout", folder.path / "Eval");
+  CHECK(open(folder.path).test->size() == 1);
+
+  const auto other = folder.path / "other";
+  for (const char* name : {"other/one/a/1.png", "other/one/b/1.png", "other/two/a/1.png", "other/two/b/1.png"})
+    image(name);
+  CHECK(open(other).train->classes() == std::vector<std::string>{"one", "two"});
+  CHECK(open(other).notes.back() == has("one, two are taken as classes, but each holds a, b. If they are splits"));
+}
+
+TEST_CASE("archives and CIFAR's Python version are named as what to unpack") {
+  const TemporaryFolder folder;
+  const auto opened = [&](const std::string& name) {
+    return refusal([&] { open_dataset((folder.path / name).string(), {}); });
+  };
+  for (const char* name : {"a.tar.gz", "a.ZIP", "a.tgz", "a.tar.bz2", "a.7z"}) {
+    write_file(folder.path / name, "x");
+    CHECK(opened(name) == has("', an archive, expected the folder or the file that it holds. Unpack it first."));
+  }
+  write_file(folder.path / "cifar-10-python.tar.gz", "x");
+  CHECK(opened("cifar-10-python.tar.gz") == has("the Python version of CIFAR, expected its binary version, unpacked"));
+  CHECK(opened("") == has(" Unpack a.7z, a.ZIP, a.tar.bz2, a.tar.gz, a.tgz and 1 more."));
+  write_file(folder.path / "b/cifar-10-batches-py/batches.meta", "x");
+  write_file(folder.path / "b/cifar-10-batches-py/data_batch_1", "x");
+  CHECK(opened("b") == has("b: got the Python version of CIFAR"));
+  CHECK(opened("b/cifar-10-batches-py") == has("got the Python version of CIFAR"));
 }
 
 TEST_CASE("faults of a folder's structure may be collected, and the rest is read") {
@@ -198,10 +241,10 @@ TEST_CASE("the split of data without splits is that of the same data only, and s
   CHECK(opened(how).test->size() == 2);
   CHECK(opened(how).whole->size() == 10);
   CHECK(opened(how).notes.front() == has("of each class, 20 % are held out for testing"));
-  CHECK(opened(how).notes.front() == has("split_seed 1): 8 training, 2 test images"));
+  CHECK(opened(how).notes.front() == has("split_seed 1): images: 8 training, 2 test"));
   how.split_applies = [](const std::shared_ptr<const Dataset>& whole) { return whole->size() == 9; };
   CHECK(opened(how).test->size() == 10);
-  CHECK(opened(how).notes.front() == has("all its 10 images are used"));
+  CHECK(opened(how).notes.front() == has("all its images are used (10)"));
 }
 
 TEST_CASE("what is no dataset is refused with what it should be") {
@@ -213,8 +256,7 @@ TEST_CASE("what is no dataset is refused with what it should be") {
         has("none', which does not exist, expected a folder, a manifest"));
   write_file(folder.path / "a.csv.gz", "");
   CHECK(refusal<UsageError>([&] { open(folder.path / "a.csv.gz"); }) ==
-        has("a.csv.gz', which is no data that can be read, expected a folder, a manifest (.csv, .tsv, .jsonl or "
-            ".ndjson), shards (.tar) or a dataset's name. Unpack it first."));
+        has("a.csv.gz', an archive, expected the folder or the file that it holds. Unpack it first."));
   CHECK(refusal<UsageError>([] { open("mnits"); }) ==
         "data: got 'mnits', which is neither a folder nor a known dataset. Did you mean 'mnist'?");
   CHECK(refusal<UsageError>([] { find_dataset("imagenet-1k"); }) == has(" Choose one of: mnist, fashion-mnist."));

@@ -43,6 +43,6 @@ TEST_CASE("a split in JSON Lines is a name") {
   };
   CHECK(refused("0") == has("line 1: split: got the number 0, expected train, val or test."));
   CHECK(refused("[\"train\"]") == has("split: got a list"));
-  CHECK(refused("\"holdout\"") == has("got the split 'holdout'"));
+  CHECK(refused("\"unknown\"") == has("got the split 'unknown'"));
   CHECK(parse_manifest(R"({"path": "a.png", "split": null})", "a.jsonl")[0].split.empty());
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "data/datasets.h"
 #include "image/encode.h"
 #include "refusal.h"
 #include "temporary_folder.h"
@@ -49,10 +50,8 @@ struct Shard {
   static std::string end() { return std::string(1024, '\0'); }
 
   Splits open(const std::string& bytes) const {
-    // Not directly in the folder, whose name has the word test.
-    std::filesystem::create_directories(folder.path / "x");
-    write_file(folder.path / "x/a.tar", bytes);
-    return open_shards({folder.path / "x/a.tar"}, {.split = {}}, "shards");
+    write_file(folder.path / "a.tar", bytes);
+    return open_shards({folder.path / "a.tar"}, {.split = {}}, "shards", folder.path);
   }
   std::string refused(const std::string& bytes) const {
     return refusal([&] { open(bytes); });
@@ -91,6 +90,35 @@ TEST_CASE("no sample of a shard is lost silently") {
   std::string damaged = a + b + Shard::end();
   damaged[a.size()] ^= 1;
   CHECK(shard.refused(damaged) == has("Damaged tar archive"));
+}
+
+TEST_CASE("only folders below the data decide the split of a shard") {
+  const Shard shard;
+  const auto data = shard.folder.path / "test-run";
+  const std::string bytes = shard.sample("a", "0") + shard.sample("b", "1") + Shard::end();
+  for (const char* name : {"x/train/0.tar", "x/val/0.tar", "y/0.tar"}) {
+    std::filesystem::create_directories((data / name).parent_path());
+    write_file(data / name, bytes);
+  }
+  const auto open = [&](const std::string& name) { return open_dataset((data / name).string(), {}, {}); };
+  CHECK(open("x").train->size() == 2);
+  CHECK(open("x").validation->size() == 2);
+  CHECK(open("x/{train,val}/0.tar").validation->size() == 2);
+  for (const char* whole : {"y", "y/0.tar", "y/{0..0}.tar", "x/val/0.tar", "x/train"}) {
+    CHECK(open(whole).whole != nullptr);
+    CHECK(open(whole).notes.front() == has("has no splits"));
+  }
+}
+
+TEST_CASE("a shard's images have the extensions of those in folders") {
+  const Shard shard;
+  for (const char* extension : {".png", ".JPE", ".jfif", ".tiff"})
+    CHECK(shard.open(Shard::member(std::string("a") + extension, shard.image) + Shard::member("a.cls", "0"))
+              .test->size() == 1);
+  CHECK(shard.refused(Shard::member("a.heic", shard.image) + Shard::member("a.cls", "0")) ==
+        has("ignored 1 sample without an image"));
+  CHECK(shard.refused(Shard::member("x/cat/1.png", shard.image) + Shard::end()) ==
+        has("If it is an archive of a folder, unpack it."));
 }
 
 TEST_CASE("numbers that cannot be indices of classes are refused") {

@@ -58,6 +58,9 @@ class Layouts(CommandTest):
             self.counts(self.folder / "photos", *options),
             {"train": {"cat": 12, "dog": 3}, "test": {"cat": 8, "dog": 2}},
         )
+        other = self.json("data", "check", self.folder / "photos", "--split-seed", 5)
+        self.assertEqual(other["splits"]["test"]["images"], 3)
+        self.assertIn("split_seed 5", other["notes"][0])
         # One folder in an archive's folder.
         self.assertEqual(self.counts(self.folder), found)
         done = run("data", "check", self.folder / "photos")
@@ -69,6 +72,14 @@ class Layouts(CommandTest):
         for i, name in enumerate(("Training", "Validation", "TEST")):
             self.write(f"{name}/cat/1.png", png(i))
         self.assertEqual(self.counts(self.folder), {"train": {"cat": 1}, "val": {"cat": 1}, "test": {"cat": 1}})
+
+    def test_one_class_is_said(self):
+        for i in range(4):
+            self.write(f"cat/{i}.png", png(i))
+        report = self.lorikeet("data", "check", self.folder)
+        self.assertIn("All images are of one class, cat, so there is nothing to tell apart", report)
+        self.assertTrue(report.endswith("\nNo other faults.\n"))
+        self.assertIn("one class", self.json("data", "check", self.folder)["notes"][-1])
 
     def test_csv(self):
         rows = [("cat", "train"), ("dog, big", "train"), ("cat", "validation"), ('a "dog"', "Train"), ("cat", "test")]
@@ -106,7 +117,7 @@ class Layouts(CommandTest):
             ("a.csv", "path,name\nx,y\n", "got a header without a label"),
             ("a.csv", "x.png,cat\ny.png\n", "line 2: got 1 field"),
             ("a.csv", 'x.png,"cat\n', "line 1: got a quote without an end"),
-            ("a.csv", "x.png,cat,holdout\n", "line 1: got the split 'holdout'"),
+            ("a.csv", "x.png,cat,unknown\n", "line 1: got the split 'unknown'"),
             ("a.csv", "../outside.png,cat\n", "leaves the manifest's folder"),
             ("a.csv", "b/../../outside.png,cat\n", "leaves the manifest's folder"),
             ("a.csv", "x.png,cat\nx.png,dog\n", "line 2: got a second label for x.png"),

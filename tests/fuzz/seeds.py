@@ -287,6 +287,21 @@ def manifest_seeds():
     yield b'{"path": "a.png", "label": 1, "split": "val"}\n{"image": "b.png", "class": "x", "split": "train"}\n'
 
 
+def cifar_seeds():
+    for kind, names, label in (0, b"cat\ndog\n", b"\1"), (1, b"apple\r\nbear", b"\3\1"), (0, b"", b"\11"):
+        yield bytes([kind, len(names)]) + names + label + bytes(range(256)) * 12
+    yield b"\0\1x\0" + bytes(3072)
+    yield b"\1\0" + b"\0\143" + bytes(3071)
+
+
+def class_file_seeds():
+    yield b"\xef\xbb\xbfcat\r\ndog\r\n\r\n"
+    yield '["cat", "ünï", 3]'.encode()
+    yield b'{"1": "dog", "0": "cat"}'
+    yield b'{"id2label": {"0": "cat", "1": 2}, "model_type": "vit"}'
+    yield b"cat\n\ndog\ncat"
+
+
 def web_dataset_seeds():
     (picture, *_) = image_seeds("PNG")
     for kind in tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT:
@@ -316,6 +331,8 @@ SEEDS = {
     "tiff": format_seeds("TIFF"),
     "manifest": manifest_seeds(),
     "web_dataset": web_dataset_seeds(),
+    "cifar": cifar_seeds(),
+    "class_file": class_file_seeds(),
 }
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static const MemoryFile file;
   const std::string& path = file.hold(data, size);
   accepted([&] {
-    const lorikeet::Splits splits = lorikeet::open_shards({path}, {}, "fuzz");
+    const lorikeet::Splits splits = lorikeet::open_shards({path}, {}, "fuzz", path);
     require(splits.train != nullptr, "labelled samples are in train");
     for (const auto& split : {splits.train, splits.validation, splits.test}) {
       if (!split) continue;

@@ -102,6 +102,10 @@ class Images(unittest.TestCase):
                 if compression == "jpeg" and kind in ("palette", "two", "alpha"):
                     continue
                 self.save(f"{kind}-{compression}.tiff", image, compression=compression)
+        for kind in "PNG", "GIF":
+            out = io.BytesIO()
+            rgb.save(out, kind)
+            self.add(f"without-end.{kind}", out.getvalue()[: -12 if kind == "PNG" else -1])
         self.save("cmyk.tiff", rgb.convert("CMYK"), compression="tiff_lzw")
         self.save("fax.tiff", two, compression="group4")
         for orientation in 3, 6:
@@ -132,8 +136,10 @@ class Images(unittest.TestCase):
         self.add("down.bmp", bmp(24, random.integers(0, 256, 64, numpy.uint8).tobytes(), height=-4))
         runs = bytes([5, 1, 0, 0, 0, 3, 1, 2, 3, 0, 2, 4, 0, 0, 5, 7, 0, 0, 1, 6, 4, 2, 0, 1])
         self.add("rle8.bmp", bmp(8, runs, 1, palette=colours))
+        self.add("rle8-without-end.bmp", bmp(8, runs[:-2], 1, palette=colours))
         runs = bytes([5, 0x12, 0, 0, 0, 5, 0x12, 0x34, 0x50, 0, 0, 0, 4, 0x45, 1, 0x70, 0, 0, 5, 0x67, 0, 1])
         self.add("rle4.bmp", bmp(4, runs, 2, palette=colours))
+        self.add("rle4-without-end.bmp", bmp(4, runs[:-2], 2, palette=colours))
         for name, pixels in self.decoded().items():
             with self.subTest(name):
                 self.equal_to_pillow(pixels, name)
