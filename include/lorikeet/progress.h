@@ -20,7 +20,7 @@ struct DownloadProgress {
 using DownloadCallback = std::function<void(const DownloadProgress&)>;
 
 struct TrainProgress {
-  /// "train", "validate" or "test".
+  /// "check" (of all images, with BadImages::kSkip), "train", "validate" or "test".
   std::string phase;
   std::int64_t epoch = 0;  // from 1
   std::int64_t epochs = 0;
@@ -53,7 +53,8 @@ struct EpochProgress {
 
 using EpochCallback = std::function<void(const EpochProgress&)>;
 
-/// Called after every batch. Returning false stops training, which then returns the state reached so far.
+/// Called after every batch. Returning false stops training, which then returns the state reached so far; during the
+/// check of the images, it throws Error.
 using TrainCallback = std::function<bool(const TrainProgress&)>;
 
 /// Called after every batch with the number of images processed and the total. Returning false stops the evaluation,

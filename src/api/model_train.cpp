@@ -5,6 +5,7 @@
 #include "api/boundary.h"
 #include "api/model_state.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "data/dataset.h"
 #include "data/datasets.h"
 #include "engine/tensor_type.h"
@@ -60,10 +61,10 @@ TrainReport Model::train(const TrainingOptions& options, const TrainCallbacks& c
     Splits used = split_data(recipe, splits);
     used.test = nullptr;
     used.notes.clear();
-    const Splits data = with_bad_images(recipe.data.bad_images, std::move(used));
+    const Splits data = with_bad_images(recipe.data.bad_images, std::move(used), guarded(callbacks.progress));
     if (callbacks.log) std::for_each(data.notes.begin(), data.notes.end(), guarded(callbacks.log));
     if (data.train->classes() != loaded.classes) {
-      fail_usage("data: got ", data.train->classes().size(), " classes in ", recipe.data.name,
+      fail_usage("data: got ", counted(data.train->classes().size(), "class"), " in ", recipe.data.name,
                  ", expected the model's ", loaded.classes.size(), ".");
     }
     const bool is_int8 = recipe.machine.precision == Precision::kInt8;

@@ -89,7 +89,7 @@ std::string grouped_digits(std::string digits) {
 std::string plural_of(std::string_view noun) {
   const auto ends = [&](std::string_view end) { return noun.ends_with(end); };
   std::string out(noun);
-  if (ends("s") || ends("x") || ends("ch") || ends("sh")) {
+  if (ends("s") || ends("x") || (ends("ch") && !ends("och")) || ends("sh")) {
     out += "es";
   } else if (ends("y") && !ends("ay") && !ends("ey") && !ends("oy")) {
     out.replace(out.size() - 1, 1, "ies");

@@ -54,10 +54,14 @@ int eval_command(const EvalOptions& options) {
                 with_commas(found.correct).c_str(), with_commas(found.total).c_str(), data.c_str(),
                 fixed(found.loss, 4).c_str());
     const Interval interval = wilson_interval(found.correct, found.total);
+    const Interval top5_interval = wilson_interval(found.correct_top5, found.total);
+    const std::string top5 = model.classes().size() < kTop5Classes
+                                 ? ""
+                                 : cat("top-5 ", fixed(found.top5_accuracy(), 4), ", 95% interval ",
+                                       fixed(top5_interval.low, 4), " to ", fixed(top5_interval.high, 4), ", ");
     std::printf(
         "95%% interval %s to %s, %smacro precision %s, recall %s, F1 %s, calibration error %s\n",
-        fixed(interval.low, 4).c_str(), fixed(interval.high, 4).c_str(),
-        model.classes().size() > 5 ? cat("top-5 ", fixed(found.top5_accuracy(), 4), ", ").c_str() : "",
+        fixed(interval.low, 4).c_str(), fixed(interval.high, 4).c_str(), top5.c_str(),
         fixed(metric(found, Metric::kMacroPrecision), 4).c_str(), fixed(metric(found, Metric::kMacroRecall), 4).c_str(),
         fixed(metric(found, Metric::kMacroF1), 4).c_str(), fixed(metric(found, Metric::kCalibrationError), 4).c_str());
   }

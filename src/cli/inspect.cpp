@@ -147,9 +147,10 @@ void print_adapter(const AdapterFolder& adapter) {
     std::printf(", fully trained: %s", join(adapter.spec.config.modules_to_save, ", ").c_str());
   std::printf("\n");
   if (const auto& metadata = adapter.metadata) {
-    std::printf("base:      %s, weights %s, SHA-256 %s\nclasses:   %s\n", metadata->base_model.c_str(),
-                printable(metadata->base_weights).c_str(), metadata->base_sha256.c_str(),
-                printable(join(metadata->classes, ", "), 200).c_str());
+    const bool has_one_name = metadata->base_weights == metadata->base_model;
+    std::printf("base:      %s%s, SHA-256 %s\nclasses:   %s\n", metadata->base_model.c_str(),
+                has_one_name ? "" : cat(", weights ", printable(metadata->base_weights)).c_str(),
+                metadata->base_sha256.c_str(), printable(join(metadata->classes, ", "), 200).c_str());
   }
 }
 

@@ -1,10 +1,14 @@
 // The command: parses arguments, runs one command, and converts exceptions to one line and an exit code.
+#include <unistd.h>
+
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -14,6 +18,7 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/progress_bar.h"
+#include "cli/status_line.h"
 #include "kernels/buffer_pool.h"
 #include "lorikeet/version.h"
 #include "train/recipe.h"
@@ -92,6 +97,23 @@ std::string wrong_option(const CLI::App& app, int argc, char** argv) {
   return "";
 }
 
+// Returns what is missing, with the text of --help for it; CLI11 only says that it is required.
+std::string missing_argument(const CLI::App& command) {
+  if (const auto commands = command.get_subcommands({}); !commands.empty()) {
+    std::vector<std::string> names;
+    for (const CLI::App* each : commands) names.push_back(each->get_name());
+    return cat("subcommand: got nothing, expected one of ", join(names, ", "), ".");
+  }
+  for (const CLI::Option* option : command.get_options()) {
+    if (!option->get_required() || option->count() > 0) continue;
+    std::string expected = option->get_description();
+    if (expected.size() > 1 && std::islower(static_cast<unsigned char>(expected[1])) != 0)
+      expected[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(expected[0])));
+    return cat(option->get_name(), ": got nothing, expected: ", expected, ".");
+  }
+  return "";
+}
+
 // Adds --quiet to every command.
 void add_quiet(CLI::App& app) {
   const auto commands = app.get_subcommands({});
@@ -121,10 +143,19 @@ int run(int argc, char** argv) {
       fail("standard output: cannot be written: ", std::strerror(errno), ".");
     return status;
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    if (error.get_exit_code() == 0) {  // --help, --version
+      std::ostringstream text;
+      app.exit(error, text);
+      std::fputs(
+          (isatty(STDOUT_FILENO) == 1 ? wrapped(text.str(), terminal_columns(STDOUT_FILENO)) : text.str()).c_str(),
+          stdout);
+      return 0;
+    }
     if (const std::string wrong = wrong_command(app, argc, argv); !wrong.empty()) return report(kUsage, wrong);
     if (const std::string wrong = wrong_option(app, argc, argv); !wrong.empty()) return report(kUsage, wrong);
-    return report(kUsage, cat(error.what(), ". ", help_hint(app)));
+    const bool is_missing = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
+    const std::string missing = is_missing ? missing_argument(named_command(app)) : "";
+    return report(kUsage, cat(missing.empty() ? cat(error.what(), ".") : missing, " ", help_hint(app)));
   } catch (const UsageError& error) {
     return report(kUsage, error.what());
   } catch (const Error& error) {

@@ -92,14 +92,21 @@ std::string body_of(const CommandText& command, const char* heading) {
   return out;
 }
 
-CommandText find_command(const CommandText& root, const std::string& name) {
-  if (name.empty() || name == "lorikeet") return root;
-  std::vector<std::string> names;
-  for (const auto& command : root.commands) {
-    if (command.path.back() == name) return command;
-    names.push_back(command.path.back());
+// The command with these names, each in the one before it: {"data", "check"}.
+const CommandText& find_command(const CommandText& root, const std::vector<std::string>& words) {
+  const CommandText* found = &root;
+  for (const std::string& word : words) {
+    if (found == &root && word == "lorikeet") continue;
+    std::vector<std::string> names;
+    for (const auto& command : found->commands) names.push_back(command.path.back());
+    const auto at = std::find(names.begin(), names.end(), word);
+    if (at == names.end()) {
+      fail_usage("'", printable(word), "': got an unknown command",
+                 found == &root ? "" : cat(" of '", join(found->path, " "), "'"), ".", did_you_mean(word, names));
+    }
+    found = &found->commands[static_cast<std::size_t>(at - names.begin())];
   }
-  fail_usage("'", printable(name), "': got an unknown command.", did_you_mean(name, names));
+  return *found;
 }
 
 }  // namespace
@@ -123,16 +130,20 @@ std::string man_page(const CommandText& command) {
     out += cat(".SH ", upper(roff(join(child.path, " "))), "\n", roff(child.description), "\n.PP\n", synopsis(child),
                body_of(child, ".SS"));
   }
-  return out + ".SH SEE ALSO\n.BR lorikeet (1)\n";
+  std::vector<std::string> parents = command.path;
+  parents.pop_back();
+  return out + cat(".SH SEE ALSO\n.BR ", roff(join(parents, "-")), " (1)\n");
 }
 
 void add_man(CLI::App& app, int& status) {
   struct ManOptions {
-    std::string command, out;
+    std::vector<std::string> command;
+    std::string out;
   };
   auto* command = app.add_subcommand("man", "Print the man page of the program or a command");
   auto options = std::make_shared<ManOptions>();
-  command->add_option("command", options->command, "A command; without one, the page of the program");
+  command->add_option("command", options->command,
+                      "A command, such as train or data check; without one, the page of the program");
   command->add_option("--out", options->out, "Write the pages of all commands as *.1 files into this folder")
       ->type_name("FOLDER");
   command->footer("'lorikeet man train | man -l -' shows a page.");

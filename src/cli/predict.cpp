@@ -47,10 +47,10 @@ ListedImages listed_images(const std::vector<std::string>& named) {
     const FoundImages found = images_in(name);
     std::vector<std::string> others;
     for (const fs::path& image : found.others) others.push_back(image.lexically_relative(name).string());
-    const std::string listed = others.empty()
-                                   ? ""
-                                   : cat(others.size(), others.size() == 1 ? " image" : " images",
-                                         " of formats that cannot be read: ", join_first(others, kMostNamed));
+    const std::string listed =
+        others.empty()
+            ? ""
+            : cat(counted(others.size(), "image"), " of formats that cannot be read: ", join_first(others, kMostNamed));
     if (found.images.empty()) {
       fail(name, ": got ", others.empty() ? "a folder without images" : listed,
            ", expected JPEG, PNG, WebP, GIF, TIFF or BMP in it.");

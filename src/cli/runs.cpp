@@ -52,9 +52,11 @@ TrainSummary train_visibly(const Recipe& recipe, bool replace) {
 
 TrainSummary train_defaults_visibly(const std::vector<std::string>& overrides, bool replace) {
   const TrainCallbacks callbacks = visible_callbacks();
-  DefaultRecipe chosen = default_recipe(overrides, callbacks.download);
+  DefaultRecipe chosen = default_recipe(overrides, callbacks);
   if (chosen.recipe.run.empty()) chosen.recipe.run = free_run_folder(fs::absolute(chosen.recipe.data.name));
-  const TrainSummary summary = train(chosen.recipe, callbacks, replace, chosen.notes);
+  const TrainSummary summary =
+      train(chosen.recipe, callbacks,
+            RunStart{.replace = replace, .notes = std::move(chosen.notes), .data = std::move(chosen.data)});
   show_status("");
   return summary;
 }

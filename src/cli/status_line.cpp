@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <sstream>
 #include <vector>
 
 #include "base/error.h"
@@ -14,6 +15,7 @@ namespace lorikeet::cli {
 namespace {
 
 constexpr std::size_t kLeastColumns = 20;
+constexpr std::size_t kNarrowIndent = 4;
 constexpr std::size_t kLeastBar = 4;
 constexpr std::size_t kGreatestBar = 32;
 
@@ -72,15 +74,45 @@ std::string right_aligned(const std::string& text, std::size_t width) {
 
 }  // namespace
 
-std::size_t terminal_columns() {
+std::size_t terminal_columns(int descriptor) {
   winsize size{};
   std::size_t columns = 0;
-  if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0) columns = size.ws_col;
+  if (::ioctl(descriptor, TIOCGWINSZ, &size) == 0) columns = size.ws_col;
   if (columns == 0) {
     const char* variable = std::getenv("COLUMNS");
     columns = variable != nullptr ? std::strtoul(variable, nullptr, 10) : 0;
   }
   return columns == 0 ? 80 : std::clamp<std::size_t>(columns, kLeastColumns, 1000);
+}
+
+std::string wrapped(const std::string& text, std::size_t columns) {
+  std::istringstream lines(text);
+  std::string out;
+  for (std::string line; std::getline(lines, line); out += '\n') {
+    line.erase(line.find_last_not_of(' ') + 1);
+    if (characters(line) <= columns) {
+      out += line;
+      continue;
+    }
+    std::size_t begin = line.find_first_not_of(' ');  // of the last column
+    for (std::size_t gap = line.find("  ", begin); gap < columns / 2 + kLeastColumns; gap = line.find("  ", begin))
+      begin = line.find_first_not_of(' ', gap);
+    std::size_t length = characters(line.substr(0, begin));
+    const std::string indent(length + kLeastColumns <= columns ? length : kNarrowIndent, ' ');
+    out += line.substr(0, begin);
+    std::istringstream words(line.substr(begin));
+    bool is_first = true;  // of its line
+    for (std::string word; words >> word; is_first = false) {
+      if (!is_first && length + 1 + characters(word) > columns) {
+        out += '\n' + indent;
+        length = indent.size();
+        is_first = true;
+      }
+      out += (is_first ? "" : " ") + word;
+      length += characters(word) + (is_first ? 0 : 1);
+    }
+  }
+  return out;
 }
 
 bool uses_colour() {

@@ -1,6 +1,8 @@
 // Lines that fit the width of a terminal.
 #pragma once
 
+#include <unistd.h>
+
 #include <cstddef>
 #include <string>
 
@@ -8,8 +10,12 @@
 
 namespace lorikeet::cli {
 
-/// Returns the terminal's columns on standard error, at least 20: its size, else $COLUMNS, else 80.
-std::size_t terminal_columns();
+/// Returns the columns of the terminal on standard error or output, at least 20: its size, else $COLUMNS, else 80.
+std::size_t terminal_columns(int descriptor = STDERR_FILENO);
+
+/// Breaks lines that are longer than `columns` characters between words. The rest of a line is indented as its last
+/// column, which follows two or more spaces.
+std::string wrapped(const std::string& text, std::size_t columns);
 
 /// Whether standard error may receive colours: $NO_COLOR is empty or not set (no-color.org).
 bool uses_colour();

@@ -34,7 +34,7 @@ struct TrainOptions {
 std::string size_text(const TrainSummary& summary) {
   std::error_code none;
   const auto head = std::filesystem::file_size(summary.adapter / "head.safetensors", none);
-  return human_bytes(summary.adapter_bytes) + (none ? "" : cat(" and head ", human_bytes(head)));
+  return human_bytes(summary.adapter_bytes) + (none ? "" : cat(" and head file ", human_bytes(head)));
 }
 
 // Quotes `text` for a shell if it needs quotes.
@@ -75,7 +75,7 @@ int train_command(const TrainOptions& options) {
   const TrainSummary summary = run(options);
   const Recipe& recipe = summary.recipe;
   if (summary.interrupted) {
-    print_error(cat("interrupted after ", summary.loop.steps, " steps; the adapter trained so far is in ",
+    print_error(cat("interrupted after ", counted(summary.loop.steps, "step"), "; the adapter trained so far is in ",
                     summary.adapter.string(), ". Continue with 'lorikeet train --resume ", recipe.run.string(), "'."));
     return interrupt_status();
   }
@@ -83,8 +83,8 @@ int train_command(const TrainOptions& options) {
     std::printf("%s\n", json_text(summary_json(summary, recipe), 2).c_str());
     return 0;
   }
-  std::printf("%s\n%s trainable parameters, adapter %s, trained in %s (%s img/s)\n", summary.adapter.c_str(),
-              with_commas(summary.trainable_parameters).c_str(), size_text(summary).c_str(),
+  std::printf("%s\n%s, adapter file %s, trained in %s (%s img/s)\n", summary.adapter.c_str(),
+              counted(summary.trainable_parameters, "trainable parameter").c_str(), size_text(summary).c_str(),
               clock(summary.loop.seconds).c_str(), speed_text(summary.loop.images_per_second()).c_str());
   if (summary.test.total > 0) {
     const Interval interval = wilson_interval(summary.test.correct, summary.test.total);

@@ -1,6 +1,8 @@
 #include "loading/base_source.h"
 
 #include <cstdint>
+#include <functional>
+#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -114,6 +116,18 @@ BaseSource read_transformers(const Json& config, const ModelFiles& files) {
   return out;
 }
 
+// Each value of a config.json is in its range, but their products may be those of no network.
+void require_plausible_size(const Graph& graph, const fs::path& config) {
+  constexpr std::int64_t kMostParameters = 100'000'000'000;
+  double total = 0;
+  for (const Parameter& parameter : graph.parameters())
+    total += std::accumulate(parameter.shape.begin(), parameter.shape.end(), 1.0, std::multiplies<>());
+  if (total > static_cast<double>(kMostParameters)) {
+    fail(config.string(), ": got sizes of a network of ", total, " parameters, expected at most ",
+         with_commas(kMostParameters), ".");
+  }
+}
+
 BaseSource read_model_config(const ModelFiles& files) {
   const Json config = read_object(files.config);
   BaseSource out;
@@ -125,9 +139,10 @@ BaseSource read_model_config(const ModelFiles& files) {
     fail(files.config.string(),
          ": got neither \"model_type\" nor \"architecture\", expected a model that transformers or timm saved.");
   }
+  require_plausible_size(out.graph, files.config);
   const auto outputs = static_cast<std::size_t>(output_features(out.graph));
   if (!out.classes.empty() && out.classes.size() != outputs) {
-    fail(files.config.string(), ": got ", out.classes.size(), " names of classes, expected ", outputs,
+    fail(files.config.string(), ": got ", counted(out.classes.size(), "name"), " of classes, expected ", outputs,
          ", one for each output.");
   }
   out.weights = files.weights;

@@ -145,7 +145,7 @@ const ImageProcessor& processor_of(const ConfigValues& values, const std::string
 // The side to which crop_pct resizes, rounded down.
 int resized_side(double side) {
   if (side < 1 || side > kLargestSide)
-    fail("crop_pct: got a resize to ", counted(side, "pixel"), ", expected 1 to ", kLargestSide, ".");
+    fail("crop_pct: got a resize to ", side, " pixels, expected 1 to ", kLargestSide, ".");
   return static_cast<int>(side);
 }
 

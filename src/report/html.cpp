@@ -42,6 +42,8 @@ th.n,td.n{text-align:right;white-space:nowrap}td{overflow-wrap:anywhere}td:first
 .mistakes{display:grid;grid-template-columns:repeat(auto-fill,minmax(112px,1fr));gap:12px}
 .mistakes img{width:100%;aspect-ratio:1;object-fit:contain;background:var(--soft);border-radius:6px}
 .mistakes img.pixels{image-rendering:pixelated}
+.mistakes figure{break-inside:avoid}.mistakes figcaption{line-height:1.3;margin-top:3px;overflow-wrap:break-word}
+.file{display:block;font-size:.76rem;overflow-wrap:anywhere}.nowrap{white-space:nowrap}
 .stage{display:flex;flex-wrap:wrap;gap:3px;align-items:center;margin-bottom:5px}
 .stage>b{flex:0 0 9em;font-weight:500;font-size:.85rem;overflow-wrap:anywhere}
 .l{display:inline-block;height:16px;border-radius:3px;background:var(--frozen)}
@@ -52,7 +54,7 @@ pre{overflow-x:auto;background:var(--soft);border-radius:6px;padding:10px;font-s
 .share{display:block;height:6px;border-radius:3px;background:var(--soft)}
 .share i{display:block;height:6px;border-radius:3px;background:var(--s0);min-width:1px}
 @media(max-width:480px){main{padding:16px 10px 32px}section{padding:12px}.stage>b{flex-basis:100%}h1{font-size:1.3rem}
-.mistakes{grid-template-columns:repeat(auto-fill,minmax(88px,1fr))}.tiles{grid-template-columns:1fr 1fr}}
+.mistakes{grid-template-columns:repeat(auto-fill,minmax(120px,1fr))}.tiles{grid-template-columns:1fr 1fr}}
 @media print{:root{color-scheme:light;--bg:#fff;--card:#fff;--fg:#000;--dim:#444;--line:#bbb;--soft:#eee;--s0:#1f6feb;
 --s1:#c2570c;--s2:#1a7f37;--s3:#8250df;--s4:#bf3989;--s5:#57606a;--frozen:#cbd2da;--adapted:#e8730c;--trained:#1a7f37;
 --partly:#8250df;--bad:#b42318}body{font-size:11pt}main{max-width:none;padding:0}*{print-color-adjust:exact;

@@ -52,8 +52,9 @@ std::string facts(const ModelCard& card) {
                                                                                   kShownClasses, card.classes.size())));
   out << "| | |\n|---|---|\n| task | image classification, " << counted(card.classes.size(), "class") << ": "
       << plain(join(shown, ", ")) << (card.classes.size() > kShownClasses ? " …" : "") << " |\n| base | "
-      << plain(card.base_model) << ", weights " << plain(card.base_weights) << " |\n| SHA-256 of the base | `"
-      << card.base_sha256 << "` over names, shapes and values |\n| method | " << plain(card.method) << " |\n";
+      << plain(card.base_model) << (card.base_weights == card.base_model ? "" : ", weights " + plain(card.base_weights))
+      << " |\n| SHA-256 of the base | `" << card.base_sha256 << "` over names, shapes and values |\n| method | "
+      << plain(card.method) << " |\n";
   if (!card.modules_to_save.empty()) out << "| trained in full | " << plain(join(card.modules_to_save, ", ")) << " |\n";
   if (!card.head.empty()) out << "| head after the network | " << counted(card.head.size(), "Linear layer") << " |\n";
   out << "| trained | " << counted(card.trainable, "parameter") << ", " << human_bytes(card.bytes) << " |\n";

@@ -88,10 +88,10 @@ std::string class_table(const std::vector<ClassRow>& classes) {
 std::string mistakes_html(const std::vector<MistakeImage>& mistakes) {
   std::string out;
   for (const MistakeImage& mistake : mistakes) {
-    out += cat("<figure title=\"", html_escaped(mistake.source), "\"><img", mistake.is_small ? " class=\"pixels\"" : "",
-               " src=\"", html_escaped(mistake.data_uri), "\" alt=\"", html_escaped(mistake.label), "\"><figcaption>",
-               html_name(mistake.label), " as <b>", html_name(mistake.predicted), "</b>, ",
-               fixed(100 * mistake.probability, 1), " %</figcaption></figure>\n");
+    out += cat("<figure><img", mistake.is_small ? " class=\"pixels\"" : "", " src=\"", html_escaped(mistake.data_uri),
+               "\" alt=\"", html_escaped(mistake.label), "\"><figcaption>", html_name(mistake.label), " as <b>",
+               html_name(mistake.predicted), "</b> <span class=\"nowrap\">", fixed(100 * mistake.probability, 1),
+               " %</span><span class=\"file\">", html_name(mistake.source), "</span></figcaption></figure>\n");
   }
   return out.empty() ? "" : cat("<div class=\"mistakes\">", out, "</div>\n");
 }
@@ -122,7 +122,7 @@ std::string network_html(const std::vector<LayerMark>& layers) {
     }
     const double width = 6 + 3.5 * std::log10(static_cast<double>(std::max<std::int64_t>(1, layer.parameters)));
     out += cat("<span class=\"l", class_of(layer.state), "\" style=\"width:", fixed(width, 0), "px\" title=\"",
-               html_escaped(cat(layer.name, ": ", layer.operation, ", ", with_commas(layer.parameters), " parameters",
+               html_escaped(cat(layer.name, ": ", layer.operation, ", ", counted(layer.parameters, "parameter"),
                                 layer.trained > 0 ? cat(", ", with_commas(layer.trained), " trained") : "")),
                "\"></span>");
   }
@@ -218,7 +218,7 @@ std::string compare_page_html(const std::vector<ComparedRun>& runs) {
     colour = (colour + 1) % kColours;
   }
   const std::string charts = line_chart(loss) + line_chart(train_accuracy) + line_chart(accuracy);
-  const std::string title = cat("Comparison of ", runs.size(), runs.size() == 1 ? " run" : " runs");
+  const std::string title = cat("Comparison of ", counted(runs.size(), "run"));
   return html_page(
       title,
       cat("<h1>", title, "</h1>\n",

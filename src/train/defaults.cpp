@@ -105,15 +105,14 @@ std::vector<DefaultChoice> choose_defaults(const DefaultsFacts& facts, const Def
     if (!is_given(key)) out.back().values.emplace_back(key, std::move(value));
   };
   const auto images_each = facts.train_images / std::max<std::int64_t>(1, facts.classes);
-  const std::string count = with_commas(facts.train_images);
+  const std::string images = counted(facts.train_images, "image");
 
   out.push_back({"base", {}, is_given("weights") ? "the model of the weights" : "the model that was given"});
   if (base != nullptr) {
-    out.back().reason = is_affordable(facts, base->macs)
-                            ? cat("the most accurate base that reads ", count, " images in ",
-                                  clock(std::max(1.0, pass_seconds(facts, base->macs))), " or less on ", facts.threads,
-                                  facts.threads == 1 ? " thread" : " threads")
-                            : cat("the fastest base, for ", count, " images");
+    out.back().reason = is_affordable(facts, base->macs) ? cat("the most accurate base that reads ", images, " in ",
+                                                               clock(std::max(1.0, pass_seconds(facts, base->macs))),
+                                                               " or less on ", counted(facts.threads, "thread"))
+                                                         : cat("the fastest base, for ", images);
     set("model", base->model);
     // Larger than the images are, which helps; the base's own size only where there is time for it.
     if (facts.side > 0 && facts.side <= kSmallImage && !is_affordable(facts, base->macs)) {
@@ -128,8 +127,8 @@ std::vector<DefaultChoice> choose_defaults(const DefaultsFacts& facts, const Def
 
   out.push_back({"tune",
                  {},
-                 cat("an adapter on the last layers, which recognise objects, and a new output learn ", facts.classes,
-                     " classes from ", images_each, " images each")});
+                 cat("an adapter on the last layers, which recognise objects, and a new output learn ",
+                     counted(facts.classes, "class"), " from ", counted(images_each, "image"), " each")});
   const bool names_modules = is_given("target_modules") || is_given("modules_to_save") || is_given("bias");
   const bool has_output = is_given("head") || is_given("replace_output");
   if (is_given("tune") || names_modules || has_output || is_given("peft_type")) {
@@ -154,7 +153,7 @@ std::vector<DefaultChoice> choose_defaults(const DefaultsFacts& facts, const Def
   set("label_smoothing", "0.1");
 
   const std::int64_t steps = (facts.train_images + batch - 1) / batch;
-  out.push_back({"length", {}, cat(steps, steps == 1 ? " step" : " steps", " an epoch")});
+  out.push_back({"length", {}, cat(counted(steps, "step"), " an epoch")});
   if (facts.has_limit) {
     out.back().reason += cat(", as many as fit into ", clock(facts.seconds));
   } else {
@@ -164,15 +163,17 @@ std::vector<DefaultChoice> choose_defaults(const DefaultsFacts& facts, const Def
   return out;
 }
 
-DefaultRecipe default_recipe(const std::vector<std::string>& overrides, const DownloadCallback& download) {
+DefaultRecipe default_recipe(const std::vector<std::string>& overrides, const TrainCallbacks& callbacks) {
   const std::set<std::string> given = keys_of(overrides);
   if (!given.contains("data"))
     fail_usage(
         "train: got neither a recipe nor data, expected a YAML file, data=FOLDER, or --resume RUN. "
         "'lorikeet train --help' says what is expected.");
   const Recipe asked = parse_recipe("head: new\n", "defaults", overrides);
-  const Splits splits = open_dataset(asked.data.name, download, open_options(asked.data));
-  const Splits data = with_bad_images(asked.data.bad_images, split_data(asked, splits));
+  DefaultRecipe out;
+  out.data.opened = open_dataset(asked.data.name, callbacks.download, open_options(asked.data));
+  out.data.used = with_bad_images(asked.data.bad_images, split_data(asked, out.data.opened), callbacks.progress);
+  const Splits& data = out.data.used;
   DefaultsFacts facts;
   facts.train_images = data.train->size();
   facts.classes = static_cast<std::int64_t>(data.train->classes().size());
@@ -181,13 +182,12 @@ DefaultRecipe default_recipe(const std::vector<std::string>& overrides, const Do
   if (facts.has_limit) facts.seconds = asked.loop.seconds;
   facts.threads = asked.machine.threads > 0 ? asked.machine.threads : at::get_num_threads();
 
-  DefaultRecipe out;
   std::vector<DefaultBase> bases = default_bases();
   const DefaultBase* base = nullptr;
   while (base == nullptr && !given.contains("model") && !given.contains("weights")) {
     const DefaultBase& chosen = choose_base(bases, facts);
     try {
-      fetch_weights(find_weights(chosen.model), download);
+      fetch_weights(find_weights(chosen.model), callbacks.download);
       base = &chosen;
     } catch (const Error& error) {
       if (bases.size() == 1) throw;

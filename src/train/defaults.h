@@ -8,8 +8,9 @@
 #include <utility>
 #include <vector>
 
-#include "fetch/download.h"
+#include "lorikeet/train.h"
 #include "train/recipe.h"
+#include "train/training_data.h"
 
 namespace lorikeet {
 
@@ -59,10 +60,12 @@ struct DefaultRecipe {
   Recipe recipe;
   /// A line for each choice: "base: model efficientnet_lite0 (…)".
   std::vector<std::string> notes;
+  CheckedData data;
 };
 
-/// The recipe of `overrides` ("key=value"), one of which must be `data`, with choices for the rest. Opens the data, and
-/// fetches the weights of the base, or of the next one if that fails. Throws UsageError for invalid overrides.
-DefaultRecipe default_recipe(const std::vector<std::string>& overrides, const DownloadCallback& download);
+/// The recipe of `overrides` ("key=value"), one of which must be `data`, with choices for the rest. Opens and checks
+/// the data, and fetches the weights of the base, or of the next one if that fails. Throws UsageError for invalid
+/// overrides.
+DefaultRecipe default_recipe(const std::vector<std::string>& overrides, const TrainCallbacks& callbacks);
 
 }  // namespace lorikeet

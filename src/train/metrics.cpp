@@ -6,8 +6,6 @@
 namespace lorikeet {
 namespace {
 
-constexpr std::size_t kTop5Classes = 6;  // with fewer, every prediction is among the top five
-
 double ratio(std::int64_t part, std::int64_t total) {
   return total == 0 ? 0 : static_cast<double>(part) / static_cast<double>(total);
 }

@@ -27,7 +27,10 @@ Json evaluation_json(const EvaluationResult& result);
 /// Maximum number of classes for which a summary has the confusion matrix.
 inline constexpr std::size_t kSummaryClasses = 100;
 
-/// All metrics. Top-5 accuracy is left out with at most five classes, and the confusion matrix with more than
+/// Least number of classes for which top-5 accuracy says something: with fewer, every class is among the five.
+inline constexpr std::size_t kTop5Classes = 6;
+
+/// All metrics. Top-5 accuracy is left out with fewer than kTop5Classes, and the confusion matrix with more than
 /// `confusion_classes`. Classes without images and predictions have no entry. REQUIRES: one name per class.
 Json metrics_json(const EvaluationResult& result, const std::vector<std::string>& classes,
                   std::size_t confusion_classes);

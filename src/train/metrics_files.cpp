@@ -18,10 +18,14 @@ namespace {
 
 double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
-// Of one kind of line: columns in the order in which they first occur.
+// Of one kind of line: columns in the order in which they first occur. A line with the same `key` as the one before
+// replaces it: an epoch that max_steps cut and an extended run completed.
 class CsvTable {
  public:
+  explicit CsvTable(std::string key) : key_(std::move(key)) {}
+
   void add(const Json& line) {
+    if (!rows_.empty() && rows_.back().value(key_, Json()) == line.value(key_, Json())) rows_.pop_back();
     for (const auto& [key, value] : line.items()) {
       if (std::find(columns_.begin(), columns_.end(), key) == columns_.end()) columns_.push_back(key);
     }
@@ -43,6 +47,7 @@ class CsvTable {
   }
 
  private:
+  std::string key_;
   std::vector<std::string> columns_;
   std::vector<Json> rows_;
 };
@@ -107,7 +112,7 @@ void EventLog::add(const std::vector<std::pair<std::string, double>>& scalars) {
 }
 
 void write_metrics_csv(const fs::path& run) {
-  CsvTable steps, epochs;
+  CsvTable steps("step"), epochs("epoch");
   each_metrics_line(run / "metrics.jsonl", 0,
                     [&](const Json& line) { (line.contains("step") ? steps : epochs).add(line); });
   write_file(run / "steps.csv", steps.text());

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "data/datasets.h"
 #include "data/web_dataset.h"
 #include "engine/tensor_type.h"
 #include "models/models.h"
@@ -48,6 +49,26 @@ void set(Recipe& recipe, const std::string& key, const YAML::Node& value) {
   const std::string meant = meant_key(key, recipe_keys());
   fail_usage(printable(key), ": got an unknown key.",
              meant.empty() ? " 'lorikeet train --help' lists them." : cat(" Did you mean '", meant, "'?"));
+}
+
+// Paths are relative to the current folder, not to the recipe's. Throws Error for one that exists only beside the
+// recipe, with the path to write instead.
+void require_not_beside(const Recipe& recipe, const fs::path& path) {
+  const fs::path folder = parent_of(path);
+  const auto& known = datasets();
+  std::error_code ignored;
+  for (const auto& [key, value] : {std::pair("data", &recipe.data.name), std::pair("weights", &recipe.weights),
+                                   std::pair("start_from", &recipe.adapter.start_from)}) {
+    const std::string first = is_shards(*value) ? expand_braces(*value).front() : *value;
+    if (first.empty() || fs::path(first).is_absolute() || fs::exists(first, ignored)) continue;
+    if (!fs::exists(folder / first, ignored)) continue;
+    if (std::any_of(known.begin(), known.end(), [&](const DatasetEntry& entry) { return entry.name == first; }))
+      continue;
+    fail(printable(path.string()), ": ", key, ": got '", printable(*value),
+         "', which is beside the recipe but not in the current folder, expected a path from the current folder, such "
+         "as ",
+         printable((folder / *value).string()), ".");
+  }
 }
 
 }  // namespace
@@ -124,7 +145,9 @@ Recipe load_recipe(const fs::path& path, const std::vector<std::string>& overrid
     fail(printable(path.string()),
          ": got a folder, expected a file, a recipe in YAML. To train on images: data=FOLDER.");
   }
-  return parse_recipe(read_file(path, kMaxRecipe), path, overrides);
+  Recipe recipe = parse_recipe(read_file(path, kMaxRecipe), path, overrides);
+  require_not_beside(recipe, path);
+  return recipe;
 }
 
 Recipe parse_recipe(const std::string& yaml, const fs::path& path, const std::vector<std::string>& overrides) {

@@ -47,11 +47,10 @@ std::vector<Fact> headline(const ReportedRun& run) {
   out.push_back({"trainable parameters", with_commas(s.trainable_parameters),
                  cat(percent(static_cast<double>(s.trainable_parameters) / static_cast<double>(s.total_parameters)),
                      " of ", with_commas(s.total_parameters))});
-  out.push_back(
-      {"adapter", human_bytes(s.adapter_folder_bytes), cat("complete model: ", human_bytes(s.whole_model_bytes))});
+  out.push_back({"adapter folder", human_bytes(s.adapter_folder_bytes),
+                 cat("complete model: ", human_bytes(s.whole_model_bytes))});
   out.push_back({"training", clock(s.loop.seconds),
-                 cat(s.loop.epochs, s.loop.epochs == 1 ? " epoch, " : " epochs, ", fixed(s.loop.images_per_second(), 0),
-                     " img/s")});
+                 cat(counted(s.loop.epochs, "epoch"), ", ", fixed(s.loop.images_per_second(), 0), " img/s")});
   return out;
 }
 
@@ -61,7 +60,7 @@ std::vector<Fact> metric_facts(const EvaluationResult& r) {
   std::vector<Fact> out{
       {"accuracy", value(Metric::kAccuracy),
        cat(with_commas(r.correct), " of ", with_commas(r.total), ", ", interval_text(r.correct, r.total))}};
-  if (r.total_by_class.size() > 5)
+  if (r.total_by_class.size() >= kTop5Classes)
     out.push_back({"top-5 accuracy", value(Metric::kTop5Accuracy),
                    cat("the class is among the five most probable, ", interval_text(r.correct_top5, r.total))});
   out.push_back({"macro precision", value(Metric::kMacroPrecision), "mean over classes of correct / predicted"});
@@ -161,7 +160,14 @@ std::string written(const fields::Field& field, const Recipe& recipe) {
   return out.c_str();
 }
 
-// What the program chose, then what the recipe sets.
+// Whether resolved() chose the value: it gives the same one if the recipe has the default.
+bool is_automatic(const fields::Field& field, const Recipe& recipe, const std::string& value) {
+  Recipe other = recipe;
+  field.read(other, YAML::Load(written(field, Recipe())));
+  return written(field, resolved(std::move(other))) == value;
+}
+
+// What the program chose, then the keys that differ from their defaults.
 std::vector<Fact> choices(const ReportedRun& run) {
   const Recipe& recipe = run.recipe;
   const TrainSummary& s = run.summary;
@@ -179,7 +185,7 @@ std::vector<Fact> choices(const ReportedRun& run) {
                  recipe.data.image_size > 0                         ? "image_size of the recipe"
                  : recipe.data.preprocess == Preprocess::kNormalise ? "preprocess: normalise"
                                                                     : "the weights' own evaluation"});
-  out.push_back({"frozen prefix", cat(frozen, " of ", nodes, " operations"),
+  out.push_back({"frozen prefix", cat(frozen, " of ", counted(nodes, "operation")),
                  s.loop.cached_prefix
                      ? "nothing in it is trained; its outputs are computed once and cached"
                      : "nothing in it is trained, so it needs no gradients; its outputs are not cached: "
@@ -191,8 +197,13 @@ std::vector<Fact> choices(const ReportedRun& run) {
   const Recipe defaults;
   for (const auto& field : fields::all()) {
     if (field.key == "reference") continue;
-    const std::string value = written(field, recipe);
-    if (value != written(field, defaults)) out.push_back({field.key, value, "set in the recipe: " + field.meaning});
+    const std::string value = written(field, recipe), by_default = written(field, defaults);
+    if (value == by_default) continue;
+    out.push_back({field.key, value,
+                   cat(is_automatic(field, recipe, value)
+                           ? "chosen automatically"
+                           : cat("instead of the default, ", by_default == "~" ? "null" : by_default),
+                       ": ", field.meaning)});
   }
   return out;
 }
@@ -231,6 +242,7 @@ Curves read_curves(const fs::path& metrics) {
       if (epoch == 1) steps_per_epoch = step;
       out.steps.push_back({step, number_or(line, "loss", 0), number_or(line, "learning_rate", 0)});
     } else if (line.contains("train_loss")) {
+      if (!out.epochs.empty() && out.epochs.back().epoch == epoch) out.epochs.pop_back();  // cut by max_steps
       Curves::Epoch row{epoch, number_or(line, "train_loss", 0), number_or(line, "train_accuracy", 0)};
       if (line.contains("validation_loss")) row.validation_loss = number_or(line, "validation_loss", 0);
       if (line.contains("validation_accuracy")) row.validation_accuracy = number_or(line, "validation_accuracy", 0);
@@ -246,8 +258,9 @@ RunPage make_run_page(const ReportedRun& run) {
   RunPage out;
   const std::string data = short_source(run.recipe.data.name);
   out.title = cat(run.recipe.model, " adapted to ", fs::path(data).filename().string());
-  out.subtitle = cat(run.recipe.run.filename().string(), ": ", summary(run.adaptation.config), ", weights ",
-                     run.weights, s.interrupted ? ", interrupted" : "");
+  out.subtitle =
+      cat(run.recipe.run.filename().string(), ": ", summary(run.adaptation.config),
+          run.weights == run.recipe.model ? "" : cat(", weights ", run.weights), s.interrupted ? ", interrupted" : "");
   out.headline = headline(run);
   out.curves = read_curves(run.metrics);
   if (s.test.total > 0) {

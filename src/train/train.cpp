@@ -48,8 +48,8 @@ void check_classes(const Recipe& recipe, const AdaptationOptions& adapter, const
   const auto classes = static_cast<std::int64_t>(data.classes().size());
   const std::int64_t outputs = output_features(base);
   if (adapter.head || adapter.replace_output || outputs == classes) return;
-  fail_usage("data: got ", classes, " classes in ", recipe.data.name, ", expected ", outputs, ", the outputs of ",
-             recipe.model, ". Set head: new, that is replace_output: true with modules_to_save: [",
+  fail_usage("data: got ", counted(classes, "class"), " in ", recipe.data.name, ", expected ", outputs,
+             ", the outputs of ", recipe.model, ". Set head: new, that is replace_output: true with modules_to_save: [",
              base.node(base.output()).name, "], or add a head.");
 }
 
@@ -115,6 +115,7 @@ struct Beginning {
   RunFolder* run = nullptr;
   std::optional<Checkpoint> checkpoint = {};
   std::vector<std::string> notes = {};
+  std::optional<CheckedData> data = {};
 };
 
 // Throws Error if the base or the training images are not those of the checkpoint.
@@ -142,13 +143,15 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
   const auto started = std::chrono::steady_clock::now();
   check_device(recipe.machine.device);
   const BaseModel base = load_base_model({recipe.model, recipe.weights}, callbacks.download);
-  const Splits splits = open_dataset(recipe.data.name, callbacks.download, open_options(recipe.data));
+  const Splits splits = beginning.data ? beginning.data->opened
+                                       : open_dataset(recipe.data.name, callbacks.download, open_options(recipe.data));
   const Preprocessing preprocessing = data_preprocessing(recipe.data, base.preprocessing);
-  Splits used = split_data(recipe, splits);
+  Splits used = beginning.data ? beginning.data->used : split_data(recipe, splits);
   AdaptationOptions adapter = recipe.adapter;
   const std::vector<std::string> tuning_notes = resolve_tuning(adapter, base.graph);
   check_classes(recipe, adapter, base.graph, *used.train);
-  const Splits data = with_bad_images(recipe.data.bad_images, std::move(used));
+  const Splits data =
+      beginning.data ? std::move(used) : with_bad_images(recipe.data.bad_images, std::move(used), callbacks.progress);
   AdapterFolder folder;
   folder.spec = adapter.spec(static_cast<std::int64_t>(data.train->classes().size()));
   folder.spec.config.base_model_name_or_path = base.entry->name;
@@ -214,11 +217,14 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
     run.add_log(line);
     if (callbacks.log) callbacks.log(line);
   };
-  log(cat(base.entry->name, " (", base.weights_name, "): ", with_commas(out.trainable_parameters), " of ",
-          with_commas(out.total_parameters), " parameters trainable; ", with_commas(data.train->size()), " images of ",
-          data.train->classes().size(), " classes in ", recipe.data.name, "; images of ",
-          preprocessing.crop > 0 ? cat(preprocessing.crop, " pixels") : "their own size", "; ", at::get_num_threads(),
-          " threads; about ", human_bytes(run_memory(planned, recipe.loop.batch_size).total()), " of memory"));
+  const bool has_one_name = base.weights_name == base.entry->name;
+  log(cat(base.entry->name, has_one_name ? "" : cat(" (", base.weights_name, ")"), ": ",
+          with_commas(out.trainable_parameters), " of ", counted(out.total_parameters, "parameter"), " trainable; ",
+          counted(data.train->size(), "image"), " of ", counted(data.train->classes().size(), "class"), " in ",
+          recipe.data.name, "; images of ",
+          preprocessing.crop > 0 ? cat(preprocessing.crop, " pixels") : "their own size", "; ",
+          counted(at::get_num_threads(), "thread"), "; about ",
+          human_bytes(run_memory(planned, recipe.loop.batch_size).total()), " of memory"));
 
   std::vector<std::string> notes;  // for the report
   const auto note = [&](const std::string& line) {
@@ -230,8 +236,8 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
   }
   if (const auto oversized = oversized_adapters(adaptation); !oversized.empty()) {
     const Oversized& first = oversized.front();
-    note(cat(oversized.size(), oversized.size() == 1 ? " layer has" : " layers have",
-             " an adapter larger than the layer: ", first.name, " ", with_commas(first.adapter), " parameters for ",
+    note(cat(counted(oversized.size(), "layer"), oversized.size() == 1 ? " has" : " have",
+             " an adapter larger than the layer: ", first.name, " ", counted(first.adapter, "parameter"), " for ",
              with_commas(first.layer), "; a smaller rank or modules_to_save needs fewer"));
   }
 
@@ -376,8 +382,11 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
 
 }  // namespace
 
-TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, bool replace,
-                   const std::vector<std::string>& notes) {
+TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, bool replace) {
+  return train(requested, callbacks, RunStart{replace, {}, {}});
+}
+
+TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, RunStart start) {
   requested.check();
   const Recipe recipe = with_absolute_paths(resolved(requested));
   std::error_code none;
@@ -386,8 +395,9 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, boo
                ", the folder of the images, expected another one. The run's files would look like classes.");
   }
   // The recipe is checked completely before the run folder is changed.
-  if (is_run_folder(recipe.run) && !replace) RunFolder(recipe.run, /*replace=*/false);
-  return run_recipe(recipe, callbacks, {.replace = replace, .notes = notes});
+  if (is_run_folder(recipe.run) && !start.replace) RunFolder(recipe.run, /*replace=*/false);
+  return run_recipe(recipe, callbacks,
+                    {.replace = start.replace, .notes = std::move(start.notes), .data = std::move(start.data)});
 }
 
 TrainSummary resume(const fs::path& path, const std::vector<std::string>& overrides, const TrainCallbacks& callbacks) {

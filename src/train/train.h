@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@
 #include "train/evaluate.h"
 #include "train/loop.h"
 #include "train/recipe.h"
+#include "train/training_data.h"
 
 namespace lorikeet {
 
@@ -46,9 +48,17 @@ struct TrainSummary {
 /// Runs the recipe into recipe.run. Throws UsageError if that folder holds a run and `replace` is false, or if another
 /// process trains in it. In these cases, and if the recipe does not fit its model or data, no file is changed. A
 /// replaced run stays until the new one has a checkpoint. A run that fails before its first checkpoint is removed.
-/// `notes` are logged first, and shown in the report.
-TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, bool replace = false,
-                   const std::vector<std::string>& notes = {});
+TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, bool replace = false);
+
+/// What is known when a run begins.
+struct RunStart {
+  bool replace = false;
+  /// Logged first, and shown in the report.
+  std::vector<std::string> notes;
+  /// Opened and checked already, for the same keys of data.
+  std::optional<CheckedData> data;
+};
+TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, RunStart start);
 
 /// Continues the run in the folder `run` from its last checkpoint, or from the start if it has none. `overrides`
 /// ("key=value") may change resumable_keys(). Throws UsageError if there is no run, another process trains in it or

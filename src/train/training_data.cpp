@@ -20,6 +20,16 @@ std::vector<std::int64_t> slice(const std::vector<std::int64_t>& from, std::int6
   return {from.begin() + begin, from.begin() + end};
 }
 
+// The keys for data without splits that differ from their defaults.
+std::vector<std::string> split_keys(const DataOptions& data) {
+  const DataOptions defaults;
+  std::vector<std::string> out;
+  if (data.validation_share != defaults.validation_share) out.emplace_back("validation_share");
+  if (data.test_share != defaults.test_share) out.emplace_back("test_share");
+  if (data.split_seed != defaults.split_seed) out.emplace_back("split_seed");
+  return out;
+}
+
 }  // namespace
 
 SplitOptions split_options(const DataOptions& data) {
@@ -63,7 +73,7 @@ void use_recorded_split(const Json& training, const std::string& data, OpenOptio
     if (known.empty()) return is_same_path;  // a record without one
     if (size_fingerprint(whole) == known) return true;
     if (is_same_path) {
-      fail(data, ": got ", whole->size(), " images that are not the ", images,
+      fail(data, ": got ", counted(whole->size(), "image"), " that are not the ", images,
            " of training, expected those: the split was drawn from them, so which of these were trained on is unknown. "
            "Restore the data, or evaluate on other images with data=FOLDER.");
     }
@@ -79,8 +89,8 @@ Splits split_data(const TrainingOptions& options, const Splits& splits) {
       fail_usage("validation: got ", options.data.validation, ", expected 0: ", options.data.name,
                  " already has a val split.");
     if (options.data.validation >= splits.train->size()) {
-      fail_usage("validation: got ", options.data.validation, ", expected fewer than the ", splits.train->size(),
-                 " training images.");
+      fail_usage("validation: got ", options.data.validation, ", expected fewer than the ",
+                 counted(splits.train->size(), "training image"), ".");
     }
   }
   if (options.loop.early_stop > 0 && options.data.validation == 0 && !splits.validation) {
@@ -97,8 +107,9 @@ Splits split_data(const TrainingOptions& options, const Splits& splits) {
     if (options.data.validation > 0) {
       out.validation = subset(splits.train, slice(order, rest, splits.train->size()));
       if (splits.whole) {
-        out.notes.push_back(cat(options.data.name, ": ", options.data.validation, " of the ", splits.train->size(),
-                                " training images are held out for validation (validation)"));
+        out.notes.push_back(cat(options.data.name, ": ", options.data.validation, " of the ",
+                                counted(splits.train->size(), "training image"),
+                                " are held out for validation (validation)"));
       }
     }
   }
@@ -106,24 +117,40 @@ Splits split_data(const TrainingOptions& options, const Splits& splits) {
     out.notes.push_back(cat(options.data.name, ": all images are of one class, ",
                             printable(out.train->classes().front()), ", so there is nothing to tell apart"));
   }
+  if (const std::vector<std::string> unused = splits.whole ? std::vector<std::string>() : split_keys(options.data);
+      !unused.empty()) {
+    out.notes.push_back(cat(options.data.name, ": has splits, so ", join(unused, ", "),
+                            unused.size() == 1 ? " is" : " are", " not used"));
+  }
   check_weights(options.loop.class_weights, *out.train);
   if (out.test) out.test = stratified(out.test, options.data.test_limit);
   return out;
 }
 
-Splits with_bad_images(BadImages bad_images, Splits splits) {
+Splits with_bad_images(BadImages bad_images, Splits splits, const TrainCallback& progress) {
   if (bad_images == BadImages::kStop) {
     check_images({splits.train, splits.validation, splits.test});
     return splits;
   }
   constexpr std::size_t kMostSkipped = 100;
   std::vector<std::string> skipped;
+  std::int64_t total = 0, before = 0;
+  for (const auto& split : {splits.train, splits.validation, splits.test}) total += split ? split->size() : 0;
   for (auto* split : {&splits.train, &splits.validation, &splits.test}) {
     if (!*split) continue;
-    ReadableImages readable = readable_images(*split);
+    ImagesCallback show;
+    if (progress) {
+      show = [&](std::int64_t done, std::int64_t) {
+        return progress({.phase = "check", .done = before + done, .total = total});
+      };
+    }
+    auto found = readable_images(*split, show);
+    if (!found) fail("data: the check of its images was stopped. Nothing was written.");
+    before += (*split)->size();
+    ReadableImages& readable = *found;
     if (readable.images->size() == 0) {
-      fail("data: got ", readable.problems.size(),
-           " images of a split of which none can be read, expected some that can: ", readable.problems.front());
+      fail("data: got ", counted(readable.problems.size(), "image"),
+           " of a split of which none can be read, expected some that can: ", readable.problems.front());
     }
     skipped.insert(skipped.end(), readable.problems.begin(), readable.problems.end());
     *split = std::move(readable.images);
@@ -138,9 +165,8 @@ Splits with_bad_images(BadImages bad_images, Splits splits) {
       }
     }
   }
-  splits.notes.push_back(cat("skipped ", skipped.size(),
-                             skipped.size() == 1 ? " image that cannot be read: " : " images that cannot be read: ",
-                             join_first(skipped, kMostSkipped)));
+  splits.notes.push_back(
+      cat("skipped ", counted(skipped.size(), "image"), " that cannot be read: ", join_first(skipped, kMostSkipped)));
   return splits;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "data/datasets.h"
+#include "lorikeet/progress.h"
 #include "lorikeet/training_options.h"
 
 namespace lorikeet {
@@ -27,8 +28,17 @@ void use_recorded_split(const Json& training, const std::string& data, OpenOptio
 Splits split_data(const TrainingOptions& options, const Splits& splits);
 
 /// Checks the images of all splits, null or not. Throws Error with the names of bad ones for kStop, and if a split has
-/// only bad ones; kSkip leaves them out and adds a note.
-Splits with_bad_images(BadImages bad_images, Splits splits);
+/// only bad ones; kSkip leaves them out and adds a note. For kSkip, `progress` receives the phase "check", and Error is
+/// thrown if it returns false.
+Splits with_bad_images(BadImages bad_images, Splits splits, const TrainCallback& progress = {});
+
+/// Data of a run.
+struct CheckedData {
+  /// As open_dataset returns it.
+  Splits opened;
+  /// What the run uses of it, after split_data and with_bad_images.
+  Splits used;
+};
 
 /// The record of kSkip in an adapter's metadata: evaluation leaves the same images out.
 inline constexpr const char* kBadImagesKey = "bad_images";

@@ -36,6 +36,7 @@ TEST_CASE("numbers read as people write them") {
   CHECK(counted(2, "entry") == "2 entries");
   CHECK(counted(2, "key") == "2 keys");
   CHECK(counted(2, "batch") == "2 batches");
+  CHECK(counted(2, "epoch") == "2 epochs");
   CHECK(counted(~std::uint64_t{0}, "byte") == "18,446,744,073,709,551,615 bytes");
   CHECK(human_bytes(8274640) == "7.89 MiB");
   CHECK(clock(4000) == "1:06:40");

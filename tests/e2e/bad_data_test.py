@@ -70,7 +70,7 @@ class BadIdx(CommandTest):
         case("cut in the header", images, ["header"], whole[:9])
         case("cut in the magic", images, [], whole[:3])
         case("empty", images, ["IDX"], b"")
-        case("longer", images, ["more bytes", "6272"], whole + b"x")
+        case("longer", images, ["more bytes", "6,272"], whole + b"x")
         case("gz cut", images, [], gz=packed[:-20])
         case("gz cut early", images, [], gz=packed[:15])
         case("gz checksum", images, [], gz=packed[:-8] + bytes([packed[-8] ^ 1]) + packed[-7:])

@@ -153,7 +153,7 @@ class Layouts(CommandTest):
         self.write("more/cifar-10-batches-bin/test_batch.bin", record(4, 2))
         self.assertIn("got label 2 for image 0, expected 0 to 1", self.refused(self.folder / "more"))
         self.write("more/cifar-10-batches-bin/test_batch.bin", record(4, 1)[1:])
-        self.assertIn("expected a multiple of 3073", self.refused(self.folder / "more"))
+        self.assertIn("expected a multiple of 3,073", self.refused(self.folder / "more"))
 
     def test_names_of_idx_files(self):
         for style in "{}-{}-idx{}-ubyte", "{}-{}.idx{}-ubyte.gz", "emnist-letters-{}-{}-idx{}-ubyte", "kaggle":

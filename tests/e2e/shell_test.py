@@ -95,11 +95,20 @@ print -r -- $out
         self.assertEqual(pages, {"lorikeet", *(f"lorikeet-{name}" for name in commands)})
         self.assertEqual((self.folder / "man1/lorikeet-train.1").read_text(), self.lorikeet("man", "train"))
         self.assert_refused(2, ["trian", "train"], "man", "trian")
+        self.assert_refused(2, ["'chekc': got an unknown command of 'lorikeet data'.", "check"], "man", "data", "chekc")
+        self.assert_refused(2, ["'x': got an unknown command of 'lorikeet train'.\n"], "man", "train", "x")
+
+    def test_man_pages_of_commands_in_commands(self):
+        page = self.lorikeet("man", "data", "check")
+        self.assertRegex(page, r"^\.TH LORIKEET\\-DATA\\-CHECK 1 ")
+        for words in "\\-\\-split\\-seed", ".BR lorikeet\\-data (1)":
+            self.assertIn(words, page)
+        self.assertNotIn("\\-\\-count", page)  # of data sample
 
     @has("groff")
     def test_man_pages_format_without_warnings(self):
-        for command in "lorikeet", "train", "data", "eval":
-            page = self.lorikeet("man", command)
+        for command in "lorikeet", "train", "data", "data check", "eval":
+            page = self.lorikeet("man", *command.split())
             groff = "groff", "-k", "-man", "-Tutf8", "-ww", "-b", "-rLL=100n"
             done = subprocess.run(groff, input=page, capture_output=True, text=True, timeout=60)
             self.assertEqual((done.returncode, done.stderr), (0, ""), command)
@@ -109,9 +118,9 @@ print -r -- $out
 
     @has("mandoc")
     def test_mandoc_finds_no_errors(self):
-        for command in "lorikeet", "train", "models":
+        for command in "lorikeet", "train", "models", "models get":
             page = self.folder / "page.1"
-            page.write_text(self.lorikeet("man", command))
+            page.write_text(self.lorikeet("man", *command.split()))
             done = subprocess.run(["mandoc", "-Tlint", "-Werror", page], capture_output=True, text=True, timeout=60)
             self.assertEqual((done.returncode, done.stdout), (0, ""), command)
 

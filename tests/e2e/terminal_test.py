@@ -1,12 +1,16 @@
 """What a terminal shows of a training, by a pseudo-terminal of several widths, and what a pipe receives."""
+import csv
 import fcntl
+import io
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import termios
 import threading
+import zlib
 
 from command import BINARY, TIMEOUT, CommandTest, environment, main, run
 
@@ -14,21 +18,24 @@ SMALL = "image_size=32", "train_limit=256", "test_limit=60", "epochs=3", "valida
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
-def on_terminal(columns, *arguments, **changes):
-    """Runs the command with standard output and error on a terminal; gives the exit code and the bytes received."""
+def on_terminal(columns, *arguments, stdout=None, interrupt_at=None, **changes):
+    """Runs the command with standard error, and output unless it is given, on a terminal; gives the exit code and the
+    text received. Sends SIGINT when that text contains `interrupt_at`."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     env = environment(**{"TERM": "xterm", **changes})
     if "NO_COLOR" not in changes:
         env.pop("NO_COLOR", None)
-    process = subprocess.Popen([BINARY, *map(str, arguments)], stdout=follower, stderr=follower, env=env)
+    process = subprocess.Popen([BINARY, *map(str, arguments)], stdout=stdout or follower, stderr=follower, env=env)
     os.close(follower)
-    received = bytearray()
+    received, interrupted = bytearray(), []
 
     def read():
         try:
             while chunk := os.read(leader, 65536):
                 received.extend(chunk)
+                if interrupt_at and interrupt_at.encode() in received and not interrupted:
+                    interrupted.append(process.send_signal(signal.SIGINT))
         except OSError:
             pass  # the other side is closed
 
@@ -38,6 +45,14 @@ def on_terminal(columns, *arguments, **changes):
     reader.join(10)
     os.close(leader)
     return status, received.decode()
+
+
+def black_png(side):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">2I5B", side, side, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(side * (side + 1)))) + chunk(b"IEND", b"")
 
 
 class Screen:
@@ -155,6 +170,55 @@ class Terminal(CommandTest):
         self.assertNotIn("Next:", done.stdout)
         quiet = run("train", self.recipe(), f"run={self.shared / 'quiet'}", *SMALL, "--quiet", "--json")
         self.assertEqual((quiet.returncode, quiet.stderr), (0, ""))
+
+    def test_the_csv_of_predict_has_no_escapes(self):
+        images = self.folder / "images"
+        images.mkdir()
+        for digit in self.digits(70):
+            (images / digit.name).write_bytes(digit.read_bytes())
+        (images / "a\x1b[31mred.png").write_bytes(digit.read_bytes())
+        status, text = on_terminal(80, "predict", "efficientnet_lite0", images, "--csv")
+        self.assertEqual(status, 0, text)
+        self.assertNotIn("\x1b", text)
+        rows = list(csv.DictReader(io.StringIO(text.replace("\r\n", "\n"))))
+        self.assertEqual(len(rows), 71)
+        with open(self.folder / "out.csv", "wb") as out:
+            status, text = on_terminal(80, "predict", "efficientnet_lite0", images, "--csv", stdout=out)
+        self.assertEqual(status, 0, text)
+        self.assertRegex(text, "predict [█░]+")
+        content = (self.folder / "out.csv").read_text()
+        self.assertEqual(content.count("\x1b"), 1)  # of the file's name
+        written = list(csv.DictReader(io.StringIO(content)))
+        self.assertEqual([row["class"] for row in written], [row["class"] for row in rows])
+
+    def test_the_check_of_images_shows_progress_and_stops(self):
+        self.assertRegex(self.train(80, "bad_images=skip"), r"check  [█░]+  \d+/\d+")
+        photos = self.folder / "photos"
+        image = photos / "a/0.png"
+        image.parent.mkdir(parents=True)
+        image.write_bytes(black_png(5000))
+        for i in range(1, 120):  # seconds of decoding
+            to = photos / "ab"[i % 2] / f"{i}.png"
+            to.parent.mkdir(exist_ok=True)
+            os.link(image, to)
+        run_folder = self.folder / "run"
+        for recipe in [self.recipe()], []:
+            status, text = on_terminal(
+                80, "train", *recipe, f"data={photos}", "bad_images=skip", f"run={run_folder}", interrupt_at="check  "
+            )
+            self.assertEqual(status, 130, text)
+            self.assertIn("the check of its images was stopped. Nothing was written.", text)
+            self.assertFalse(run_folder.exists())
+
+    def test_help_fits_the_terminal(self):
+        for columns in 60, 80, 120:
+            for command in [], ["train"], ["data", "check"], ["inspect"]:
+                status, text = on_terminal(columns, *command, "--help")
+                self.assertEqual(status, 0)
+                long = [line for line in text.splitlines() if len(line) > columns]
+                self.assertEqual([line for line in long if " " in line.strip()[: columns - 30]], [])
+        words = " ".join(text.split())
+        self.assertEqual(words, " ".join(self.lorikeet("inspect", "--help").split()))
 
     def test_quiet_keeps_errors(self):
         self.assert_refused(2, ["data", "nothing"], "train", self.recipe(), "data=", "--quiet")

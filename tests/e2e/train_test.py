@@ -109,10 +109,10 @@ class Train(CommandTest):
     def test_the_sizes_of_adapter_and_head_are_printed(self):
         short = ["max_steps=1", "train_limit=32", "test_limit=1"]
         without_head = self.lorikeet("train", self.recipe(), *short, f"run={self.folder}/a")
-        self.assertRegex(without_head, r"(?m)^[\d,]+ trainable parameters, adapter [\d.]+ KiB, trained in 0:\d\d ")
+        self.assertRegex(without_head, r"(?m)^[\d,]+ trainable parameters, adapter file [\d.]+ KiB, trained in 0:\d\d ")
         head = self.lorikeet("train", self.recipe(), *short, "head=[]", "replace_output=false", f"run={self.folder}/b")
         size = (self.folder / "b/adapter/head.safetensors").stat().st_size
-        self.assertIn(f" and head {size / 1024:.1f} KiB, trained in ", head)
+        self.assertIn(f" and head file {size / 1024:.1f} KiB, trained in ", head)
 
     def test_run_is_not_overwritten(self):
         before = (self.run_folder / "summary.json").read_bytes()
@@ -161,6 +161,8 @@ class Train(CommandTest):
             )
             self.assertEqual(sum(c["correct"] for c in found["classes"]), found["correct"])
         text = self.lorikeet("eval", self.run_folder, "data=mnist", "--limit", 200)
+        top5 = [f"{found[key]:.4f}" for key in ["top5_accuracy"]] + [f"{bound:.4f}" for bound in found["top5_interval"]]
+        self.assertIn("top-5 {}, 95% interval {} to {}, macro precision".format(*top5), text)
         self.assertIn(f"accuracy {found['accuracy']:.4f} ({found['correct']} of 200 in mnist)", text)
 
     def test_int8_is_near_float32_and_evaluates_as_it_ended(self):

@@ -209,7 +209,8 @@ TEST_CASE("what the Hub refuses is one clear line") {
   CHECK(hub_refusal({"org/net"}) == has("org/net: got no X-Repo-Commit in the answer of http://127.0.0.1:"));
   next = {http_answer("429 Too Many Requests", "", "Retry-After: 1000\r\n")};
   CHECK(hub_refusal({"org/net"}) ==
-        "org/net: got HTTP 429 (too many requests). Try again in 1000 seconds; with HF_TOKEN set the Hub allows more.");
+        "org/net: got HTTP 429 (too many requests). Try again in 1,000 seconds; with HF_TOKEN set the Hub "
+        "allows more.");
   next = {http_answer("302 Found", "", "Location: file:///etc/passwd\r\nX-Repo-Commit: c\r\nETag: \"abc\"\r\n")};
   CHECK(hub_refusal({"org/net"}) != "no error");
   next.assign(21, http_answer("302 Found", "", "Location: /again\r\n"));

@@ -98,6 +98,7 @@ TEST_CASE("nothing from outside reaches a report unescaped, and it refers to not
   }
   CHECK(html.find("default-src 'none'") != std::string::npos);
   CHECK(count(html, "<section>") == 11);
+  CHECK(count(html, "<span class=\"file\"><bdi>") == 1);  // not in a title only, which phones and paper do not show
 
   ComparedRun run;
   run.title = run.reported_trainable = kHostile;

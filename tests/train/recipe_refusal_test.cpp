@@ -156,6 +156,22 @@ TEST_CASE("input that is not YAML, or not a table, is rejected with its location
   CHECK(refusal([&] { load_recipe(folder.path, {}); }) == has(folder.path.string()));
 }
 
+TEST_CASE("a path beside the recipe instead of in the current folder is shown") {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder.path / "photos_of_this_test");
+  std::filesystem::create_directories(folder.path / "mnist");
+  const auto path = folder.path / "r.yaml";
+  write_file(path, "data: photos_of_this_test\nhead: []\n");
+  CHECK(refusal([&] { load_recipe(path, {}); }) ==
+        has("r.yaml: data: got 'photos_of_this_test', which is beside the recipe but not in the current folder, "
+            "expected a path from the current folder, such as " +
+            (folder.path / "photos_of_this_test").string()));
+  write_file(path, kLeast + "start_from: photos_of_this_test\n");
+  CHECK(refusal([&] { load_recipe(path, {}); }) == has("start_from: got 'photos_of_this_test', which is beside"));
+  write_file(path, kLeast);  // the name of a dataset
+  CHECK(load_recipe(path, {}).data.name == "mnist");
+}
+
 TEST_CASE("nothing in a file can make reading it long or large") {
   constexpr std::size_t kMost = (1 << 19);
   CHECK(refused(kLeast + "# " + repeated("x", 1 << 20)) == has("r.yaml"));  // over the limit

@@ -329,7 +329,7 @@ TEST_CASE("a state of another run is refused") {
   CHECK(refused(trial, broken) == has("got batch 5, expected 0 to 4"));
   broken = state;
   ++broken.step;
-  CHECK(refused(trial, broken) == has("got step 2 in epoch 0 after 1 batches, expected 1"));
+  CHECK(refused(trial, broken) == has("got step 2 in epoch 0 after 1 batch, expected 1"));
 }
 
 TEST_CASE("what is no state is refused") {

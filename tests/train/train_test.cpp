@@ -18,6 +18,7 @@
 #include "io/safetensors.h"
 #include "models/models.h"
 #include "refusal.h"
+#include "train/run_report.h"
 #include "train/small_model.h"
 
 using namespace lorikeet;
@@ -95,6 +96,18 @@ std::set<std::string> names(const fs::path& folder) {
 }
 
 }  // namespace
+
+TEST_CASE("a report says where the value of a key comes from, and a note names keys that are not used") {
+  const Recipe recipe =
+      material().recipe("reasons", {"schedule=one_cycle", "max_steps=1", "split_seed=4", "validation_share=0.2"});
+  std::string log;
+  train(recipe, {.progress = {}, .log = [&](const std::string& line) { log += line; }, .download = {}});
+  CHECK(log == has("digits: has splits, so validation_share, split_seed are not used"));
+  const std::string html = read_file(recipe.run / "report.html", 1 << 24);
+  CHECK(html == has("<td>warmup</td><td>0.3</td><td>chosen automatically: "));
+  CHECK(html == has("<td>schedule</td><td>one_cycle</td><td>instead of the default, constant: "));
+  CHECK(html.find("<td>learning_rate</td>") == std::string::npos);
+}
 
 TEST_CASE("a recipe becomes a run's folder, whose recipe repeats the run") {
   at::set_num_threads(2);
@@ -279,6 +292,9 @@ TEST_CASE("a run continues after a failure with the results of one that did not 
     CHECK(tensors(extended) != tensors(expected));
     CHECK(resume(extended.run, {"epochs=3", "max_steps=0"}, {}).loop.steps == 9);
     CHECK(tensors(extended) == tensors(expected));
+    const std::string rows = read_file(extended.run / "epochs.csv", 1 << 20);  // a header, and one for each epoch
+    CHECK(std::count(rows.begin(), rows.end(), '\n') == 1 + 3);
+    CHECK(read_curves(extended.run / "metrics.jsonl").epochs.size() == 3);
   }
 
   const auto refused = [&](const std::string& override) {
