@@ -97,7 +97,7 @@ class ManyFrequencies final : public WeightAdapter {
   }
 
   std::vector<Part> parts() override { return {{"fourierft_spectrum", &spectrum_}}; }
-  int kept_weights() const override { return 1; }  // the sum
+  int kept_weights() const override { return 2; }  // the sum, and the spectrum or its gradient during a transform
   void moved(at::Device device) override {
     places_ = places_.to(device);
     sources_ = sources_.to(device);

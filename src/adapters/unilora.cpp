@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <map>
+#include <span>
 
 #include "adapters/low_rank_adapter.h"
 #include "adapters/weight_adapter.h"
@@ -16,7 +17,7 @@
 namespace lorikeet {
 namespace {
 
-constexpr std::int64_t kMaxElements = 1 << 28;  // of A and B of all layers
+constexpr std::int64_t kMaxElements = 1 << 26;  // of A and B of all layers
 
 struct MatrixShapes {
   std::vector<std::int64_t> A;
@@ -37,42 +38,47 @@ std::int64_t element_count(const AdaptedLayers& layers, const AdapterConfig& con
   }
   if (for_each_rank > 0 && config.r > kMaxElements / for_each_rank) {
     fail_usage("r: got ", config.r, ", expected at most ", kMaxElements / for_each_rank,
-               ", with which A and B of these ", layers.targets.size(), " modules have 2^28 elements.");
+               ", with which A and B of these ", layers.targets.size(), " modules have 2^26 elements.");
   }
   return config.r * for_each_rank;
 }
 
-// PEFT's generate_index: each element of the vector as often as the others, or once more.
-std::vector<std::int64_t> shuffled_indices(std::int64_t count, const UniLoraOptions& options) {
+// PEFT's generate_index: each element of the vector as often as the others, or once more. int64 (count,).
+at::Tensor shuffled_indices(std::int64_t count, const UniLoraOptions& options) {
   const std::int64_t length = options.theta_d_length;
   NumpyRandom random(static_cast<std::uint64_t>(options.proj_seed));
-  std::vector<std::int64_t> out;
-  out.reserve(static_cast<std::size_t>(count));
+  at::Tensor out = at::empty({count}, at::kLong);
+  const std::span<std::int64_t> indices(out.mutable_data_ptr<std::int64_t>(), static_cast<std::size_t>(count));
   const std::int64_t uses = count / length;
-  for (std::int64_t i = 0; i < length; ++i) out.insert(out.end(), static_cast<std::size_t>(uses), i);
-  if (const std::int64_t rest = count % length; rest > 0) {
-    const auto extra = random.choice(length, rest);
-    out.insert(out.end(), extra.begin(), extra.end());
-  }
-  random.shuffle(out);
+  auto at = indices.begin();
+  for (std::int64_t i = 0; i < length; ++i) at = std::fill_n(at, uses, i);
+  const auto extra = random.choice(length, count % length);
+  std::copy(extra.begin(), extra.end(), at);
+  random.shuffle(indices);
   return out;
 }
 
 // A matrix of elements of the vector.
 struct Selection {
   at::Tensor indices;  // int64
-  at::Tensor scales;
+  at::Tensor scales;   // where the file holds them
 
   at::Tensor of(const at::Tensor& vector) const {
-    return vector.index_select(0, indices.flatten()).view(indices.sizes()) * scales;
+    const at::Tensor elements = vector.index_select(0, indices.flatten()).view(indices.sizes());
+    return scales.defined() ? elements * scales : elements;
   }
 };
 
 class UniLora final : public LowRankAdapter {
  public:
-  UniLora(const Op& op, at::Tensor vector, Selection A, Selection B, const UniLoraOptions& options)
+  // `scales` are those of the vector's elements.
+  UniLora(const Op& op, at::Tensor vector, at::Tensor scales, Selection A, Selection B, const UniLoraOptions& options)
       : LowRankAdapter(op, /*scaling=*/1, options.dropout), is_saved_(options.save_indices), vector_(std::move(vector)),
-        A_(std::move(A)), B_(std::move(B)) {}
+        scales_(std::move(scales)), A_(std::move(A)), B_(std::move(B)) {
+    if (!is_saved_) return;
+    for (Selection* selection : {&A_, &B_})
+      selection->scales = scales_.index_select(0, selection->indices.flatten()).view(selection->indices.sizes());
+  }
 
   std::vector<Part> parts() override {
     std::vector<Part> out{{"unilora_theta_d", &vector_}};
@@ -86,14 +92,20 @@ class UniLora final : public LowRankAdapter {
 
   void moved(at::Device device) override {
     LowRankAdapter::moved(device);
-    for (at::Tensor* tensor : {&A_.indices, &A_.scales, &B_.indices, &B_.scales}) *tensor = tensor->to(device);
+    for (at::Tensor* tensor : {&scales_, &A_.indices, &A_.scales, &B_.indices, &B_.scales}) {
+      if (tensor->defined()) *tensor = tensor->to(device);
+    }
   }
 
  private:
-  Factors factors() const override { return {A_.of(vector_), B_.of(vector_)}; }
+  Factors factors() const override {
+    const at::Tensor vector = is_saved_ ? vector_ : vector_ * scales_;
+    return {A_.of(vector), B_.of(vector)};
+  }
 
   bool is_saved_;
   at::Tensor vector_;
+  at::Tensor scales_;  // 1 / √uses, 0 of an element that is not used
   Selection A_;
   Selection B_;
 };
@@ -132,9 +144,9 @@ std::vector<Parameter> unilora_tensors(const AdaptedLayers& layers, const Adapte
 std::vector<std::unique_ptr<LayerAdapter>> start_unilora(const AdaptedLayers& layers, const std::vector<NodeTensors>&,
                                                          const AdapterConfig& config, at::Generator& generator) {
   const UniLoraOptions& options = config.unilora;
-  const std::vector<std::int64_t> indices = shuffled_indices(element_count(layers, config), options);
-  const at::Tensor all = at::tensor(indices);
-  const at::Tensor scales = at::bincount(all, {}, options.theta_d_length).to(at::kFloat).rsqrt().index_select(0, all);
+  const at::Tensor indices = shuffled_indices(element_count(layers, config), options);
+  const at::Tensor uses = at::bincount(indices, {}, options.theta_d_length).to(at::kFloat);
+  const at::Tensor scales = at::where(uses > 0, uses.rsqrt(), at::zeros({}));
   at::Tensor vector = at::empty({options.theta_d_length});
   vector.uniform_(-options.init_theta_d_bound, options.init_theta_d_bound, generator);
 
@@ -142,16 +154,14 @@ std::vector<std::unique_ptr<LayerAdapter>> start_unilora(const AdaptedLayers& la
   std::int64_t begin = 0;
   const auto next = [&](const std::vector<std::int64_t>& shape) {
     const std::int64_t count = shape[0] * shape[1];
-    Selection selection{all.narrow(0, begin, count).view(shape).clone(),
-                        scales.narrow(0, begin, count).view(shape).clone()};
     begin += count;
-    return selection;
+    return Selection{indices.narrow(0, begin - count, count).view(shape), {}};
   };
   for (const std::size_t i : registration_order(layers)) {
     const Op& op = layers.graph.node(layers.targets[i].node).op;
     const MatrixShapes shapes = matrix_shapes(op, config.r);
     Selection A = next(shapes.A), B = next(shapes.B);
-    out[i] = std::make_unique<UniLora>(op, vector, std::move(A), std::move(B), options);
+    out[i] = std::make_unique<UniLora>(op, vector, scales, std::move(A), std::move(B), options);
   }
   return out;
 }

@@ -21,7 +21,7 @@
 
 namespace lorikeet {
 
-/// Throws UsageError if A and B of all layers have more than 2^28 elements.
+/// Throws UsageError if A and B of all layers have more than 2^26 elements.
 std::vector<Parameter> unilora_tensors(const AdaptedLayers& layers, const AdapterConfig& config);
 std::vector<std::unique_ptr<LayerAdapter>> start_unilora(const AdaptedLayers& layers,
                                                          const std::vector<NodeTensors>& base,

@@ -116,7 +116,8 @@ TEST_CASE("adapters that change the weight itself, and dropout, take about what 
   const Graph graph = find_model("resnet18").build();
   AdapterSpec spec;
   spec.config.target_modules = std::string(R"(layer.*conv[12])");
-  for (const PeftType type : {PeftType::kLoha, PeftType::kLokr}) {
+  for (const PeftType type :
+       {PeftType::kLoha, PeftType::kLokr, PeftType::kFourierFt, PeftType::kVera, PeftType::kUniLora}) {
     CAPTURE(name_of(type));
     spec.config.peft_type = type;
     check_estimate(graph, spec, 28, 16);
