@@ -52,12 +52,14 @@ def named_trainable(model):
         for part in (".default", "model.base_model.model.", "modules_to_save."):
             name = name.replace(part, "")
         name = name.replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
+        if name.endswith(".unilora_theta_d"):  # the same parameter in each layer
+            name = "base_model.unilora_theta_d"
         out[name] = parameter.detach()
     return out
 
 
 def our_tensors(folder):
-    """Likewise; without the statistics beside them."""
+    """Likewise; without the statistics and VeRA's fixed matrices beside them."""
     out = {}
     for file in ("adapter_model.safetensors", "head.safetensors"):
         if (folder / file).exists():
@@ -65,7 +67,7 @@ def our_tensors(folder):
                 {
                     k.replace("base_model.model.", ""): v
                     for k, v in read_tensors(folder / file).items()
-                    if ".running_" not in k
+                    if ".running_" not in k and k not in ("base_model.vera_A", "base_model.vera_B")
                 }
             )
     return out

@@ -56,6 +56,9 @@ CONFIGS = {
     ),
     "OFT, one block": peft.OFTConfig(oft_block_size=16, target_modules=POINTWISE, block_share=True),
     "BOFT": peft.BOFTConfig(target_modules=POINTWISE, bias="boft_only"),
+    "FourierFT": peft.FourierFTConfig(n_frequency=100, target_modules=["fc"], bias="fourier_only"),
+    "VeRA": peft.VeraConfig(r=8, target_modules=["fc"], bias="vera_only"),
+    "UniLoRA": peft.UniLoraConfig(target_modules=["fc"], theta_d_length=50, init_theta_d_bound=0.3),
     "norm tuning": peft.LNTuningConfig(target_modules=r"layer4\..*bn."),
 }
 # LoHa and LoKr on layers with stride 1 only: where TensorFlow's padding is uneven, PEFT adds tensors of different sizes
@@ -96,6 +99,10 @@ RECIPES = {
         f"target_modules='{POINTWISE}'",
     ],
     "BOFT": ["peft_type=BOFT", "bias=boft_only", f"target_modules='{POINTWISE}'"],
+    "FourierFT": ["peft_type=FOURIERFT", "n_frequency=100", "target_modules=fc", "bias=fourier_only"],
+    "FourierFT, many": ["peft_type=FOURIERFT", "n_frequency=900", "target_modules=fc", "fourierft_init_weights=false"],
+    "VeRA": ["peft_type=VERA", "r=8", "target_modules=fc", "save_projection=true", "bias=vera_only"],
+    "UniLoRA": ["peft_type=UNILORA", "target_modules=fc", "theta_d_length=50", "init_theta_d_bound=0.3"],
     "norm tuning": ["peft_type=LN_TUNING", r"target_modules=layer4\..*bn."],
     "BitFit": ["target_modules=null", "bias=all", "modules_to_save=[fc]"],
 }
@@ -202,6 +209,10 @@ class Training(FolderTest, unittest.TestCase):
             "OFT",
             "OFT, exact, constrained, the biases beside it",
             "BOFT",
+            "FourierFT",
+            "FourierFT, many",
+            "VeRA",
+            "UniLoRA",
             "norm tuning",
         ):
             with self.subTest(name):
