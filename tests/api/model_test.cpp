@@ -137,7 +137,7 @@ TEST_CASE("adapt refuses, and leaves the model as it was") {
     CHECK(model.classes().size() == 1000);
     return message;
   };
-  CHECK(refused([](auto& o) { o.peft_type = "VERA"; }) == has("peft_type: got"));
+  CHECK(refused([](auto& o) { o.peft_type = "VBLORA"; }) == has("peft_type: got"));
   CHECK(refused([](auto& o) { o.bias = "some"; }) == has("bias: got"));
   CHECK(refused([](auto& o) { o.init_lora_weights = "eva"; }) == has("init_lora_weights: got"));
   CHECK(refused([](auto& o) { o.peft_type = "IA3", o.bias = "all"; }) == has("bias"));

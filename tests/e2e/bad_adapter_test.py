@@ -93,7 +93,7 @@ class BadAdapter(CommandTest):
             return METADATA, lambda m: m["base"].update({key: value})
 
         cases = [
-            (config("peft_type", "VERA"), ["peft_type", "VERA"]),
+            (config("peft_type", "VBLORA"), ["peft_type", "VBLORA"]),
             (config("r", 0), ["r:", "got 0"]),
             (config("r", "four"), ["r:", "a string"]),
             (config("r", 5), ["lora_A", "(4, 1152, 1, 1)", "(5, 1152, 1, 1)"]),

@@ -28,10 +28,10 @@ class Example(CommandTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(self.json("inspect", self.folder / "adapter")["adapter"]["method"], "IA3")
         bad = subprocess.run(
-            [EXAMPLE, photos, self.folder / "bad", "VERA"], env=environment(), capture_output=True, text=True
+            [EXAMPLE, photos, self.folder / "bad", "VBLORA"], env=environment(), capture_output=True, text=True
         )
         self.assertEqual(bad.returncode, 1)
-        self.assertIn('adapt: peft_type: got "VERA", expected one of LORA, LOHA', bad.stderr)
+        self.assertIn('adapt: peft_type: got "VBLORA", expected one of LORA, LOHA', bad.stderr)
 
     def test_a_batch_of_two_tasks(self):
         """Heads of two and ten classes, LoRA and DoRA, other preprocessing: each image gets its adapter's answer."""
