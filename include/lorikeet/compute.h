@@ -1,4 +1,4 @@
-// Device, precision and engine of the computation.
+// Device, precision and engine of the computation, and the precision of files.
 #pragma once
 
 namespace lorikeet {
@@ -15,6 +15,10 @@ enum class Precision {
   /// Only in options: bfloat16 if the processor or GPU supports it natively, otherwise float32.
   kAuto,
 };
+
+/// Number format of the learned tensors in an adapter's file, NAME.lorikeet. Int8 and int4 are levels with scales;
+/// tensors of one dimension, such as biases, get int8 for both.
+enum class FilePrecision { kFloat32, kBFloat16, kInt8, kInt4 };
 
 enum class EngineKind {
   kFused,

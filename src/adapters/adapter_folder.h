@@ -12,6 +12,7 @@
 // caller.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -19,28 +20,28 @@
 #include <vector>
 
 #include "adapters/adapt.h"
-#include "graph/activation_ranges.h"
-#include "image/preprocessing.h"
+#include "adapters/adapter_metadata.h"
 #include "io/named_tensors.h"
-#include "lorikeet/compute.h"
+#include "io/tensor_codec.h"
 
 namespace lorikeet {
 
-/// Content of lorikeet.json.
-struct AdapterMetadata {
-  std::string base_model;    // "resnet50"
-  std::string base_weights;  // "resnet50.v1", or the name of the weights file
-  std::string base_sha256;   // fingerprint() of the base weights
-  std::vector<std::string> classes;
-  Preprocessing preprocessing;
-  /// Precision of training and evaluation; never Precision::kAuto.
-  Precision precision = Precision::kFloat32;
-  /// Results of the last training, for display: accuracy, data … Stored unchanged.
-  Json training = Json::object();
-  /// For int8: the ranges of the merged network.
-  ActivationRanges activation_ranges = {};
-  /// Absolute path of the base's weights file on this machine; empty for official weights.
-  std::string weights_path = {};
+/// How an adapter's file stores one of its tensors.
+struct StoredTensor {
+  std::string name;
+  std::vector<std::int64_t> shape;
+  TensorCoding coding;
+};
+
+/// What is known of an adapter's file (adapters/adapter_file.h).
+struct AdapterFileParts {
+  std::uint64_t bytes = 0;
+  /// Of the deflated header.
+  std::uint64_t header_bytes = 0;
+  /// The coded tensors until they are decoded.
+  std::string coded = {};
+  /// Once they are decoded.
+  std::vector<StoredTensor> tensors = {};
 };
 
 struct AdapterFolder {
@@ -51,6 +52,8 @@ struct AdapterFolder {
   NamedTensors tensors;
   /// The model card, written as README.md unless empty; not read.
   std::string card = {};
+  /// Set if the adapter was read from one file.
+  std::optional<AdapterFileParts> file = {};
 };
 
 /// Whether a tensor of that name belongs to the added head: "head.0.weight". The base's own module may be named "head",
@@ -84,9 +87,6 @@ void check_adapter_destination(const std::filesystem::path& path,
 /// Writes the complete folder atomically and replaces an existing adapter. Throws Error before writing if
 /// check_adapter_destination does, or if a class name is not UTF-8.
 void write_adapter_folder(const std::filesystem::path& path, const AdapterFolder& folder);
-
-/// Converts preprocessing to its JSON form in lorikeet.json.
-Json preprocessing_json(const Preprocessing& preprocessing);
 
 /// Size in bytes of the folder's adapter_model.safetensors.
 std::uint64_t adapter_file_bytes(const std::filesystem::path& path);

@@ -29,7 +29,7 @@ bool has_target(const Graph& graph, const ModulePattern& targets) {
 }  // namespace
 
 bool use_current_names(AdapterFolder& folder, const ModelEntry& entry, const Graph& graph) {
-  if (has_names_of(folder.tensors, graph)) return false;
+  if (folder.file || has_names_of(folder.tensors, graph)) return false;
   const auto old = transformers_4_graph(entry);
   if (!old || !has_names_of(folder.tensors, *old)) return false;
   folder = renamed_adapter(std::move(folder), *old, graph);

@@ -7,6 +7,7 @@
 #include "fetch/hub.h"
 #include "io/weights_file.h"
 #include "loading/adapter_names.h"
+#include "loading/adapter_start.h"
 #include "loading/base_source.h"
 #include "loading/model_files.h"
 #include "loading/resolve_name.h"
@@ -134,14 +135,17 @@ LoadedModel use_base_model(const BaseModel& base) {
           .base_sha256 = base.sha256,
           .prepared = base.prepared,
           .notes = base.notes,
-          .entry = base.entry};
+          .entry = base.entry,
+          .base_graph = base.graph,
+          .base_weights = base.weights};
 }
 
 Adaptation adapt_as(AdapterFolder& folder, const Graph& base, const fs::path& path) {
   infer_output_classes(folder, base);
   try {
     Adaptation adaptation = adapt(base, folder.spec);
-    check_adapter_tensors(folder.tensors, adaptation, path.string());
+    decode_tensors(folder, adaptation, path.string());
+    if (!is_incomplete(folder)) check_adapter_tensors(folder.tensors, adaptation, path.string());
     check_defined_in_peft(folder, adaptation, path.string());
     return adaptation;
   } catch (const UsageError& error) {
@@ -172,6 +176,10 @@ LoadedModel adapt_base(const BaseModel& base, AdapterFolder folder, const fs::pa
     notes.push_back(path.string() + " has the module names of transformers 4; read as those of transformers 5.");
   const Adaptation adaptation = adapt_as(folder, base.graph, path);
   Network network(adaptation, base.weights, /*seed=*/0);
+  if (is_incomplete(folder)) {
+    complete_tensors(folder, start_tensors(adaptation, base.weights, network));
+    check_adapter_tensors(folder.tensors, adaptation, path.string());
+  }
   network.load_adapter_tensors(folder.tensors);
   const std::int64_t outputs = output_features(network.graph());
   Preprocessing preprocessing = base.preprocessing;
@@ -203,11 +211,13 @@ LoadedModel adapt_base(const BaseModel& base, AdapterFolder folder, const fs::pa
           .base_sha256 = base.sha256,
           .prepared = base.prepared,
           .notes = std::move(notes),
-          .entry = base.entry};
+          .entry = base.entry,
+          .base_graph = base.graph,
+          .base_weights = base.weights};
 }
 
 LoadedModel adapt_base(const BaseModel& base, const fs::path& path, bool force) {
-  AdapterFolder folder = read_adapter_folder(path);
+  AdapterFolder folder = read_adapter(path);
   // Folders and repositories may be copies of each other, so the SHA-256 decides whether one is the base.
   if (folder.metadata && folder.metadata->base_model != base.entry->name && is_model_name(base.entry->name)) {
     fail(path.string(), ": got an adapter of ", printable(folder.metadata->base_model), ", expected one of ",
@@ -266,7 +276,7 @@ BaseModel load_base_of(const AdapterFolder& folder, const fs::path& path, const 
 }
 
 LoadedModel load_adapter(const fs::path& path, const ModelChoice& choice, const DownloadCallback& progress) {
-  AdapterFolder folder = read_adapter_folder(path);
+  AdapterFolder folder = read_adapter(path);
   const BaseModel base = load_base_of(folder, path, choice, progress);
   return adapt_base(base, std::move(folder), path, choice.force);
 }

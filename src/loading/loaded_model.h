@@ -75,6 +75,9 @@ struct LoadedModel {
   std::shared_ptr<PreparedBase> prepared;
   std::vector<std::string> notes;
   std::shared_ptr<const ModelEntry> entry;
+  /// Of the base, whose frozen tensors the network shares.
+  Graph base_graph;
+  NamedTensors base_weights;
 };
 
 /// Loads a base without an adapter.
@@ -100,10 +103,12 @@ LoadedModel adapt_base(const BaseModel& base, const std::filesystem::path& path,
 /// The same of an adapter that was read from `path`. Its base may have another name in the table.
 LoadedModel adapt_base(const BaseModel& base, AdapterFolder folder, const std::filesystem::path& path, bool force);
 
-/// Applies the adapter to its base's graph. Throws Error, naming `path`, if its patterns or tensors do not fit.
+/// Applies the adapter to its base's graph, and decodes the tensors of a file; those that need the base's weights stay
+/// incomplete (adapters/adapter_file.h). Throws Error, naming `path`, if its patterns or tensors do not fit.
 Adaptation adapt_as(AdapterFolder& folder, const Graph& base, const std::filesystem::path& path);
 
-/// `name` is the folder of an adapter or a run (with adapter/ in it), a model's name or folder, or a weights file.
+/// `name` is the folder or file of an adapter, the folder of a run (with adapter/ in it), a model's name or folder, or
+/// a weights file.
 LoadedModel load_model(const std::string& name, const ModelChoice& choice, const DownloadCallback& progress);
 
 }  // namespace lorikeet

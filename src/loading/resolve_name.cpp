@@ -1,6 +1,6 @@
 #include "loading/resolve_name.h"
 
-#include "adapters/adapter_folder.h"
+#include "adapters/adapter_file.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "fetch/hub.h"
@@ -12,14 +12,15 @@ namespace fs = std::filesystem;
 namespace lorikeet {
 
 std::optional<fs::path> adapter_path(const fs::path& name) {
-  if (is_adapter_folder(name)) return name;
+  if (is_adapter(name)) return name;
   if (is_adapter_folder(name / "adapter")) return name / "adapter";
   return std::nullopt;
 }
 
 fs::path find_adapter(const fs::path& name) {
   if (auto path = adapter_path(name)) return *std::move(path);
-  fail(printable(name.string()), ": got no adapter, expected the folder of an adapter or a run.");
+  fail(printable(name.string()),
+       ": got no adapter, expected the folder or file of an adapter, or the folder of a run.");
 }
 
 ResolvedName resolve_name(const std::string& name) {
@@ -33,12 +34,14 @@ ResolvedName resolve_name(const std::string& name) {
   }
   if (fs::is_regular_file(name, ignored)) return {NameKind::kWeightsFile, name};
   if (is_model_name(name)) return {NameKind::kModel};
+  if (has_adapter_file_ending(name)) fail(printable(name), ": not found, expected the file of an adapter.");
   const std::size_t slash = name.find('/');
   // A missing path in an existing folder is a mistake rather than a Hub name.
   const bool is_path = slash != std::string::npos && fs::is_directory(name.substr(0, slash), ignored);
   if (const auto hub = parse_hub_name(name); hub && !is_path) return {NameKind::kHubModel};
   if (slash != std::string::npos) {
-    fail(printable(name), ": not found, expected the folder of an adapter, a run or a model, or a weights file.");
+    fail(printable(name),
+         ": not found, expected the folder of an adapter, a run or a model, an adapter's file, or a weights file.");
   }
   return {NameKind::kModel};
 }

@@ -12,7 +12,8 @@ enum class NameKind { kModel, kModelFolder, kHubModel, kWeightsFile, kAdapter };
 
 struct ResolvedName {
   NameKind kind = NameKind::kModel;
-  /// The file, or the folder of the adapter (`adapter` in a run folder) or the model; empty for a model's name.
+  /// The weights file, the folder or file of the adapter (`adapter` in a run folder), or the folder of the model; empty
+  /// for a model's name.
   std::filesystem::path path = {};
 };
 
@@ -20,7 +21,7 @@ struct ResolvedName {
 /// name, known or not. Throws Error for a folder without an adapter or a model, and for a path that does not exist.
 ResolvedName resolve_name(const std::string& name);
 
-/// Returns the adapter's folder: `name`, or `adapter` in the run folder `name`. Empty if it is neither.
+/// Returns the adapter's folder or file: `name`, or `adapter` in the run folder `name`. Empty if it is neither.
 std::optional<std::filesystem::path> adapter_path(const std::filesystem::path& name);
 
 /// The same, but throws Error if `name` is neither.

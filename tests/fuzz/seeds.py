@@ -225,6 +225,31 @@ def adapter_config_seeds():
     yield [[[{"a": "\u00fc\ud83e\udd9c"}]]]
 
 
+def adapter_file_seeds():
+    base = {"base": ["small", "small.v1"], "classes": 5, "preprocessing": {"resize": 28}}
+    lora = {"r": 2, "target_modules": [f"layer1.{i}.conv{j}" for i in range(3) for j in (1, 2, 3)]}
+    headers = [
+        {**base, "config": lora},
+        {**base, "output_classes": 3, "classes": ["a", "b", "c"], "config": {**lora, "modules_to_save": ["fc"]}},
+        {**base, "head": {"hidden": [4], "classes": 5, "activation": "relu"}, "config": {**lora, "bias": "all"}},
+        {**base, "precision": "int8", "config": {"peft_type": "LN_TUNING", "target_modules": "layer1.*bn1"}},
+        {**base, "config": {"peft_type": "IA3", "target_modules": "layer1.*conv3", "modules_to_save": ["bn1"]}},
+        {**base, "training": {"data": "mnist", "split": {}}, "config": {**lora, "use_dora": True}},
+    ]
+    for method in "LOHA", "LOKR", "HIRA", "OFT", "BOFT":
+        headers.append({**base, "config": {"peft_type": method, "target_modules": "layer1.*conv2"}})
+    for i, header in enumerate(headers):
+        text = json.dumps(header, separators=(",", ":")).encode()
+        streams = bytes(4), bytes(range(7, 255, 3)) * (1 + 4 * i), b"\x60" * 200
+        for stream in streams:
+            yield b"\1" + struct.pack("<H", len(text)) + text + stream
+    # A file: the header without the dictionary, as stored by deflate.
+    text = json.dumps(headers[0], separators=(",", ":")).encode()
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = deflate.compress(text) + deflate.flush()
+    yield b"\0\x89LK\1" + bytes([len(packed) & 0x7F | 0x80, len(packed) >> 7]) + packed + bytes(32 + 90 + 4)
+
+
 def recipe_seeds():
     for path in sorted((TESTS.parent / "recipes").rglob("*.yaml")):
         yield path.read_bytes()
@@ -321,6 +346,7 @@ SEEDS = {
     "pytorch_legacy": pytorch_legacy_seeds(),
     "pickle": (tree + STORAGES for tree in trees()),
     "adapter_config": (json.dumps(config).encode() for config in adapter_config_seeds()),
+    "adapter_file": adapter_file_seeds(),
     "recipe": recipe_seeds(),
     "idx": idx_seeds(),
     "png": image_seeds("PNG"),

@@ -40,8 +40,9 @@ TEST_CASE("a name is what there is under it: an adapter, a run, a file, or else 
   for (const char* name : {"empty", "absent", "w.pth"}) {
     CAPTURE(name);
     CHECK_FALSE(adapter_path(at(name)).has_value());
-    CHECK(refusal([&] { find_adapter(at(name)); }) ==
-          has(std::string(name) + ": got no adapter, expected the folder of an adapter or a run."));
+    CHECK(
+        refusal([&] { find_adapter(at(name)); }) ==
+        has(std::string(name) + ": got no adapter, expected the folder or file of an adapter, or the folder of a run"));
   }
 }
 
