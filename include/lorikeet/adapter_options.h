@@ -142,7 +142,8 @@ struct AdapterOptions {
   bool head_relu = false;
   /// Class names, one per output and in that order: non-empty and unique.
   std::vector<std::string> classes = {};
-  /// Initial values: the folder of an adapter or a run with the same shapes. Empty: random initialisation.
+  /// Initial values: the folder or file of an adapter, or the folder of a run, with the same shapes. Empty: random
+  /// initialisation.
   std::filesystem::path start_from = {};
   /// Seed of the random initialisation.
   std::uint64_t seed = 0;

@@ -33,9 +33,9 @@ class LORIKEET_EXPORT AdapterSet {
   AdapterSet& operator=(AdapterSet&&) noexcept;
   ~AdapterSet();
 
-  /// `folder` is the folder of an adapter or a run. Throws UsageError if the name is empty or already used, and Error
-  /// if the adapter belongs to another base.
-  void add(const std::string& name, const std::filesystem::path& folder);
+  /// `path` is the folder or file of an adapter, or the folder of a run. Throws UsageError if the name is empty or
+  /// already used, and Error if the adapter belongs to another base.
+  void add(const std::string& name, const std::filesystem::path& path);
   void remove(const std::string& name);
   /// Returns the names in the order in which they were added.
   std::vector<std::string> names() const;

@@ -144,9 +144,10 @@ class LORIKEET_EXPORT Model {
   /// classes.
   std::vector<std::vector<Prediction>> predictions(const Logits& logits, std::size_t top = 1) const;
 
-  /// Writes the adapter as a PEFT folder, with additional files for what PEFT does not record. Replaces an existing
-  /// adapter.
-  void save(const std::filesystem::path& folder) const;
+  /// Writes the adapter as a PEFT folder, with additional files for what PEFT does not record; or, if the name ends in
+  /// .lorikeet, as one small file with everything that prediction needs except the base. `precision` is that of the
+  /// file's learned tensors; a folder is in float32. Replaces an existing adapter.
+  void save(const std::filesystem::path& path, FilePrecision precision = FilePrecision::kFloat32) const;
   /// Merges the adapter into the weights and writes the state dict of a plain model of torchvision, timm or
   /// transformers in float32. `file` ends in .safetensors or .pth.
   MergeResult merge(const std::filesystem::path& file, const MergeOptions& options = {}) const;
@@ -164,7 +165,7 @@ class LORIKEET_EXPORT Model {
 };
 
 /// `name` is a model's name ("resnet50"), a model folder of transformers or timm, ORG/NAME of the Hugging Face Hub, a
-/// weights file, or the folder of an adapter or a run.
+/// weights file, the folder or file (NAME.lorikeet) of an adapter, or the folder of a run.
 LORIKEET_EXPORT Model load(const std::string& name, const LoadOptions& options = {});
 
 /// Writes a safetensors file with one tensor, "logits" (rows, columns).

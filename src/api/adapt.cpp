@@ -103,8 +103,9 @@ void Model::adapt(const AdapterOptions& options) {
                  loaded.entry->name, ". Set replace_output or a head.");
     }
     if (const auto available = available_memory()) require_learned_memory(adaptation, /*copies=*/1, *available);
-    Network network(adaptation, on_cpu(loaded.network.merged()), options.seed);
-    if (!options.start_from.empty()) start_from(options.start_from, adaptation, network);
+    const NamedTensors weights = on_cpu(loaded.network.merged());
+    Network network(adaptation, weights, options.seed);
+    if (!options.start_from.empty()) start_from(options.start_from, {graph, weights}, adaptation, network);
     network.to(tensor_device(state().device));
     AdapterFolder adapter{spec,
                           AdapterMetadata{loaded.entry->name, loaded.weights_name, loaded.base_sha256.get(),

@@ -131,7 +131,7 @@ AdapterSet::State& AdapterSet::state() const {
   return *state_;
 }
 
-void AdapterSet::add(const std::string& name, const fs::path& folder) {
+void AdapterSet::add(const std::string& name, const fs::path& path) {
   at_boundary("add", [&] {
     State& own = state();
     if (name.empty()) fail_usage("adapter: got an empty name, expected one.");
@@ -139,8 +139,8 @@ void AdapterSet::add(const std::string& name, const fs::path& folder) {
       if (entry->name == name)
         fail_usage("adapter: got '", printable(name), "' again, expected another name. Remove it first.");
     }
-    auto entry = std::make_unique<State::Entry>(
-        State::Entry{name, adapt_base(own.base, find_adapter(folder), own.options.force)});
+    auto entry =
+        std::make_unique<State::Entry>(State::Entry{name, adapt_base(own.base, find_adapter(path), own.options.force)});
     entry->loaded.precision = chosen_precision(own.options, entry->loaded);
     entry->loaded.network.to(tensor_device(own.options.device), &own.moved);
     own.entries.push_back(std::move(entry));

@@ -3,6 +3,7 @@
 #include "adapters/adapter_folder.h"
 #include "api/boundary.h"
 #include "api/model_state.h"
+#include "base/compute.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "export/adapter_card.h"
@@ -20,6 +21,7 @@ namespace {
 // Only an adapter may be replaced, not other files of the user.
 void check_replaceable(const fs::path& folder) {
   if (folder.empty()) fail_usage("save: got an empty path, expected a folder.");
+  if (has_adapter_file_ending(folder)) return check_adapter_file_destination(folder);
   const fs::file_status found = fs::status(folder);
   if (!fs::exists(found) || is_adapter_folder(folder)) return;
   if (!fs::is_directory(found) || !fs::is_empty(folder)) {
@@ -30,15 +32,20 @@ void check_replaceable(const fs::path& folder) {
 
 }  // namespace
 
-void Model::save(const fs::path& folder) const {
+void Model::save(const fs::path& path, FilePrecision precision) const {
   at_boundary("save", [&] {
-    check_replaceable(folder);
+    check_replaceable(path);
+    if (precision != FilePrecision::kFloat32 && !has_adapter_file_ending(path)) {
+      fail_usage("save: got ", name_of(precision), " for a folder, expected it with NAME", kAdapterFileEnding,
+                 ". Folders are in float32.");
+    }
     if (!is_adapted()) fail_usage("save: got ", name(), " without an adapter, expected one. Call adapt first.");
     AdapterFolder copy = *state().loaded.adapter;
     SavedAdapter saved = state().loaded.network.saved_adapter();
     copy.spec.config = std::move(saved.config);
     copy.tensors = std::move(saved.tensors);
-    write_adapter_with_card(folder, copy);
+    const LoadedModel& loaded = state().loaded;
+    save_adapter(path, copy, {loaded.base_graph, loaded.base_weights}, {.bits = stored_bits(precision)});
   });
 }
 

@@ -17,6 +17,7 @@ void add_export(CLI::App& app, int& status);
 void add_inspect(CLI::App& app, int& status);
 void add_combine(CLI::App& app, int& status);
 void add_convert(CLI::App& app, int& status);
+void add_compress(CLI::App& app, int& status);
 void add_extract(CLI::App& app, int& status);
 void add_models(CLI::App& app, int& status);
 void add_data(CLI::App& app, int& status);
@@ -36,8 +37,12 @@ CLI::Option* add_names_option(CLI::App& command, std::string& names, const std::
 
 /// The ways to name a model, for --help.
 inline constexpr const char* kAnyModel =
-    "Folder of an adapter or a run, a model's name or folder (as saved by transformers or timm), ORG/NAME of the Hub, "
+    "Folder of an adapter or a run, an adapter's file, a model's name or folder (as saved by transformers or timm), "
+    "ORG/NAME of the Hub, "
     "or a weights file";
+
+/// The ways to name an adapter, likewise.
+inline constexpr const char* kAnyAdapter = "Folder of an adapter or a run, or an adapter's file (NAME.lorikeet)";
 
 /// Options of all commands that use a model.
 struct ModelOptions {

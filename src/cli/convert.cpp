@@ -1,4 +1,4 @@
-// lorikeet convert: an adapter under another library's names of the same network.
+// lorikeet convert: an adapter under another library's names of the same network, or as one file or a folder.
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/compute.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/commands.h"
@@ -31,6 +32,8 @@ struct ConvertOptions {
   std::string to_model;
   std::string to_weights;
   std::string out;
+  std::string positional_out;
+  std::string precision = name_of(FilePrecision::kFloat32);
   bool force = false;
 };
 
@@ -38,6 +41,7 @@ struct ConvertOptions {
 struct Source {
   AdapterFolder folder;
   ModelEntry entry;
+  Graph graph;
   /// Absent if they are not needed: the adapter has no metadata, so that no SHA-256 identifies its base.
   std::optional<NamedTensors> weights;
 };
@@ -55,16 +59,24 @@ ModelEntry with_outputs(const ModelEntry& entry, std::int64_t outputs) {
 
 void print_notes(const std::vector<std::string>& notes) { std::for_each(notes.begin(), notes.end(), print_note); }
 
-bool needs_weights(const AdapterFolder& folder) {
+bool needs_weights(const AdapterFolder& folder, const std::string& out) {
   const LoraStart start = folder.spec.config.init_lora_weights;  // PiSSA and OLoRA are completed from the base
-  return folder.metadata || start == LoraStart::kPissa || start == LoraStart::kOlora;
+  return folder.metadata || start == LoraStart::kPissa || start == LoraStart::kOlora || has_adapter_file_ending(out);
+}
+
+// A file records its base, which a folder that PEFT wrote does not.
+AdapterMetadata metadata_of(const LoadedModel& loaded) {
+  AdapterMetadata out{loaded.entry->name, loaded.weights_name, loaded.base_sha256.get(),
+                      loaded.has_class_names ? loaded.classes : std::vector<std::string>{}, loaded.preprocessing};
+  out.weights_path = recorded_path(loaded.weights_file);
+  return out;
 }
 
 Source open_source(const ConvertOptions& options) {
   const fs::path path = find_adapter(options.adapter);
   const ModelChoice choice{options.model, options.weights, options.force};
-  Source out{read_adapter_folder(path), {}, {}};
-  if (needs_weights(out.folder) || !options.weights.empty()) {
+  Source out{read_adapter(path), {}, {}, {}};
+  if (needs_weights(out.folder, options.out) || !options.weights.empty()) {
     const BaseModel base = load_base_of(out.folder, path, choice, download_bar());
     LoadedModel loaded = adapt_base(base, std::move(out.folder), path, options.force);
     print_notes(loaded.notes);
@@ -72,7 +84,12 @@ Source open_source(const ConvertOptions& options) {
     SavedAdapter saved = loaded.network.saved_adapter();
     out.folder.spec.config = std::move(saved.config);
     out.folder.tensors = std::move(saved.tensors);
+    if (!out.folder.metadata && has_adapter_file_ending(options.out)) {
+      out.folder.metadata = metadata_of(loaded);
+      out.folder.spec.config.base_model_name_or_path = base.entry->name;
+    }
     out.entry = with_outputs(*base.entry, output_features(base.graph));
+    out.graph = base.graph;
     out.weights = base.weights;
     return out;
   }
@@ -146,8 +163,33 @@ AdapterFolder converted(const Source& source, Library library, const std::string
   }
 }
 
-int convert_command(const ConvertOptions& options) {
-  check_adapter_destination(options.out, {find_adapter(options.adapter)});
+// Without --names: the adapter in another form.
+int convert_form(const ConvertOptions& options, const StoredPrecision& precision) {
+  if (!options.to_model.empty()) fail_usage("--to-model: got it without --names, expected both.");
+  if (!has_adapter_file_ending(options.out) && !is_adapter_file(find_adapter(options.adapter)))
+    fail_usage("--names: got none for a folder of a folder, expected a library, or NAME", kAdapterFileEnding,
+               " for the new adapter.");
+  Source source = open_source(options);
+  const NamedTensors none;
+  const std::uint64_t bytes =
+      save_adapter(options.out, source.folder, {source.graph, source.weights ? *source.weights : none}, precision);
+  std::printf("%s: %s, %s, %s\n", options.out.c_str(), counted(source.folder.tensors.size(), "tensor").c_str(),
+              has_adapter_file_ending(options.out) ? options.precision.c_str() : "a folder for PEFT",
+              human_bytes(bytes).c_str());
+  return 0;
+}
+
+int convert_command(ConvertOptions options) {
+  if (options.out.empty() == options.positional_out.empty())
+    fail_usage("convert: got ", options.out.empty() ? "no" : "two",
+               " names for the new adapter, expected one: lorikeet convert ADAPTER NEW.");
+  if (options.out.empty()) options.out = options.positional_out;
+  check_new_adapter(options.out, {find_adapter(options.adapter)});
+  const StoredPrecision precision{.bits = stored_bits(*parse_file_precision(options.precision))};
+  if (precision.bits != kFloat32Bits && !has_adapter_file_ending(options.out))
+    fail_usage("--precision: got ", options.precision, " for a folder, expected it with NAME", kAdapterFileEnding,
+               ". PEFT's folders are in float32.");
+  if (options.names.empty()) return convert_form(options, precision);
   const Library library = library_named(options.names);
   const Source source = open_source(options);
   AdapterFolder folder = converted(source, library, options.adapter);
@@ -170,21 +212,32 @@ int convert_command(const ConvertOptions& options) {
     metadata->precision = Precision::kFloat32;
     metadata->activation_ranges.clear();
   }
-  write_adapter_with_card(options.out, folder);
+  const NamedTensors weights =
+      source.weights ? convert_weights(*source.weights, source.entry, library) : NamedTensors();
+  const std::uint64_t bytes =
+      save_adapter(options.out, folder, {converted_graph(source.entry, library), weights}, precision);
   std::printf("%s: %s under the names of %s, %s\n", options.out.c_str(),
-              counted(folder.tensors.size(), "tensor").c_str(), options.names.c_str(),
-              human_bytes(adapter_file_bytes(options.out)).c_str());
+              counted(folder.tensors.size(), "tensor").c_str(), options.names.c_str(), human_bytes(bytes).c_str());
   return 0;
 }
 
 }  // namespace
 
 void add_convert(CLI::App& app, int& status) {
-  auto* command = app.add_subcommand("convert", "Convert an adapter to another library's module names");
+  auto* command =
+      app.add_subcommand("convert", "Convert an adapter to one file or a folder, or to another library's module names");
   auto options = std::make_shared<ConvertOptions>();
-  command->add_option("adapter", options->adapter, "Folder of an adapter or a run")->required()->type_name("FOLDER");
-  add_names_option(*command, options->names, "Library whose module names the new adapter has")->required();
-  command->add_option("--out", options->out, "Folder of the new adapter")->required()->type_name("FOLDER");
+  command->add_option("adapter", options->adapter, kAnyAdapter)->required()->type_name("ADAPTER");
+  command->add_option("new", options->positional_out, "The new adapter: NAME.lorikeet for one file, or a folder")
+      ->type_name("NEW");
+  command->add_option("-o,--out", options->out, "The same as NEW")->type_name("NEW");
+  command
+      ->add_option("--precision", options->precision,
+                   "Of the learned tensors in a file: float32 is lossless; int8 and int4 are levels with scales, int8 "
+                   "for tensors of one dimension")
+      ->check(CLI::IsMember(file_precision_names()))
+      ->capture_default_str();
+  add_names_option(*command, options->names, "Library whose module names the new adapter has; default: the same ones");
   command->add_option("--model", options->model, "Base model of the adapter, if the adapter does not record it")
       ->type_name("NAME");
   command->add_option("--weights", options->weights, "File with its weights")->type_name("FILE");
@@ -197,7 +250,11 @@ void add_convert(CLI::App& app, int& status) {
   command->add_option("--to-weights", options->to_weights, "File with its weights")->needs(to_model)->type_name("FILE");
   command->add_flag("--force", options->force, "Accept base weights other than those the adapter was trained on");
   command->footer(
-      "The new adapter computes the same over the other library's model with the same weights, and PEFT opens it "
+      "'lorikeet convert runs/photos photos.lorikeet' writes one small file, which every command reads; 'lorikeet "
+      "convert "
+      "photos.lorikeet photos' a folder that PEFT opens.\n"
+      "With --names, the new adapter computes the same over the other library's model with the same weights, and PEFT "
+      "opens it "
       "there.\n"
       "Without --to-model it does not record where its base is, only the SHA-256 of the base under the new names: name "
       "the\nbase with --model when it is used. 'lorikeet merge MODEL --names LIBRARY' converts the weights of a base. "

@@ -30,7 +30,7 @@ struct ExtractCommandOptions {
 };
 
 int extract_command(const ExtractCommandOptions& options) {
-  check_adapter_destination(options.out);
+  check_new_adapter(options.out);
   const BaseModel base = load_base_model({options.model, options.weights}, download_bar());
   NamedTensors file = read_weights_file(options.tuned);
   for (const auto& notes : {base.notes, file.notes}) std::for_each(notes.begin(), notes.end(), print_note);
@@ -55,7 +55,7 @@ int extract_command(const ExtractCommandOptions& options) {
                                     data_preprocessing(options.data, base.preprocessing)};
   folder.metadata->weights_path = recorded_path(base.weights_file);
   folder.metadata->training = {{"extracted_with_rank", options.extract.rank}, {"largest_error", worst}};
-  write_adapter_with_card(options.out, folder);
+  const std::uint64_t bytes = save_adapter(options.out, folder, {base.graph, base.weights});
 
   Table table({{"layer"}, {"rank", true}, {"changed by", true}, {"error", true}});
   for (const auto& layer : extracted.layers) {
@@ -66,7 +66,7 @@ int extract_command(const ExtractCommandOptions& options) {
   if (!extracted.kept.empty()) std::printf("saved in full: %s\n", printable(join(extracted.kept, ", "), 400).c_str());
   std::printf("%s: %s, largest error %s %%, %s\n", options.out.c_str(),
               counted(extracted.layers.size(), "layer").c_str(), fixed(100 * worst, 2).c_str(),
-              human_bytes(adapter_file_bytes(options.out)).c_str());
+              human_bytes(bytes).c_str());
   return 0;
 }
 
@@ -100,7 +100,7 @@ void add_extract(CLI::App& app, int& status) {
       ->add_option("--image-size", options->data.image_size,
                    "Image size of the tuned model; default: that of the base's weights")
       ->check(CLI::Range(16, 4096));
-  command->add_option("--out", options->out, "Folder of the adapter")->required()->type_name("FOLDER");
+  command->add_option("--out", options->out, "The adapter: a folder, or NAME.lorikeet")->required()->type_name("NEW");
   command->footer(
       "error: the norm of the part of a layer's change that the rank leaves out, relative to the norm of the change.\n"
       "Changed modules without LoRA are saved completely, as modules_to_save. A weights file does not contain the\n"

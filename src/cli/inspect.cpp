@@ -4,7 +4,7 @@
 #include <memory>
 #include <numeric>
 
-#include "adapters/adapter_folder.h"
+#include "adapters/adapter_file.h"
 #include "adapters/methods.h"
 #include "base/compute.h"
 #include "base/error.h"
@@ -27,6 +27,8 @@ namespace fs = std::filesystem;
 
 namespace lorikeet::cli {
 namespace {
+
+constexpr double kByte = 8;
 
 struct InspectOptions {
   ModelOptions model;
@@ -74,7 +76,7 @@ Subject open_subject(const ModelOptions& options) {
     out.adaptation.graph = out.graph;
     return out;
   }
-  out.adapter = read_adapter_folder(resolved.path);
+  out.adapter = read_adapter(resolved.path);
   open_base(choice_of_adapter(*out.adapter, resolved.path, given), out);
   use_current_names(*out.adapter, *out.model, out.graph);
   out.adaptation = adapt_as(*out.adapter, out.graph, resolved.path);
@@ -128,8 +130,20 @@ Json adapter_json(const AdapterFolder& adapter) {
            {"r", config.r},
            {"lora_alpha", config.lora_alpha},
            {"tensors", Json::array()}};
-  for (const auto& [name, tensor] : adapter.tensors)
-    out["tensors"].push_back({{"name", name}, {"shape", tensor.sizes().vec()}});
+  if (const auto& file = adapter.file) {
+    double tensors = 0;
+    for (const auto& tensor : file->tensors) {
+      tensors += tensor.coding.stored_bits;
+      out["tensors"].push_back({{"name", tensor.name},
+                                {"shape", tensor.shape},
+                                {"coding", describe(tensor.coding)},
+                                {"bytes", tensor.coding.stored_bits / kByte}});
+    }
+    out["file"] = {{"bytes", file->bytes}, {"header_bytes", file->header_bytes}, {"tensor_bytes", tensors / kByte}};
+  } else {
+    for (const auto& [name, tensor] : adapter.tensors)
+      out["tensors"].push_back({{"name", name}, {"shape", tensor.sizes().vec()}});
+  }
   if (const auto& metadata = adapter.metadata) {
     out["base_model"] = metadata->base_model;
     out["base_weights"] = metadata->base_weights;
@@ -152,6 +166,26 @@ void print_adapter(const AdapterFolder& adapter) {
                 has_one_name ? "" : cat(", weights ", printable(metadata->base_weights)).c_str(),
                 metadata->base_sha256.c_str(), printable(join(metadata->classes, ", "), 200).c_str());
   }
+}
+
+// What the bytes of an adapter's file are spent on.
+void print_file(const AdapterFileParts& file) {
+  double stored = 0;
+  Table table({{"tensor"}, {"shape"}, {"stored as"}, {"bytes", true}, {"bits a number", true}});
+  for (const auto& tensor : file.tensors) {
+    stored += tensor.coding.stored_bits;
+    double numbers = 1;
+    for (const std::int64_t size : tensor.shape) numbers *= static_cast<double>(size);
+    table.add({tensor.name, shape_text(tensor.shape), describe(tensor.coding),
+               fixed(tensor.coding.stored_bits / kByte, 1),
+               numbers > 0 ? fixed(tensor.coding.stored_bits / numbers, 2) : ""});
+  }
+  std::printf(
+      "file:      %s bytes: tensors %s, classes, preprocessing and configuration %s, the rest (format, SHA-256, "
+      "checksum, activation ranges) %s\n\n%s",
+      with_commas(static_cast<std::int64_t>(file.bytes)).c_str(), fixed(stored / kByte, 0).c_str(),
+      with_commas(static_cast<std::int64_t>(file.header_bytes)).c_str(),
+      fixed(static_cast<double>(file.bytes - file.header_bytes) - stored / kByte, 0).c_str(), table.markdown().c_str());
 }
 
 MemoryEstimate memory_of(const Subject& subject, int size, const InspectOptions& options) {
@@ -237,6 +271,7 @@ int inspect_command(const InspectOptions& options) {
         human_bytes(memory.activations).c_str(), human_bytes(memory.evaluation).c_str(),
         human_bytes(memory.program).c_str());
   }
+  if (subject.adapter && subject.adapter->file) print_file(*subject.adapter->file);
   Table table({{"module"},
                {"operation"},
                {"output"},

@@ -1,6 +1,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "base/error.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "io/weights_file.h"

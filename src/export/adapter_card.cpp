@@ -112,4 +112,11 @@ void write_adapter_with_card(const std::filesystem::path& path, AdapterFolder& f
   write_adapter_folder(path, folder);
 }
 
+std::uint64_t save_adapter(const std::filesystem::path& path, AdapterFolder& folder, const BaseView& base,
+                           const StoredPrecision& precision) {
+  if (has_adapter_file_ending(path)) return write_adapter_file(path, folder, base, precision).bytes.size();
+  write_adapter_with_card(path, folder);
+  return adapter_file_bytes(path);
+}
+
 }  // namespace lorikeet

@@ -33,7 +33,7 @@ struct AdaptationOptions {
   bool replace_output = false;
   /// The same, and trains it, whatever its name in the network.
   bool new_head = false;
-  /// Folder of an adapter with the initial values; may be empty.
+  /// Folder or file of an adapter with the initial values; may be empty.
   std::string start_from;
 
   /// Throws UsageError if values are incompatible or nothing would be trained.
@@ -54,6 +54,8 @@ struct Recipe : TrainingOptions {
   std::string model = "resnet50";
   std::string weights;  // a file; empty: the official weights of that name
   AdaptationOptions adapter;
+  /// Of RUN/adapter.lorikeet.
+  FilePrecision file_precision = FilePrecision::kFloat32;
   Reference reference;
   /// The run folder, which is not part of the recipe's identity. Empty: chosen by the caller.
   std::filesystem::path run;

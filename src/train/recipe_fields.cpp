@@ -286,7 +286,7 @@ const std::vector<Field>& all() {
                    "name of a dataset; a folder train|val|test/<class>/*.jpg or <class>/*.jpg, or with MNIST's or "
                    "CIFAR's files; a manifest .csv, .tsv or .jsonl; or tar shards, e.g. 'a-{000..003}.tar'",
                    LORIKEET_MEMBER(data.name)),
-      string_field("start_from", "adapter folder whose tensors training starts from",
+      string_field("start_from", "folder or file of an adapter whose tensors training starts from",
                    LORIKEET_MEMBER(adapter.start_from)),
       integer_field(
           "image_size",
@@ -506,6 +506,9 @@ const std::vector<Field>& all() {
           "with augmentation: draw this many views of each image, cache the prefix's outputs for all of them and use "
           "them in turn; 0: new views each epoch, no cache",
           ranges::kViews, LORIKEET_MEMBER(data.cache_views)),
+      choice_field("file_precision",
+                   "of the learned tensors in adapter.lorikeet, the adapter as one file; float32 is lossless",
+                   file_precision_names(), LORIKEET_MEMBER(file_precision)),
       reference_field(),
   };
   return kFields;

@@ -12,10 +12,22 @@
 namespace lorikeet {
 
 const std::vector<std::string>& resumable_keys() {
-  static const std::vector<std::string> kKeys{
-      "epochs",   "max_steps", "time",           "early_stop", "learning_rate",  "clip_grad_norm",     "data",
-      "weights",  "threads",   "loader_threads", "cache_gib",  "cache_disk_gib", "checkpoint_seconds", "test_limit",
-      "reference"};
+  static const std::vector<std::string> kKeys{"epochs",
+                                              "max_steps",
+                                              "time",
+                                              "early_stop",
+                                              "learning_rate",
+                                              "clip_grad_norm",
+                                              "data",
+                                              "weights",
+                                              "threads",
+                                              "loader_threads",
+                                              "cache_gib",
+                                              "cache_disk_gib",
+                                              "checkpoint_seconds",
+                                              "test_limit",
+                                              "file_precision",
+                                              "reference"};
   return kKeys;
 }
 

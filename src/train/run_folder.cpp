@@ -31,9 +31,10 @@ constexpr const char* kReport = "report.html";
 constexpr const char* kSteps = "steps.csv";
 constexpr const char* kEpochs = "epochs.csv";
 constexpr const char* kAdapter = "adapter";
+constexpr const char* kAdapterFile = "adapter.lorikeet";
 constexpr const char* kCheckpoints = "checkpoints";
-constexpr std::array<const char*, 10> kParts{kRecipe, kMetrics, kSummary, kLog,     kReport,
-                                             kSteps,  kEpochs,  kEvents,  kAdapter, kCheckpoints};
+constexpr std::array<const char*, 11> kParts{kRecipe, kMetrics, kSummary, kLog,         kReport,     kSteps,
+                                             kEpochs, kEvents,  kAdapter, kAdapterFile, kCheckpoints};
 constexpr const char* kUnfinished = ".run.";        // prefix of the folder of a run without a checkpoint
 constexpr const char* kComplete = ".run.complete";  // the same once it has one
 
@@ -73,7 +74,7 @@ void finish_replacement(const fs::path& path, bool repeated) {
   std::error_code ignored;
   if (!fs::exists(from, ignored)) return;
   if (repeated) fs::remove(path / kSummary, ignored);
-  for (const char* part : {kRecipe, kMetrics, kLog, kSummary, kReport, kSteps, kEpochs, kEvents}) {
+  for (const char* part : {kRecipe, kMetrics, kLog, kSummary, kReport, kSteps, kEpochs, kEvents, kAdapterFile}) {
     if (fs::exists(from / part, ignored)) {
       move_part(from / part, path / part);
     } else if (!repeated) {
@@ -208,7 +209,9 @@ void RunFolder::checkpoint(const Write& write_adapter, const Write& write_state)
   has_checkpoint_ = has_checkpoint_ || in_place;
   if (write_state) write_state(files_ / kCheckpoints);
   if (!in_place) replace_old_run();
-  if (std::error_code ignored; std::exchange(is_continued_, false)) fs::remove(path_ / kSummary, ignored);
+  if (std::error_code ignored; std::exchange(is_continued_, false)) {
+    for (const char* part : {kSummary, kAdapterFile}) fs::remove(path_ / part, ignored);
+  }
   has_checkpoint_ = true;
 }
 

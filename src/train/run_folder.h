@@ -45,6 +45,8 @@ class RunFolder {
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path adapter() const { return path_ / "adapter"; }
+  /// The adapter in one file. REQUIRES to write it: at least one checkpoint.
+  std::filesystem::path adapter_file() const { return path_ / "adapter.lorikeet"; }
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
   std::filesystem::path recipe() const { return path_ / "recipe.yaml"; }
 
@@ -60,7 +62,7 @@ class RunFolder {
   /// Removes what was appended to metrics.jsonl after `bytes`, and an incomplete last line.
   void truncate_metrics(std::uint64_t bytes) const;
   /// Calls `write_adapter` and then `write_state`, which write atomically to the given folders. The first checkpoint
-  /// replaces an old run and removes the summary of a continued one.
+  /// replaces an old run, and removes the summary and the adapter's file of a continued one.
   using Write = std::function<void(const std::filesystem::path& folder)>;
   void checkpoint(const Write& write_adapter, const Write& write_state = {});
   /// Whether this object wrote a checkpoint.

@@ -151,6 +151,8 @@ std::vector<SizeRow> size_rows(const ReportedRun& run) {
   const auto head_bytes = fs::file_size(s.adapter / "head.safetensors", none);
   if (!none) out.push_back({"head.safetensors", head, head_bytes});
   out.push_back({"adapter folder", s.trainable_parameters, s.adapter_folder_bytes});
+  out.push_back(
+      {cat("adapter.lorikeet, ", name_of(run.recipe.file_precision)), s.trainable_parameters, s.adapter_file_bytes});
   return out;
 }
 

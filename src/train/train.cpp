@@ -20,6 +20,7 @@
 #include "engine/threads.h"
 #include "export/adapter_card.h"
 #include "loading/adapter_names.h"
+#include "loading/adapter_start.h"
 #include "loading/inference.h"
 #include "loading/loaded_model.h"
 #include "loading/resolve_name.h"
@@ -143,6 +144,7 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
   const auto started = std::chrono::steady_clock::now();
   check_device(recipe.machine.device);
   const BaseModel base = load_base_model({recipe.model, recipe.weights}, callbacks.download);
+  const BaseView base_view{base.graph, base.weights};
   const Splits splits = beginning.data ? beginning.data->opened
                                        : open_dataset(recipe.data.name, callbacks.download, open_options(recipe.data));
   const Preprocessing preprocessing = data_preprocessing(recipe.data, base.preprocessing);
@@ -160,7 +162,7 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
   const auto available = recipe.machine.device == Device::kCpu ? available_memory() : std::nullopt;
   if (available) require_learned_memory(adaptation, kTrainingCopies, *available);
   Network network(adaptation, base.weights, recipe.loop.seed);
-  if (!recipe.adapter.start_from.empty()) start_from(recipe.adapter.start_from, adaptation, network);
+  if (!recipe.adapter.start_from.empty()) start_from(recipe.adapter.start_from, base_view, adaptation, network);
 
   const bool is_int8 = recipe.machine.precision == Precision::kInt8;
   if (is_int8) network.merged();  // throws if the adapter cannot be merged, which int8 requires after training
@@ -260,6 +262,10 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
               {"images", data.train->size()},
               {"seed", recipe.loop.seed},
               {"trainable_parameters", out.trainable_parameters}};
+  if (recipe.data.validation > 0) {
+    training[kHeldOutKey] = recipe.data.validation;
+    if (!recipe.loop.shuffle) training[kShuffleKey] = false;
+  }
   if (recipe.data.bad_images == BadImages::kSkip) training[kBadImagesKey] = kSkipBadImages;
   if (splits.whole) training["split"] = split_record(split_options(recipe.data), splits.whole);
   SideFiles side_files(run.path(), log);
@@ -278,7 +284,7 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
   const auto& judged = data.test ? data.test : data.validation;
   const auto start_over = [&] {
     Network fresh(adaptation, base.weights, recipe.loop.seed);
-    if (!recipe.adapter.start_from.empty()) start_from(recipe.adapter.start_from, adaptation, fresh);
+    if (!recipe.adapter.start_from.empty()) start_from(recipe.adapter.start_from, base_view, adaptation, fresh);
     network.load_state_tensors(fresh.state_tensors());
   };
   const auto with_hints = [&](const auto& work) {
@@ -361,6 +367,9 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
     run.checkpoint(write_adapter);
     out.adapter_bytes = adapter_file_bytes(out.adapter);
     out.adapter_folder_bytes = folder_bytes(out.adapter);
+    out.adapter_file_bytes =
+        write_adapter_file(run.adapter_file(), folder, base_view, {.bits = stored_bits(recipe.file_precision)})
+            .bytes.size();
     run.write_summary(summary_json(out, recipe));
     side_files.finish({.recipe = recipe,
                        .summary = out,
@@ -430,6 +439,7 @@ Json summary_json(const TrainSummary& summary, const Recipe& recipe) {
            {"total_parameters", summary.total_parameters},
            {"adapter_bytes", summary.adapter_bytes},
            {"adapter_folder_bytes", summary.adapter_folder_bytes},
+           {"adapter_file_bytes", summary.adapter_file_bytes},
            {"whole_model_bytes", summary.whole_model_bytes},
            {"steps", loop.steps},
            {"epochs", loop.epochs},

@@ -8,6 +8,7 @@
 //   log.txt         the printed messages
 //   checkpoints/    the last two states (train/checkpoint.h), from which `lorikeet train --resume RUN` continues
 //   adapter/        the adapter; replaced atomically at every checkpoint
+//   adapter.lorikeet    the adapter in one file (adapters/adapter_file.h), written at the end
 #pragma once
 
 #include <cstdint>
@@ -34,6 +35,7 @@ struct TrainSummary {
   std::int64_t total_parameters = 0;
   std::uint64_t adapter_bytes = 0;         // adapter_model.safetensors, as PEFT writes it
   std::uint64_t adapter_folder_bytes = 0;  // with head and configuration
+  std::uint64_t adapter_file_bytes = 0;    // adapter.lorikeet
   std::uint64_t whole_model_bytes = 0;     // size of the complete adapted model in float32
   TrainReport loop;
   std::vector<std::string> classes;

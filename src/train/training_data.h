@@ -40,6 +40,11 @@ struct CheckedData {
   Splits used;
 };
 
+/// The record of DataOptions::validation and of LoopOptions::shuffle, which with the seed determine which images of the
+/// training split were held out.
+inline constexpr const char* kHeldOutKey = "validation_images";
+inline constexpr const char* kShuffleKey = "shuffle";
+
 /// The record of kSkip in an adapter's metadata: evaluation leaves the same images out.
 inline constexpr const char* kBadImagesKey = "bad_images";
 inline constexpr const char* kSkipBadImages = "skip";

@@ -4,6 +4,7 @@
 
 #include "api/fixture.h"
 #include "base/file.h"
+#include "lorikeet/adapter_set.h"
 #include "refusal.h"
 
 using namespace lorikeet;
@@ -19,6 +20,34 @@ TEST_CASE("save: what is loaded answers as what was saved") {
     CHECK(fs::exists(folder.path / "adapter" / name));
   Model loaded = load((folder.path / "adapter").string(), {.weights = fixture.weights()});
   CHECK(loaded.logits(fixture.test_images()).values == model.logits(fixture.test_images()).values);
+}
+
+TEST_CASE("save as one file: lossless in float32, near it in int8, for a Model and in a set") {
+  const Fixture& fixture = Fixture::get();
+  const TemporaryFolder folder;
+  Model model = fixture.trained();
+  const auto file = folder.path / "a.lorikeet", small = folder.path / "small.lorikeet";
+  model.save(file);
+  model.save(small);
+  model.save(small, FilePrecision::kInt8);  // replaces
+  CHECK(fs::file_size(small) < fs::file_size(file) / 2);
+  const auto expected = model.logits(fixture.test_images()).values;
+  Model loaded = load(file.string(), {.weights = fixture.weights()});
+  CHECK(loaded.classes() == model.classes());
+  CHECK(loaded.logits(fixture.test_images()).values == expected);
+  const auto near = load(small.string(), {.weights = fixture.weights()}).logits(fixture.test_images()).values;
+  CHECK(near != expected);
+  CHECK(largest_difference(near, expected) < 0.2);
+  AdapterSet set("resnet18", {.weights = fixture.weights()});
+  set.add("a", file);
+  CHECK(set.logits({{fixture.test_images().front(), "a"}}).front().size() == model.classes().size());
+  loaded.save(folder.path / "again.lorikeet");
+  CHECK(read_file(folder.path / "again.lorikeet", 1 << 24) == read_file(file, 1 << 24));
+  CHECK(refusal<UsageError>([&] { model.save(folder.path / "x", FilePrecision::kInt8); }) ==
+        has("save: got int8 for a folder"));
+  put(folder.path / "mine.lorikeet", "text");
+  CHECK(refusal([&] { model.save(folder.path / "mine.lorikeet"); }) == has("not an adapter's"));
+  CHECK(read_file(folder.path / "mine.lorikeet", 100) == "text");
 }
 
 TEST_CASE("save refuses, and writes nothing") {

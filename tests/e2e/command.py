@@ -27,6 +27,7 @@ TIMEOUT = 180
 
 # The files of a completed run, beside its adapter.
 RUN_FILES = [
+    "adapter.lorikeet",
     "epochs.csv",
     "events.out.tfevents.lorikeet",
     "log.txt",

@@ -51,17 +51,19 @@ class Train(CommandTest):
         names = sorted(str(p.relative_to(self.run_folder)) for p in self.run_folder.rglob("*"))
         self.assertEqual(
             names,
-            [
-                "adapter",
-                "adapter/README.md",
-                "adapter/adapter_config.json",
-                "adapter/adapter_model.safetensors",
-                "adapter/lorikeet.json",
-                "checkpoints",
-                "checkpoints/step-64.safetensors",
-                "checkpoints/step-80.safetensors",
-                *RUN_FILES,
-            ],
+            sorted(
+                [
+                    "adapter",
+                    "adapter/README.md",
+                    "adapter/adapter_config.json",
+                    "adapter/adapter_model.safetensors",
+                    "adapter/lorikeet.json",
+                    "checkpoints",
+                    "checkpoints/step-64.safetensors",
+                    "checkpoints/step-80.safetensors",
+                    *RUN_FILES,
+                ]
+            ),
         )
         self.assertIn("test accuracy", (self.run_folder / "log.txt").read_text())
         self.assertEqual(self.printed, self.summary)

@@ -126,6 +126,7 @@ loader_threads: 5
 cache_gib: 0.25
 cache_disk_gib: 0.5
 cache_views: 4
+file_precision: int4
 reference: {title: "T: 1", trainable: 1.2 M, accuracy: 0.97}
 )";
 
@@ -258,6 +259,7 @@ TEST_CASE("every key is read") {
   CHECK(r.machine.cache_gib == 0.25);
   CHECK(r.machine.cache_disk_gib == 0.5);
   CHECK(r.data.cache_views == 4);
+  CHECK((r.file_precision == FilePrecision::kInt4));
   CHECK(r.reference.title == "T: 1");
   CHECK(r.reference.trainable == "1.2 M");
   CHECK(r.reference.accuracy == 0.97);

@@ -85,9 +85,10 @@ std::string metrics(const fs::path& run) {
   return out;
 }
 
-const std::set<std::string> kRunFiles{"adapter",   "checkpoints",   "epochs.csv",  "events.out.tfevents.lorikeet",
-                                      "log.txt",   "metrics.jsonl", "recipe.yaml", "report.html",
-                                      "steps.csv", "summary.json"};
+const std::set<std::string> kRunFiles{
+    "adapter",     "adapter.lorikeet", "checkpoints", "epochs.csv",  "events.out.tfevents.lorikeet",
+    "log.txt",     "metrics.jsonl",    "recipe.yaml", "report.html", "steps.csv",
+    "summary.json"};
 
 std::set<std::string> names(const fs::path& folder) {
   std::set<std::string> out;
@@ -200,7 +201,8 @@ TEST_CASE("a recipe that does not fit its model or data leaves no files") {
   CHECK(refused("target_modules=[blocks.9.0.conv_pw]") == has("blocks.9.0.conv_pw"));
   CHECK(refused("validation=24") == has("validation: got 24, expected fewer than the 24 training images."));
   CHECK(refused("early_stop=2") == has("early_stop: got 2 without validation images"));
-  CHECK(refused("start_from=nowhere") == has("start_from: got 'nowhere', expected the folder of an adapter."));
+  CHECK(refused("start_from=nowhere") ==
+        has("start_from: got 'nowhere', expected the folder or the file of an adapter."));
   CHECK(refused("data=no/such") == has("data: got 'no/such', which does not exist"));
   CHECK(refused("model=eficientnet_lite0") == has("efficientnet_lite0"));
 
