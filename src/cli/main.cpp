@@ -133,7 +133,7 @@ int run(int argc, char** argv) {
   int status = 0;
   for (const auto add :
        {add_train, add_compare, add_eval, add_predict, add_merge, add_export, add_inspect, add_combine, add_extract,
-        add_convert, add_models, add_data, add_doctor, add_completion, add_man, add_schema})
+        add_convert, add_compress, add_models, add_data, add_doctor, add_completion, add_man, add_schema})
     add(app, status);
   add_quiet(app);
   try {

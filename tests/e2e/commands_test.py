@@ -13,6 +13,8 @@ COMMANDS = [
     "inspect",
     "combine",
     "extract",
+    "convert",
+    "compress",
     "models",
     "models list",
     "models get",
