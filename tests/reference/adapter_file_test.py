@@ -12,7 +12,7 @@ import peft  # after reference, which makes torchvision importable
 
 TARGETS = r"blocks\.6\.0\.conv_pwl?|conv_head"
 CONFIGS = {
-    "LoRA": lambda: peft.LoraConfig(r=4, lora_alpha=8, target_modules=TARGETS, modules_to_save=["classifier", "bn2"]),
+    "LoRA": lambda: peft.LoraConfig(r=4, lora_alpha=8, target_modules=TARGETS, modules_to_save=["classifier"]),
     "LoRA, ranks": lambda: peft.LoraConfig(
         r=2, lora_alpha=3, use_rslora=True, target_modules=["conv_pwl", "conv_head"], rank_pattern={"conv_head": 5}
     ),
