@@ -6,6 +6,7 @@ import json
 from command import CommandTest, digit_of, main, read_safetensors
 
 TARGETS = r"target_modules='blocks\.6\.0\.(conv_dw|conv_pwl)|conv_head|classifier'"
+COMMON = ["modules_to_save=null", "replace_output=false", "head=[]", TARGETS]
 METHODS = {
     "VERA": ["r=16", "learning_rate=2e-2"],
     "FOURIERFT": ["n_frequency=40", "learning_rate=2e-2", "bias=fourier_only"],
@@ -16,8 +17,7 @@ METHODS = {
 class FewParameters(CommandTest):
     def train(self, name, *settings):
         folder = self.folder / name
-        common = ["modules_to_save=null", "replace_output=false", "head=[]", "epochs=4", "schedule=constant", TARGETS]
-        self.lorikeet("train", self.recipe(), *common, *settings, f"run={folder}")
+        self.lorikeet("train", self.recipe(), *COMMON, "epochs=4", "schedule=constant", *settings, f"run={folder}")
         return folder, json.loads((folder / "summary.json").read_text())
 
     def test_train_evaluate_predict_resume(self):
@@ -38,6 +38,11 @@ class FewParameters(CommandTest):
                 inspected = self.json("inspect", run / "adapter")
                 self.assertEqual(inspected["trainable_parameters"], summary["trainable_parameters"])
 
+                seed = {"VERA": "projection_prng_key", "FOURIERFT": "random_loc_seed", "UNILORA": "proj_seed"}[method]
+                start = ["train", self.recipe(), f"start_from={run}", f"peft_type={method}", *COMMON, *settings]
+                self.assert_refused(2, [f"{seed}: got 5 with start_from"], *start, f"{seed}=5", f"run={run}-2")
+                self.lorikeet(*start, "max_steps=1", "test_limit=8", f"run={run}-2")
+
                 half, _ = self.train(f"{method}-half", f"peft_type={method}", *settings, "epochs=2")
                 self.lorikeet("train", "--resume", half, "epochs=4")
                 for file in "adapter_model.safetensors", "head.safetensors":
@@ -56,8 +61,8 @@ class FewParameters(CommandTest):
             (["peft_type=UNILORA", "r=65536"], ["r: got 65536, expected at most", "2^26 elements"]),
             (["peft_type=UNILORA", "vera_dropout=0.1"], ["VeRA's options: got it with peft_type UNILORA"]),
         ]
-        common = ["modules_to_save=null", "replace_output=false", "head=[]", TARGETS, f"run={self.folder / 'run'}"]
-        self.assert_all_refused(2, [(["train", self.recipe(), *common, *keys], words) for keys, words in cases])
+        train = ["train", self.recipe(), *COMMON, f"run={self.folder / 'run'}"]
+        self.assert_all_refused(2, [([*train, *keys], words) for keys, words in cases])
         self.assert_empty(self.folder)
 
 
