@@ -84,11 +84,10 @@ int train_command(const TrainOptions& options) {
     std::printf("%s\n", json_text(summary_json(summary, recipe), 2).c_str());
     return 0;
   }
-  std::printf("%s\n%s, adapter file %s, trained in %s (%s img/s)\n", summary.adapter.c_str(),
+  std::printf("%s\n%s, adapter file %s, trained in %s (%s img/s); adapter.lorikeet %s in %s\n", summary.adapter.c_str(),
               counted(summary.trainable_parameters, "trainable parameter").c_str(), size_text(summary).c_str(),
-              clock(summary.loop.seconds).c_str(), speed_text(summary.loop.images_per_second()).c_str());
-  std::printf("as one file, adapter.lorikeet: %s, %s\n", human_bytes(summary.adapter_file_bytes).c_str(),
-              name_of(recipe.file_precision).c_str());
+              clock(summary.loop.seconds).c_str(), speed_text(summary.loop.images_per_second()).c_str(),
+              human_bytes(summary.adapter_file_bytes).c_str(), name_of(recipe.file_precision).c_str());
   if (summary.test.total > 0) {
     const Interval interval = wilson_interval(summary.test.correct, summary.test.total);
     std::printf("%s accuracy %s, 95%% interval %s to %s\n", summary.test_split.c_str(),
