@@ -37,9 +37,24 @@ class ModuleSelector {
 /// Pairs of a regular expression, matched against the end of a module's name, and a value. The first match applies.
 using PatternValues = std::vector<std::pair<std::string, double>>;
 
+/// A new output whose weight is computed from fewer learned numbers (docs/adapters.md). Exactly one of the first three
+/// is not 0.
+struct SmallOutputOptions {
+  /// W = B·A of this rank.
+  std::int64_t rank = 0;
+  /// W = V·P with V (classes, projected) learned and P fixed.
+  std::int64_t projected = 0;
+  /// Each element of W is one of this many numbers or its negative.
+  std::int64_t tied = 0;
+  /// Of P: "random", or "output", the leading right singular vectors of the base's own output.
+  std::string basis = "random";
+  /// Of what is random and fixed.
+  std::int64_t seed = 0;
+};
+
 struct AdapterOptions {
-  /// The method: "LORA", "LOHA", "LOKR", "IA3", "LN_TUNING", "HIRA", "OFT", "BOFT", "FOURIERFT", "VERA" or
-  /// "UNILORA".
+  /// The method: "LORA", "LOHA", "LOKR", "IA3", "LN_TUNING", "HIRA", "OFT", "BOFT", "FOURIERFT", "VERA", "UNILORA",
+  /// "LORA_XS" or "TINYLORA".
   std::string peft_type = "LORA";
   /// Or the name of a set of modules: "all-linear", "all-conv", or "auto", a selection for the network.
   ModuleSelector target_modules = {};
@@ -47,13 +62,13 @@ struct AdapterOptions {
   /// Modules that are fully trained.
   std::vector<std::string> modules_to_save = {};
 
-  // LORA, LOHA, LOKR, HIRA, VERA, UNILORA.
+  // LORA, LOHA, LOKR, HIRA, VERA, UNILORA, LORA_XS, TINYLORA.
   /// The rank, 1 to 65,536. For OFT with oft_block_size 0: the number of blocks.
   std::int64_t r = 8;
-  /// Not for VERA and UNILORA.
+  /// Not for VERA, UNILORA and TINYLORA.
   PatternValues rank_pattern = {};
 
-  // LORA, LOHA, LOKR.
+  // LORA, LOHA, LOKR, LORA_XS.
   double lora_alpha = 8;
   PatternValues alpha_pattern = {};
 
@@ -61,13 +76,16 @@ struct AdapterOptions {
   std::vector<std::int64_t> layers_to_transform = {};
   std::vector<std::string> layers_pattern = {};
 
-  // LORA, OFT, BOFT, FOURIERFT, VERA, UNILORA.
+  // LORA, OFT, BOFT, FOURIERFT, VERA, UNILORA, TINYLORA.
   /// Which biases of the base are trained: "none", "all", or those of the adapted layers: "lora_only", "oft_only",
-  /// "boft_only", "fourier_only", "vera_only" or "unilora_only". "all" without target modules is BitFit.
+  /// "boft_only", "fourier_only", "vera_only", "unilora_only" or "tinylora_only". "all" without target modules is
+  /// BitFit.
   std::string bias = "none";
 
-  // LORA.
+  // LORA, LORA_XS.
   double lora_dropout = 0;
+
+  // LORA.
   bool use_dora = false;
   bool use_rslora = false;
   bool lora_bias = false;
@@ -131,10 +149,24 @@ struct AdapterOptions {
   double init_theta_d_bound = 0.02;
   double unilora_dropout = 0;
 
+  // TINYLORA.
+  /// Numbers in each learned vector.
+  std::int64_t u = 64;
+  /// From 0, a vector for each layer, to 1, one for all.
+  double weight_tying = 0;
+  /// Seed of the fixed projections.
+  std::int64_t projection_seed = 42;
+  double tinylora_dropout = 0;
+  /// Whether the vectors start uniform in [−init_v_bound, init_v_bound] instead of zero.
+  bool tinylora_starts_uniform = false;
+  double init_v_bound = 0.02;
+
   // Options that PEFT does not have.
   /// Replaces the last Linear of the network with a newly initialised one, with one output per class. Requires its name
   /// in modules_to_save.
   bool replace_output = false;
+  /// With replace_output: computes the new output's weight from fewer learned numbers.
+  std::optional<SmallOutputOptions> small_output = std::nullopt;
   /// Adds a head after the network. The values are the widths of its hidden Linear layers; an empty vector adds a
   /// single Linear layer.
   std::optional<std::vector<std::int64_t>> head = std::nullopt;

@@ -41,7 +41,7 @@ bool contains(const std::vector<NodeId>& nodes, NodeId id) {
 
 Adaptation adapt(const Graph& base, const AdapterSpec& spec) {
   const Matches matches = match_modules(base, spec.config);
-  Adaptation out{base, spec.config, matches.targets, matches.biases, matches.retrained, {}, std::nullopt};
+  Adaptation out{base, spec.config, matches.targets, matches.biases, matches.retrained, {}, std::nullopt, {}};
   if (spec.output_classes) {
     check_width(*spec.output_classes, "classes");
     const NodeId output = base.output();
@@ -49,8 +49,12 @@ Adaptation adapt(const Graph& base, const AdapterSpec& spec) {
       fail_usage("modules_to_save: got no '", base.node(output).name,
                  "', expected it with a replaced output. A new output must be trained.");
     }
+    const std::int64_t base_outputs = output_features(base);
     set_output_features(out.graph, *spec.output_classes);
     out.replaced = output;
+    out.small_output = spec.small_output;
+    if (spec.small_output)
+      check_small_output(*spec.small_output, std::get<Linear>(out.graph.node(output).op), base_outputs);
   }
   if (spec.head) out.head = append_head(out.graph, *spec.head);
   return out;
@@ -76,7 +80,10 @@ std::vector<Parameter> adapter_parameters(const Adaptation& adaptation) {
   }
   for (const auto* nodes : {&adaptation.retrained, &adaptation.head}) {
     for (const NodeId id : *nodes) {
-      for (auto& parameter : graph.parameters(id)) out.push_back(std::move(parameter));
+      const bool is_small = adaptation.small_output && adaptation.replaced == id;
+      for (auto& parameter :
+           is_small ? small_output_parameters(*adaptation.small_output, graph, id) : graph.parameters(id))
+        out.push_back(std::move(parameter));
     }
   }
   return out;

@@ -9,6 +9,7 @@
 
 #include "adapters/adapter_config.h"
 #include "adapters/matching.h"
+#include "adapters/small_output.h"
 #include "graph/graph.h"
 
 namespace lorikeet {
@@ -27,7 +28,9 @@ struct AdapterSpec {
   AdapterConfig config;
   /// Replaces the network's last Linear with a new one with this many outputs. It must be in modules_to_save.
   std::optional<std::int64_t> output_classes;
-  std::optional<Head> head;
+  /// How the new output's weight is made from fewer numbers. Requires output_classes.
+  std::optional<SmallOutput> small_output = std::nullopt;
+  std::optional<Head> head = std::nullopt;
 };
 
 struct Adaptation {
@@ -43,6 +46,8 @@ struct Adaptation {
   std::vector<NodeId> head;
   /// The replaced output, one of `retrained`.
   std::optional<NodeId> replaced;
+  /// How its weight is made from fewer numbers, if it is.
+  std::optional<SmallOutput> small_output = std::nullopt;
 };
 
 Adaptation adapt(const Graph& base, const AdapterSpec& spec);

@@ -16,6 +16,8 @@ constexpr std::int64_t kMaxTerms = 64;
 constexpr std::int64_t kMaxButterflyFactor = 16;
 constexpr std::int64_t kMaxFrequencies = 1 << 24;
 constexpr std::int64_t kMaxThetaLength = 1 << 24;
+constexpr std::int64_t kMaxVector = 1 << 16;
+constexpr std::int64_t kMaxSeed = 1LL << 53;
 
 // The value of `bias` that selects the adapted layers, for a method that supports it.
 TrainedBias own_bias(PeftType type) {
@@ -25,6 +27,7 @@ TrainedBias own_bias(PeftType type) {
     case PeftType::kFourierFt: return TrainedBias::kFourierOnly;
     case PeftType::kVera: return TrainedBias::kVeraOnly;
     case PeftType::kUniLora: return TrainedBias::kUniLoraOnly;
+    case PeftType::kTinyLora: return TrainedBias::kTinyLoraOnly;
     default: return TrainedBias::kLoraOnly;
   }
 }
@@ -35,7 +38,7 @@ void check_bias(const AdapterConfig& config, const std::string& where) {
   if (config.bias == TrainedBias::kNone) return;
   if (!has_bias(config.peft_type)) {
     fail_usage(where, ": bias: got ", bias, " with peft_type ", name_of(config.peft_type),
-               ", expected it with LORA, OFT, BOFT, FOURIERFT, VERA or UNILORA only.");
+               ", expected it with LORA, OFT, BOFT, FOURIERFT, VERA, UNILORA or TINYLORA only.");
   }
   const TrainedBias own = own_bias(config.peft_type);
   if (config.bias != TrainedBias::kAll && config.bias != own) {
@@ -103,19 +106,34 @@ void check_unilora(const AdapterConfig& config, const std::string& where) {
   }
 }
 
+void check_tinylora(const AdapterConfig& config, const std::string& where) {
+  const TinyLoraOptions& tiny = config.tinylora;
+  check_range(tiny.u, 1, kMaxVector, where + ": u");
+  check_range(tiny.projection_seed, 0, kMaxSeed, where + ": projection_seed");
+  check_probability(tiny.dropout, where + ": tinylora_dropout");
+  if (!(tiny.weight_tying >= 0 && tiny.weight_tying <= 1))
+    fail_usage(where, ": weight_tying: got ", tiny.weight_tying, ", expected a number from 0 to 1.");
+  if (!(tiny.init_v_bound >= 0) || !std::isfinite(tiny.init_v_bound))
+    fail_usage(where, ": init_v_bound: got ", tiny.init_v_bound, ", expected a finite number of at least 0.");
+}
+
 }  // namespace
 
 const std::vector<std::string>& peft_type_names() {
-  static const std::vector<std::string> kNames{"LORA", "LOHA", "LOKR",      "IA3",  "LN_TUNING", "HIRA",
-                                               "OFT",  "BOFT", "FOURIERFT", "VERA", "UNILORA"};
+  static const std::vector<std::string> kNames{"LORA", "LOHA",      "LOKR", "IA3",     "LN_TUNING", "HIRA",    "OFT",
+                                               "BOFT", "FOURIERFT", "VERA", "UNILORA", "LORA_XS",   "TINYLORA"};
   return kNames;
 }
 
-bool has_alpha(PeftType type) { return type == PeftType::kLora || type == PeftType::kLoha || type == PeftType::kLokr; }
+bool has_alpha(PeftType type) {
+  return type == PeftType::kLora || type == PeftType::kLoha || type == PeftType::kLokr || type == PeftType::kLoraXs;
+}
 
 bool has_rank_pattern(PeftType type) { return has_alpha(type) || type == PeftType::kHira; }
 
-bool has_rank(PeftType type) { return has_rank_pattern(type) || type == PeftType::kVera || type == PeftType::kUniLora; }
+bool has_rank(PeftType type) {
+  return has_rank_pattern(type) || type == PeftType::kVera || type == PeftType::kUniLora || type == PeftType::kTinyLora;
+}
 
 double rank_divisor(const AdapterConfig& config, std::int64_t rank) {
   const auto value = static_cast<double>(rank);
@@ -124,11 +142,17 @@ double rank_divisor(const AdapterConfig& config, std::int64_t rank) {
 
 bool has_layer_filter(PeftType type) { return type != PeftType::kIa3 && type != PeftType::kLnTuning; }
 
-bool has_exclusions(PeftType type) { return type != PeftType::kVera && type != PeftType::kUniLora; }
+bool has_exclusions(PeftType type) {
+  return type != PeftType::kVera && type != PeftType::kUniLora && type != PeftType::kTinyLora;
+}
 
 bool has_bias(PeftType type) {
   return type == PeftType::kLora || type == PeftType::kOft || type == PeftType::kBoft || type == PeftType::kFourierFt ||
-         type == PeftType::kVera || type == PeftType::kUniLora;
+         type == PeftType::kVera || type == PeftType::kUniLora || type == PeftType::kTinyLora;
+}
+
+const char* alpha_key(PeftType type) {
+  return type == PeftType::kLora || type == PeftType::kLoraXs ? "lora_alpha" : "alpha";
 }
 
 const std::vector<std::string>& lora_start_names() {
@@ -137,8 +161,8 @@ const std::vector<std::string>& lora_start_names() {
 }
 
 const std::vector<std::string>& trained_bias_names() {
-  static const std::vector<std::string> kNames{"none",      "all",          "lora_only", "oft_only",
-                                               "boft_only", "fourier_only", "vera_only", "unilora_only"};
+  static const std::vector<std::string> kNames{"none",         "all",       "lora_only",    "oft_only",     "boft_only",
+                                               "fourier_only", "vera_only", "unilora_only", "tinylora_only"};
   return kNames;
 }
 
@@ -157,7 +181,7 @@ void check_adapter_config(const AdapterConfig& config, const std::string& where)
   // PEFT's OFT has r = 0 next to a block size.
   const bool needs_rank = config.peft_type != PeftType::kOft || config.oft.block_size == 0 || config.r != 0;
   if (needs_rank) check_rank(static_cast<double>(config.r), "r");
-  check_alpha(config.lora_alpha, config.peft_type == PeftType::kLora ? "lora_alpha" : "alpha");
+  check_alpha(config.lora_alpha, alpha_key(config.peft_type));
   for (const auto& [pattern, rank] : config.rank_pattern) check_rank(rank, "rank_pattern");
   for (const auto& [pattern, alpha] : config.alpha_pattern) check_alpha(alpha, "alpha_pattern");
   check_probability(config.lora_dropout, where + ": lora_dropout");
@@ -167,13 +191,15 @@ void check_adapter_config(const AdapterConfig& config, const std::string& where)
   check_fourierft(config, where);
   check_vera(config, where);
   check_unilora(config, where);
+  check_tinylora(config, where);
   check_bias(config, where);
   if (config.decompose_factor != -1 && (config.decompose_factor < 1 || config.decompose_factor > kMaxFactor)) {
     fail_usage(where, ": decompose_factor: got ", config.decompose_factor,
                ", expected -1 (near the square root) or a number from 1 to ", kMaxFactor, ".");
   }
   if (config.peft_type != PeftType::kLora) {
-    const bool is_lora_only = config.use_dora || config.lora_bias || config.use_rslora || config.lora_dropout != 0 ||
+    const bool is_lora_only = config.use_dora || config.lora_bias || config.use_rslora ||
+                              (config.lora_dropout != 0 && config.peft_type != PeftType::kLoraXs) ||
                               config.init_lora_weights != LoraStart::kDefault;
     if (is_lora_only) {
       fail_usage(where, ": got one of use_dora, use_rslora, lora_bias, lora_dropout, init_lora_weights with peft_type ",

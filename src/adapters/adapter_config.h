@@ -12,8 +12,23 @@
 
 namespace lorikeet {
 
-/// PEFT's `peft_type`. DoRA is LoRA with use_dora. BitFit is LoRA with bias "all" and no targets.
-enum class PeftType { kLora, kLoha, kLokr, kIa3, kLnTuning, kHira, kOft, kBoft, kFourierFt, kVera, kUniLora };
+/// PEFT's `peft_type`; LORA_XS is not PEFT's. DoRA is LoRA with use_dora. BitFit is LoRA with bias "all" and no
+/// targets.
+enum class PeftType {
+  kLora,
+  kLoha,
+  kLokr,
+  kIa3,
+  kLnTuning,
+  kHira,
+  kOft,
+  kBoft,
+  kFourierFt,
+  kVera,
+  kUniLora,
+  kLoraXs,
+  kTinyLora
+};
 
 /// "LORA", "LOHA" …, in the order of PeftType.
 const std::vector<std::string>& peft_type_names();
@@ -24,6 +39,8 @@ bool has_rank(PeftType type);
 bool has_rank_pattern(PeftType type);
 /// Whether it has a scale, `alpha` and `alpha_pattern`.
 bool has_alpha(PeftType type);
+/// The name of the scale in the method's file.
+const char* alpha_key(PeftType type);
 /// Whether it has `layers_to_transform` and `layers_pattern`.
 bool has_layer_filter(PeftType type);
 /// Whether it has `exclude_modules`.
@@ -48,7 +65,17 @@ const std::vector<std::string>& lora_start_names();
 
 /// Which biases of the base are trained (PEFT's `bias`): none, all, or those of the adapted layers, which each method
 /// names differently.
-enum class TrainedBias { kNone, kAll, kLoraOnly, kOftOnly, kBoftOnly, kFourierOnly, kVeraOnly, kUniLoraOnly };
+enum class TrainedBias {
+  kNone,
+  kAll,
+  kLoraOnly,
+  kOftOnly,
+  kBoftOnly,
+  kFourierOnly,
+  kVeraOnly,
+  kUniLoraOnly,
+  kTinyLoraOnly
+};
 
 /// "none", "all", "lora_only" …, in the order of TrainedBias.
 const std::vector<std::string>& trained_bias_names();
@@ -124,6 +151,24 @@ struct UniLoraOptions {
   bool operator==(const UniLoraOptions&) const = default;
 };
 
+/// TinyLoRA's own fields.
+struct TinyLoraOptions {
+  /// Elements of a learned vector.
+  std::int64_t u = 64;
+  /// From 0, a vector for each layer, to 1, one for all.
+  double weight_tying = 0;
+  /// Layer i, from 0 in the order of the network's modules, has the projection of seed projection_seed + i.
+  std::int64_t projection_seed = 42;
+  /// Whether the file contains the projections. If not, they are those of PyTorch's generator.
+  bool save_projection = true;
+  double dropout = 0;
+  /// Initial vectors: zero, or uniform in [−init_v_bound, init_v_bound].
+  bool starts_uniform = false;
+  double init_v_bound = 0.02;
+
+  bool operator==(const TinyLoraOptions&) const = default;
+};
+
 struct AdapterConfig {
   PeftType peft_type = PeftType::kLora;
   ModulePattern target_modules;
@@ -131,11 +176,12 @@ struct AdapterConfig {
   std::vector<std::string> modules_to_save;
   std::string base_model_name_or_path;
 
-  // LoRA, LoHa, LoKr, HiRA; of OFT with `oft.block_size` 0 the number of blocks, otherwise 0 or this default.
+  // LoRA, LoHa, LoKr, HiRA, LoRA-XS, TinyLoRA; of OFT with `oft.block_size` 0 the number of blocks, otherwise 0 or this
+  // default.
   std::int64_t r = 8;
-  PatternTable rank_pattern;
+  PatternTable rank_pattern;  // not of TinyLoRA
 
-  // LoRA, LoHa, LoKr.
+  // LoRA, LoHa, LoKr, LoRA-XS.
   double lora_alpha = 8;  // `alpha` in the files of LoHa and LoKr
   PatternTable alpha_pattern;
 
@@ -143,11 +189,13 @@ struct AdapterConfig {
   std::vector<std::int64_t> layers_to_transform;
   std::vector<std::string> layers_pattern;
 
-  // LoRA, OFT, BOFT, FourierFT, VeRA, UniLoRA.
+  // LoRA, OFT, BOFT, FourierFT, VeRA, UniLoRA, TinyLoRA.
   TrainedBias bias = TrainedBias::kNone;
 
-  // LoRA.
+  // LoRA, LoRA-XS.
   double lora_dropout = 0;
+
+  // LoRA.
   bool use_rslora = false;
   bool use_dora = false;
   /// Whether lora_B has a bias.
@@ -174,6 +222,7 @@ struct AdapterConfig {
   FourierFtOptions fourierft;
   VeraOptions vera;
   UniLoraOptions unilora;
+  TinyLoraOptions tinylora;
 
   /// Fields that are not interpreted, unchanged.
   Json other = Json::object();

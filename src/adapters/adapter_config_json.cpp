@@ -13,7 +13,7 @@ namespace lorikeet {
 namespace {
 
 constexpr std::size_t kMaxNames = 10'000;
-constexpr std::int64_t kHiraRank = 32, kVeraRank = 256, kUniLoraRank = 4;  // PEFT's defaults
+constexpr std::int64_t kHiraRank = 32, kVeraRank = 256, kUniLoraRank = 4, kTinyLoraRank = 2;  // PEFT's defaults
 
 // PEFT's placeholder for an adapter that consists of modules_to_save alone (peft/utils/constants.py).
 constexpr const char* kDummyTargets = "dummy-target-modules";
@@ -109,8 +109,6 @@ std::size_t choice(const Json& value, const std::vector<std::string>& names, con
   return static_cast<std::size_t>(found - names.begin());
 }
 
-const char* alpha_key(PeftType type) { return type == PeftType::kLora ? "lora_alpha" : "alpha"; }
-
 LoraStart read_start(const Json& value, const std::string& where, Json& other) {
   const auto& names = lora_start_names();
   if (const auto found =
@@ -191,8 +189,9 @@ std::map<std::string, FieldReader> readers(AdapterConfig& config) {
       config.bias = static_cast<TrainedBias>(choice(v, trained_bias_names(), w));
     };
   }
-  if (config.peft_type == PeftType::kLora) {
+  if (config.peft_type == PeftType::kLora || config.peft_type == PeftType::kLoraXs)
     out["lora_dropout"] = [&](const Json& v, const std::string& w) { config.lora_dropout = number(v, w); };
+  if (config.peft_type == PeftType::kLora) {
     out["use_rslora"] = [&](const Json& v, const std::string& w) { config.use_rslora = truth(v, w); };
     out["use_dora"] = [&](const Json& v, const std::string& w) { config.use_dora = truth(v, w); };
     out["lora_bias"] = [&](const Json& v, const std::string& w) { config.lora_bias = truth(v, w); };
@@ -268,6 +267,21 @@ std::map<std::string, FieldReader> readers(AdapterConfig& config) {
     out["save_indices"] = [&](const Json& v, const std::string& w) { unilora.save_indices = truth(v, w); };
     out["init_theta_d_bound"] = [&](const Json& v, const std::string& w) { unilora.init_theta_d_bound = number(v, w); };
     out["unilora_dropout"] = [&](const Json& v, const std::string& w) { unilora.dropout = number(v, w); };
+  }
+  if (config.peft_type == PeftType::kTinyLora) {
+    TinyLoraOptions& tiny = config.tinylora;
+    config.r = kTinyLoraRank;
+    out["u"] = integer_reader(tiny.u);
+    out["weight_tying"] = [&](const Json& v, const std::string& w) { tiny.weight_tying = number(v, w); };
+    out["projection_seed"] = integer_reader(tiny.projection_seed);
+    out["save_projection"] = [&](const Json& v, const std::string& w) { tiny.save_projection = truth(v, w); };
+    out["tinylora_dropout"] = [&](const Json& v, const std::string& w) { tiny.dropout = number(v, w); };
+    out["init_v_bound"] = [&](const Json& v, const std::string& w) { tiny.init_v_bound = number(v, w); };
+    out["init_weights"] = [&](const Json& v, const std::string& w) {
+      if (!v.is_boolean() && v != "uniform")
+        fail(w, ": got ", printable(v.dump(), 60), ", expected true, false or uniform.");
+      tiny.starts_uniform = v == "uniform";
+    };
   }
   return out;
 }
@@ -357,6 +371,18 @@ std::map<std::string, Json> own_fields(const AdapterConfig& config) {
               {"save_indices", unilora.save_indices},
               {"init_theta_d_bound", unilora.init_theta_d_bound},
               {"unilora_dropout", unilora.dropout}};
+    }
+    case PeftType::kLoraXs: return {{"lora_dropout", config.lora_dropout}};
+    case PeftType::kTinyLora: {
+      const TinyLoraOptions& tiny = config.tinylora;
+      return {{"fan_in_fan_out", false},
+              {"init_weights", tiny.starts_uniform ? Json("uniform") : Json(true)},
+              {"init_v_bound", tiny.init_v_bound},
+              {"u", tiny.u},
+              {"weight_tying", tiny.weight_tying},
+              {"projection_seed", tiny.projection_seed},
+              {"save_projection", tiny.save_projection},
+              {"tinylora_dropout", tiny.dropout}};
     }
   }
   return {};

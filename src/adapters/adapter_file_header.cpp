@@ -91,8 +91,8 @@ Json small_header(const AdapterSpec& spec, const AdapterMetadata& metadata) {
   out["classes"] = are_numbers_in_order(metadata.classes) ? Json(metadata.classes.size()) : all["classes"];
   out["preprocessing"] = without_defaults(all["preprocessing"], default_preprocessing(metadata.preprocessing.resize));
   if (metadata.preprocessing.resize != 0) out["preprocessing"]["resize"] = metadata.preprocessing.resize;
-  for (const char* key : {"output_classes", "head"}) {
-    if (!all[key].is_null()) out[key] = all[key];
+  for (const char* key : {"output_classes", "output", "head"}) {
+    if (const auto found = all.find(key); found != all.end() && !found->is_null()) out[key] = *found;
   }
   if (metadata.precision != Precision::kFloat32) out["precision"] = all["precision"];
   if (Json record = small_record(metadata.training); !record.empty()) out["training"] = std::move(record);
@@ -137,7 +137,7 @@ AdapterMetadata parse_small_header(const Json& header, const std::string& sha256
   all["preprocessing"] = std::move(steps);
   all["precision"] = header.value("precision", Json("float32"));
   all["activation_ranges"] = Json::object();  // stored with the tensors
-  for (const char* key : {"output_classes", "head", "training"}) {
+  for (const char* key : {"output_classes", "output", "head", "training"}) {
     if (const auto found = header.find(key); found != header.end()) all[key] = *found;
   }
   AdapterMetadata out = parse_metadata(all, where, spec);

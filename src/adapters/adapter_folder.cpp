@@ -60,6 +60,34 @@ fs::path model_file(const fs::path& folder) {
   return folder / (is_pickled ? kPickledModelFile : kModelFile);
 }
 
+// Moves the dense weight of a small output, which follows from its own tensors, to `for_peft`.
+void separate_dense_output(AdapterFolder& folder) {
+  std::vector<std::string> dense;
+  for (const auto& [name, tensor] : folder.tensors) {
+    if (is_small_output_tensor(name)) dense.push_back(name.substr(0, name.rfind('.')) + ".weight");
+  }
+  NamedTensors tensors;
+  tensors.metadata = folder.tensors.metadata;
+  for (const auto& [name, tensor] : folder.tensors) {
+    const bool is_dense = std::find(dense.begin(), dense.end(), name) != dense.end();
+    (is_dense ? folder.for_peft : tensors).add(name, tensor);
+  }
+  folder.tensors = std::move(tensors);
+}
+
+// PEFT finds TinyLoRA's projections again from their seed if the file lacks them, and ignores those of a file whose
+// configuration says that they are not saved.
+void choose_projections(AdapterFolder& folder) {
+  NamedTensors others;
+  others.metadata = folder.tensors.metadata;
+  for (const auto& [name, tensor] : folder.tensors) {
+    if (!name.ends_with(".tinylora_P")) others.add(name, tensor);
+  }
+  bool& saves = folder.spec.config.tinylora.save_projection;
+  if (saves && others.size() == folder.tensors.size()) saves = false;
+  if (!saves) folder.tensors = std::move(others);
+}
+
 std::string pretty(const Json& json) { return json_text(json, 2) + "\n"; }
 
 }  // namespace
@@ -106,19 +134,22 @@ AdapterFolder read_adapter_folder(const fs::path& path) {
     if (is_redundant(name, model)) continue;
     out.tensors.add(name.substr(kPrefix.size()), tensor);
   }
-  if (!out.spec.head && fs::exists(path / kHeadFile)) {
+  const bool has_head = out.spec.head || out.spec.small_output;
+  if (!has_head && fs::exists(path / kHeadFile)) {
     fail(path.string(), ": got ", kHeadFile, ", but no head in ", kMetadataFile,
          ", expected both or neither. The folder is damaged.");
   }
-  if (out.spec.head) {
+  if (has_head) {
     for (const auto& [name, tensor] : read_tensors(path / kHeadFile)) {
-      if (!is_head_tensor(name)) {
+      if (!is_head_tensor(name) && !is_small_output_tensor(name)) {
         fail((path / kHeadFile).string(), ": got the tensor '", printable(name),
              "', expected names such as head.0.weight.");
       }
       out.tensors.add(name, tensor);
     }
   }
+  if (out.spec.small_output) separate_dense_output(out);
+  if (out.spec.config.peft_type == PeftType::kTinyLora) choose_projections(out);
   return out;
 }
 
@@ -196,12 +227,13 @@ void write_adapter_folder(const fs::path& path, const AdapterFolder& folder) {
   model.metadata["format"] = "pt";
   head.metadata["format"] = "pt";
   for (const auto& [name, tensor] : folder.tensors) {
-    if (is_head_tensor(name)) {
+    if (is_head_tensor(name) || is_small_output_tensor(name)) {
       head.add(name, tensor);
     } else {
       model.add(std::string(is_shared_tensor(name) ? kSharedPrefix : kPrefix) + name, tensor);
     }
   }
+  for (const auto& [name, tensor] : folder.for_peft) model.add(std::string(kPrefix) + name, tensor);
   replace_folder(path, [&](const fs::path& in) {
     write_file(in / kConfigFile, pretty(adapter_config_json(folder.spec.config)));
     write_safetensors(in / kModelFile, model);

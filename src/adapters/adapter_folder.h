@@ -4,7 +4,8 @@
 //   adapter_model.safetensors   `base_model.model.NAME.lora_A.weight` …, and modules_to_save as plain tensors; if it
 //   does
 //                               not exist, adapter_model.bin (a state dict of torch.save) is read instead
-//   head.safetensors            the layers of an added head (`head.0.weight` …), if there is one
+//   head.safetensors            the layers of an added head (`head.0.weight` …), and the tensors of a small output
+//                               (`fc.head_V`), whose dense weight is in PEFT's file, if there are any
 //   README.md                   the model card
 //   lorikeet.json               base model and its SHA-256, classes, preprocessing, head; written only by Lorikeet
 //
@@ -50,6 +51,8 @@ struct AdapterFolder {
   std::optional<AdapterMetadata> metadata;
   /// Names without "base_model.model.": "fc.weight", "layer1.2.conv3.lora_A.weight". Names of the head are unchanged.
   NamedTensors tensors;
+  /// Tensors that PEFT's file contains in addition, with the same names: the dense weight of a small output.
+  NamedTensors for_peft = {};
   /// The model card, written as README.md unless empty; not read.
   std::string card = {};
   /// Set if the adapter was read from one file.

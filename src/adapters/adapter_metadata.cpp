@@ -144,6 +144,8 @@ AdapterMetadata parse_metadata(const Json& json, const std::string& where, Adapt
   if (fields.has("training")) metadata.training = fields.at("training");
   if (fields.has("head")) spec.head = parse_head(fields.at("head"), where + ": head");
   if (fields.has("output_classes")) spec.output_classes = fields.integer("output_classes", 1, 1'000'000);
+  if (fields.has("output")) spec.small_output = parse_small_output(fields.at("output"), where + ": output");
+  if (spec.small_output && !spec.output_classes) fail(where, ": output: got it without output_classes, expected both.");
   return metadata;
 }
 
@@ -160,6 +162,7 @@ Json metadata_json(const AdapterSpec& spec, const AdapterMetadata& m) {
   if (!m.activation_ranges.empty()) {
     for (const auto& [name, range] : m.activation_ranges) out["activation_ranges"][name] = {range.first, range.second};
   }
+  if (const auto& output = spec.small_output) out["output"] = small_output_json(*output);
   if (const auto& head = spec.head) {
     out["head"] = {{"hidden", head->hidden},
                    {"classes", head->classes},

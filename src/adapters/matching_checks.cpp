@@ -174,7 +174,8 @@ void check_options_of_method(const AdapterConfig& config) {
       {config.peft_type != PeftType::kFourierFt && config.fourierft != defaults.fourierft,
        "one of FourierFT's options"},
       {config.peft_type != PeftType::kVera && config.vera != defaults.vera, "one of VeRA's options"},
-      {config.peft_type != PeftType::kUniLora && config.unilora != defaults.unilora, "one of UniLoRA's options"}};
+      {config.peft_type != PeftType::kUniLora && config.unilora != defaults.unilora, "one of UniLoRA's options"},
+      {config.peft_type != PeftType::kTinyLora && config.tinylora != defaults.tinylora, "one of TinyLoRA's options"}};
   for (const auto& [is_unused, option] : kUnused) {
     if (is_unused)
       fail_usage(option, ": got it with peft_type ", name_of(config.peft_type), ", which does not have it.");

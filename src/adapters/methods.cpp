@@ -10,8 +10,10 @@
 #include "adapters/loha.h"
 #include "adapters/lokr.h"
 #include "adapters/lora.h"
+#include "adapters/lora_xs.h"
 #include "adapters/norm_tuning.h"
 #include "adapters/oft.h"
+#include "adapters/tinylora.h"
 #include "adapters/unilora.h"
 #include "adapters/vera.h"
 #include "base/error.h"
@@ -84,6 +86,8 @@ const std::vector<Method>& methods() {
       dependent_layers("VeRA", PeftType::kVera, vera_tensors, start_vera),
       dependent_layers("UniLoRA", PeftType::kUniLora, unilora_tensors, start_unilora),
       method<norm_tensors, make_norm>("norm tuning", PeftType::kLnTuning, is_normalising),
+      {"LoRA-XS", PeftType::kLoraXs, false, kWeighted, is_weighted, each_tensors<lora_xs_tensors>, make_lora_xs},
+      {"TinyLoRA", PeftType::kTinyLora, false, kWeighted, is_weighted, tinylora_tensors, make_tinylora},
   };
   return kMethods;
 }
@@ -101,8 +105,12 @@ std::string summary(const AdapterConfig& config) {
   std::string out = config.has_targets() ? method.name : "no method";
   if (config.has_targets()) {
     if (has_rank(type) || (type == PeftType::kOft && config.oft.block_size == 0)) out += cat(", r=", config.r);
-    if (has_alpha(type)) out += cat(type == PeftType::kLora ? ", lora_alpha=" : ", alpha=", config.lora_alpha);
+    if (has_alpha(type)) out += cat(", ", alpha_key(type), "=", config.lora_alpha);
     if (type == PeftType::kOft && config.oft.block_size > 0) out += cat(", oft_block_size=", config.oft.block_size);
+    if (type == PeftType::kTinyLora) {
+      out += cat(", u=", config.tinylora.u);
+      if (config.tinylora.weight_tying > 0) out += cat(", weight_tying=", config.tinylora.weight_tying);
+    }
     if (type == PeftType::kBoft) {
       const BoftOptions& boft = config.boft;
       out +=

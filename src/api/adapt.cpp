@@ -60,7 +60,28 @@ AdapterConfig adapter_config(const AdapterOptions& options, const std::string& b
   config.vera = {options.projection_prng_key, options.save_projection, options.vera_dropout, options.d_initial};
   config.unilora = {options.theta_d_length, options.proj_seed, options.save_indices, options.init_theta_d_bound,
                     options.unilora_dropout};
+  config.tinylora.u = options.u;
+  config.tinylora.weight_tying = options.weight_tying;
+  config.tinylora.projection_seed = options.projection_seed;
+  config.tinylora.dropout = options.tinylora_dropout;
+  config.tinylora.starts_uniform = options.tinylora_starts_uniform;
+  config.tinylora.init_v_bound = options.init_v_bound;
   return config;
+}
+
+SmallOutput small_output(const SmallOutputOptions& options) {
+  Json json = Json::object();
+  for (const auto& [key, size] :
+       {std::pair("rank", options.rank), {"projected", options.projected}, {"tied", options.tied}}) {
+    if (size != 0) json[key] = size;
+  }
+  if (options.projected != 0) json["basis"] = options.basis;
+  if (options.rank == 0) json["seed"] = options.seed;
+  try {
+    return parse_small_output(json, "small_output");
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
 }
 
 // Initialisation runs on the CPU, so that it does not depend on the device.
@@ -92,6 +113,7 @@ void Model::adapt(const AdapterOptions& options) {
     wanted.head = options.head;
     wanted.head_activation = options.head_relu ? Activation::kRelu : Activation::kNone;
     wanted.replace_output = options.replace_output;
+    if (options.small_output) wanted.small_output = small_output(*options.small_output);
     wanted.check();
     const auto classes = static_cast<std::int64_t>(options.classes.size());
     AdapterSpec spec = wanted.spec(classes);

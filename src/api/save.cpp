@@ -44,6 +44,7 @@ void Model::save(const fs::path& path, FilePrecision precision) const {
     SavedAdapter saved = state().loaded.network.saved_adapter();
     copy.spec.config = std::move(saved.config);
     copy.tensors = std::move(saved.tensors);
+    copy.for_peft = std::move(saved.for_peft);
     const LoadedModel& loaded = state().loaded;
     save_adapter(path, copy, {loaded.base_graph, loaded.base_weights}, {.bits = stored_bits(precision)});
   });

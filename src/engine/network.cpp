@@ -50,13 +50,19 @@ Network::Network(const Adaptation& adaptation, const NamedTensors& base_weights,
   };
   retrained_.insert(adaptation.retrained.begin(), adaptation.retrained.end());
   retrained_.insert(adaptation.head.begin(), adaptation.head.end());
+  if (adaptation.small_output) {
+    small_output_ = adaptation.replaced;
+    retrained_.erase(*small_output_);
+  }
   for (NodeId id = 0; id < tensors_.size(); ++id) {
     const bool is_new = adaptation.replaced == id ||
                         std::find(adaptation.head.begin(), adaptation.head.end(), id) != adaptation.head.end();
     each_tensor(id, [&](const Parameter& parameter, at::Tensor& tensor) {
       const bool is_learned =
           !parameter.buffer && (retrained_.count(id) > 0 || (biases_.count(id) > 0 && parameter.key == "bias"));
-      if (is_new) {
+      if (small_output_ == id) {
+        tensor = at::zeros(parameter.shape);  // the adapter replaces it
+      } else if (is_new) {
         tensor = fresh(id, parameter);
       } else {
         tensor = *base_weights.find(parameter.name);
@@ -67,12 +73,19 @@ Network::Network(const Adaptation& adaptation, const NamedTensors& base_weights,
     });
   }
   auto adapters = method_of(config_).start({graph_, adaptation.targets}, tensors_, config_, generator);
-  for (std::size_t i = 0; i < adapters.size(); ++i) {
-    const AdapterTarget& target = adaptation.targets[i];
-    for (const auto& part : adapters[i]->parts()) part.tensor->set_requires_grad(part.learned);
-    adapters_.emplace(target.node, std::move(adapters[i]));
-    targets_.emplace(target.node, target);
+  for (std::size_t i = 0; i < adapters.size(); ++i) add_adapter(adaptation.targets[i], std::move(adapters[i]));
+  if (small_output_) {
+    const Node& node = graph_.node(*small_output_);
+    add_adapter({*small_output_, /*rank=*/1, /*scaling=*/1},
+                make_small_output(*adaptation.small_output, std::get<Linear>(node.op),
+                                  *base_weights.find(node.name + ".weight"), generator));
   }
+}
+
+void Network::add_adapter(const AdapterTarget& target, std::unique_ptr<LayerAdapter> adapter) {
+  for (const auto& part : adapter->parts()) part.tensor->set_requires_grad(part.learned);
+  adapters_.emplace(target.node, std::move(adapter));
+  targets_.emplace(target.node, target);
 }
 
 std::string Network::adapter_key(NodeId id, const std::string& suffix) const {
@@ -156,18 +169,25 @@ SavedAdapter Network::saved_adapter() const {
   const at::NoGradGuard no_grad;
   SavedAdapter out{saved_lora_config(config_), adapter_tensors()};
   std::vector<std::string> adapted;
-  for (const auto& [id, adapter] : adapters_) adapted.push_back(graph_.node(id).name);
+  for (const auto& [id, adapter] : adapters_) {
+    if (small_output_ != id) adapted.push_back(graph_.node(id).name);
+  }
   make_order_free(out.config, adapted);
   if (!has_exclusions(config_.peft_type) && !std::holds_alternative<std::monostate>(config_.exclude_modules)) {
     std::vector<std::string> targets;
     for (const auto& [id, target] : targets_) {
-      if (target.module.empty()) targets.push_back(graph_.node(id).name);
+      if (target.module.empty() && small_output_ != id) targets.push_back(graph_.node(id).name);
     }
     clear_module_filters(out.config);
     out.config.target_modules = exact_targets(graph_, targets);
   }
   for (const auto& [id, adapter] : adapters_) {
     for (auto& [suffix, tensor] : adapter->saved()) out.tensors.set(adapter_key(id, suffix), std::move(tensor));
+  }
+  if (small_output_) {
+    const Node& node = graph_.node(*small_output_);
+    out.for_peft.add(node.name + ".weight",
+                     adapters_.at(*small_output_)->merged(node, tensors_[*small_output_]).weight().contiguous());
   }
   return out;
 }

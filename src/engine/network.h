@@ -6,6 +6,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -23,6 +24,8 @@ struct SavedAdapter {
   AdapterConfig config;
   /// Names as in the files, without "base_model.model.".
   NamedTensors tensors;
+  /// Tensors that PEFT's file also needs: the dense weight of a small output.
+  NamedTensors for_peft = {};
 };
 
 /// Copies on another device, each beside what it is a copy of, by which they are found. Networks that are moved with
@@ -79,12 +82,14 @@ class Network {
   template <typename Visit>
   void each_tensor(NodeId id, Visit&& visit);
   NamedTensors with_buffers(NamedTensors tensors) const;
+  void add_adapter(const AdapterTarget& target, std::unique_ptr<LayerAdapter> adapter);
 
   Graph graph_;
   std::vector<NodeTensors> tensors_;
   AdapterConfig config_;
   std::map<NodeId, std::unique_ptr<LayerAdapter>> adapters_;
   std::map<NodeId, AdapterTarget> targets_;  // of adapters_
+  std::optional<NodeId> small_output_;       // one of adapters_, which PEFT's configuration does not contain
   std::set<NodeId> biases_;                  // nodes of which only the bias is learned
   std::set<NodeId> retrained_;               // whole nodes
 };

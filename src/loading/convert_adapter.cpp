@@ -77,6 +77,8 @@ class Converter {
       if (is_shared_tensor(parameter.name)) add(parameter.name, parameter.name);
     }
     check_order();
+    for (const auto& [name, tensor] : adapter_.for_peft)
+      out_.for_peft.add(to(pairs_.to.output()).name + ".weight", tensor);
     join_attention(pairs_.to, targets_, out_);
     if (config.has_targets()) config.target_modules = exact_targets(pairs_.to, targets_);
     if (!std::holds_alternative<std::monostate>(config.feedforward_modules)) config.feedforward_modules = feedforward_;
@@ -115,7 +117,11 @@ class Converter {
   std::vector<std::pair<std::string, std::string>> own_keys(NodeId old_id, NodeId new_id) const {
     std::vector<std::pair<std::string, std::string>> out;
     const auto olds = adaptation_.graph.parameters(old_id), news = pairs_.to.parameters(new_id);
-    if (contains(adaptation_.retrained, old_id)) {
+    if (adaptation_.small_output && adaptation_.replaced == old_id) {
+      const std::string &old_name = from(old_id).name, &new_name = to(new_id).name;
+      for (const auto& parameter : small_output_parameters(*adaptation_.small_output, adaptation_.graph, old_id))
+        out.emplace_back(parameter.name, new_name + parameter.name.substr(old_name.size()));
+    } else if (contains(adaptation_.retrained, old_id)) {
       for (std::size_t i = 0; i < olds.size(); ++i) out.emplace_back(olds[i].name, news[i].name);
     } else if (contains(adaptation_.biases, old_id)) {
       const bool adapted = target(old_id) != nullptr;
@@ -183,13 +189,20 @@ class Converter {
          "cannot be divided among query, key and value, or joined, exactly.");
   }
 
-  // Which elements of its vector UniLoRA uses in a layer depends on the layers before.
+  // Which elements of its vector UniLoRA uses in a layer, and which vector and projection TinyLoRA, depends on the
+  // layers before.
   void check_order() const {
     const AdapterConfig& config = adapter_.spec.config;
-    if (config.peft_type != PeftType::kUniLora || config.unilora.save_indices) return;
+    const bool is_tinylora = config.peft_type == PeftType::kTinyLora;
+    if (!is_tinylora && (config.peft_type != PeftType::kUniLora || config.unilora.save_indices)) return;
     std::vector<AdapterTarget> news = adaptation_.targets;
     for (AdapterTarget& one : news) one.node = renamed_.at(one.node);
     if (registration_order({pairs_.from, adaptation_.targets}) == registration_order({pairs_.to, news})) return;
+    if (is_tinylora) {
+      fail(
+          "adapter: got TinyLoRA on layers that the other library registers in another order, expected a method that "
+          "does not number its layers.");
+    }
     fail(
         "adapter: got UniLoRA on layers that the other library registers in another order, expected save_indices: "
         "true, with which it does not depend on the order.");

@@ -89,6 +89,8 @@ void AdaptationOptions::check() const {
       fail_usage("head: got ", width, ", expected widths from 1 to ", ranges::kHeadWidth.greatest, ".");
   }
   if (new_head && head) fail_usage("head: got new and widths, expected one of them.");
+  if (small_output && !new_head && !replace_output)
+    fail_usage("small_output: got it without replace_output, expected a new output.");
   if (tune) return check_tuning(*this);
   if (!config.has_targets() && config.modules_to_save.empty() && !head && !new_head &&
       config.bias == TrainedBias::kNone) {
@@ -107,8 +109,10 @@ void AdaptationOptions::check() const {
 }
 
 AdapterSpec AdaptationOptions::spec(std::int64_t classes) const {
-  AdapterSpec out{config, std::nullopt, std::nullopt};
+  AdapterSpec out;
+  out.config = config;
   if (replace_output) out.output_classes = classes;
+  out.small_output = small_output;
   if (head) out.head = Head{*head, classes, head_activation};
   return out;
 }

@@ -33,6 +33,8 @@ struct AdaptationOptions {
   bool replace_output = false;
   /// The same, and trains it, whatever its name in the network.
   bool new_head = false;
+  /// How the weight of the new output is made from fewer numbers. Absent: it is learned in full.
+  std::optional<SmallOutput> small_output;
   /// Folder or file of an adapter with the initial values; may be empty.
   std::string start_from;
 

@@ -16,23 +16,72 @@ Json pair_schema(Json item) {
   return out;
 }
 
+// {projected: 64, basis: output} …
+SmallOutput read_small_output(const YAML::Node& node) {
+  Json json = Json::object();
+  for (const auto& entry : node) {
+    const std::string key = text("head", entry.first);
+    json[key] = key == "basis" ? Json(text("head: basis", entry.second))
+                               : Json(integer("head: " + key, entry.second, {0, 1LL << 53}));
+  }
+  try {
+    return parse_small_output(json, "head");
+  } catch (const UsageError&) {
+    throw;
+  } catch (const Error& error) {
+    fail_usage(error.what());
+  }
+}
+
+Json small_output_schema() {
+  const Json size = integer_schema({1, 1 << 24}), seed = integer_schema({0, 1LL << 53});
+  const auto form = [](Json properties, const char* key) {
+    return Json{{"type", "object"},
+                {"properties", std::move(properties)},
+                {"required", {key}},
+                {"additionalProperties", false}};
+  };
+  return any_of({form({{"rank", size}}, "rank"),
+                 form({{"projected", size}, {"basis", {{"enum", small_output_bases()}}}, {"seed", seed}}, "projected"),
+                 form({{"tied", size}, {"seed", seed}}, "tied")});
+}
+
 Field head_field() {
   return {
       "head",
-      "new: replace the network's last Linear with a new one and train it; widths of hidden Linear layers: add a "
-      "head after the output; []: a single Linear; null: neither",
+      "new: replace the network's last Linear with a new one and train it; {rank: r}, {projected: d, basis: random or "
+      "output} or {tied: n}: the same with fewer learned numbers; widths of hidden Linear layers: add a head after the "
+      "output; []: a single Linear; null: neither",
       [](Recipe& r, const YAML::Node& n) {
         auto& head = r.adapter.head;
         head.reset();
-        r.adapter.new_head = n.IsScalar() && n.Scalar() == "new";
+        r.adapter.small_output.reset();
+        if (n.IsMap()) r.adapter.small_output = read_small_output(n);
+        r.adapter.new_head = n.IsMap() || (n.IsScalar() && n.Scalar() == "new");
         if (n.IsNull() || r.adapter.new_head) return;
-        if (!n.IsSequence() || n.size() > ranges::kHeadLayers)
-          fail_usage("head: got ", shown(n), ", expected a list of at most 64 widths, e.g. [512, 256], new, or null.");
+        if (!n.IsSequence() || n.size() > ranges::kHeadLayers) {
+          fail_usage(
+              "head: got ", shown(n),
+              ", expected a list of at most 64 widths, e.g. [512, 256], new, or null. A small output is a table, "
+              "e.g. {projected: 64}.");
+        }
         head.emplace();
         for (const auto& width : n) head->push_back(integer("head", width, ranges::kHeadWidth));
       },
       [](const Recipe& r, YAML::Emitter& out) {
-        if (r.adapter.new_head) {
+        if (r.adapter.small_output) {
+          out << YAML::Flow << YAML::BeginMap;
+          const Json small = small_output_json(*r.adapter.small_output);
+          for (const auto& [key, value] : small.items()) {
+            out << YAML::Key << key << YAML::Value;
+            if (value.is_string()) {
+              out << value.get<std::string>();
+            } else {
+              out << value.get<std::int64_t>();
+            }
+          }
+          out << YAML::EndMap;
+        } else if (r.adapter.new_head) {
           out << "new";
         } else if (r.adapter.head) {
           out << YAML::Flow << *r.adapter.head;
@@ -40,7 +89,10 @@ Field head_field() {
           out << YAML::Null;
         }
       },
-      any_of({kNullSchema, {{"enum", {"new"}}}, list_schema(integer_schema(ranges::kHeadWidth), ranges::kHeadLayers)})};
+      any_of({kNullSchema,
+              {{"enum", {"new"}}},
+              small_output_schema(),
+              list_schema(integer_schema(ranges::kHeadWidth), ranges::kHeadLayers)})};
 }
 
 Field tune_field() {
@@ -343,11 +395,14 @@ const std::vector<Field>& all() {
           "peft_type",
           "the method, by PEFT's name; DoRA is LORA with use_dora, BitFit LORA with bias: all and no target_modules",
           peft_type_names(), LORIKEET_MEMBER(adapter.config.peft_type)),
-      integer_field("r", "rank of LORA, LOHA, LOKR, HIRA, VERA, UNILORA; OFT: number of blocks if oft_block_size is 0",
+      integer_field("r",
+                    "rank of LORA, LOHA, LOKR, HIRA, VERA, UNILORA, LORA_XS, TINYLORA; OFT: number of blocks if "
+                    "oft_block_size is 0",
                     ranges::kRank, LORIKEET_MEMBER(adapter.config.r)),
-      number_field("lora_alpha", "their scale is lora_alpha / r; PEFT's 'alpha' for LOHA and LOKR", {-1e6, 1e6},
-                   LORIKEET_MEMBER(adapter.config.lora_alpha)),
-      number_field("lora_dropout", "probability of dropping an input of LoRA", ranges::kDropout,
+      number_field("lora_alpha",
+                   "the scale of LORA, LOHA, LOKR, LORA_XS is lora_alpha / r; PEFT's 'alpha' for LOHA and LOKR",
+                   {-1e6, 1e6}, LORIKEET_MEMBER(adapter.config.lora_alpha)),
+      number_field("lora_dropout", "probability of dropping an input of LORA or LORA_XS", ranges::kDropout,
                    LORIKEET_MEMBER(adapter.config.lora_dropout)),
       pattern_field(
           "target_modules",
@@ -437,6 +492,18 @@ const std::vector<Field>& all() {
                    LORIKEET_MEMBER(adapter.config.unilora.init_theta_d_bound)),
       number_field("unilora_dropout", "UNILORA: probability of dropping an input", ranges::kDropout,
                    LORIKEET_MEMBER(adapter.config.unilora.dropout)),
+      integer_field("u", "TINYLORA: numbers in each learned vector", {1, 1 << 16},
+                    LORIKEET_MEMBER(adapter.config.tinylora.u)),
+      number_field("weight_tying", "TINYLORA: from 0, a vector for each layer, to 1, one vector for all layers", {0, 1},
+                   LORIKEET_MEMBER(adapter.config.tinylora.weight_tying)),
+      integer_field("projection_seed", "TINYLORA: seed of the fixed random projections", {0, 1LL << 53},
+                    LORIKEET_MEMBER(adapter.config.tinylora.projection_seed)),
+      number_field("tinylora_dropout", "TINYLORA: probability of dropping an input", ranges::kDropout,
+                   LORIKEET_MEMBER(adapter.config.tinylora.dropout)),
+      choice_field("tinylora_init", "TINYLORA: initial vectors; PEFT's 'init_weights'", {"zeros", "uniform"},
+                   LORIKEET_MEMBER(adapter.config.tinylora.starts_uniform)),
+      number_field("init_v_bound", "TINYLORA: bound of uniform initial vectors", {0, 1e6},
+                   LORIKEET_MEMBER(adapter.config.tinylora.init_v_bound)),
       boolean_field("replace_output", "replace the network's last Linear with a new one, with one output per class",
                     LORIKEET_MEMBER(adapter.replace_output)),
       head_field(),

@@ -143,7 +143,8 @@ std::vector<SizeRow> size_rows(const ReportedRun& run) {
   std::int64_t head = 0;
   for (const auto& parameter : trainable_parameters(run.adaptation)) {
     const auto& nodes = run.adaptation.head;
-    if (std::find(nodes.begin(), nodes.end(), parameter.node) != nodes.end()) head += parameter.count();
+    const bool is_of_head = std::find(nodes.begin(), nodes.end(), parameter.node) != nodes.end();
+    if (is_of_head || is_small_output_tensor(parameter.name)) head += parameter.count();
   }
   std::vector<SizeRow> out{{"complete model, float32", s.total_parameters, s.whole_model_bytes},
                            {"adapter_model.safetensors", s.trainable_parameters - head, s.adapter_bytes}};

@@ -274,6 +274,7 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
     SavedAdapter saved = network.saved_adapter();
     folder.spec.config = std::move(saved.config);
     folder.tensors = std::move(saved.tensors);
+    folder.for_peft = std::move(saved.for_peft);
     write_adapter_with_card(path, folder);
   };
   const auto log_epoch = [&](const EpochProgress& epoch, const std::string& line) {

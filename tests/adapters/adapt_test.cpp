@@ -78,6 +78,22 @@ TEST_CASE("a replaced output is retrained and sized anew; the base graph stays")
   CHECK(learned(adapt(base, spec)) == "fc.weight(10, 8) fc.bias(10,) head.0.weight(4, 10) head.0.bias(4,)");
 }
 
+TEST_CASE("a small output has its own tensors instead of a weight") {
+  const Graph base = small_resnet();
+  AdapterSpec spec = spec_for("", {"fc"});
+  spec.output_classes = 10;
+  const auto learned_by = [&](SmallOutput output) {
+    spec.small_output = output;
+    return learned(adapt(base, spec));
+  };
+  CHECK(learned_by({SmallOutput::Form::kLowRank, 2}) == "fc.head_A(2, 8) fc.head_B(10, 2) fc.bias(10,)");
+  CHECK(learned_by({SmallOutput::Form::kProjected, 3}) == "fc.head_V(10, 3) fc.bias(10,)");
+  CHECK(learned_by({SmallOutput::Form::kTied, 7}) == "fc.head_v(7,) fc.bias(10,)");
+  CHECK(count_trainable(adapt(base, spec)) == 17);
+  CHECK_THROWS_WITH_AS(learned_by({SmallOutput::Form::kProjected, 6, SmallOutput::Basis::kOutput}),
+                       doctest::Contains("head: projected: got 6, expected 1 to 5"), UsageError);
+}
+
 TEST_CASE("nothing to learn is a network as it was") {
   const Adaptation adaptation = adapt(small_resnet(), AdapterSpec{});
   CHECK(trainable_parameters(adaptation).empty());

@@ -159,10 +159,12 @@ TEST_CASE("every method's configuration comes back, in PEFT's names") {
     config.target_modules = std::vector<std::string>{"conv1", "conv2"};
     config.exclude_modules = std::vector<std::string>{"layer1"};
     config.modules_to_save = {"fc"};
-    const bool has_alpha = i < 3;
+    const bool has_alpha = i < 3 || config.peft_type == PeftType::kLoraXs;
     const bool has_rank_pattern = has_alpha || config.peft_type == PeftType::kHira;
-    const bool has_exclusions = config.peft_type != PeftType::kVera && config.peft_type != PeftType::kUniLora;
+    const bool has_exclusions = config.peft_type != PeftType::kVera && config.peft_type != PeftType::kUniLora &&
+                                config.peft_type != PeftType::kTinyLora;
     const bool has_rank = has_rank_pattern || !has_exclusions;
+    const bool is_lora_alpha = config.peft_type == PeftType::kLora || config.peft_type == PeftType::kLoraXs;
     const bool has_layers = config.peft_type != PeftType::kIa3 && config.peft_type != PeftType::kLnTuning;
     if (has_alpha) config.lora_alpha = 5;
     if (has_rank) config.r = 3;
@@ -200,14 +202,19 @@ TEST_CASE("every method's configuration comes back, in PEFT's names") {
       config.unilora = {99, 8, true, 0.5, 0.25};
       config.bias = TrainedBias::kUniLoraOnly;
     }
+    if (config.peft_type == PeftType::kLoraXs) config.lora_dropout = 0.25;
+    if (config.peft_type == PeftType::kTinyLora) {
+      config.tinylora = {5, 0.25, 7, false, 0.5, true, 0.125};
+      config.bias = TrainedBias::kTinyLoraOnly;
+    }
     const Json json = adapter_config_json(config);
     CHECK(json["peft_type"] == peft_type_names()[i]);
     CHECK(json.contains("r") == (has_rank || config.peft_type == PeftType::kOft));
     CHECK(json.contains("rank_pattern") == has_rank_pattern);
     CHECK(json.contains("exclude_modules") == has_exclusions);
     CHECK(json.contains("layers_pattern") == has_layers);
-    CHECK(json.contains("lora_alpha") == (config.peft_type == PeftType::kLora));
-    CHECK(json.contains("alpha") == (has_alpha && config.peft_type != PeftType::kLora));
+    CHECK(json.contains("lora_alpha") == is_lora_alpha);
+    CHECK(json.contains("alpha") == (has_alpha && !is_lora_alpha));
     const AdapterConfig read = parse_adapter_config(json, "file");
     CHECK(adapter_config_json(read).dump() == json.dump());
     CHECK(read.r == config.r);
@@ -225,6 +232,32 @@ TEST_CASE("every method's configuration comes back, in PEFT's names") {
     CHECK((read.fourierft == config.fourierft));
     CHECK((read.vera == config.vera));
     CHECK((read.unilora == config.unilora));
+    CHECK(read.lora_dropout == config.lora_dropout);
+    CHECK((read.tinylora == config.tinylora));
+  }
+}
+
+TEST_CASE("TinyLoRA's configuration: PEFT's defaults, and what is refused") {
+  const auto parse_tiny = [](const std::string& fields) {
+    return parse_adapter_config(parse_json(R"({"peft_type": "TINYLORA")" + fields + "}", "file"), "file");
+  };
+  CHECK(parse_tiny("").r == 2);
+  CHECK((parse_tiny("").tinylora == TinyLoraOptions{}));
+  CHECK_FALSE(parse_tiny(R"(, "init_weights": false)").tinylora.starts_uniform);
+  for (const auto& [fields, because] :
+       {std::pair(R"(, "u": 0)", "u: got 0, expected an integer from 1 to 65536"),
+        {R"(, "u": 65537)", "u: got 65537"},
+        {R"(, "u": 1.5)", "u: got the number 1.5, expected an integer"},
+        {R"(, "weight_tying": 1.5)", "weight_tying: got 1.5, expected a number from 0 to 1"},
+        {R"(, "weight_tying": -0.1)", "weight_tying: got -0.1"},
+        {R"(, "projection_seed": -1)", "projection_seed: got -1"},
+        {R"(, "init_weights": "normal")", R"(init_weights: got "normal", expected true, false or uniform)"},
+        {R"(, "init_v_bound": -1)", "init_v_bound: got -1"},
+        {R"(, "tinylora_dropout": 1)", "tinylora_dropout: got 1"},
+        {R"(, "bias": "lora_only")", "bias: got lora_only with peft_type TINYLORA"},
+        {R"(, "r": 0)", "r: got 0"}}) {
+    CAPTURE(fields);
+    CHECK_THROWS_WITH_AS(parse_tiny(fields), doctest::Contains(because), Error);
   }
 }
 

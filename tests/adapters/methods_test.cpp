@@ -76,7 +76,12 @@ std::vector<Variant> variants() {
       variant("UniLoRA", PeftType::kUniLora, [](AdapterConfig& c) { c.unilora.theta_d_length = 7; }),
       variant("UniLoRA, saved indices", PeftType::kUniLora,
               [](AdapterConfig& c) { c.r = 3, c.unilora.save_indices = true; }),
-      variant("norm tuning", PeftType::kLnTuning, [](AdapterConfig&) {})};
+      variant("norm tuning", PeftType::kLnTuning, [](AdapterConfig&) {}),
+      variant("LoRA-XS", PeftType::kLoraXs, [](AdapterConfig&) {}),
+      variant("LoRA-XS, rank 9", PeftType::kLoraXs, [](AdapterConfig& c) { c.r = 9; }),  // more than some layers have
+      variant("TinyLoRA", PeftType::kTinyLora, [](AdapterConfig& c) { c.tinylora.u = 3; }),
+      variant("TinyLoRA, tied, no projections", PeftType::kTinyLora,
+              [](AdapterConfig& c) { c.r = 1, c.tinylora = {.u = 20, .weight_tying = 1, .save_projection = false}; })};
 }
 
 // One layer with its adapter.

@@ -221,6 +221,8 @@ def adapter_config_seeds():
     yield {**config, "peft_type": "FOURIERFT", **frequencies}
     yield {**config, "peft_type": "VERA", "projection_prng_key": 7, "save_projection": False, "d_initial": 0.1}
     yield {**config, "peft_type": "UNILORA", "theta_d_length": 256, "proj_seed": 42, "save_indices": True}
+    yield {**config, "peft_type": "LORA_XS", "lora_alpha": 4, "lora_dropout": 0.1}
+    yield {**config, "peft_type": "TINYLORA", "u": 13, "weight_tying": 0.5, "init_weights": "uniform"}
     yield {**config, "r": 1e400}
     yield [[[{"a": "\u00fc\ud83e\udd9c"}]]]
 

@@ -151,6 +151,21 @@ class AdaptedModels(unittest.TestCase):
             make, targets = cases[name]
             self.check(name, folder, {"model": name}, make(), peft.LoraConfig(r=4, target_modules=targets))
 
+    def test_tinylora(self):
+        """Vectors that layers share, in PEFT's order of layers; projections saved and found again from the seed."""
+        cases = {
+            "one vector a layer": dict(r=2, u=5),
+            "a vector for three layers": dict(r=3, u=7, weight_tying=0.65, projection_seed=7),
+            "one vector, its projections not saved": dict(r=2, u=20, weight_tying=1.0, save_projection=False),
+            "r of more than a layer has": dict(r=1000, u=1, weight_tying=0.5, target_modules=["head"]),
+            "biases": dict(r=2, u=5, bias="tinylora_only"),
+        }
+        for name, folder in self.each(cases):
+            torch.manual_seed(0)
+            config = peft.TinyLoraConfig(**{"target_modules": ["qkv", "mlp.fc2", "head"], **cases[name]})
+            module = timm.create_model("vit_tiny_patch16_224").eval()
+            self.check(name, folder, {"model": "vit_tiny_patch16_224"}, module, config)
+
     def test_all_linear(self):
         """Of PyTorch's MultiheadAttention PEFT adapts the output projection, to no effect: not here."""
         cases = {

@@ -93,6 +93,12 @@ proj_seed: 5
 save_indices: true
 init_theta_d_bound: 0.75
 unilora_dropout: 0.125
+u: 13
+weight_tying: 0.75
+projection_seed: 9
+tinylora_dropout: 0.125
+tinylora_init: uniform
+init_v_bound: 0.5
 replace_output: true
 head: [512, 256]
 head_activation: relu
@@ -279,7 +285,9 @@ TEST_CASE("a recipe that is written reads back as the same") {
   CHECK(keys(everything) == keys(kEverything));
 
   for (const std::string& yaml :
-       {everything, std::string("data: mnist\nhead: []\n"),
+       {everything, std::string("data: mnist\nhead: []\n"), std::string("data: mnist\nhead: {rank: 3}\n"),
+        std::string("data: mnist\nhead: {projected: 64, basis: output}\nreplace_output: true\n"),
+        std::string("data: mnist\nhead: {tied: 300, seed: 5}\n"),
         std::string("data: 'null'\nmodules_to_save: ~\nhead: [3]\n"),
         std::string("data: \"a\\n\\tb'é\"\ntarget_modules: \"it's\\n\"\n"),
         std::string("data: 'true'\ntarget_modules: []\n"),
