@@ -1,4 +1,4 @@
-// lorikeet convert: an adapter under another library's names of the same network, or as one file or a folder.
+// lorikeet convert: an adapter under another library's names of the same network, as one file or a folder, or as LoRA.
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "adapters/methods.h"
 #include "base/compute.h"
 #include "base/error.h"
 #include "base/text.h"
@@ -13,6 +14,7 @@
 #include "cli/progress_bar.h"
 #include "export/adapter_card.h"
 #include "loading/adapter_names.h"
+#include "loading/as_lora.h"
 #include "loading/base_source.h"
 #include "loading/convert_adapter.h"
 #include "loading/loaded_model.h"
@@ -34,6 +36,7 @@ struct ConvertOptions {
   std::string out;
   std::string positional_out;
   std::string precision = name_of(FilePrecision::kFloat32);
+  bool as_lora = false;
   bool force = false;
 };
 
@@ -84,6 +87,7 @@ Source open_source(const ConvertOptions& options) {
     SavedAdapter saved = loaded.network.saved_adapter();
     out.folder.spec.config = std::move(saved.config);
     out.folder.tensors = std::move(saved.tensors);
+    out.folder.for_peft = std::move(saved.for_peft);
     if (!out.folder.metadata && has_adapter_file_ending(options.out)) {
       out.folder.metadata = metadata_of(loaded);
       out.folder.spec.config.base_model_name_or_path = base.entry->name;
@@ -179,6 +183,22 @@ int convert_form(const ConvertOptions& options, const StoredPrecision& precision
   return 0;
 }
 
+int as_lora_command(const ConvertOptions& options, const StoredPrecision& precision) {
+  const fs::path path = find_adapter(options.adapter);
+  AdapterFolder folder = read_adapter(path);
+  const BaseModel base = load_base_of(folder, path, {options.model, options.weights, options.force}, download_bar());
+  const LoadedModel loaded = adapt_base(base, std::move(folder), path, options.force);
+  print_notes(loaded.notes);
+  try {
+    folder = as_lora(loaded.network, *loaded.adapter, base.graph);
+  } catch (const Error& error) {
+    throw Error(cat(options.adapter, ": ", error.what()));  // which begins with the module
+  }
+  const std::uint64_t bytes = save_adapter(options.out, folder, {base.graph, base.weights}, precision);
+  std::printf("%s: %s, %s\n", options.out.c_str(), summary(folder.spec.config).c_str(), human_bytes(bytes).c_str());
+  return 0;
+}
+
 int convert_command(ConvertOptions options) {
   if (options.out.empty() == options.positional_out.empty())
     fail_usage("convert: got ", options.out.empty() ? "no" : "two",
@@ -189,6 +209,7 @@ int convert_command(ConvertOptions options) {
   if (precision.bits != kFloat32Bits && !has_adapter_file_ending(options.out))
     fail_usage("--precision: got ", options.precision, " for a folder, expected it with NAME", kAdapterFileEnding,
                ". PEFT's folders are in float32.");
+  if (options.as_lora) return as_lora_command(options, precision);
   if (options.names.empty()) return convert_form(options, precision);
   const Library library = library_named(options.names);
   const Source source = open_source(options);
@@ -224,8 +245,8 @@ int convert_command(ConvertOptions options) {
 }  // namespace
 
 void add_convert(CLI::App& app, int& status) {
-  auto* command =
-      app.add_subcommand("convert", "Convert an adapter to one file or a folder, or to another library's module names");
+  auto* command = app.add_subcommand(
+      "convert", "Convert an adapter to one file or a folder, to another library's module names, or to LoRA");
   auto options = std::make_shared<ConvertOptions>();
   command->add_option("adapter", options->adapter, kAnyAdapter)->required()->type_name("ADAPTER");
   command->add_option("new", options->positional_out, "The new adapter: NAME.lorikeet for one file, or a folder")
@@ -237,7 +258,13 @@ void add_convert(CLI::App& app, int& status) {
                    "for tensors of one dimension")
       ->check(CLI::IsMember(file_precision_names()))
       ->capture_default_str();
-  add_names_option(*command, options->names, "Library whose module names the new adapter has; default: the same ones");
+  auto* names = add_names_option(*command, options->names,
+                                 "Library whose module names the new adapter has; default: the same ones");
+  command
+      ->add_flag(
+          "--as-lora", options->as_lora,
+          "Write LORA_XS, TINYLORA, VERA or UNILORA as LoRA with the same result, which PEFT opens on all layers")
+      ->excludes(names);
   command->add_option("--model", options->model, "Base model of the adapter, if the adapter does not record it")
       ->type_name("NAME");
   command->add_option("--weights", options->weights, "File with its weights")->type_name("FILE");

@@ -60,6 +60,8 @@ CONFIGS = {
     "VeRA": peft.VeraConfig(r=8, target_modules=["fc"], bias="vera_only"),
     "UniLoRA": peft.UniLoraConfig(target_modules=["fc"], theta_d_length=50, init_theta_d_bound=0.3),
     "norm tuning": peft.LNTuningConfig(target_modules=r"layer4\..*bn."),
+    "TinyLoRA": peft.TinyLoraConfig(r=4, u=30, target_modules=["fc"]),
+    "TinyLoRA, projection not saved": peft.TinyLoraConfig(r=4, u=30, target_modules=["fc"], save_projection=False),
 }
 # LoHa and LoKr on layers with stride 1 only: where TensorFlow's padding is uneven, PEFT adds tensors of different sizes
 # and fails.
@@ -105,6 +107,10 @@ RECIPES = {
     "UniLoRA": ["peft_type=UNILORA", "target_modules=fc", "theta_d_length=50", "init_theta_d_bound=0.3"],
     "norm tuning": ["peft_type=LN_TUNING", r"target_modules=layer4\..*bn."],
     "BitFit": ["target_modules=null", "bias=all", "modules_to_save=[fc]"],
+    "TinyLoRA": ["peft_type=TINYLORA", "u=30", "target_modules=[fc]"],
+    "TinyLoRA, uniform start, a bias": [
+        *("peft_type=TINYLORA", "r=2", "u=3", "target_modules=[fc]", "tinylora_init=uniform", "bias=tinylora_only")
+    ],
 }
 
 
@@ -185,6 +191,29 @@ class Folders(FolderTest, unittest.TestCase):
                 self.compare(
                     Classifier(model, head_of(adapter)), MEAN, STD, folder, adapter, "--weights", self.weights()
                 )
+
+    def test_what_peft_lacks_opens_in_peft_as_lora(self):
+        """Also on grouped convolutions, and with a small output, which is dense in PEFT's file."""
+        recipe = Path(self.folder) / "recipe.yaml"
+        recipe.write_text(
+            "model: efficientnet_lite0\ndata: mnist\nimage_size: 28\n"
+            r"target_modules: 'blocks\.6\.0\.conv_(dw|pwl)|conv_head'"
+            "\ntrain_limit: 192\ntest_limit: 32\nmax_steps: 3\nlearning_rate: 5e-3\n"
+            "head: {projected: 8, basis: output}\n"
+        )
+        for settings in (
+            ["peft_type=LORA_XS", "r=4"],
+            ["peft_type=TINYLORA", "r=2", "u=9", "weight_tying=0.5"],
+            ["peft_type=VERA", "r=6"],
+        ):
+            with self.subTest(settings), tempfile.TemporaryDirectory() as folder:
+                lorikeet("train", recipe, *settings, f"run={folder}/run")
+                out = Path(folder) / "lora"
+                lorikeet("convert", f"{folder}/run", "--as-lora", "--out", out)
+                model = opened_by_peft(timm_efficientnet_lite0(), out)
+                half = (0.5,) * 3
+                self.compare(model, half, half, folder, f"{folder}/run")
+                self.compare(model, half, half, folder, out)
 
 
 class Training(FolderTest, unittest.TestCase):

@@ -79,7 +79,8 @@ def module_of(layer, tensors):
 
 def peft_key(name):
     """Of a tensor of the module 1, or of one that layers share."""
-    return ("base_model." if name in ("vera_A", "vera_B", "unilora_theta_d", "tinylora_v.0") else "base_model.model.1.") + name
+    is_shared = name in ("vera_A", "vera_B", "unilora_theta_d", "tinylora_v.0")
+    return ("base_model." if is_shared else "base_model.model.1.") + name
 
 
 def difference(a, b):
