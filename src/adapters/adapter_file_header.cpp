@@ -77,7 +77,8 @@ PeftType type_of(const Json& config, const std::string& where) {
   const auto found = config.find("peft_type");
   if (found == config.end()) return PeftType::kLora;
   const auto& names = peft_type_names();
-  const auto name = std::find(names.begin(), names.end(), *found);
+  const auto name =
+      std::find(names.begin(), names.end(), found->is_string() ? found->get<std::string>() : std::string());
   if (name == names.end()) fail(where, ": config: peft_type: got an unknown method. Use a newer Lorikeet.");
   return static_cast<PeftType>(name - names.begin());
 }
