@@ -120,15 +120,15 @@ AdapterMetadata parse_small_header(const Json& header, const std::string& sha256
   Json all{{"format", 1}, {"base", {{"model", (*base)[0]}, {"weights", (*base)[1]}, {"sha256", sha256}}}};
   if (base->size() == 3) all["base"]["weights_path"] = (*base)[2];
 
-  constexpr std::int64_t kMaxClasses = 1'000'000;
+  constexpr std::int64_t kMostClasses = 1'000'000;
   const Json classes = header.value("classes", Json::array());
   all["classes"] = classes;
   if (classes.is_number_integer()) {
-    const auto count = classes.is_number_unsigned() && classes.get<std::uint64_t>() > kMaxClasses
-                           ? kMaxClasses + 1
+    const auto count = classes.is_number_unsigned() && classes.get<std::uint64_t>() > kMostClasses
+                           ? kMostClasses + 1
                            : classes.get<std::int64_t>();
-    if (count < 1 || count > kMaxClasses)
-      fail(where, ": classes: got ", classes.dump(), ", expected names, or their number up to ", kMaxClasses, ".");
+    if (count < 1 || count > kMostClasses)
+      fail(where, ": classes: got ", classes.dump(), ", expected names, or their number up to ", kMostClasses, ".");
     all["classes"] = Json::array();
     for (std::int64_t i = 0; i < count; ++i) all["classes"].push_back(std::to_string(i));
   }
