@@ -169,6 +169,9 @@ struct TinyLoraOptions {
   bool operator==(const TinyLoraOptions&) const = default;
 };
 
+/// PEFT's `r` of HiRA; a recipe has 8, as for LoRA.
+inline constexpr std::int64_t kPeftHiraRank = 32;
+
 struct AdapterConfig {
   PeftType peft_type = PeftType::kLora;
   ModulePattern target_modules;

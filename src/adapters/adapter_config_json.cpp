@@ -13,7 +13,7 @@ namespace lorikeet {
 namespace {
 
 constexpr std::size_t kMaxNames = 10'000;
-constexpr std::int64_t kHiraRank = 32, kVeraRank = 256, kUniLoraRank = 4, kTinyLoraRank = 2;  // PEFT's defaults
+constexpr std::int64_t kVeraRank = 256, kUniLoraRank = 4, kTinyLoraRank = 2;  // PEFT's defaults
 
 // PEFT's placeholder for an adapter that consists of modules_to_save alone (peft/utils/constants.py).
 constexpr const char* kDummyTargets = "dummy-target-modules";
@@ -214,7 +214,7 @@ std::map<std::string, FieldReader> readers(AdapterConfig& config) {
     };
   }
   if (config.peft_type == PeftType::kHira) {
-    config.r = kHiraRank;
+    config.r = kPeftHiraRank;
     out["hira_dropout"] = [&](const Json& v, const std::string& w) { config.hira_dropout = number(v, w); };
   }
   if (config.peft_type == PeftType::kOft) {

@@ -71,8 +71,7 @@ struct EncodedAdapter {
 };
 
 /// The content of a file. `start` has the tensors of has_start, as a new network of the same adaptation over the same
-/// base has them. Throws Error if the adapter has no metadata, or its
-/// tensors are not those of `adaptation`.
+/// base has them. Throws Error if the adapter has no metadata, or its tensors are not those of `adaptation`.
 EncodedAdapter encode_adapter(const AdapterFolder& folder, const Adaptation& adaptation, const NamedTensors& start,
                               const StoredPrecision& precision);
 

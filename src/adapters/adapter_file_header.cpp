@@ -13,7 +13,7 @@ Json default_config(PeftType type, const std::string& base_model) {
   AdapterConfig config;
   config.peft_type = type;
   config.base_model_name_or_path = base_model;
-  if (type == PeftType::kHira) config.r = 32;  // PEFT's default
+  if (type == PeftType::kHira) config.r = kPeftHiraRank;
   return adapter_config_json(config);
 }
 

@@ -7,7 +7,6 @@
 #include "adapters/layer_adapter.h"
 #include "adapters/oft.h"
 #include "adapters/unilora.h"
-#include "adapters/vera.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
@@ -27,6 +26,7 @@ constexpr const char* kHeadFile = "head.safetensors";
 constexpr const char* kMetadataFile = "lorikeet.json";
 constexpr const char* kCardFile = "README.md";
 constexpr std::string_view kPrefix = "base_model.model.";
+constexpr std::string_view kTinyLoraProjection = ".tinylora_P";
 constexpr std::string_view kSharedPrefix = "base_model.";  // of tensors that layers share
 constexpr std::uint64_t kMaxJson = 16 << 20;
 constexpr std::uint64_t kMaxTensors = 4ULL << 30;
@@ -75,17 +75,13 @@ void separate_dense_output(AdapterFolder& folder) {
   folder.tensors = std::move(tensors);
 }
 
-// PEFT finds TinyLoRA's projections again from their seed if the file lacks them, and ignores those of a file whose
-// configuration says that they are not saved.
-void choose_projections(AdapterFolder& folder) {
-  NamedTensors others;
-  others.metadata = folder.tensors.metadata;
-  for (const auto& [name, tensor] : folder.tensors) {
-    if (!name.ends_with(".tinylora_P")) others.add(name, tensor);
-  }
-  bool& saves = folder.spec.config.tinylora.save_projection;
-  if (saves && others.size() == folder.tensors.size()) saves = false;
-  if (!saves) folder.tensors = std::move(others);
+// Whether the tensor is a projection of a method that, by its configuration, does not save them. PEFT ignores such a
+// tensor and uses the projection of the seed.
+bool is_unused_projection(std::string_view name, const AdapterConfig& config) {
+  if (config.peft_type == PeftType::kVera)
+    return !config.vera.save_projection && (name == "base_model.vera_A" || name == "base_model.vera_B");
+  return config.peft_type == PeftType::kTinyLora && !config.tinylora.save_projection &&
+         name.ends_with(kTinyLoraProjection);
 }
 
 std::string pretty(const Json& json) { return json_text(json, 2) + "\n"; }
@@ -121,10 +117,13 @@ AdapterFolder read_adapter_folder(const fs::path& path) {
 
   const fs::path model_path = model_file(path);
   const NamedTensors model = read_tensors(model_path);
+  const auto has_projection = [](const auto& entry) { return entry.first.ends_with(kTinyLoraProjection); };
+  if (out.spec.config.peft_type == PeftType::kTinyLora && std::none_of(model.begin(), model.end(), has_projection))
+    out.spec.config.tinylora.save_projection = false;  // PEFT uses those of the seed
   for (const auto& [name, tensor] : model) {
+    if (is_unused_projection(name, out.spec.config)) continue;
     if (starts_with(name, kSharedPrefix) && is_shared_tensor(std::string_view(name).substr(kSharedPrefix.size()))) {
-      const std::string key = name.substr(kSharedPrefix.size());
-      if (!is_unused_projection(key, out.spec.config)) out.tensors.add(key, tensor);
+      out.tensors.add(name.substr(kSharedPrefix.size()), tensor);
       continue;
     }
     if (!starts_with(name, kPrefix) || is_head_tensor(std::string_view(name).substr(kPrefix.size()))) {
@@ -149,7 +148,6 @@ AdapterFolder read_adapter_folder(const fs::path& path) {
     }
   }
   if (out.spec.small_output) separate_dense_output(out);
-  if (out.spec.config.peft_type == PeftType::kTinyLora) choose_projections(out);
   return out;
 }
 

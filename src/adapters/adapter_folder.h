@@ -2,8 +2,7 @@
 //
 //   adapter_config.json         PEFT's configuration
 //   adapter_model.safetensors   `base_model.model.NAME.lora_A.weight` …, and modules_to_save as plain tensors; if it
-//   does
-//                               not exist, adapter_model.bin (a state dict of torch.save) is read instead
+//                               does not exist, adapter_model.bin (a state dict of torch.save) is read instead
 //   head.safetensors            the layers of an added head (`head.0.weight` …), and the tensors of a small output
 //                               (`fc.head_V`), whose dense weight is in PEFT's file, if there are any
 //   README.md                   the model card

@@ -4,6 +4,7 @@
 #include <ATen/TensorOperators.h>
 
 #include "adapters/lora.h"
+#include "adapters/low_rank_adapter.h"
 #include "adapters/weight_adapter.h"
 
 namespace lorikeet {
@@ -42,11 +43,8 @@ class Hira final : public WeightAdapter {
 }  // namespace
 
 std::vector<AdapterTensor> hira_tensors(const Node& node, const AdapterTarget& target, const AdapterConfig&) {
-  const WeightShape shape = weight_shape(node.op);
-  if (std::holds_alternative<Linear>(node.op))
-    return {{"hira_A", {target.rank, shape.in}}, {"hira_B", {shape.out, target.rank}}};
-  return {{"hira_A", {target.rank, shape.in, shape.kernel[0], shape.kernel[1]}},
-          {"hira_B", {shape.out, target.rank, 1, 1}}};
+  FactorShapes shapes = factor_shapes(node.op, target.rank);
+  return {{"hira_A", std::move(shapes.A)}, {"hira_B", std::move(shapes.B)}};
 }
 
 std::unique_ptr<LayerAdapter> make_hira(const Node& node, const NodeTensors&, const AdapterTarget& target,

@@ -117,11 +117,12 @@ void LoraLayer::moved(at::Device device) {
 }
 
 void LoraLayer::seed_dropout(std::uint64_t seed) {
-  if (dropout == 0) return;
-  const at::Device device = lora_A.device();
-  if (!generator.defined() || generator.device().type() != device.type()) {
+  if (dropout != 0) seed_generator(generator, lora_A.device(), seed);
+}
+
+void seed_generator(at::Generator& generator, at::Device device, std::uint64_t seed) {
+  if (!generator.defined() || generator.device().type() != device.type())
     generator = at::globalContext().defaultGenerator(device).clone();
-  }
   generator.set_current_seed(seed);
 }
 

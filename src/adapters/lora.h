@@ -52,6 +52,9 @@ LoraShapes lora_shapes(const Node& node, std::int64_t rank);
 LoraLayer start_lora(const Node& node, const at::Tensor& weight, const AdapterTarget& target,
                      const AdapterConfig& config, at::Generator& generator);
 
+/// Seeds the generator of dropout masks; creates it if it is undefined or belongs to another type of device.
+void seed_generator(at::Generator& generator, at::Device device, std::uint64_t seed);
+
 /// Applies dropout with torch.nn.Dropout's distribution and scale. Returns x if nothing is dropped.
 at::Tensor dropped(const LowRank& layer, const at::Tensor& x, bool training);
 

@@ -1,6 +1,5 @@
 #include "adapters/low_rank_adapter.h"
 
-#include <ATen/Context.h>
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
@@ -8,6 +7,14 @@
 #include "adapters/weight_adapter.h"
 
 namespace lorikeet {
+namespace {
+
+// ΔW as a matrix (out, in / groups · kh · kw), scale included.
+at::Tensor delta_weight(const LowRank& both) {
+  return at::mm(both.lora_B.flatten(1), both.lora_A.flatten(1)) * both.scaling;
+}
+
+}  // namespace
 
 LowRankAdapter::LowRankAdapter(const Op& op, double scaling, double dropout)
     : op_(op), has_groups_(weight_shape(op).groups != 1), scaling_(scaling), dropout_(dropout) {}
@@ -24,8 +31,7 @@ at::Tensor LowRankAdapter::forward(const Op& op, const NodeTensors& base, const 
   const at::Tensor B = both.lora_B.to(x.scalar_type());
   if (has_groups_) {
     const auto& conv = std::get<Conv2d>(op);
-    const at::Tensor delta = at::mm(both.lora_B.flatten(1), both.lora_A.flatten(1)) * both.scaling;
-    const NodeTensors added{{"weight", delta.view(base.weight().sizes()).to(x.scalar_type())}};
+    const NodeTensors added{{"weight", delta_weight(both).view(base.weight().sizes()).to(x.scalar_type())}};
     return y + conv2d(conv, dropped(both, x, training), added.weight(), {}, conv.groups);
   }
   const at::Tensor down = lora_down(both, op, x, training);
@@ -34,10 +40,9 @@ at::Tensor LowRankAdapter::forward(const Op& op, const NodeTensors& base, const 
 }
 
 NodeTensors LowRankAdapter::merged(const Node&, const NodeTensors& base) const {
-  const LowRank both = product();
-  const at::Tensor delta = at::mm(both.lora_B.flatten(1), both.lora_A.flatten(1)) * both.scaling;
   NodeTensors out = base;
-  out.set("weight", base.weight() + delta.view(base.weight().sizes()).to(base.weight().scalar_type()));
+  const at::Tensor delta = delta_weight(product()).view(base.weight().sizes());
+  out.set("weight", base.weight() + delta.to(base.weight().scalar_type()));
   return out;
 }
 
@@ -47,10 +52,7 @@ std::optional<LowRank> LowRankAdapter::low_rank() const {
 }
 
 void LowRankAdapter::seed_dropout(std::uint64_t seed) {
-  if (dropout_ == 0) return;
-  if (!generator_.defined() || generator_.device().type() != device_.type())
-    generator_ = at::globalContext().defaultGenerator(device_).clone();
-  generator_.set_current_seed(seed);
+  if (dropout_ != 0) seed_generator(generator_, device_, seed);
 }
 
 void LowRankAdapter::moved(at::Device device) {

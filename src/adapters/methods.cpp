@@ -1,6 +1,7 @@
 #include "adapters/methods.h"
 
 #include <algorithm>
+#include <map>
 
 #include "adapters/boft.h"
 #include "adapters/dora.h"
@@ -71,6 +72,19 @@ Method dora() {
 }
 
 }  // namespace
+
+std::vector<std::size_t> registration_order(const AdaptedLayers& layers) {
+  std::map<NodeId, std::size_t> places;
+  for (std::size_t i = 0; i < layers.targets.size(); ++i) places.emplace(layers.targets[i].node, i);
+  std::vector<std::size_t> out;
+  for (const Parameter& parameter : layers.graph.parameters()) {
+    if (const auto found = places.find(parameter.node); found != places.end()) {
+      out.push_back(found->second);
+      places.erase(found);
+    }
+  }
+  return out;
+}
 
 const std::vector<Method>& methods() {
   static const std::vector<Method> kMethods{

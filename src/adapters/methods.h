@@ -20,6 +20,9 @@ struct AdaptedLayers {
   const std::vector<AdapterTarget>& targets;
 };
 
+/// The layers in the order in which the library registers its modules, as places in `layers.targets`.
+std::vector<std::size_t> registration_order(const AdaptedLayers& layers);
+
 struct Method {
   /// "LoRA", "DoRA" …
   const char* name;

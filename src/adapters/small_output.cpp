@@ -202,6 +202,14 @@ SmallOutput parse_small_output(const Json& json, const std::string& where) {
   return out;
 }
 
+SmallOutput small_output_options(const Json& json, const std::string& where) {
+  try {
+    return parse_small_output(json, where);
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
+}
+
 void check_small_output(const SmallOutput& output, const Linear& layer, std::int64_t base_outputs) {
   const std::string& key = small_output_forms()[static_cast<std::size_t>(output.form)];
   std::int64_t most = layer.in;

@@ -48,6 +48,8 @@ const std::vector<std::string>& small_output_bases();
 Json small_output_json(const SmallOutput& output);
 /// The inverse, for untrusted JSON. Throws Error that starts with `where`.
 SmallOutput parse_small_output(const Json& json, const std::string& where);
+/// The same for options of a user: throws UsageError.
+SmallOutput small_output_options(const Json& json, const std::string& where);
 
 /// Throws UsageError if the size does not fit a layer of `features` and `classes`, or the base's own output (outputs,
 /// features).

@@ -25,21 +25,16 @@ struct Place {
 };
 
 std::vector<Place> places(const AdaptedLayers& layers, const TinyLoraOptions& options) {
-  std::map<NodeId, Place> by_node;
-  for (const Parameter& parameter : layers.graph.parameters()) {
-    if (find_target(layers.targets, parameter.node) != nullptr)
-      by_node.emplace(parameter.node, Place{static_cast<std::int64_t>(by_node.size())});
-  }
   const auto count = static_cast<std::int64_t>(layers.targets.size());
   // Python's round: halves to even.
   const double groups = std::nearbyint(static_cast<double>(count) * (1.0 - options.weight_tying));
   const std::int64_t group_count = std::max<std::int64_t>(1, static_cast<std::int64_t>(groups));
   const std::int64_t group_size = std::max<std::int64_t>(1, count / group_count);
-  std::vector<Place> out;
-  for (const AdapterTarget& target : layers.targets) {
-    Place place = by_node.at(target.node);
-    place.group = std::min(place.index / group_size, group_count - 1);
-    out.push_back(place);
+  std::vector<Place> out(layers.targets.size());
+  std::int64_t index = 0;
+  for (const std::size_t i : registration_order(layers)) {
+    out[i] = {index, std::min(index / group_size, group_count - 1)};
+    ++index;
   }
   return out;
 }

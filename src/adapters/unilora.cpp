@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <map>
 #include <span>
 
 #include "adapters/low_rank_adapter.h"
@@ -111,19 +110,6 @@ class UniLora final : public LowRankAdapter {
 };
 
 }  // namespace
-
-std::vector<std::size_t> registration_order(const AdaptedLayers& layers) {
-  std::map<NodeId, std::size_t> places;
-  for (std::size_t i = 0; i < layers.targets.size(); ++i) places.emplace(layers.targets[i].node, i);
-  std::vector<std::size_t> out;
-  for (const Parameter& parameter : layers.graph.parameters()) {
-    if (const auto found = places.find(parameter.node); found != places.end()) {
-      out.push_back(found->second);
-      places.erase(found);
-    }
-  }
-  return out;
-}
 
 std::vector<Parameter> unilora_tensors(const AdaptedLayers& layers, const AdapterConfig& config) {
   element_count(layers, config);

@@ -27,9 +27,6 @@ std::vector<std::unique_ptr<LayerAdapter>> start_unilora(const AdaptedLayers& la
                                                          const std::vector<NodeTensors>& base,
                                                          const AdapterConfig& config, at::Generator& generator);
 
-/// The layers in the order in which the library registers its modules, as places in `layers.targets`.
-std::vector<std::size_t> registration_order(const AdaptedLayers& layers);
-
 /// Whether the key is that of a tensor of indices, which are integers: "fc.unilora_indices_A".
 bool is_index_tensor(std::string_view key);
 

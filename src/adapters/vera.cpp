@@ -89,10 +89,6 @@ class Vera final : public LowRankAdapter {
 
 }  // namespace
 
-bool is_unused_projection(std::string_view key, const AdapterConfig& config) {
-  return config.peft_type == PeftType::kVera && !config.vera.save_projection && (key == "vera_A" || key == "vera_B");
-}
-
 std::vector<Parameter> vera_tensors(const AdaptedLayers& layers, const AdapterConfig& config) {
   const SharedShapes shared = shared_shapes(layers, config);
   std::vector<Parameter> out;

@@ -10,7 +10,6 @@
 
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "adapters/adapter_config.h"
@@ -18,10 +17,6 @@
 #include "adapters/methods.h"
 
 namespace lorikeet {
-
-/// Whether the tensor is one of the shared matrices in a file whose configuration says that it has none. PEFT ignores
-/// it and takes the regenerated one.
-bool is_unused_projection(std::string_view key, const AdapterConfig& config);
 
 /// Throws UsageError if a shared matrix would have more than kMaxSharedElements elements.
 std::vector<Parameter> vera_tensors(const AdaptedLayers& layers, const AdapterConfig& config);

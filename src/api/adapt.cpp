@@ -77,11 +77,7 @@ SmallOutput small_output(const SmallOutputOptions& options) {
   }
   if (options.projected != 0) json["basis"] = options.basis;
   if (options.rank == 0) json["seed"] = options.seed;
-  try {
-    return parse_small_output(json, "small_output");
-  } catch (const Error& error) {
-    throw UsageError(error.what());
-  }
+  return small_output_options(json, "small_output");
 }
 
 // Initialisation runs on the CPU, so that it does not depend on the device.

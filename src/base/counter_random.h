@@ -1,7 +1,7 @@
 // Random numbers by counter: number `index` of stream `seed` is a function of the two alone, the output of SplitMix64
-// (Steele, Lea and Flood, 2014) seeded with `seed` after index + 1 steps. What is random and fixed in an adapter (the
-// projections of TinyLoRA and of small heads, the start of the singular basis) is computed from these instead of being
-// stored. All of it is integer arithmetic and one rounding: every machine and compiler gets the same bits.
+// (Steele, Lea and Flood, 2014) seeded with `seed` after index + 1 steps. The projections and ties of small outputs and
+// the start of the singular basis are computed from these instead of being stored. All of it is integer arithmetic and
+// one rounding: every machine and compiler gets the same bits.
 #pragma once
 
 #include <cmath>

@@ -38,8 +38,7 @@ CLI::Option* add_names_option(CLI::App& command, std::string& names, const std::
 /// The ways to name a model, for --help.
 inline constexpr const char* kAnyModel =
     "Folder of an adapter or a run, an adapter's file, a model's name or folder (as saved by transformers or timm), "
-    "ORG/NAME of the Hub, "
-    "or a weights file";
+    "ORG/NAME of the Hub, or a weights file";
 
 /// The ways to name an adapter, likewise.
 inline constexpr const char* kAnyAdapter = "Folder of an adapter or a run, or an adapter's file (NAME.lorikeet)";

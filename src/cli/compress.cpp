@@ -48,12 +48,12 @@ void print_result(const CompressedAdapter& found, const fs::path& out) {
   Table table({{"form"}, {"bytes", true}, {"accuracy", true}, {"loss in points", true}, {"within the limit"}});
   const auto images = static_cast<double>(std::max<std::int64_t>(1, found.images));
   for (const TriedForm& form : found.tried) {
-    table.add({form.name, with_commas(static_cast<std::int64_t>(form.bytes)), accuracy_text(form.correct, found.images),
+    table.add({form.name, with_commas(form.bytes), accuracy_text(form.correct, found.images),
                fixed(kPoints * static_cast<double>(found.correct_before - form.correct) / images, 2),
                form.is_within_loss ? "yes" : "no"});
   }
   std::printf("%s\n%s: %s bytes, %s\n", table.markdown().c_str(), out.string().c_str(),
-              with_commas(static_cast<std::int64_t>(found.best.bytes.size())).c_str(), found.best_name.c_str());
+              with_commas(found.best.bytes.size()).c_str(), found.best_name.c_str());
   std::printf("accuracy %s on %s %s images, %s as float32; 95%% interval of the change %s to %s points\n",
               accuracy_text(found.correct_after, found.images).c_str(), with_commas(found.images).c_str(),
               found.split.c_str(), accuracy_text(found.correct_before, found.images).c_str(),
@@ -140,8 +140,8 @@ void add_compress(CLI::App& app, int& status) {
       "Finds the lowest precision of all tensors alike (bfloat16, or levels of 8 to 2 bits), then lowers that of one "
       "group of\ntensors after another, and prints the bytes and the accuracy of each form. The accuracy is that on "
       "validation images:\nthe data's val split, or the images that training held out (validation: N); training "
-      "images, "
-      "with a note, where there are\nnone. Test images are never used. What is frozen before the adapter runs once.");
+      "images, with a note, where there are\nnone. Test images are never used. What is frozen before the adapter runs "
+      "once.");
   command->callback([options, &status] { status = compress_command(*options); });
 }
 

@@ -278,11 +278,9 @@ void add_convert(CLI::App& app, int& status) {
   command->add_flag("--force", options->force, "Accept base weights other than those the adapter was trained on");
   command->footer(
       "'lorikeet convert runs/photos photos.lorikeet' writes one small file, which every command reads; 'lorikeet "
-      "convert "
-      "photos.lorikeet photos' a folder that PEFT opens.\n"
-      "With --names, the new adapter computes the same over the other library's model with the same weights, and PEFT "
-      "opens it "
-      "there.\n"
+      "convert\nphotos.lorikeet photos' a folder that PEFT opens.\n"
+      "With --names, the new adapter computes the same over the other library's model with the same weights, and "
+      "PEFT\nopens it there.\n"
       "Without --to-model it does not record where its base is, only the SHA-256 of the base under the new names: name "
       "the\nbase with --model when it is used. 'lorikeet merge MODEL --names LIBRARY' converts the weights of a base. "
       "Where\ntimm's qkv is three layers in transformers, LoRA, DoRA and IA3 are divided or joined exactly. Names of "

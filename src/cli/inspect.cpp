@@ -183,8 +183,7 @@ void print_file(const AdapterFileParts& file) {
   std::printf(
       "file:      %s bytes: tensors %s, classes, preprocessing and configuration %s, the rest (format, SHA-256, "
       "checksum, activation ranges) %s\n\n%s",
-      with_commas(static_cast<std::int64_t>(file.bytes)).c_str(), fixed(stored / kByte, 0).c_str(),
-      with_commas(static_cast<std::int64_t>(file.header_bytes)).c_str(),
+      with_commas(file.bytes).c_str(), fixed(stored / kByte, 0).c_str(), with_commas(file.header_bytes).c_str(),
       fixed(static_cast<double>(file.bytes - file.header_bytes) - stored / kByte, 0).c_str(), table.markdown().c_str());
 }
 

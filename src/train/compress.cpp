@@ -23,6 +23,7 @@
 #include "loading/adapter_start.h"
 #include "loading/inference.h"
 #include "train/evaluate.h"
+#include "train/metrics.h"
 #include "train/training_data.h"
 
 namespace lorikeet {
@@ -287,12 +288,11 @@ class Search {
 
   void finish() {
     const auto [gained, lost] = discordant(before_, best_->correct);
-    constexpr double kQuantile = 1.959964;
     const double n = static_cast<double>(out_.images) + 2;
     const double change = (gained - lost) / n;
     const double deviation = std::sqrt(std::max(0.0, (gained + lost + 1) / n - change * change) / n);
-    out_.change_low = change - kQuantile * deviation;
-    out_.change_high = change + kQuantile * deviation;
+    out_.change_low = change - kNormalQuantile * deviation;
+    out_.change_high = change + kNormalQuantile * deviation;
     out_.correct_before = count_of(before_);
     out_.correct_after = count_of(best_->correct);
     out_.best = std::move(best_->file);

@@ -68,7 +68,7 @@ std::vector<ClassMetrics> class_metrics(const EvaluationResult& result) {
 
 Interval wilson_interval(std::int64_t correct, std::int64_t total) {
   if (total == 0) return {};
-  constexpr double kZ = 1.959963984540054;  // the normal distribution's 97.5 % quantile
+  constexpr double kZ = kNormalQuantile;
   const auto n = static_cast<double>(total);
   const double p = static_cast<double>(correct) / n;
   const double scale = 1 + kZ * kZ / n;

@@ -27,6 +27,9 @@ Json evaluation_json(const EvaluationResult& result);
 /// Maximum number of classes for which a summary has the confusion matrix.
 inline constexpr std::size_t kSummaryClasses = 100;
 
+/// The normal distribution's 97.5 % quantile, for intervals of 95 %.
+inline constexpr double kNormalQuantile = 1.959963984540054;
+
 /// Least number of classes for which top-5 accuracy says something: with fewer, every class is among the five.
 inline constexpr std::size_t kTop5Classes = 6;
 

@@ -24,13 +24,7 @@ SmallOutput read_small_output(const YAML::Node& node) {
     json[key] = key == "basis" ? Json(text("head: basis", entry.second))
                                : Json(integer("head: " + key, entry.second, {0, 1LL << 53}));
   }
-  try {
-    return parse_small_output(json, "head");
-  } catch (const UsageError&) {
-    throw;
-  } catch (const Error& error) {
-    fail_usage(error.what());
-  }
+  return small_output_options(json, "head");
 }
 
 Json small_output_schema() {
