@@ -11,8 +11,14 @@ namespace lorikeet {
 namespace {
 
 // What is regenerated from a seed, and so belongs to the numbers that were learned with it, must be the same.
-void check_same_seeds(const AdapterConfig& start, const Adaptation& adaptation, const std::string& where) {
+void check_same_seeds(const AdapterSpec& from, const Adaptation& adaptation, const std::string& where) {
+  const AdapterConfig& start = from.config;
   const AdapterConfig& config = adaptation.config;
+  if (from.small_output && adaptation.small_output && *from.small_output != *adaptation.small_output) {
+    fail_usage("head: got ", json_text(small_output_json(*adaptation.small_output)), " with start_from, expected ",
+               json_text(small_output_json(*from.small_output)), ", as in ", where,
+               ", with which its numbers were learned.");
+  }
   const auto require_same = [&](const char* key, std::int64_t value, std::int64_t expected) {
     if (value != expected) {
       fail_usage(key, ": got ", value, " with start_from, expected ", expected, ", as in ", where,
@@ -47,7 +53,7 @@ void start_from(const fs::path& path, const BaseView& base, const Adaptation& ad
   }
   const AdapterFolder start = is_adapter_file(*found) ? read_adapter_over(*found, base) : read_adapter(*found);
   check_adapter_tensors(start.tensors, adaptation, found->string());
-  check_same_seeds(start.spec.config, adaptation, found->string());
+  check_same_seeds(start.spec, adaptation, found->string());
   network.load_adapter_tensors(start.tensors);
 }
 

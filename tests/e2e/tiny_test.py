@@ -38,6 +38,14 @@ class Tiny(CommandTest):
             key: data[slice(*entry["data_offsets"])] for key, entry in header.items() if key != "__metadata__"
         }, header
 
+    def test_start_from_needs_the_projection_of_the_output(self):
+        run = self.train("head={projected: 16, seed: 3}", "epochs=1")
+        start = ["train", self.recipe(RECIPE), f"start_from={run}", f"run={self.folder / 'next'}", "max_steps=1"]
+        words = ['head: got {"projected":16,"basis":"random","seed":4} with start_from', '"seed":3}']
+        self.assert_refused(2, words, *start, "head={projected: 16, seed: 4}")
+        self.assert_refused(2, ['"basis":"output"} with start_from'], *start)
+        self.lorikeet(*start, "head={projected: 16, seed: 3}")
+
     def test_lora_xs_with_a_projected_head(self):
         run = self.train()
         adapter = run / "adapter"
