@@ -1,4 +1,4 @@
-// Uni-LoRA (Li et al., 2025, arXiv:2506.00799), with PEFT's tensors and arithmetic: y += B(A(dropout x)), where every
+// UniLoRA (Li et al., 2025, arXiv:2506.00799), with PEFT's tensors and arithmetic: y += B(A(dropout x)), where every
 // element of the matrices A (r, columns) and B (out, r) of all layers is an element of one learned vector
 // `unilora_theta_d`, divided by the square root of the number of its uses: a projection of the vector into the space of
 // LoRA that keeps distances. Columns = in, or in / groups · kh · kw of a convolution, which PEFT does not adapt.
