@@ -14,7 +14,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from reference import ROOT, Logits, read_tensors, timm, torchvision
+from reference import ROOT, Logits, read_tensors, timm, torchvision, trained
 
 import peft  # after reference, which makes torchvision importable
 import transformers
@@ -42,16 +42,6 @@ TRANSFORMERS = {
     "Dinov2WithRegisters": (dict(SMALL, **PATCHES), ["attention.k_proj"], ["attention.attention.key"]),
     "MobileViT": (dict(num_labels=7), *2 * [["query", "value", "conv_projection.convolution"]]),  # not renamed
 }
-
-
-def trained(model):
-    """As if it had been trained: an out_proj that PEFT adapts to no effect has no gradient and stays at its start."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad and "self_attention.out_proj.lora_" not in name:
-                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
-    return model
 
 
 def transformers_model(name):

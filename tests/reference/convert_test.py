@@ -9,9 +9,9 @@ import PIL.Image
 import torch
 from safetensors.torch import save_file
 
-from adapted_models_test import trained, transformers_4_folder
+from adapted_models_test import transformers_4_folder
 from networks_test import randomise
-from reference import Logits, expand_weights, lorikeet, needs_shared, read_tensors, timm, torchvision
+from reference import Logits, expand_weights, lorikeet, needs_shared, read_tensors, timm, torchvision, trained
 
 import peft  # after reference, which makes torchvision importable
 import transformers

@@ -19,6 +19,7 @@ from reference import (
     shared_weights,
     timm_efficientnet_lite0,
     torchvision_model,
+    trained,
 )
 
 import peft  # after reference, which makes torchvision importable
@@ -114,16 +115,6 @@ RECIPES = {
 }
 
 
-def trained(model):
-    """As if it had been trained."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.02)
-    return model
-
-
 class Folders(FolderTest, unittest.TestCase):
     def setUp(self):
         self.folder = self.enterContext(tempfile.TemporaryDirectory())
@@ -135,7 +126,7 @@ class Folders(FolderTest, unittest.TestCase):
     def test_pefts_opens_here(self):
         for name, config in CONFIGS.items():
             with self.subTest(name), tempfile.TemporaryDirectory() as folder:
-                model = trained(peft.get_peft_model(torchvision_model("resnet18", self.weights()), config))
+                model = trained(peft.get_peft_model(torchvision_model("resnet18", self.weights()), config), 0.02)
                 model.save_pretrained(folder + "/adapter")
                 network = model.get_base_model()  # with the adapter; a PeftModelForSequenceClassification does not run
                 self.compare(
@@ -145,7 +136,7 @@ class Folders(FolderTest, unittest.TestCase):
     def test_pefts_opens_here_on_depthwise_convolutions(self):
         for name, config in DEPTHWISE.items():
             with self.subTest(name), tempfile.TemporaryDirectory() as folder:
-                model = trained(peft.get_peft_model(timm_efficientnet_lite0(), config))
+                model = trained(peft.get_peft_model(timm_efficientnet_lite0(), config), 0.02)
                 model.save_pretrained(folder + "/adapter")
                 self.compare(
                     model, (0.5,) * 3, (0.5,) * 3, folder, folder + "/adapter", "--model", "efficientnet_lite0"
@@ -157,7 +148,8 @@ class Folders(FolderTest, unittest.TestCase):
         model = trained(
             peft.get_peft_model(
                 torchvision_model("resnet18", self.weights()), peft.OFTConfig(target_modules=["layer4.1.conv1"])
-            )
+            ),
+            0.02,
         )
         model.save_pretrained(self.folder + "/adapter")
         base = ("--model", "resnet18", "--weights", self.weights())

@@ -83,6 +83,16 @@ def read_tensors(path):
     return safetensors.torch.load_file(path)
 
 
+def trained(model, amount=0.1):
+    """As if it had been trained: an out_proj that PEFT adapts to no effect has no gradient and stays at its start."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad and "self_attention.out_proj.lora_" not in name:
+                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=amount)
+    return model
+
+
 def inspect(name, *options):
     return json.loads(lorikeet("inspect", name, "--json", *options))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from reference import ROOT, read_tensors, timm
+from reference import ROOT, read_tensors, timm, trained
 
 import peft  # after reference, which makes torchvision importable
 
@@ -47,16 +47,6 @@ CONFIGS = {
 def network(name):
     torch.manual_seed(0)
     return timm.create_model(name).eval()
-
-
-def trained(model):
-    """As if it had been trained."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
-    return model
 
 
 def shapes(tensors):
