@@ -111,6 +111,9 @@ struct OptimizerOptions {
   /// Fraction of the steps during which the learning rate rises. 0: no warmup, except for kOneCycle, which uses
   /// OneCycleLR's default of 0.3.
   double warmup = 0;
+  /// Ascending numbers of steps. Up to step n of these, the learning rate is that of a run of n steps; after the last,
+  /// that of the complete run. A run that was extended from n steps, as by `lorikeet search`, is so one of its own.
+  std::vector<std::int64_t> stages = {};
   /// Maximum L2 norm of the gradient; 0: no clipping.
   double clip_grad_norm = 0;
 

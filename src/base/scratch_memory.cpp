@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -20,6 +21,25 @@ ScratchMemory::ScratchMemory(const std::filesystem::path& folder, std::uint64_t 
   const int descriptor = ::mkostemp(name.data(), O_CLOEXEC);
   if (descriptor < 0) fail(folder.string(), ": cannot be written: ", std::strerror(errno), ".");
   ::unlink(name.c_str());
+  map(descriptor, folder);
+}
+
+std::unique_ptr<ScratchMemory> ScratchMemory::shared(const std::filesystem::path& path, std::uint64_t bytes) {
+  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+  if (descriptor < 0) fail(path.string(), ": cannot be written: ", std::strerror(errno), ".");
+  struct stat status {};
+  if (::fstat(descriptor, &status) == 0 && status.st_size > static_cast<off_t>(bytes)) {
+    ::close(descriptor);
+    fail(path.string(), ": got ", status.st_size, " bytes, expected ", bytes, ".");
+  }
+  std::unique_ptr<ScratchMemory> out(new ScratchMemory);
+  out->bytes_ = bytes;
+  out->map(descriptor, path);
+  return out;
+}
+
+void ScratchMemory::map(int descriptor, const std::filesystem::path& folder) {
+  const std::uint64_t bytes = bytes_;
   // Otherwise a full disk would later end the process with SIGBUS.
   int error = ::posix_fallocate(descriptor, 0, static_cast<off_t>(bytes));
   void* const mapped =

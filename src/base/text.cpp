@@ -77,6 +77,24 @@ std::optional<std::int64_t> to_integer(std::string_view text) {
   return error == std::errc() && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
 }
 
+std::optional<double> parse_seconds(std::string_view text) {
+  double total = 0;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  if (at == end) return std::nullopt;
+  while (at != end) {
+    double count = 0;
+    const auto [after, error] = std::from_chars(at, end, count, std::chars_format::fixed);
+    if (error != std::errc() || !(count >= 0)) return std::nullopt;
+    const char unit = after == end ? 's' : *after;
+    const bool is_unit = unit == 's' || unit == 'm' || unit == 'h';
+    if (!is_unit || (after == end && at != text.data())) return std::nullopt;
+    total += count * (unit == 'h' ? 3600 : unit == 'm' ? 60 : 1);
+    at = after == end ? end : after + 1;
+  }
+  return total;
+}
+
 std::string grouped_digits(std::string digits) {
   const std::size_t first = digits.starts_with('-') ? 1 : 0;
   for (std::size_t i = digits.size(); i > first + 3;) {

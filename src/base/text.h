@@ -57,6 +57,9 @@ std::string human_bytes(std::uint64_t bytes);
 /// 0.9712 with 4 decimals → "0.9712".
 std::string fixed(double value, int decimals);
 
+/// Seconds of "90s", "10m", "1h30m", "1.5h" or a number without a unit; nothing if `text` is not such a time.
+std::optional<double> parse_seconds(std::string_view text);
+
 /// 95 → "1:35", 4000 → "1:06:40".
 std::string clock(double seconds);
 

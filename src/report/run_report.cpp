@@ -16,15 +16,6 @@ namespace {
 
 constexpr int kColours = 6;
 
-std::string tiles(const std::vector<Fact>& facts) {
-  std::string out;
-  for (const Fact& fact : facts) {
-    out += cat("<div class=\"tile\"><span>", html_escaped(fact.name), "</span><b>", html_escaped(fact.value),
-               "</b><span>", html_escaped(fact.reason), "</span></div>\n");
-  }
-  return out.empty() ? "" : cat("<div class=\"tiles\">", out, "</div>\n");
-}
-
 std::string fact_table(const std::vector<Fact>& facts, const std::string& name, const std::string& value,
                        const std::string& reason, bool numbers = false) {
   if (facts.empty()) return "";
@@ -159,9 +150,18 @@ std::string notes_html(const std::vector<std::string>& notes) {
 
 }  // namespace
 
+std::string fact_tiles(const std::vector<Fact>& facts) {
+  std::string out;
+  for (const Fact& fact : facts) {
+    out += cat("<div class=\"tile\"><span>", html_escaped(fact.name), "</span><b>", html_escaped(fact.value),
+               "</b><span>", html_escaped(fact.reason), "</span></div>\n");
+  }
+  return out.empty() ? "" : cat("<div class=\"tiles\">", out, "</div>\n");
+}
+
 std::string run_page_html(const RunPage& report) {
   std::string body = cat("<h1>", html_escaped(report.title), "</h1>\n<p class=\"dim\">", html_escaped(report.subtitle),
-                         "</p>\n", tiles(report.headline));
+                         "</p>\n", fact_tiles(report.headline));
   const std::string on = report.split.empty() ? "" : cat(" on the ", report.split, " images");
   body += html_section("Training", curves_html(report.curves));
   body += html_section("Metrics" + on, fact_table(report.metrics, "metric", "value", "meaning", /*numbers=*/true));

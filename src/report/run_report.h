@@ -87,6 +87,9 @@ struct RunPage {
   std::string recipe;  // YAML
 };
 
+/// The facts as tiles.
+std::string fact_tiles(const std::vector<Fact>& facts);
+
 std::string run_page_html(const RunPage& report);
 
 /// A run in a comparison, with what was published for its configuration. Texts may be empty.

@@ -31,15 +31,20 @@ EpochSource::EpochSource(Executor& executor, const LoopData& data, const Trainin
   const std::int64_t views = view_count(options.data);
   const std::int64_t view = views > 0 ? start.epoch % views : start.epoch;
   first_row_ = view * data.train->size();
-  if (start.reads_cache) return;
+  const auto size = static_cast<std::int64_t>(order_.size());
+  if (start.reads_cache) cached_ = size;
+  while (cache != nullptr && cache->is_shared() && cached_ < size && cache->has(rows_at(cached_)))
+    cached_ = std::min(cached_ + batch_size_, size);
+  if (cached_ == size) return;
   loader_.emplace(
-      augmented(data.train, data.preprocessing, options.data.augmentation, options.loop.seed, view), order_,
+      augmented(data.train, data.preprocessing, options.data.augmentation, options.loop.seed, view),
+      std::vector<std::int64_t>(order_.begin() + cached_, order_.end()),
       LoaderOptions{.batch_size = batch_size_, .threads = static_cast<int>(options.machine.loader_threads)});
 }
 
 bool EpochSource::next(StepInput& input, double& wait_seconds) {
   using Clock = std::chrono::steady_clock;
-  if (!loader_) return next_cached(input);
+  if (position_ < cached_ || !loader_) return next_cached(input);
   const auto start = Clock::now();
   Batch batch;
   const bool more = loader_->next(batch);
@@ -62,14 +67,18 @@ bool EpochSource::next(StepInput& input, double& wait_seconds) {
 }
 
 bool EpochSource::next_cached(StepInput& input) {
-  const auto size = static_cast<std::int64_t>(order_.size());
-  if (position_ >= size) return false;
-  const std::int64_t count = std::min(batch_size_, size - position_);
-  const at::Tensor rows = at::from_blob(order_.data() + position_, {count}, at::kLong) + first_row_;
+  if (position_ >= static_cast<std::int64_t>(order_.size())) return false;
+  const at::Tensor rows = rows_at(position_);
   input.frontier = cache_->load(rows);
   input.labels = cache_->labels().index_select(0, rows).to(device_);
-  position_ += count;
+  position_ += rows.size(0);
+  ++batch_;
   return true;
+}
+
+at::Tensor EpochSource::rows_at(std::int64_t position) {
+  const std::int64_t count = std::min(batch_size_, static_cast<std::int64_t>(order_.size()) - position);
+  return at::from_blob(order_.data() + position, {count}, at::kLong) + first_row_;
 }
 
 }  // namespace lorikeet

@@ -39,7 +39,8 @@ struct EpochStart {
 /// per image and view, ordered by view.
 class EpochSource {
  public:
-  /// `cache` may be null, and is filled unless it is read. The other arguments must outlive the object.
+  /// `cache` may be null, and is filled unless it is read. Of a shared one, the batches up to the first that it does
+  /// not have are read. The other arguments must outlive the object.
   EpochSource(Executor& executor, const LoopData& data, const TrainingOptions& options, PrefixCache* cache,
               EpochStart start);
 
@@ -48,6 +49,8 @@ class EpochSource {
 
  private:
   bool next_cached(StepInput& input);
+  // The rows in the cache of the batch that begins at `position` in order_.
+  at::Tensor rows_at(std::int64_t position);
 
   Executor& executor_;
   const LoopData& data_;
@@ -60,6 +63,7 @@ class EpochSource {
   std::int64_t batch_;  // of the epoch, the next one
   std::int64_t first_row_ = 0;
   std::int64_t position_ = 0;
+  std::int64_t cached_ = 0;  // images at the start of order_ that are read from the cache
   std::optional<Loader> loader_;
 };
 

@@ -35,6 +35,16 @@ struct LoopData {
   Preprocessing preprocessing;
 };
 
+/// The outputs of a network's prefix for the images of a split, "train" or "validation", in batches of a size.
+struct CachedSplit {
+  const Graph& graph;
+  const Plan& plan;
+  std::string split;
+  std::int64_t images = 0;
+  std::int64_t batch_size = 0;
+};
+using OpenCache = std::function<std::unique_ptr<PrefixCache>(const CachedSplit&)>;
+
 /// Trains `network` with `executor`, which runs it. Throws Error if the loss is not finite.
 TrainReport run_training(Network& network, Executor& executor, const LoopData& data, const TrainingOptions& options,
                          const LoopHooks& hooks);

@@ -82,6 +82,8 @@ void Optimizer::load(const OptimizerState& state) {
 
 double scheduled_learning_rate(const OptimizerOptions& options, std::int64_t step, std::int64_t total) {
   const double peak = options.learning_rate;
+  const auto stage = std::find_if(options.stages.begin(), options.stages.end(), [&](auto end) { return step < end; });
+  if (stage != options.stages.end()) total = std::min(total, *stage);
   const auto cosine = [](double from, double to, double share) {
     return to + (from - to) / 2 * (1 + std::cos(std::numbers::pi * share));
   };

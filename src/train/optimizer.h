@@ -46,7 +46,8 @@ class Optimizer {
 };
 
 /// Returns the learning rate of step `step` (from 0) of `total`. one_cycle follows torch.optim.lr_scheduler.OneCycleLR
-/// with its defaults (div_factor 25, final_div_factor 1e4, cosine). The other schedules have a linear warm-up.
+/// with its defaults (div_factor 25, final_div_factor 1e4, cosine). The other schedules have a linear warm-up. In a
+/// stage that ends before `total`, it is that of a run that ends there.
 double scheduled_learning_rate(const OptimizerOptions& options, std::int64_t step, std::int64_t total);
 
 }  // namespace lorikeet

@@ -73,6 +73,16 @@ void require_not_beside(const Recipe& recipe, const fs::path& path) {
 
 }  // namespace
 
+const std::vector<std::string>& searchable_keys() {
+  static const std::vector<std::string> kKeys{"peft_type",    "target_modules",
+                                              "head",         "r",
+                                              "lora_alpha",   "u",
+                                              "weight_tying", "theta_d_length",
+                                              "n_frequency",  "learning_rate",
+                                              "weight_decay", "file_precision"};
+  return kKeys;
+}
+
 const std::vector<std::string>& tuning_names() {
   static const std::vector<std::string> kNames{"probe", "adapter", "norm", "partial", "full"};
   return kNames;
@@ -190,6 +200,21 @@ Recipe parse_recipe(const std::string& yaml, const fs::path& path, const std::ve
   }
   recipe.check();
   return resolved(std::move(recipe));
+}
+
+std::set<std::string> named_keys(const fs::path& path, const std::vector<std::string>& overrides) {
+  std::set<std::string> out;
+  try {
+    for (const auto& item : YAML::Load(read_file(path, kMaxRecipe))) {
+      if (item.first.IsDefined() && item.first.IsScalar()) out.insert(item.first.Scalar());
+    }
+  } catch (const Error&) {
+    return {};
+  } catch (const YAML::Exception&) {
+    return {};
+  }
+  for (const std::string& override : overrides) out.insert(override.substr(0, override.find('=')));
+  return out;
 }
 
 std::string recipe_yaml(const Recipe& recipe) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -52,6 +53,19 @@ struct Reference {
   std::optional<double> accuracy;
 };
 
+/// The values that `lorikeet search` tries for a key instead of its own, each as YAML (search/space.h).
+struct SearchedKey {
+  std::string key;
+  std::vector<std::string> values;
+
+  bool operator==(const SearchedKey&) const = default;
+};
+
+/// The keys that a search can vary.
+const std::vector<std::string>& searchable_keys();
+/// As a value of peft_type in a search: no adapter, only a new output.
+inline constexpr const char* kHeadOnly = "HEAD";
+
 struct Recipe : TrainingOptions {
   std::string model = "resnet50";
   std::string weights;  // a file; empty: the official weights of that name
@@ -59,6 +73,8 @@ struct Recipe : TrainingOptions {
   /// Of RUN/adapter.lorikeet.
   FilePrecision file_precision = FilePrecision::kFloat32;
   Reference reference;
+  /// Used by `lorikeet search` only.
+  std::vector<SearchedKey> search;
   /// The run folder, which is not part of the recipe's identity. Empty: chosen by the caller.
   std::filesystem::path run;
 
@@ -74,6 +90,9 @@ Recipe load_recipe(const std::filesystem::path& path, const std::vector<std::str
 /// The same for the text of a recipe; messages start with `where`.
 Recipe parse_recipe(const std::string& yaml, const std::filesystem::path& where,
                     const std::vector<std::string>& overrides);
+
+/// Returns the keys that the file and the overrides name. A file that load_recipe refuses has none.
+std::set<std::string> named_keys(const std::filesystem::path& path, const std::vector<std::string>& overrides);
 
 /// Makes the automatic choices: precision, warm-up of one_cycle. Idempotent.
 Recipe resolved(Recipe recipe);

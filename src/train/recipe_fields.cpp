@@ -10,6 +10,8 @@
 namespace lorikeet::fields {
 namespace {
 
+constexpr std::size_t kMostSearchedValues = 64;
+
 Json pair_schema(Json item) {
   Json out = list_schema(std::move(item), 2);
   out["minItems"] = 2;
@@ -238,25 +240,11 @@ Field color_jitter_field() {
           any_of({kNullSchema, std::move(list)})};
 }
 
-// Seconds of "90s", "10m", "1h30m", "1.5h" or a number.
 double seconds_of(const YAML::Node& node) {
-  const std::string value = node.IsScalar() ? node.Scalar() : std::string();
-  double total = 0;
-  const char* at = value.data();
-  const char* const end = at + value.size();
-  bool is_valid = at != end;
-  while (is_valid && at != end) {
-    double count = 0;
-    const auto [after, error] = std::from_chars(at, end, count, std::chars_format::fixed);
-    is_valid = error == std::errc() && count >= 0;
-    const char unit = after == end ? 's' : *after;
-    is_valid = is_valid && (unit == 's' || unit == 'm' || unit == 'h') && (after != end || at == value.data());
-    total += count * (unit == 'h' ? 3600 : unit == 'm' ? 60 : 1);
-    at = after == end ? end : after + 1;
-  }
-  if (!is_valid || !ranges::kSeconds.contains(total))
+  const auto seconds = parse_seconds(node.IsScalar() ? node.Scalar() : std::string());
+  if (!seconds || !ranges::kSeconds.contains(*seconds))
     fail_usage("time: got ", shown(node), ", expected a time of at most 1e6 seconds, e.g. 90s, 10m or 1h30m, or null.");
-  return total;
+  return *seconds;
 }
 
 Field time_field() {
@@ -314,6 +302,57 @@ Field reference_field() {
                      {"trainable", kTextSchema},
                      {"accuracy", any_of({kNullSchema, number_schema(ranges::kProbability)})}}},
                    {"additionalProperties", false}}})};
+}
+
+// Values of lists and tables in one line, as in an override.
+std::string flow_text(const YAML::Node& node) {
+  YAML::Emitter out;
+  out.SetMapFormat(YAML::Flow);
+  out.SetSeqFormat(YAML::Flow);
+  out << node;
+  return out.c_str();
+}
+
+Field search_field() {
+  return {
+      "search",
+      cat("values that 'lorikeet search' tries instead of its own, by key, e.g. {r: [2, 4]}; keys: ",
+          join(searchable_keys(), ", "), "; peft_type can be ", kHeadOnly, ": no adapter"),
+      [](Recipe& r, const YAML::Node& n) {
+        r.search.clear();
+        if (n.IsNull()) return;
+        if (!n.IsMap()) fail_usage("search: got ", shown(n), ", expected lists of values by key, e.g. {r: [2, 4]}.");
+        for (const auto& item : n) {
+          const std::string key = text("search", item.first);
+          const auto& keys = searchable_keys();
+          if (std::find(keys.begin(), keys.end(), key) == keys.end())
+            fail_usage("search: got the key '", printable(key), "', expected one of ", join(keys, ", "), ".");
+          if (!item.second.IsSequence() || item.second.size() == 0 || item.second.size() > kMostSearchedValues)
+            fail_usage("search: ", key, ": got ", shown(item.second), ", expected a list of 1 to ", kMostSearchedValues,
+                       " values.");
+          const auto field = std::find_if(all().begin(), all().end(), [&](const Field& f) { return f.key == key; });
+          SearchedKey searched{key, {}};
+          for (const auto& value : item.second) {
+            const bool is_head_only = key == "peft_type" && value.IsScalar() && value.Scalar() == kHeadOnly;
+            if (Recipe scratch; !is_head_only) field->read(scratch, value);
+            searched.values.push_back(flow_text(value));
+          }
+          r.search.push_back(std::move(searched));
+        }
+      },
+      [](const Recipe& r, YAML::Emitter& out) {
+        out << YAML::Flow << YAML::BeginMap;
+        for (const auto& [key, values] : r.search) {
+          out << YAML::Key << key << YAML::Value << YAML::Flow << YAML::BeginSeq;
+          for (const std::string& value : values) out << YAML::Load(value);
+          out << YAML::EndSeq;
+        }
+        out << YAML::EndMap;
+      },
+      any_of({kNullSchema,
+              {{"type", "object"},
+               {"propertyNames", {{"enum", searchable_keys()}}},
+               {"additionalProperties", {{"type", "array"}, {"minItems", 1}, {"maxItems", kMostSearchedValues}}}}})};
 }
 
 }  // namespace
@@ -522,6 +561,10 @@ const std::vector<Field>& all() {
                    LORIKEET_MEMBER(optimizer.schedule)),
       number_field("warmup", "fraction of the steps in which the learning rate rises; 0: none, but 0.3 for one_cycle",
                    ranges::kWarmup, LORIKEET_MEMBER(optimizer.warmup)),
+      integers_field("stages",
+                     "numbers of steps: up to step n of these, the learning rate is that of a run of n steps, as in a "
+                     "run that was extended from n steps; 'lorikeet search' writes them",
+                     LORIKEET_MEMBER(optimizer.stages)),
       number_field("label_smoothing", "fraction of the target that is spread over all classes", ranges::kLabelSmoothing,
                    LORIKEET_MEMBER(loop.label_smoothing)),
       class_weights_field(),
@@ -570,6 +613,7 @@ const std::vector<Field>& all() {
       choice_field("file_precision",
                    "of the learned tensors in adapter.lorikeet, the adapter as one file; float32 is lossless",
                    file_precision_names(), LORIKEET_MEMBER(file_precision)),
+      search_field(),
       reference_field(),
   };
   return kFields;

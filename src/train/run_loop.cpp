@@ -18,6 +18,7 @@ TrainReport run_session(const RunLoop& loop, double earlier, SessionOptions opti
   const std::chrono::duration<double> here = std::chrono::steady_clock::now() - loop.started;
   options.seconds_spent = earlier + here.count();
   options.test_images = loop.test_images;
+  options.open_cache = loop.open_cache;
   const TrainingSession* current = nullptr;
   const auto write_state = [&](const fs::path& folder) {
     Checkpoint checkpoint = loop.identity();

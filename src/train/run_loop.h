@@ -30,6 +30,8 @@ struct RunLoop {
   /// With LoopOptions::seconds: when the run began, and the number of images of the evaluation after training.
   std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
   std::int64_t test_images = 0;
+  /// As SessionOptions::open_cache.
+  OpenCache open_cache = {};
   TrainCallback progress;
   /// As LoopHooks::epoch.
   std::function<void(const EpochProgress&, const std::string&)> epoch;

@@ -164,12 +164,17 @@ struct TrainingSession::Parts {
   }
 
   void make_caches() {
-    const auto make = [&](CachePlace place, std::int64_t images) {
+    const auto make = [&](CachePlace place, std::int64_t images, const char* split, std::int64_t batch) {
+      if (session.open_cache && images > 0) {
+        if (auto shared = session.open_cache({network.graph(), executor.plan(), split, images, batch})) return shared;
+      }
       if (place == CachePlace::kNone) return std::unique_ptr<PrefixCache>();
       return std::make_unique<PrefixCache>(images, place == CachePlace::kDisk ? options.machine.cache_folder : "");
     };
-    train_cache = make(now.train_cache, cached_rows(options.data, now.train_images));
-    validation_cache = make(now.validation_cache, now.validation_images);
+    train_cache = make(now.train_cache, cached_rows(options.data, now.train_images), "train", now.batch_size);
+    const auto batch =
+        data.validation ? evaluation_batch(network.graph(), *data.validation, data.preprocessing) : std::int64_t{0};
+    validation_cache = make(now.validation_cache, now.validation_images, "validation", batch);
   }
 
   void restore(const TrainingState& state) {
@@ -207,7 +212,7 @@ struct TrainingSession::Parts {
   void refill_caches() {
     double wait = 0;
     StepInput input;
-    if (train_cache) {
+    if (train_cache && !train_cache->is_shared()) {
       for (std::int64_t epoch = 0; epoch <= now.epoch; ++epoch) {
         reads_cache = train_cache->complete();
         if (reads_cache) break;
@@ -217,7 +222,8 @@ struct TrainingSession::Parts {
         }
       }
     }
-    if (validation_cache && now.epoch > 0) evaluate(executor, data.validation, data.preprocessing, evaluation({}));
+    if (validation_cache && !validation_cache->is_shared() && now.epoch > 0)
+      evaluate(executor, data.validation, data.preprocessing, evaluation({}));
   }
 
   EvaluationOptions evaluation(EvaluateCallback progress) const {

@@ -29,6 +29,9 @@ struct SessionOptions {
   /// With LoopOptions::seconds: what of them was used before the session, and the number of images of the evaluation
   /// after it.
   double seconds_spent = 0;
+  /// Opens a cache of the prefix's outputs that the run shares with others; null if there is none. If it is not set,
+  /// the run has caches of its own, as choose_caches says.
+  OpenCache open_cache = {};
   std::int64_t test_images = 0;
 };
 

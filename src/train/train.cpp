@@ -110,13 +110,10 @@ std::uint64_t folder_bytes(const fs::path& path) {
 }
 
 // How a run begins.
-struct Beginning {
-  bool replace = false;
+struct Beginning : RunStart {
   /// Of a continued run; null for a new one.
   RunFolder* run = nullptr;
   std::optional<Checkpoint> checkpoint = {};
-  std::vector<std::string> notes = {};
-  std::optional<CheckedData> data = {};
 };
 
 // Throws Error if the base or the training images are not those of the checkpoint.
@@ -143,7 +140,8 @@ std::string with_resume_hint(const char* message, const RunFolder& run, bool con
 TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, Beginning beginning) {
   const auto started = std::chrono::steady_clock::now();
   check_device(recipe.machine.device);
-  const BaseModel base = load_base_model({recipe.model, recipe.weights}, callbacks.download);
+  const BaseModel base =
+      beginning.base ? *beginning.base : load_base_model({recipe.model, recipe.weights}, callbacks.download);
   const BaseView base_view{base.graph, base.weights};
   const Splits splits = beginning.data ? beginning.data->opened
                                        : open_dataset(recipe.data.name, callbacks.download, open_options(recipe.data));
@@ -317,6 +315,7 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
                                          },
                                      .started = started,
                                      .test_images = judged ? judged->size() : 0,
+                                     .open_cache = beginning.open_cache,
                                      .progress = callbacks.progress,
                                      .epoch = log_epoch,
                                      .log = log,
@@ -334,7 +333,7 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
       folder.metadata->activation_ranges = merged_ranges(network, loop_data, base.prepared);
     }
     out.test_split = data.test ? "test" : "validation";
-    if (judged && !out.interrupted) {
+    if (judged && !out.interrupted && !beginning.trained) {
       // Runs as a loaded adapter does, which must reach exactly this accuracy.
       if (is_int8 || recipe.machine.engine != EngineKind::kFused) {
         executor = make_inference_executor(network, {.precision = folder.metadata->precision,
@@ -366,6 +365,7 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
       result.erase("seconds");  // the rest is the same for each run of a recipe
     }
     run.checkpoint(write_adapter);
+    if (beginning.trained && !out.interrupted) beginning.trained({network, adaptation, folder, base, loop_data});
     out.adapter_bytes = adapter_file_bytes(out.adapter);
     out.adapter_folder_bytes = folder_bytes(out.adapter);
     out.adapter_file_bytes =
@@ -393,7 +393,7 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
 }  // namespace
 
 TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, bool replace) {
-  return train(requested, callbacks, RunStart{replace, {}, {}});
+  return train(requested, callbacks, RunStart{.replace = replace});
 }
 
 TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, RunStart start) {
@@ -406,15 +406,15 @@ TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, Run
   }
   // The recipe is checked completely before the run folder is changed.
   if (is_run_folder(recipe.run) && !start.replace) RunFolder(recipe.run, /*replace=*/false);
-  return run_recipe(recipe, callbacks,
-                    {.replace = start.replace, .notes = std::move(start.notes), .data = std::move(start.data)});
+  return run_recipe(recipe, callbacks, {std::move(start)});
 }
 
-TrainSummary resume(const fs::path& path, const std::vector<std::string>& overrides, const TrainCallbacks& callbacks) {
+TrainSummary resume(const fs::path& path, const std::vector<std::string>& overrides, const TrainCallbacks& callbacks,
+                    RunStart start) {
   if (std::error_code missing; !fs::is_directory(path, missing))
     fail_usage(printable(path.string()), ": got no folder, expected that of a run.");
   RunFolder run(path, RunFolder::Existing{});
-  Beginning beginning{.run = &run};
+  Beginning beginning{std::move(start), &run};
   beginning.checkpoint = read_last_checkpoint(run.checkpoints(), beginning.notes);
   Recipe recipe = load_recipe(run.recipe(), overrides);
   if (!recipe.run.empty())

@@ -14,12 +14,16 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "adapters/adapter_folder.h"
 #include "base/json.h"
+#include "engine/network.h"
 #include "fetch/download.h"
+#include "loading/loaded_model.h"
 #include "train/evaluate.h"
 #include "train/loop.h"
 #include "train/recipe.h"
@@ -52,21 +56,38 @@ struct TrainSummary {
 /// replaced run stays until the new one has a checkpoint. A run that fails before its first checkpoint is removed.
 TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, bool replace = false);
 
+/// A run at its end, before its summary is written. `network` must have the same values afterwards.
+struct TrainedRun {
+  Network& network;
+  const Adaptation& adaptation;
+  /// As it is saved.
+  const AdapterFolder& folder;
+  const BaseModel& base;
+  const LoopData& data;
+};
+
 /// What is known when a run begins.
 struct RunStart {
   bool replace = false;
   /// Logged first, and shown in the report.
-  std::vector<std::string> notes;
+  std::vector<std::string> notes = {};
   /// Opened and checked already, for the same keys of data.
-  std::optional<CheckedData> data;
+  std::optional<CheckedData> data = {};
+  /// Loaded already, for the same model and weights; null: not yet.
+  std::shared_ptr<const BaseModel> base = nullptr;
+  /// As SessionOptions::open_cache.
+  OpenCache open_cache = {};
+  /// Called when training is complete, instead of the final evaluation.
+  std::function<void(const TrainedRun&)> trained = {};
 };
 TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, RunStart start);
 
 /// Continues the run in the folder `run` from its last checkpoint, or from the start if it has none. `overrides`
 /// ("key=value") may change resumable_keys(). Throws UsageError if there is no run, another process trains in it or
-/// another key changes, and Error if the base or the training images are not those of the run.
+/// another key changes, and Error if the base or the training images are not those of the run. `start.replace` is not
+/// used.
 TrainSummary resume(const std::filesystem::path& run, const std::vector<std::string>& overrides,
-                    const TrainCallbacks& callbacks);
+                    const TrainCallbacks& callbacks, RunStart start = {});
 
 Json summary_json(const TrainSummary& summary, const Recipe& recipe);
 

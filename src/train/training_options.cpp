@@ -75,6 +75,10 @@ void OptimizerOptions::check() const {
   require("momentum", momentum, ranges::kDecay);
   if (nesterov && momentum == 0) fail_usage("nesterov: got true with momentum 0, expected a momentum above 0.");
   require("warmup", warmup, ranges::kWarmup);
+  for (std::size_t i = 0; i < stages.size(); ++i) {
+    if (stages[i] <= (i > 0 ? stages[i - 1] : 0))
+      fail_usage("stages: got ", stages[i], " at place ", i + 1, ", expected ascending numbers of steps above 0.");
+  }
   require("clip_grad_norm", clip_grad_norm, ranges::kGradientNorm);
 }
 

@@ -100,3 +100,36 @@ TEST_CASE("steps on the cache are the steps on the images, to the last bit") {
                     executor->run_suffix(frontier, false)));
   }
 }
+
+TEST_CASE("caches that share a file have what any of them stores") {
+  const TemporaryFolder folder;
+  const PrefixCache::Shared file{folder.path / "rows"};
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    const Frontier all = all_rows(type);
+    std::filesystem::remove(file.file);
+    std::filesystem::remove(file.file.string() + ".json");
+    PrefixCache first(6, file), second(6, file);
+    CHECK_FALSE(second.has(indices({1})));
+    first.store(indices({4, 1}), indices({40, 10}), rows(all, indices({4, 1})));
+    CHECK(second.has(indices({1, 4})));
+    CHECK_FALSE(second.has(indices({1, 2})));
+    second.store(indices({5, 0, 2}), indices({50, 0, 20}), rows(all, indices({5, 0, 2})));
+    PrefixCache third(6, file);
+    CHECK_FALSE(third.complete());
+    third.store(indices({3}), indices({30}), rows(all, indices({3})));
+    CHECK(first.complete());
+    CHECK(at::equal(first.labels(), indices({0, 10, 20, 30, 40, 50})));
+    const Frontier loaded = first.load(indices({3, 5, 0})), expected = rows(all, indices({3, 5, 0}));
+    for (std::size_t i = 0; i < loaded.size(); ++i) {
+      CHECK(at::equal(loaded[i], expected[i]));
+      CHECK(loaded[i].strides() == expected[i].strides());
+    }
+  }
+  PrefixCache other(7, file);  // of other images
+  CHECK_FALSE(other.has(indices({1})));
+  other.store(indices({1}), indices({1}), rows(all_rows(), indices({1})));
+  CHECK_FALSE(other.has(indices({1})));
+  PrefixCache nowhere(6, PrefixCache::Shared{folder.path / "missing/rows"});
+  nowhere.store(indices({1}), indices({1}), rows(all_rows(), indices({1})));
+  CHECK_FALSE(nowhere.has(indices({1})));
+}

@@ -196,3 +196,21 @@ TEST_CASE("constant stays, after a linear rise") {
   check_rates(rates(ScheduleKind::kConstant, 0, 3), {0.5, 0.5, 0.5});
   check_rates(rates(ScheduleKind::kConstant, 0.45, 5), {0.25, 0.5, 0.5, 0.5, 0.5});
 }
+
+TEST_CASE("a stage has the learning rates of a run that ends there") {
+  for (const ScheduleKind schedule : {ScheduleKind::kConstant, ScheduleKind::kCosine, ScheduleKind::kOneCycle}) {
+    OptimizerOptions options;
+    options.schedule = schedule;
+    options.warmup = 0.3;
+    options.learning_rate = 0.5;
+    options.stages = {4, 10, 30};
+    std::vector<double> expected = rates(schedule, 0.3, 4);
+    for (const int end : {10, 20}) {
+      const std::vector<double> longer = rates(schedule, 0.3, end);
+      expected.insert(expected.end(), longer.begin() + static_cast<std::ptrdiff_t>(expected.size()), longer.end());
+    }
+    std::vector<double> found;
+    for (int step = 0; step < 20; ++step) found.push_back(scheduled_learning_rate(options, step, 20));
+    check_rates(found, expected);
+  }
+}

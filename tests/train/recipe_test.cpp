@@ -115,6 +115,7 @@ momentum: 0.5
 nesterov: true
 schedule: one_cycle
 warmup: 0.1
+stages: [100, 300]
 label_smoothing: 0.2
 class_weights: [1, 0.5, 2]
 sampling: uniform
@@ -133,6 +134,7 @@ cache_gib: 0.25
 cache_disk_gib: 0.5
 cache_views: 4
 file_precision: int4
+search: {peft_type: [HEAD, LORA_XS], head: [{projected: 8, basis: output}, new], target_modules: ['a.*', [b, c]]}
 reference: {title: "T: 1", trainable: 1.2 M, accuracy: 0.97}
 )";
 
@@ -266,6 +268,10 @@ TEST_CASE("every key is read") {
   CHECK(r.machine.cache_disk_gib == 0.5);
   CHECK(r.data.cache_views == 4);
   CHECK((r.file_precision == FilePrecision::kInt4));
+  CHECK((r.optimizer.stages == std::vector<std::int64_t>{100, 300}));
+  CHECK((r.search == std::vector<SearchedKey>{{"peft_type", {"HEAD", "LORA_XS"}},
+                                              {"head", {"{projected: 8, basis: output}", "new"}},
+                                              {"target_modules", {"a.*", "[b, c]"}}}));
   CHECK(r.reference.title == "T: 1");
   CHECK(r.reference.trainable == "1.2 M");
   CHECK(r.reference.accuracy == 0.97);
