@@ -23,7 +23,8 @@ BELOW = {
     "export": {"base", "io", "image", "report", "ops", "graph", "models", "adapters", "engine", "loading"},
 }
 BELOW["train"] = set(BELOW) - {"train"}
-BELOW["api"] = set(BELOW) - {"api"}
+BELOW["search"] = set(BELOW) - {"search"}
+BELOW["api"] = set(BELOW) - {"api", "search"}
 BELOW["cli"] = set(BELOW) - {"cli"}
 # Reads and writes files that the engine knows nothing of: it runs networks, whatever the source of their tensors.
 FORBIDDEN = {"engine": {"adapters/adapter_folder.h"}}

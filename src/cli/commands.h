@@ -9,6 +9,7 @@
 namespace lorikeet::cli {
 
 void add_train(CLI::App& app, int& status);
+void add_search(CLI::App& app, int& status);
 void add_compare(CLI::App& app, int& status);
 void add_eval(CLI::App& app, int& status);
 void add_predict(CLI::App& app, int& status);

@@ -138,7 +138,7 @@ _lorikeet() {
   offered=$(_lorikeet_values "$path $previous")
   if [[ $current == --*=* ]]; then
     offered=$(_lorikeet_values "$path ${current%%=*}")
-  elif [[ $current != -* && $current == *=* && ( $path == 'lorikeet train' || $path == 'lorikeet compare' ) ]]; then
+  elif [[ $current != -* && $current == *=* && $path == 'lorikeet '@(train|compare|search) ]]; then
     offered=$(_lorikeet_key_values "${current%%=*}")
     [[ -n $offered ]] || offered='@files'
   elif [[ -z $offered && $current == -* ]]; then
@@ -147,7 +147,7 @@ _lorikeet() {
     offered=$(_lorikeet_commands "$path")
     if [[ -z $offered ]]; then
       offered='@files'
-      if [[ ( $path == 'lorikeet train' || $path == 'lorikeet compare' ) && -n $current ]]; then
+      if [[ $path == 'lorikeet '@(train|compare|search) && -n $current ]]; then
         COMPREPLY=($(compgen -W "$_lorikeet_keys" -- "$current"))
         [[ ${#COMPREPLY[@]} -eq 0 ]] || compopt -o nospace 2> /dev/null
       fi

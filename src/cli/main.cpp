@@ -80,7 +80,8 @@ std::string wrong_option(const CLI::App& app, int argc, char** argv) {
   for (const CLI::Option* option : command.get_options()) {
     for (const auto& name : option->get_lnames()) names.push_back("--" + name);
   }
-  const bool takes_keys = command.get_name() == "train" || command.get_name() == "compare";
+  const bool takes_keys =
+      command.get_name() == "train" || command.get_name() == "compare" || command.get_name() == "search";
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     const std::string name = argument.substr(0, argument.find('='));
@@ -132,8 +133,8 @@ int run(int argc, char** argv) {
       "~/.cache/lorikeet).");
   int status = 0;
   for (const auto add :
-       {add_train, add_compare, add_eval, add_predict, add_merge, add_export, add_inspect, add_combine, add_extract,
-        add_convert, add_compress, add_models, add_data, add_doctor, add_completion, add_man, add_schema})
+       {add_train, add_search, add_compare, add_eval, add_predict, add_merge, add_export, add_inspect, add_combine,
+        add_extract, add_convert, add_compress, add_models, add_data, add_doctor, add_completion, add_man, add_schema})
     add(app, status);
   add_quiet(app);
   try {

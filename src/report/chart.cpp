@@ -136,6 +136,61 @@ std::string line_chart(const LineChart& chart) {
              out, "</svg></figure>\n");
 }
 
+std::string scatter_chart(const ScatterChart& chart) {
+  double low = std::numeric_limits<double>::infinity(), high = 0, y_high = chart.y_target;
+  const auto is_drawn = [](const ScatterChart::Point& p) {
+    return p.x > 0 && std::isfinite(p.x) && std::isfinite(p.y);
+  };
+  for (const auto& group : chart.groups) {
+    for (const auto& point : group.points) {
+      if (!is_drawn(point)) continue;
+      low = std::min(low, point.x);
+      high = std::max(high, point.x);
+      y_high = std::max(y_high, point.y);
+    }
+  }
+  if (low > high) return "";
+  const std::vector<double> ys = axis_ticks(std::min(chart.y_low, y_high), y_high, 5);
+  const Axis x{std::floor(std::log10(low)), std::max(std::ceil(std::log10(high)), std::floor(std::log10(low)) + 1),
+               kLeft, kWidth - kRight};
+  const Axis y{ys.front(), ys.back(), kHeight - kBottom, kTop};
+  std::string out = cat("<svg viewBox=\"0 0 ", kWidth, " ", kHeight, "\" role=\"img\" aria-label=\"",
+                        html_escaped(chart.title), "\">");
+  for (const double tick : ys) {
+    out += cat("<path class=\"g\" d=\"M", place(kLeft), " ", place(y.at(tick)), "H", place(kWidth - kRight), "\"/>",
+               svg_text(kLeft - 5, y.at(tick) + 4, "end", number(tick)));
+  }
+  for (double power = x.low; power <= x.high; ++power) {
+    out += cat("<path class=\"g\" d=\"M", place(x.at(power)), " ", place(kTop), "V", place(kHeight - kBottom), "\"/>",
+               svg_text(x.at(power), kHeight - kBottom + 15, "middle", with_commas(std::llround(std::pow(10, power)))));
+  }
+  out += svg_text((kLeft + kWidth - kRight) / 2, kHeight - 4, "middle", chart.x_title);
+  if (chart.y_target > ys.front()) {
+    out += cat("<path class=\"c thin\" stroke-dasharray=\"5 4\" style=\"stroke:var(--fg)\" d=\"M", place(kLeft), " ",
+               place(y.at(chart.y_target)), "H", place(kWidth - kRight), "\"><title>target ", number(chart.y_target),
+               "</title></path>");
+  }
+  std::string legend;
+  for (const auto& group : chart.groups) {
+    const std::string colour = cat("var(--s", group.colour, ")");
+    std::string path, marks;
+    for (const auto& point : group.points) {
+      if (!is_drawn(point)) continue;
+      const double px = x.at(std::log10(point.x)), py = y.at(std::max(point.y, ys.front()));
+      path += cat(path.empty() ? "M" : "L", place(px), " ", place(py));
+      marks += cat("<circle cx=\"", place(px), "\" cy=\"", place(py), "\" r=\"", group.is_line ? 3 : 2, "\" style=\"",
+                   point.y < ys.front() ? "fill:none;stroke:" : "fill:", colour, "\"><title>",
+                   html_escaped(point.label), "</title></circle>");
+    }
+    if (marks.empty()) continue;
+    if (group.is_line) out += cat("<path class=\"c\" style=\"stroke:", colour, "\" d=\"", path, "\"/>");
+    out += marks;
+    legend += cat("<span><i style=\"background:", colour, "\"></i>", html_name(group.name), "</span>");
+  }
+  return cat("<figure><figcaption>", html_escaped(chart.title), "<span class=\"key\">", legend, "</span></figcaption>",
+             out, "</svg></figure>\n");
+}
+
 std::string confusion_chart(const std::vector<std::string>& labels, const std::vector<std::int64_t>& counts) {
   const std::size_t n = labels.size();
   const bool has_numbers = n <= kNumberedClasses;

@@ -27,6 +27,33 @@ struct LineChart {
 /// are thinned by averaging. Empty if there are no points.
 std::string line_chart(const LineChart& chart);
 
+/// Points by a positive number, on a logarithmic axis, and a share.
+struct ScatterChart {
+  struct Point {
+    double x = 0;
+    double y = 0;
+    std::string label;
+  };
+  struct Group {
+    std::string name;
+    std::vector<Point> points;
+    /// Index of the colour, 0 to 5.
+    int colour = 0;
+    /// Joined by a line, in their order.
+    bool is_line = false;
+  };
+  std::string title;
+  std::string x_title;
+  std::vector<Group> groups;
+  /// The lowest share that the axis shows; points below are drawn at its edge.
+  double y_low = 0;
+  /// A dashed line at this share, if it is above y_low.
+  double y_target = 0;
+};
+
+/// A figure with axes, points and a legend. Points whose x is not positive are left out. Empty if there are no points.
+std::string scatter_chart(const ScatterChart& chart);
+
 /// Round numbers from at most `low` to at least `high`, about `count` of them. REQUIRES: low <= high, both finite.
 std::vector<double> axis_ticks(double low, double high, int count);
 

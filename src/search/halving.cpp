@@ -1,0 +1,81 @@
+#include "search/halving.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <tuple>
+
+namespace lorikeet {
+namespace {
+
+constexpr std::size_t kMostStages = 3;
+constexpr std::int64_t kLeastSteps = 20;
+
+std::vector<std::size_t> indices(std::size_t count) {
+  std::vector<std::size_t> out(count);
+  std::iota(out.begin(), out.end(), 0);
+  return out;
+}
+
+std::vector<std::size_t> front_of(const std::vector<TrialPoint>& points, std::vector<std::size_t> members) {
+  std::sort(members.begin(), members.end(), [&](std::size_t a, std::size_t b) {
+    return std::tuple(points[a].cost, -points[a].accuracy, a) < std::tuple(points[b].cost, -points[b].accuracy, b);
+  });
+  std::vector<std::size_t> out;
+  for (const std::size_t i : members) {
+    if (out.empty() || points[i].accuracy > points[out.back()].accuracy) out.push_back(i);
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<std::int64_t> stage_lengths(std::int64_t total, std::size_t candidates) {
+  std::vector<std::int64_t> out{total};
+  for (std::size_t left = candidates; out.size() < kMostStages && left >= kReduction; left /= kReduction) {
+    const std::int64_t shorter = (out.front() + kReduction - 1) / kReduction;
+    if (shorter < kLeastSteps) break;
+    out.insert(out.begin(), shorter);
+  }
+  return out;
+}
+
+std::vector<std::size_t> pareto_front(const std::vector<TrialPoint>& points) {
+  return front_of(points, indices(points.size()));
+}
+
+std::vector<std::size_t> promoted(const std::vector<TrialPoint>& points, std::size_t count, double target,
+                                  std::size_t extensions) {
+  if (points.empty() || count == 0) return {};
+  const double reachable = (1 - target) * 1.25 * std::pow(2, extensions) + 1e-12;
+  std::vector<std::size_t> left = indices(points.size());
+  const auto most_accurate = std::min_element(left.begin(), left.end(), [&](std::size_t a, std::size_t b) {
+    return std::tuple(-points[a].accuracy, points[a].cost) < std::tuple(-points[b].accuracy, points[b].cost);
+  });
+  std::vector<std::size_t> hopeful{*most_accurate}, others;
+  left.erase(most_accurate);
+  while (!left.empty()) {
+    const std::vector<std::size_t> front = front_of(points, left);
+    for (const std::size_t i : front) {
+      (1 - points[i].accuracy <= reachable ? hopeful : others).push_back(i);
+      std::erase(left, i);
+    }
+  }
+  std::stable_sort(others.begin(), others.end(),
+                   [&](std::size_t a, std::size_t b) { return points[a].accuracy > points[b].accuracy; });
+  hopeful.insert(hopeful.end(), others.begin(), others.end());
+  hopeful.resize(std::min(count, hopeful.size()));
+  return hopeful;
+}
+
+std::size_t best_point(const std::vector<TrialPoint>& points, double target) {
+  const auto key = [&](std::size_t i) {
+    const TrialPoint& point = points[i];
+    return point.accuracy >= target ? std::tuple(0, point.cost, -point.accuracy)
+                                    : std::tuple(1, -point.accuracy, point.cost);
+  };
+  const std::vector<std::size_t> all = indices(points.size());
+  return *std::min_element(all.begin(), all.end(), [&](std::size_t a, std::size_t b) { return key(a) < key(b); });
+}
+
+}  // namespace lorikeet

@@ -1,0 +1,40 @@
+// Successive halving (Jamieson and Talwalkar, 2016) on a Pareto front: all candidates train for a short time, and the
+// third of them that is nearest to the front of cost and accuracy trains three times as long. Without clocks and random
+// numbers: the same results give the same decisions.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace lorikeet {
+
+/// What a trial costs (bytes, parameters or seconds) and the share of validation images that it gets right.
+struct TrialPoint {
+  double cost = 0;
+  double accuracy = 0;
+};
+
+/// Of each factor between stages.
+inline constexpr std::int64_t kReduction = 3;
+
+/// The number of steps after which each stage ends, ascending up to `total`: up to three stages, if there are enough
+/// candidates and the first has 20 steps.
+std::vector<std::int64_t> stage_lengths(std::int64_t total, std::size_t candidates);
+
+/// The points that no other one beats in both: none costs less or the same and is more accurate, or costs less and is
+/// as accurate. By cost; of equal points, the first.
+std::vector<std::size_t> pareto_front(const std::vector<TrialPoint>& points);
+
+/// Up to `count` of the points in the order in which they should go on, where `extensions` stages follow. The most
+/// accurate point is first. Then come, front by front (a front being that of the points that are not on an earlier
+/// one), those that may reach `target`, by cost, and then the others, by accuracy. A point may reach it if its error is
+/// at most that of the target times 2.5 for one extension and 2 for each further one.
+std::vector<std::size_t> promoted(const std::vector<TrialPoint>& points, std::size_t count, double target,
+                                  std::size_t extensions);
+
+/// The point with the least cost that reaches `target`; of equal ones, the most accurate. If none does, the most
+/// accurate; of equal ones, that with the least cost. REQUIRES: at least one.
+std::size_t best_point(const std::vector<TrialPoint>& points, double target);
+
+}  // namespace lorikeet

@@ -1,0 +1,436 @@
+#include "search/search.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <thread>
+
+#include "base/compute.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "data/datasets.h"
+#include "engine/tensor_type.h"
+#include "loading/inference.h"
+#include "search/gradients.h"
+#include "search/halving.h"
+#include "search/places.h"
+#include "search/shared_caches.h"
+#include "search/trial.h"
+#include "train/caching.h"
+#include "train/diverged.h"
+#include "train/evaluate.h"
+
+namespace fs = std::filesystem;
+
+namespace lorikeet {
+namespace {
+
+constexpr std::uint64_t kMaxResult = 64 << 20;
+
+// The search was stopped from outside.
+struct Stopped {};
+
+SearchTrial described(const SearchPlan& plan, std::size_t number) {
+  const Candidate& candidate = plan.candidates[number];
+  SearchTrial out;
+  out.number = number + 1;
+  out.method = candidate.method;
+  out.places = candidate.places;
+  out.parameters = candidate.parameters;
+  std::vector<std::string> sizes;
+  for (const auto& [key, value] : candidate.settings) {
+    if (key == "head") out.head = value;
+    if (key == "learning_rate") out.learning_rate = value;
+    if (key != "head" && key != "learning_rate" && key != "peft_type" && key != "target_modules")
+      sizes.push_back(cat(key, "=", value));
+  }
+  out.size = join(sizes, " ");
+  return out;
+}
+
+SearchTrial described(const SearchPlan& plan, std::size_t number, const StageResult& stage, const MeasuredForm& form) {
+  SearchTrial out = described(plan, number);
+  out.precision = name_of(form.precision);
+  out.bytes = form.bytes;
+  out.accuracy = static_cast<double>(form.correct) / static_cast<double>(stage.images);
+  out.steps = stage.steps;
+  out.seconds = stage.seconds;
+  return out;
+}
+
+TrialPoint point_of(const SearchPlan& plan, const SearchTrial& trial) {
+  const double cost = plan.minimise == SearchCost::kBytes        ? static_cast<double>(trial.bytes)
+                      : plan.minimise == SearchCost::kParameters ? static_cast<double>(trial.parameters)
+                                                                 : trial.seconds;
+  return {cost, trial.accuracy};
+}
+
+class Search {
+ public:
+  Search(const SearchRequest& request, const SearchCallbacks& callbacks)
+      : request_(request), callbacks_(callbacks), folder_(request.folder) {}
+
+  SearchOutcome run() {
+    try {
+      open();
+      for (std::size_t stage = 0; stage < plan_.stages.size() && seconds() < request_.budget; ++stage) {
+        if (stage + 1 < plan_.stages.size() && folder_.promoted(stage + 1)) continue;
+        run_trials(stage, trials_of(stage));
+      }
+    } catch (const Stopped&) {
+      out_.is_interrupted = true;
+    }
+    if (!plan_.candidates.empty()) finish();
+    return std::move(out_);
+  }
+
+ private:
+  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+
+  // Called while another process holds a lock.
+  void wait() const {
+    if (callbacks_.waiting && !callbacks_.waiting()) throw Stopped{};
+  }
+
+  // Loads what all trials need, and makes the plan or reads that of another process.
+  void open() {
+    if (!request_.recipe && !folder_.plan())
+      fail_usage(printable(folder_.path().string()), ": got no search.json, expected the folder of a search.");
+    const FileLock lock = folder_.lock([&] { wait(); });
+    std::optional<SearchPlan> plan = folder_.plan();
+    try {
+      load(plan);
+    } catch (...) {
+      if (!plan) folder_.discard();
+      throw;
+    }
+    plan_ = std::move(*plan);
+    out_.plan = plan_;
+    const Recipe complete = parse_recipe(plan_.recipe, folder_.path() / "search.json", {});
+    caches_.emplace(folder_.path() / "caches", complete, data_preprocessing(complete.data, base_->preprocessing));
+    for (const std::string& note : plan_.notes) log(note);
+    log(cat(counted(plan_.candidates.size(), "candidate"), " in ", counted(plan_.stages.size(), "stage"), " of ",
+            stage_text(), " steps; ", with_commas(data_.used.train->size()), " training and ",
+            with_commas(data_.used.validation->size()), " validation images"));
+  }
+
+  void load(std::optional<SearchPlan>& plan) {
+    const std::string request = request_.recipe ? request_text() : "";
+    if (plan && request_.recipe &&
+        (plan->request != request || plan->target != request_.target || plan->minimise != request_.minimise)) {
+      fail_usage(printable(folder_.path().string()),
+                 ": got the folder of another search (its recipe, target or minimise differ), expected the same. Name "
+                 "another with --out, or continue that one with --resume.");
+    }
+    const Recipe recipe = plan ? parse_recipe(plan->recipe, folder_.path() / "search.json", {}) : *request_.recipe;
+    base_ = std::make_shared<const BaseModel>(load_base_model({recipe.model, recipe.weights}, callbacks_.download));
+    open_data(recipe);
+    if (plan) return;
+    SearchPlan made = make_search_plan(recipe);
+    made.request = request;
+    folder_.write_plan(made);
+    plan = std::move(made);
+  }
+
+  std::string stage_text() const {
+    std::vector<std::string> out;
+    for (const std::int64_t steps : plan_.stages) out.push_back(with_commas(steps));
+    return join(out, ", ");
+  }
+
+  void log(const std::string& line) const {
+    if (callbacks_.log) callbacks_.log(line);
+  }
+
+  std::string request_text() const {
+    return cat("# ", join({request_.named.begin(), request_.named.end()}, ", "), "\n",
+               recipe_yaml(with_absolute_paths(*request_.recipe)));
+  }
+
+  void open_data(const Recipe& recipe) {
+    data_.opened = open_dataset(recipe.data.name, callbacks_.download, open_options(recipe.data));
+    Recipe used = with_validation(recipe);
+    data_.used = with_bad_images(used.data.bad_images, split_data(used, data_.opened), [&](const TrainProgress& now) {
+      return !callbacks_.progress || callbacks_.progress({}, now);
+    });
+    test_ = std::move(data_.used.test);
+    data_.used.test = nullptr;
+    if (!data_.used.validation || data_.used.validation->size() == 0)
+      fail(recipe.data.name, ": got no validation images, expected some, by which the search selects.");
+  }
+
+  // Holds out a tenth of the training images, at most 5,000, unless the data or the recipe has validation images.
+  Recipe with_validation(Recipe recipe) const {
+    constexpr std::int64_t kMost = 5000;
+    if (!data_.opened.validation && recipe.data.validation == 0 && data_.opened.train) {
+      recipe.data.validation = std::clamp<std::int64_t>(data_.opened.train->size() / 10, 1, kMost);
+    }
+    return recipe;
+  }
+
+  SearchPlan make_search_plan(const Recipe& requested) {
+    Recipe recipe = with_absolute_paths(with_validation(requested));
+    SearchPlan out;
+    out.target = request_.target;
+    out.minimise = request_.minimise;
+    out.precisions = searched_precisions(recipe, request_.named);
+    std::vector<std::string> modules;
+    for (const Stage& stage : stages_of(base_->graph, PeftType::kLora))
+      modules.insert(modules.end(), stage.modules.begin(), stage.modules.end());
+    std::map<std::string, double> gradients;
+    if (!modules.empty()) gradients = module_gradients(*base_, recipe, loop_data(recipe), modules);
+    const auto classes = static_cast<std::int64_t>(data_.used.train->classes().size());
+    out.candidates = make_candidates({requested, request_.named, *base_, classes, gradients}, out.notes);
+    if (recipe.data.validation != requested.data.validation)
+      out.notes.push_back(cat("validation: ", with_commas(recipe.data.validation), " training images are held out"));
+    out.stages = stage_lengths(run_length(recipe.loop, data_.used.train->size()).total_steps, out.candidates.size());
+    recipe.search.clear();
+    recipe.loop.best = BestEpoch::kLast;
+    recipe.loop.max_steps = out.stages.back();
+    recipe.optimizer.stages.assign(out.stages.begin(), out.stages.end() - 1);
+    if (!request_.named.contains("schedule")) recipe.optimizer.schedule = ScheduleKind::kOneCycle;
+    out.recipe = recipe_yaml(resolved(recipe));
+    return out;
+  }
+
+  LoopData loop_data(const Recipe& recipe) const {
+    return {data_.used.train, data_.used.validation, data_preprocessing(recipe.data, base_->preprocessing)};
+  }
+
+  // Decides which trials a stage has, unless that was decided.
+  std::vector<std::size_t> trials_of(std::size_t stage) {
+    if (stage == 0) {
+      std::vector<std::size_t> all(plan_.candidates.size());
+      for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
+      return all;
+    }
+    const FileLock lock = folder_.lock([&] { wait(); });
+    if (auto decided = folder_.promoted(stage)) {
+      if (std::any_of(decided->begin(), decided->end(), [&](auto n) { return n >= plan_.candidates.size(); }))
+        fail(folder_.path().string(), ": got a trial in promoted-", stage + 1, ".json that does not exist.");
+      return *decided;
+    }
+    std::vector<std::size_t> numbers;
+    std::vector<TrialPoint> points;
+    for (const std::size_t number : trials_of_before(stage)) {
+      const TrialResult result = folder_.result(number);
+      if (!result.error.empty() || result.stages.size() < stage) continue;
+      const StageResult& last = result.stages[stage - 1];
+      numbers.push_back(number);
+      points.push_back(point_of(plan_, described(plan_, number, last, representative_form(last))));
+    }
+    std::vector<std::size_t> out;
+    const std::size_t count = (points.size() + kReduction - 1) / kReduction;
+    for (const std::size_t i : lorikeet::promoted(points, count, plan_.target, plan_.stages.size() - stage))
+      out.push_back(numbers[i]);
+    folder_.write_promoted(stage, out);
+    return out;
+  }
+  std::vector<std::size_t> trials_of_before(std::size_t stage) {
+    if (stage > 1) return folder_.promoted(stage - 1).value_or(std::vector<std::size_t>{});
+    return trials_of(0);
+  }
+
+  // Trains those that no other process has trained, until all have a result or the stage's part of the budget is used.
+  void run_trials(std::size_t stage, const std::vector<std::size_t>& numbers) {
+    for (;;) {
+      bool is_waiting = false, has_run = false;
+      std::size_t left_out = 0;
+      for (const std::size_t number : numbers) {
+        if (is_done(number, stage)) continue;
+        const auto claim = folder_.claim(number);
+        is_waiting = is_waiting || !claim;
+        if (!claim || is_done(number, stage)) continue;
+        if (!fits(number, stage)) {
+          ++left_out;
+          continue;
+        }
+        run_trial(number, stage);
+        has_run = true;
+      }
+      if (has_run) continue;
+      if (!is_waiting) {
+        out_.left_out += left_out;
+        return;
+      }
+      wait();
+      std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    }
+  }
+
+  bool is_done(std::size_t number, std::size_t stage) const {
+    const TrialResult result = folder_.result(number);
+    return !result.error.empty() || result.stages.size() > stage;
+  }
+
+  // Earlier stages leave a part of the budget for later ones.
+  bool fits(std::size_t number, std::size_t stage) const {
+    constexpr double kFirst = 0.5, kEach = 0.3, kReserve = 0.05;
+    const bool is_last = stage + 1 == plan_.stages.size();
+    const double share = is_last ? 1 - kReserve : kFirst + kEach * static_cast<double>(stage);
+    const TrialResult result = folder_.result(number);
+    const std::int64_t before = result.stages.empty() ? 0 : result.stages.back().steps;
+    const auto steps = static_cast<double>(plan_.stages[stage] - before);
+    double step_seconds = steps_ > 0 ? step_seconds_ / static_cast<double>(steps_) : 0;
+    if (before > 0) step_seconds = result.stages.back().seconds / static_cast<double>(before);
+    const double overhead = trials_ > 0 ? overhead_seconds_ / static_cast<double>(trials_) : 0;
+    return seconds() + steps * step_seconds + overhead <= share * request_.budget;
+  }
+
+  void run_trial(std::size_t number, std::size_t stage) {
+    TrialResult result = folder_.result(number);
+    const SearchTrial trial = described(plan_, number);
+    bool is_stopped = false;
+    const auto progress = [&](const TrainProgress& now) {
+      is_stopped = callbacks_.progress && !callbacks_.progress(trial, now);
+      return !is_stopped && seconds() < request_.budget;
+    };
+    const double begin = seconds();
+    const double before = result.stages.empty() ? 0 : result.stages.back().seconds;
+    const std::int64_t steps_before = result.stages.empty() ? 0 : result.stages.back().steps;
+    try {
+      const auto found =
+          run_stage({folder_, plan_, base_, data_, [&](const CachedSplit& split) { return caches_->open(split); }},
+                    number, stage, progress);
+      if (is_stopped) throw Stopped{};
+      if (!found) return;  // the budget is used
+      result.stages.push_back(*found);
+      step_seconds_ += found->seconds - before;
+      steps_ += found->steps - steps_before;
+      overhead_seconds_ += seconds() - begin - (found->seconds - before);
+      ++trials_;
+    } catch (const DivergedError& error) {
+      result.error = error.what();
+    } catch (const UsageError& error) {
+      result.error = error.what();
+    }
+    folder_.write_result(number, result);
+    if (!callbacks_.trial) return;
+    SearchTrial row = result.stages.empty() || !result.error.empty()
+                          ? trial
+                          : described(plan_, number, result.stages.back(), representative_form(result.stages.back()));
+    row.error = result.error;
+    callbacks_.trial(row);
+  }
+
+  // Collects all results, selects the winner and writes its files and the report.
+  void finish() {
+    std::vector<SearchTrial> forms;
+    std::vector<std::pair<std::size_t, std::size_t>> places;  // trial and stage of each form
+    std::vector<TrialPoint> points;
+    for (std::size_t number = 0; number < plan_.candidates.size(); ++number) {
+      const TrialResult result = folder_.result(number);
+      for (std::size_t stage = 0; stage < result.stages.size(); ++stage) {
+        const StageResult& of = result.stages[stage];
+        for (const MeasuredForm& form : of.forms) {
+          forms.push_back(described(plan_, number, of, form));
+          places.emplace_back(number, stage);
+          points.push_back(point_of(plan_, forms.back()));
+        }
+        out_.trials.push_back(described(plan_, number, of, representative_form(of)));
+      }
+      if (!result.error.empty()) {
+        out_.trials.push_back(described(plan_, number));
+        out_.trials.back().error = result.error;
+      }
+    }
+    for (const std::size_t i : pareto_front(points)) out_.front.push_back(forms[i]);
+    out_.validation_images = data_.used.validation->size();
+    if (points.empty()) return;
+    const std::size_t best = best_point(points, plan_.target);
+    out_.is_reached = points[best].accuracy >= plan_.target;
+    out_.winner = forms[best];
+    if (!out_.is_interrupted) write_winner(places[best].first, places[best].second, forms[best]);
+  }
+
+  void write_winner(std::size_t number, std::size_t stage, const SearchTrial& winner) {
+    const FileLock lock = folder_.lock([] {});
+    const fs::path file = folder_.path() / "winner.lorikeet";
+    const auto& names = file_precision_names();
+    const auto precision =
+        static_cast<FilePrecision>(std::find(names.begin(), names.end(), winner.precision) - names.begin());
+    const TrialInputs inputs{folder_, plan_, base_, data_, {}};
+    Recipe recipe = trial_recipe(plan_, number, stage);
+    recipe.file_precision = precision;
+    std::erase_if(recipe.optimizer.stages, [&](std::int64_t end) { return end >= recipe.loop.max_steps; });
+    write_file(folder_.path() / "winner.yaml", recipe_yaml(recipe));
+    write_trial_adapter(inputs, number, stage, precision, file);
+    if (!read_test(winner) && test_) {
+      const LoadedModel model = adapt_base(*base_, file);
+      const auto executor = make_inference_executor(model);
+      const EvaluationResult found =
+          evaluate(*executor, test_, model.preprocessing,
+                   {.device = tensor_device(recipe.machine.device),
+                    .batch_size = evaluation_batch(model.network.graph(), *test_, model.preprocessing),
+                    .progress = [&](std::int64_t done, std::int64_t total) {
+                      return !callbacks_.progress ||
+                             callbacks_.progress(winner, {.phase = "test", .done = done, .total = total});
+                    }});
+      if (found.total < test_->size()) {
+        out_.is_interrupted = true;
+        return;
+      }
+      out_.test_correct = found.correct;
+      out_.test_total = found.total;
+    }
+    if (out_.left_out == 0) caches_->remove();  // all trials are complete
+    write_file(folder_.path() / "result.json", json_text(outcome_json(out_), 1) + "\n");
+    write_file(folder_.path() / "report.html", search_page_html(search_page(out_)));
+  }
+
+  // The test result of the same winner, if an earlier process or another one has it.
+  bool read_test(const SearchTrial& winner) {
+    const fs::path path = folder_.path() / "result.json";
+    if (std::error_code missing; !fs::exists(path, missing)) return false;
+    try {
+      const Json json = parse_json(read_file(path, kMaxResult), path.string());
+      const Json& old = json.at("winner");
+      const bool is_same = old.at("trial") == winner.number && old.at("steps") == winner.steps &&
+                           old.at("precision") == winner.precision;
+      if (!is_same || !json.contains("test")) return false;
+      out_.test_correct = json.at("test").at("correct");
+      out_.test_total = json.at("test").at("total");
+      return true;
+    } catch (const Json::exception&) {
+      return false;
+    } catch (const Error&) {
+      return false;
+    }
+  }
+
+  const SearchRequest& request_;
+  const SearchCallbacks& callbacks_;
+  SearchFolder folder_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  std::shared_ptr<const BaseModel> base_;
+  CheckedData data_;
+  std::shared_ptr<const Dataset> test_;
+  SearchPlan plan_;
+  std::optional<SharedCaches> caches_;
+  SearchOutcome out_;
+  // Of the trials of this process.
+  double step_seconds_ = 0, overhead_seconds_ = 0;
+  std::int64_t steps_ = 0, trials_ = 0;
+};
+
+}  // namespace
+
+const MeasuredForm& representative_form(const StageResult& stage) {
+  constexpr double kLoss = 0.002;
+  std::int64_t most = 0;
+  for (const MeasuredForm& form : stage.forms) most = std::max(most, form.correct);
+  const auto least = most - static_cast<std::int64_t>(kLoss * static_cast<double>(stage.images));
+  const MeasuredForm* out = nullptr;
+  for (const MeasuredForm& form : stage.forms) {
+    if (form.correct >= least && (out == nullptr || form.bytes < out->bytes)) out = &form;
+  }
+  return *out;
+}
+
+SearchOutcome run_search(const SearchRequest& request, const SearchCallbacks& callbacks) {
+  check_searchable(request.named);
+  return Search(request, callbacks).run();
+}
+
+}  // namespace lorikeet

@@ -1,0 +1,108 @@
+#include "search/trial.h"
+
+#include <algorithm>
+#include <span>
+
+#include "adapters/adapter_file.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "engine/plan.h"
+#include "engine/prefix_cache.h"
+#include "engine/tensor_type.h"
+#include "loading/adapter_start.h"
+#include "loading/inference.h"
+#include "train/evaluate.h"
+#include "train/train.h"
+
+namespace fs = std::filesystem;
+
+namespace lorikeet {
+namespace {
+
+// Runs what is read from a file of each precision.
+std::vector<MeasuredForm> measure(const TrainedRun& run, const Recipe& recipe, const TrialInputs& inputs,
+                                  const EvaluateCallback& progress) {
+  const std::string where = "search";
+  Network& network = run.network;
+  const NamedTensors learned = copied(network.adapter_tensors());
+  const NamedTensors start = start_tensors(run.adaptation, run.base.weights);
+  const auto& images = run.data.validation;
+  const Precision precision = run.folder.metadata->precision;
+  const bool is_int8 = precision == Precision::kInt8;
+  const std::int64_t batch = evaluation_batch(network.graph(), *images, run.data.preprocessing);
+  std::unique_ptr<Executor> executor;
+  std::unique_ptr<PrefixCache> cache;
+  std::vector<MeasuredForm> out;
+  for (const FilePrecision form : inputs.plan.precisions) {
+    const EncodedAdapter file = encode_adapter(run.folder, run.adaptation, start, {.bits = stored_bits(form)});
+    AdapterFolder read = read_adapter_file(InputFile(where, std::as_bytes(std::span<const char>(file.bytes))));
+    decode_tensors(read, run.adaptation, where);
+    complete_tensors(read, start);
+    network.load_adapter_tensors(read.tensors);
+    if (!executor || is_int8) {  // int8 rounds the merged weights
+      executor = make_inference_executor(network, {.precision = precision,
+                                                   .activation_ranges = &run.folder.metadata->activation_ranges,
+                                                   .prepared = run.base.prepared});
+      if (inputs.open_cache && !is_int8)
+        cache = inputs.open_cache({network.graph(), executor->plan(), "validation", images->size(), batch});
+    }
+    const EvaluationResult found = evaluate(*executor, images, run.data.preprocessing,
+                                            {.device = tensor_device(recipe.machine.device),
+                                             .cache = cache.get(),
+                                             .batch_size = batch,
+                                             .progress = progress});
+    if (found.total != images->size()) break;  // stopped
+    out.push_back({form, file.bytes.size(), found.correct});
+  }
+  network.load_adapter_tensors(learned);
+  return out;
+}
+
+}  // namespace
+
+Recipe trial_recipe(const SearchPlan& plan, std::size_t number, std::size_t stage) {
+  std::vector<std::string> overrides = plan.candidates[number].overrides();
+  overrides.push_back(cat("max_steps=", plan.stages[stage]));
+  return parse_recipe(plan.recipe, "search.json", overrides);
+}
+
+std::optional<StageResult> run_stage(const TrialInputs& inputs, std::size_t number, std::size_t stage,
+                                     const TrainCallback& progress) {
+  Recipe recipe = trial_recipe(inputs.plan, number, stage);
+  recipe.run = inputs.folder.run(number);
+  StageResult out;
+  bool is_stopped = false;
+  const auto trained = [&](const TrainedRun& run) {
+    const auto go_on = [&](std::int64_t done, std::int64_t total) {
+      is_stopped = progress && !progress({.phase = "validate", .done = done, .total = total});
+      return !is_stopped;
+    };
+    out.images = run.data.validation->size();
+    out.forms = measure(run, recipe, inputs, go_on);
+    if (!is_stopped) {
+      write_adapter_file(inputs.folder.adapter_file(number, stage), run.folder, {run.base.graph, run.base.weights},
+                         {.bits = kFloat32Bits});
+    }
+  };
+  const TrainCallbacks callbacks{.progress = progress};
+  RunStart start{
+      .replace = true, .data = inputs.data, .base = inputs.base, .open_cache = inputs.open_cache, .trained = trained};
+  const bool continues = fs::exists(recipe.run / "recipe.yaml");
+  const TrainSummary summary =
+      continues ? resume(recipe.run, {cat("max_steps=", recipe.loop.max_steps)}, callbacks, std::move(start))
+                : train(recipe, callbacks, std::move(start));
+  if (summary.interrupted || is_stopped) return std::nullopt;
+  out.steps = summary.loop.steps;
+  out.seconds = summary.loop.seconds;
+  return out;
+}
+
+void write_trial_adapter(const TrialInputs& inputs, std::size_t number, std::size_t stage, FilePrecision precision,
+                         const fs::path& path) {
+  const BaseView base{inputs.base->graph, inputs.base->weights};
+  const AdapterFolder folder = read_adapter_over(inputs.folder.adapter_file(number, stage), base);
+  write_adapter_file(path, folder, base, {.bits = stored_bits(precision)});
+}
+
+}  // namespace lorikeet

@@ -1,0 +1,48 @@
+#include "search/halving.h"
+
+#include <doctest/doctest.h>
+
+using namespace lorikeet;
+
+namespace {
+
+using Numbers = std::vector<std::size_t>;
+
+// By cost: three on the front, two that others beat.
+const std::vector<TrialPoint> kPoints{{500, 0.91}, {900, 0.95}, {950, 0.94}, {4000, 0.97}, {5000, 0.97}};
+
+}  // namespace
+
+TEST_CASE("stages grow threefold, and there are fewer of them for few candidates or few steps") {
+  CHECK((stage_lengths(900, 37) == std::vector<std::int64_t>{100, 300, 900}));
+  CHECK((stage_lengths(1000, 37) == std::vector<std::int64_t>{112, 334, 1000}));
+  CHECK((stage_lengths(900, 8) == std::vector<std::int64_t>{300, 900}));
+  CHECK((stage_lengths(900, 2) == std::vector<std::int64_t>{900}));
+  CHECK((stage_lengths(100, 37) == std::vector<std::int64_t>{34, 100}));
+  CHECK((stage_lengths(50, 37) == std::vector<std::int64_t>{50}));
+}
+
+TEST_CASE("the front has the points that no other beats, by cost") {
+  CHECK(pareto_front(kPoints) == Numbers{0, 1, 3});
+  CHECK(pareto_front({{1, 0.5}, {1, 0.5}, {1, 0.6}}) == Numbers{2});
+  CHECK(pareto_front({}).empty());
+}
+
+TEST_CASE("those that may reach the target go on, the most accurate first and then the cheapest") {
+  // A target of 0.96: an error of up to 0.1 after one extension, and of 0.2 after two.
+  CHECK(promoted(kPoints, 3, 0.96, 1) == Numbers{3, 0, 1});
+  CHECK(promoted(kPoints, 2, 0.98, 1) == Numbers{3, 1});  // 500 has no hope, with an error of 0.09
+  CHECK(promoted(kPoints, 3, 0.98, 2) == Numbers{3, 0, 1});
+  // Without 4000, 5000 is on the front, and 950 on the second one. Without hope, only accuracy counts.
+  CHECK(promoted(kPoints, 9, 0.98, 1) == Numbers{3, 1, 4, 2, 0});
+  CHECK(promoted(kPoints, 3, 0.9999, 1) == Numbers{3, 4, 1});
+  CHECK(promoted({}, 3, 0.9, 1).empty());
+}
+
+TEST_CASE("the winner is the cheapest point that reaches the target, or the most accurate") {
+  CHECK(best_point(kPoints, 0.95) == 1);
+  CHECK(best_point(kPoints, 0.94) == 1);
+  CHECK(best_point(kPoints, 0.96) == 3);
+  CHECK(best_point(kPoints, 0.98) == 3);  // of 4000 and 5000, which are equally accurate
+  CHECK(best_point({{3, 0.5}, {3, 0.6}}, 0.4) == 1);
+}
