@@ -115,9 +115,8 @@ class Search(CommandTest):
 
     def test_a_target_out_of_reach(self):
         folder = self.folder / "high"
-        done = run(
-            "search", self.recipe(RECIPE), "target=1", "budget=60s", "epochs=1", "search={peft_type: [HEAD]}", "--out", folder
-        )
+        overrides = "epochs=1", "search={peft_type: [HEAD]}", "budget=60s"
+        done = run("search", self.recipe(RECIPE), "target=1", *overrides, "--out", folder)
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("got no adapter with a validation accuracy of 1.0000", done.stderr.splitlines()[-1])
         self.assertIn("the nearest point has 0.", done.stderr.splitlines()[-1])
