@@ -83,9 +83,7 @@ class Search(CommandTest):
 
         again = self.folder / "again"
         self.lorikeet("train", folder / "winner.yaml", f"run={again}")
-        self.assertEqual(
-            self.tensors(again / "adapter.lorikeet", "a"), self.tensors(folder / "winner.lorikeet", "b")
-        )
+        self.assertEqual(self.tensors(again / "adapter.lorikeet", "a"), self.tensors(folder / "winner.lorikeet", "b"))
 
     def test_processes_share_a_search_and_one_is_killed(self):
         folder = self.folder / "shared"
