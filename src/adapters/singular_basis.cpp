@@ -6,11 +6,17 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <map>
+#include <mutex>
 #include <numeric>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "adapters/symmetric_eigen.h"
 #include "base/counter_random.h"
+#include "base/error.h"
+#include "base/sha256.h"
 #include "base/vector_clones.h"
 
 namespace lorikeet {
@@ -219,8 +225,45 @@ bool is_largest_negative(const Vector& vector) {
 
 }  // namespace
 
-SingularBasis singular_basis(const at::Tensor& weight, std::int64_t rank) {
-  const at::Tensor matrix = weight.detach().to(at::kCPU, at::kFloat).flatten(1).contiguous();
+namespace {
+
+// Bases that were computed, by the content of the weight. A process that creates many networks over one base, as a
+// search does, would otherwise spend most of its time here. Thread-safe.
+class KnownBases {
+ public:
+  std::optional<SingularBasis> find(const std::string& key) {
+    const std::lock_guard lock(mutex_);
+    const auto found = bases_.find(key);
+    return found == bases_.end() ? std::nullopt : std::optional(copy_of(found->second));
+  }
+  void add(const std::string& key, const SingularBasis& basis) {
+    constexpr std::size_t kMostBytes = 64 << 20;
+    const std::lock_guard lock(mutex_);
+    bytes_ += basis.left.nbytes() + basis.values.nbytes() + basis.right.nbytes();
+    if (bytes_ > kMostBytes) {
+      bases_.clear();
+      bytes_ = 0;
+      return;
+    }
+    bases_.emplace(key, copy_of(basis));
+  }
+
+ private:
+  static SingularBasis copy_of(const SingularBasis& basis) {
+    return {basis.left.clone(), basis.values.clone(), basis.right.clone()};
+  }
+
+  std::mutex mutex_;
+  std::map<std::string, SingularBasis> bases_;
+  std::size_t bytes_ = 0;
+};
+
+KnownBases& known_bases() {
+  static KnownBases known;
+  return known;
+}
+
+SingularBasis compute_basis(const at::Tensor& matrix, std::int64_t rank) {
   const auto rows = static_cast<std::size_t>(matrix.size(0)), columns = static_cast<std::size_t>(matrix.size(1));
   const float* const values = matrix.const_data_ptr<float>();
   const bool is_wide = columns > rows;
@@ -250,6 +293,20 @@ SingularBasis singular_basis(const at::Tensor& weight, std::int64_t rank) {
     for (std::size_t k = 0; k < rows; ++k) left[k * kept + s] = static_cast<float>(sign * u[k]);
     for (std::size_t k = 0; k < columns; ++k) right[s * columns + k] = static_cast<float>(sign * v[k]);
   }
+  return out;
+}
+
+}  // namespace
+
+SingularBasis singular_basis(const at::Tensor& weight, std::int64_t rank) {
+  const at::Tensor matrix = weight.detach().to(at::kCPU, at::kFloat).flatten(1).contiguous();
+  Sha256 hash;
+  hash.update(matrix.const_data_ptr<float>(), matrix.nbytes());
+  const std::string key =
+      cat(matrix.size(0), ' ', matrix.size(1), ' ', std::min({rank, matrix.size(0), matrix.size(1)}), ' ', hash.hex());
+  if (auto known = known_bases().find(key)) return std::move(*known);
+  SingularBasis out = compute_basis(matrix, rank);
+  known_bases().add(key, out);
   return out;
 }
 
