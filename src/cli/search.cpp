@@ -1,8 +1,11 @@
 // lorikeet search: the smallest adapter that reaches an accuracy.
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -74,13 +77,26 @@ std::string name_of_trial(const SearchTrial& trial) {
              trial.size.empty() ? "" : " ", trial.size);
 }
 
+// A line of a table that grows trial by trial. Longer cells move the rest of their line.
+std::string row_text(const std::vector<std::string>& cells) {
+  static const std::vector<std::size_t> kWidths{5, 9, 8, 24, 30, 5, 10, 9, 9, 5, 8, 7};
+  const std::vector<Table::Column> columns = search_columns();
+  std::string out;
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    const std::string padding(kWidths[i] - std::min(kWidths[i], cells[i].size()), ' ');
+    out += cat(i > 0 ? "  " : "", columns[i].right ? padding : "", cells[i], columns[i].right ? "" : padding);
+  }
+  return out;
+}
+
 void print_row(const SearchTrial& trial) {
-  const std::string what = cat(name_of_trial(trial), ", head ", trial.head.empty() ? "as given" : trial.head, ", rate ",
-                               trial.learning_rate.empty() ? "as given" : trial.learning_rate, ": ");
-  if (!trial.error.empty()) return print_note(cat(what, "failed: ", trial.error));
-  print_note(cat(what, counted(trial.parameters, "parameter"), ", ", with_commas(trial.bytes), " bytes in ",
-                 trial.precision, ", accuracy ", fixed(trial.accuracy, 4), " after ", counted(trial.steps, "step"),
-                 ", ", fixed(trial.seconds, 1), " s"));
+  static bool has_header = false;
+  if (!std::exchange(has_header, true)) {
+    std::vector<std::string> titles;
+    for (const Table::Column& column : search_columns()) titles.push_back(column.title);
+    print_note(row_text(titles));
+  }
+  print_note(trial.error.empty() ? row_text(search_cells(trial)) : cat(name_of_trial(trial), " failed: ", trial.error));
 }
 
 void print_result(const SearchOutcome& outcome, const fs::path& folder) {
@@ -137,21 +153,23 @@ SearchRequest request_of(const SearchOptions& options) {
 int search_command(const SearchOptions& options) {
   const SearchRequest request = request_of(options);
   catch_interrupts();
-  SearchCallbacks callbacks{
-      .progress =
-          [](const SearchTrial& trial, const TrainProgress& now) {
-            if (shows_progress() && trial.number > 0)
-              show_status(cat(name_of_trial(trial), "  ", training_line(now, terminal_columns())));
-            return !interrupted();
-          },
-      .waiting =
-          [] {
-            show_status("waiting for trials of other processes");
-            return !interrupted();
-          },
-      .trial = print_row,
-      .log = print_note,
-      .download = download_bar()};
+  SearchCallbacks callbacks{.progress =
+                                [](const SearchTrial& trial, const TrainProgress& now) {
+                                  if (shows_progress() && trial.number > 0) {
+                                    const std::string name = name_of_trial(trial) + "  ";
+                                    const std::size_t columns = terminal_columns();
+                                    show_status(name + training_line(now, columns - std::min(columns, name.size())));
+                                  }
+                                  return !interrupted();
+                                },
+                            .waiting =
+                                [] {
+                                  show_status("waiting for trials of other processes");
+                                  return !interrupted();
+                                },
+                            .trial = print_row,
+                            .log = print_note,
+                            .download = download_bar()};
   const SearchOutcome outcome = run_search(request, callbacks);
   show_status("");
   if (outcome.is_interrupted) {

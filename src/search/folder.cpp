@@ -73,7 +73,7 @@ const std::vector<std::string>& search_cost_names() {
   return kNames;
 }
 
-SearchFolder::SearchFolder(fs::path path) : path_(without_trailing_slash(path)) {
+SearchFolder::SearchFolder(const fs::path& path) : path_(without_trailing_slash(path)) {
   std::error_code error;
   if (fs::exists(path_, error) && !fs::is_directory(path_, error))
     fail_usage(printable(path_.string()), ": got a file, expected the folder of a search, or none.");

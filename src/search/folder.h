@@ -72,7 +72,7 @@ struct TrialResult {
 class SearchFolder {
  public:
   /// Throws UsageError if the folder contains other files than those of a search. It is created by the first lock.
-  explicit SearchFolder(std::filesystem::path path);
+  explicit SearchFolder(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path trial(std::size_t number) const;
