@@ -194,6 +194,9 @@ struct AdapterConfig {
 
   // LoRA, OFT, BOFT, FourierFT, VeRA, UniLoRA, TinyLoRA.
   TrainedBias bias = TrainedBias::kNone;
+  /// The modules whose biases `bias` trains; none given: it does not restrict them. PEFT does not have it: a saved
+  /// adapter contains all biases that `bias` selects, of which the others are the base's.
+  ModulePattern bias_modules;
 
   // LoRA, LoRA-XS.
   double lora_dropout = 0;
@@ -235,6 +238,9 @@ struct AdapterConfig {
 
 /// The divisor of alpha: the rank, or with use_rslora its square root.
 double rank_divisor(const AdapterConfig& config, std::int64_t rank);
+
+/// PEFT's target_modules of an adapter that consists of modules_to_save or biases alone (peft/utils/constants.py).
+inline constexpr const char* kDummyTargets = "dummy-target-modules";
 
 /// Parses the object in `adapter_config.json`. Error messages start with `where`. Throws Error, with the name, for an
 /// unsupported method or option that would change the results.
