@@ -60,6 +60,8 @@ struct EvaluateOptions {
   /// Evaluate only this many images, of each class in proportion, always the same ones; 0: all.
   std::int64_t limit = 0;
   EvaluateCallback progress = {};
+  /// The same while images are checked before, for an adapter that was trained with BadImages::kSkip.
+  EvaluateCallback check_progress = {};
   DownloadCallback download = {};
   /// Receives a message about ignored parts of a folder and classes without images.
   LogCallback log = {};

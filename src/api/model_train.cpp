@@ -107,6 +107,7 @@ TrainReport Model::train(const TrainingOptions& options, const TrainCallbacks& c
     metadata.training = {{"data", recipe.data.name}, {"images", data.train->size()},
                          {"seed", recipe.loop.seed}, {"trainable_parameters", trainable_parameters()},
                          {"epochs", report.epochs},  {"steps", report.steps}};
+    if (recipe.data.bad_images == BadImages::kSkip) metadata.training[kBadImagesKey] = kSkipBadImages;
     if (splits.whole) metadata.training["split"] = split_record(split_options(recipe.data), splits.whole);
     // Nothing below throws.
     for (auto& [name, tensor] : network.trainable()) tensor.mutable_grad().reset();

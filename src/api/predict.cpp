@@ -83,11 +83,20 @@ EvaluationResult Model::evaluate(const std::string& data, const EvaluateOptions&
     }
     split = stratified(split, options.limit);
     if (skips_bad_images(loaded)) {
-      const auto readable = with_bad_images(BadImages::kSkip, {.train = nullptr, .validation = nullptr, .test = split});
+      TrainCallback show;
+      if (options.check_progress) {
+        show = [check = guarded(options.check_progress)](const TrainProgress& progress) {
+          return check(progress.done, progress.total);
+        };
+      }
+      const auto readable =
+          with_bad_images(BadImages::kSkip, {.train = nullptr, .validation = nullptr, .test = split}, show);
       if (options.log) std::for_each(readable.notes.begin(), readable.notes.end(), guarded(options.log));
       split = readable.test;
     } else {
       check_images({split});
+      const std::string note = note_of_missing_ends({split});
+      if (options.log && !note.empty()) guarded(options.log)(note);
     }
     const Preprocessing preprocessing = chosen_preprocessing(loaded.preprocessing, options.preprocess);
     return lorikeet::evaluate(state().run(), split, preprocessing,

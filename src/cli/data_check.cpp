@@ -56,6 +56,10 @@ void print_groups(const char* title, const std::vector<SameImages>& groups) {
   if (groups.size() > kMostGroups) std::printf("  and %zu more; --json lists them all\n", groups.size() - kMostGroups);
 }
 
+std::string missing_ends(const Splits& splits) {
+  return note_of_missing_ends({splits.train, splits.validation, splits.test});
+}
+
 std::string one_class_text(const DataReport& report) {
   return cat("All images are of one class, ", printable(report.classes.front()),
              ", so there is nothing to tell apart: training needs at least two.");
@@ -123,6 +127,10 @@ int check_command(const CheckOptions& options) {
   show_status("");
   report.faults = std::move(faults);
   if (stopped) return interrupt_status();
+  if (const std::string note = report.unreadable.empty() ? missing_ends(splits) : ""; !note.empty()) {
+    splits.notes.push_back(note);
+    if (!options.json) print_note(note);
+  }
   if (options.json) {
     if (report.classes.size() == 1) splits.notes.push_back(one_class_text(report));
     std::printf("%s\n", json_text(report_json(report, options.data, splits.notes), 2).c_str());

@@ -36,13 +36,16 @@ std::string chosen_data(const EvalOptions& options, const Model& model) {
 int eval_command(const EvalOptions& options) {
   Model model = load(options.model.name, options.model.load_options());
   const std::string data = chosen_data(options, model);
-  const auto progress = [](std::int64_t done, std::int64_t total) {
-    show_progress("evaluate", done, total);
-    return true;
+  const auto progress = [](const char* phase) {
+    return [phase](std::int64_t done, std::int64_t total) {
+      show_progress(phase, done, total);
+      return true;
+    };
   };
   const EvaluationResult found = model.evaluate(data, {.preprocess = options.model.chosen_preprocess(),
                                                        .limit = options.limit,
-                                                       .progress = progress,
+                                                       .progress = progress("evaluate"),
+                                                       .check_progress = progress("check"),
                                                        .download = download_bar(),
                                                        .log = print_note});
   if (options.json) {

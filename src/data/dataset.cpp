@@ -29,6 +29,7 @@ class Mapped final : public Dataset {
   const std::vector<std::string>& classes() const override { return dataset_->classes(); }
   std::string describe(std::int64_t index) const override { return dataset_->describe(index); }
   std::string problem(std::int64_t index) const override { return dataset_->problem(index); }
+  bool lacks_end(std::int64_t index) const override { return dataset_->lacks_end(index); }
   std::uint64_t stored_size(std::int64_t index) const override { return dataset_->stored_size(index); }
   std::string stored_end(std::int64_t index, std::uint64_t most) const override {
     return dataset_->stored_end(index, most);
@@ -49,6 +50,7 @@ class Subset final : public Dataset {
   const std::vector<std::string>& classes() const override { return dataset_->classes(); }
   std::string describe(std::int64_t index) const override { return dataset_->describe(at(index)); }
   std::string problem(std::int64_t index) const override { return dataset_->problem(at(index)); }
+  bool lacks_end(std::int64_t index) const override { return dataset_->lacks_end(at(index)); }
   std::uint64_t stored_size(std::int64_t index) const override { return dataset_->stored_size(at(index)); }
   std::string stored_end(std::int64_t index, std::uint64_t most) const override {
     return dataset_->stored_end(at(index), most);
@@ -60,6 +62,8 @@ class Subset final : public Dataset {
   std::shared_ptr<const Dataset> dataset_;
   std::vector<std::int64_t> indices_;
 };
+
+constexpr std::int64_t kReaders = 4;  // threads on any number of cores: they mostly wait for the disk
 
 // Returns problem(index) for each image.
 std::optional<std::vector<std::string>> each_problem(std::int64_t images, std::int64_t threads,
@@ -85,8 +89,7 @@ void check_images(const std::vector<std::shared_ptr<const Dataset>>& datasets) {
   std::vector<std::string> problems;
   for (const auto& dataset : datasets) {
     if (!dataset) continue;
-    constexpr std::int64_t kThreads = 4;  // on any number of cores: they mostly wait for the disk
-    const auto found = *each_problem(dataset->size(), kThreads, [&](std::int64_t i) { return dataset->problem(i); });
+    const auto found = *each_problem(dataset->size(), kReaders, [&](std::int64_t i) { return dataset->problem(i); });
     problems.insert(problems.end(), found.begin(), found.end());
   }
   std::erase(problems, "");
@@ -97,6 +100,23 @@ void check_images(const std::vector<std::shared_ptr<const Dataset>>& datasets) {
   if (problems.size() > kMostNamed) text += cat(" And ", problems.size() - kMostNamed, " more.");
   fail("data: got ", counted(problems.size(), "image"),
        " that cannot be read, expected none. Replace or remove them:", text);
+}
+
+std::string note_of_missing_ends(const std::vector<std::shared_ptr<const Dataset>>& datasets) {
+  constexpr std::size_t kMostEndless = 20;
+  std::vector<std::string> images;
+  for (const auto& dataset : datasets) {
+    if (!dataset) continue;
+    const auto name = [&](std::int64_t i) { return dataset->lacks_end(i) ? dataset->describe(i) : ""; };
+    const auto found = *each_problem(dataset->size(), kReaders, name);
+    images.insert(images.end(), found.begin(), found.end());
+  }
+  std::erase(images, "");
+  if (images.empty()) return "";
+  const bool is_one = images.size() == 1;
+  return cat(counted(images.size(), "image file"), is_one ? " has" : " have",
+             " no end mark. All pixels are there, but the ", is_one ? "file" : "files",
+             " may have been cut: ", printable(join_first(images, kMostEndless), std::string::npos));
 }
 
 std::shared_ptr<const Dataset> prepared(std::shared_ptr<const Dataset> dataset, const Preprocessing& preprocessing) {

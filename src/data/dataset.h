@@ -44,6 +44,8 @@ class Dataset {
   /// Returns the problem with the file of image `index`, starting with its path; empty if there is none. Fast: most
   /// files are not decoded, so damage inside an image may not be detected. Thread-safe.
   virtual std::string problem(std::int64_t /*index*/) const { return {}; }
+  /// Whether the file of image `index`, which has no problem, lacks its end (image/decode.h). Thread-safe.
+  virtual bool lacks_end(std::int64_t /*index*/) const { return false; }
 };
 
 /// Resizes and crops each image as `preprocessing` specifies. Normalisation is applied to batches instead.
@@ -60,6 +62,10 @@ std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> dataset, st
 /// Throws Error with the names of all images in `datasets` for which `problem` returns a problem. Null datasets are
 /// skipped.
 void check_images(const std::vector<std::shared_ptr<const Dataset>>& datasets);
+
+/// Returns one line about the images, all of which can be read, whose files lack their end; empty if there are none.
+/// Null datasets are skipped.
+std::string note_of_missing_ends(const std::vector<std::shared_ptr<const Dataset>>& datasets);
 
 /// The images of `dataset` that can be read, and the problems with the others.
 struct ReadableImages {

@@ -29,6 +29,7 @@ constexpr std::string_view kPng = "\x89PNG\r\n\x1a\n";
 constexpr std::string_view kJpegEnd = "\xff\xd9";
 constexpr std::string_view kPngEnd("\0\0\0\0IEND\xae\x42\x60\x82", 12);
 constexpr std::string_view kBmp = "BM";
+constexpr std::size_t kBmpSizeEnd = 6;
 constexpr std::string_view kGif = "GIF8";
 constexpr std::string_view kGifEnd = ";";
 constexpr std::array<std::string_view, 4> kTiffs{{{"II*\0", 4}, {"MM\0*", 4}, {"II+\0", 4}, {"MM\0+", 4}}};
@@ -60,6 +61,22 @@ std::string kind_of(std::string_view bytes) {
   const std::size_t text = bytes.find_first_not_of(" \t\r\n");
   if (text != std::string_view::npos && bytes[text] == '<') return "HTML or XML";
   return cat("something that starts with '", printable(bytes.substr(0, 8)), "'");
+}
+
+// Whether the file starts and ends as an image of a format that shows its end.
+bool has_usual_ends(const InputFile& file) {
+  constexpr std::size_t kEnds = 16;  // bytes
+  if (file.size() < 2 * kEnds || file.size() > kMaxFile) return false;
+  std::array<char, kEnds> first, last;
+  file.read(0, std::as_writable_bytes(std::span(first)));
+  file.read(file.size() - kEnds, std::as_writable_bytes(std::span(last)));
+  const std::string_view begin(first.data(), kEnds), end(last.data(), kEnds);
+  if (begin.starts_with(kJpeg)) return end.ends_with(kJpegEnd);
+  if (begin.starts_with(kPng)) return end.ends_with(kPngEnd);
+  if (begin.starts_with(kGif)) return end.ends_with(kGifEnd);
+  // Both formats start with their size.
+  if (is_webp(begin)) return size_at(begin, 4) + 8 == file.size();
+  return begin.starts_with(kBmp) && size_at(begin, 2) == file.size();
 }
 
 }  // namespace
@@ -97,26 +114,20 @@ at::Tensor read_image(const std::filesystem::path& path, Exif exif) {
 }
 
 std::string image_problem(const std::filesystem::path& path) {
-  constexpr std::size_t kEnds = 16;  // bytes
   try {
-    const InputFile file(path);
-    if (file.size() >= 2 * kEnds && file.size() <= kMaxFile) {
-      std::array<char, kEnds> first, last;
-      file.read(0, std::as_writable_bytes(std::span(first)));
-      file.read(file.size() - kEnds, std::as_writable_bytes(std::span(last)));
-      const std::string_view begin(first.data(), kEnds), end(last.data(), kEnds);
-      if (begin.starts_with(kJpeg) && end.ends_with(kJpegEnd)) return {};
-      if (begin.starts_with(kPng) && end.ends_with(kPngEnd)) return {};
-      if (begin.starts_with(kGif) && end.ends_with(kGifEnd)) return {};
-      // Both formats start with their size.
-      if (is_webp(begin) && size_at(begin, 4) + 8 == file.size()) return {};
-      if (begin.starts_with(kBmp) && size_at(begin, 2) == file.size()) return {};
-    }
-    read_image(path);
+    if (!has_usual_ends(InputFile(path))) read_image(path);
   } catch (const Error& error) {
     return error.what();
   }
   return {};
+}
+
+bool lacks_end(const std::filesystem::path& path) {
+  if (has_usual_ends(InputFile(path))) return false;
+  const std::string bytes = read_file(path, kMaxFile);
+  if (bytes.starts_with(kPng)) return bytes.find(kPngEnd) == std::string::npos;
+  if (bytes.starts_with(kGif)) return bytes.find(kGifEnd) == std::string::npos;
+  return bytes.starts_with(kBmp) && bytes.size() >= kBmpSizeEnd && bytes.size() < size_at(bytes, 2);
 }
 
 }  // namespace lorikeet

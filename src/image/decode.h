@@ -39,4 +39,8 @@ at::Tensor read_image(const std::filesystem::path& path, Exif exif = Exif::kAppl
 /// unusual end is decoded. Damage inside an image is not detected.
 std::string image_problem(const std::filesystem::path& path);
 
+/// Whether the file, of which image_problem is empty, ends before the mark of its end although all pixels are there: a
+/// PNG without IEND, a GIF without trailer, a BMP shorter than it says. It may have been cut.
+bool lacks_end(const std::filesystem::path& path);
+
 }  // namespace lorikeet

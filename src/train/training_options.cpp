@@ -63,6 +63,10 @@ void DataOptions::check() const {
   require("test_limit", test_limit, ranges::kCount);
   require("validation", validation, ranges::kCount);
   require("validation_share", validation_share, ranges::kHeldOutShare);
+  if (validation > 0 && validation_share != 0 && validation_share != DataOptions().validation_share) {
+    fail_usage("validation_share: got ", validation_share, " with validation: ", validation,
+               ", expected one of the two. Both hold images out for validation.");
+  }
   require("test_share", test_share, ranges::kHeldOutShare);
   require("split_seed", static_cast<std::int64_t>(split_seed), ranges::kSeed);
 }

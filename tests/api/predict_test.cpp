@@ -230,6 +230,21 @@ TEST_CASE("evaluate and train say what a folder lacks, and name all unreadable i
   model.train(options, {.log = log});
   CHECK(lines.front() == has("test: ignored, because it has no class folders"));
 
+  write_file(folder.path / "valid/red/1.png", "<html>");
+  options.data.bad_images = BadImages::kSkip;
+  model.train(options);
+  lines.clear();
+  int checks = 0;
+  const auto check = [&](std::int64_t, std::int64_t total) {
+    CHECK(total == 2);
+    return ++checks > 0;
+  };
+  CHECK(model.evaluate(data, {.check_progress = check, .log = log}).total == 1);
+  CHECK(checks > 0);
+  CHECK(lines.back() == has("skipped 1 image that cannot be read: "));
+  CHECK(refusal([&] { model.evaluate(data, {.check_progress = [](auto, auto) { return false; }}); }) ==
+        has("the check of its images was stopped"));
+
   fs::remove_all(folder.path / "valid");
   CHECK(refusal([&] { model.evaluate(data); }) == has("expected one to evaluate on. " + data + "/test: ignored"));
 }

@@ -113,6 +113,33 @@ TEST_CASE("images that cannot be read are left out") {
                   std::runtime_error);
 }
 
+TEST_CASE("image files without an end are named in a note") {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder.path / "train/a");
+  for (int i = 0; i < 3; ++i) write_png(at::full({3, 40, 40}, i, at::kByte), folder.path / cat("train/a/", i, ".png"));
+  const auto open = [&] { return read_image_folder(folder.path, "train", {}).images; };
+  CHECK(note_of_missing_ends({open(), nullptr}).empty());
+  const std::string whole = read_file(folder.path / "train/a/0.png", 1 << 20);
+  write_file(folder.path / "train/a/0.png", whole + "appended");
+  CHECK(note_of_missing_ends({open()}).empty());
+  write_file(folder.path / "train/a/1.png", whole.substr(0, whole.size() - 12));
+  CHECK_NOTHROW(check_images({open()}));
+  const std::string path = (folder.path / "train/a/1.png").string();
+  for (const auto& dataset : {open(), subset(open(), {1, 2}), prepared(open(), {})})
+    CHECK(note_of_missing_ends({dataset}) ==
+          "1 image file has no end mark. All pixels are there, but the file may have been cut: " + path);
+  CHECK(note_of_missing_ends({subset(open(), {0, 2})}).empty());
+  // A BMP of one pixel, whose row lacks its padding.
+  const std::string bmp = std::string("BM\x3a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\x18\0", 30) +
+                          std::string(24, '\0') + std::string("\x01\x02\x03\0", 4);
+  write_file(folder.path / "train/a/1.png", bmp);
+  CHECK_NOTHROW(check_images({open()}));
+  CHECK(note_of_missing_ends({open()}).empty());
+  write_file(folder.path / "train/a/1.png", bmp.substr(0, 57));
+  CHECK_NOTHROW(check_images({open()}));
+  CHECK(note_of_missing_ends({open()}) == has("1 image file has no end mark"));
+}
+
 TEST_CASE("prepared images are resized and cropped, and keep label and source") {
   const auto all = ten();
   const Preprocessing eval{.resize = 8, .crop = 6};
