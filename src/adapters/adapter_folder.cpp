@@ -27,6 +27,7 @@ constexpr const char* kMetadataFile = "lorikeet.json";
 constexpr const char* kCardFile = "README.md";
 constexpr std::string_view kPrefix = "base_model.model.";
 constexpr std::string_view kTinyLoraProjection = ".tinylora_P";
+constexpr std::string_view kVariance = ".running_var", kCounter = ".num_batches_tracked";
 constexpr std::string_view kSharedPrefix = "base_model.";  // of tensors that layers share
 constexpr std::uint64_t kMaxJson = 16 << 20;
 constexpr std::uint64_t kMaxTensors = 4ULL << 30;
@@ -229,6 +230,11 @@ void write_adapter_folder(const fs::path& path, const AdapterFolder& folder) {
       head.add(name, tensor);
     } else {
       model.add(std::string(is_shared_tensor(name) ? kSharedPrefix : kPrefix) + name, tensor);
+    }
+    // PEFT does not open a fully trained BatchNorm without its counter.
+    if (name.ends_with(kVariance)) {
+      const std::string module = name.substr(0, name.size() - kVariance.size());
+      model.add(cat(kPrefix, module, kCounter), at::zeros({}, at::kLong));
     }
   }
   for (const auto& [name, tensor] : folder.for_peft) model.add(std::string(kPrefix) + name, tensor);

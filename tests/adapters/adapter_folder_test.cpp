@@ -151,9 +151,13 @@ TEST_CASE("a folder is replaced whole: no head of the last one stays") {
   check_adapter_tensors(read.tensors, adapt(small_resnet(), read.spec), "x");
 }
 
-TEST_CASE("the count of batches that PEFT saves with a BatchNorm is left out, and nothing else") {
+TEST_CASE("the count of batches that PEFT expects of a BatchNorm is written and left out, and nothing else") {
   const Written written;
-  written.add("adapter_model.safetensors", "base_model.model.layer1.0.bn1.num_batches_tracked");
+  const std::string counter = "base_model.model.layer1.0.bn1.num_batches_tracked";
+  const NamedTensors model = read_safetensors(written.adapter() / "adapter_model.safetensors");
+  REQUIRE(model.contains(counter));
+  CHECK((model.find(counter)->scalar_type() == at::kLong));
+  CHECK(model.find(counter)->dim() == 0);
   written.add("adapter_model.safetensors", "base_model.model.layer1.0.bn1.num_batches_tracked.more");
   const AdapterFolder read = read_adapter_folder(written.adapter());
   CHECK(read.tensors.size() == sample().tensors.size() + 1);

@@ -67,7 +67,7 @@ def our_tensors(folder):
                 {
                     k.replace("base_model.model.", ""): v
                     for k, v in read_tensors(folder / file).items()
-                    if ".running_" not in k and k not in ("base_model.vera_A", "base_model.vera_B")
+                    if not k.endswith(("running_mean", "running_var", "num_batches_tracked", ".vera_A", ".vera_B"))
                 }
             )
     return out
