@@ -135,8 +135,9 @@ struct AdapterOptions {
 
   // VERA.
   std::int64_t projection_prng_key = 0;
-  /// PEFT's default is true. The matrices are regenerated from the key.
-  bool save_projection = false;
+  /// VERA, TINYLORA: whether the file contains the fixed random matrices, which the seed gives again. By default that
+  /// of TINYLORA does, as in PEFT, and that of VERA does not.
+  std::optional<bool> save_projection = std::nullopt;
   double vera_dropout = 0;
   double d_initial = 0.1;
 

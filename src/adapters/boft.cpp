@@ -58,10 +58,12 @@ class Boft final : public WeightAdapter {
   std::vector<Part> parts() override { return {{"boft_R", &blocks_}, {"boft_s", &scale_}}; }
 
   int kept_weights() const override { return 1 + static_cast<int>(blocks_.size(0)); }  // of each factor, and the scaled
-  void moved(at::Device device) override {
+  std::vector<at::Tensor*> fixed() override {
+    std::vector<at::Tensor*> out;
     for (auto* indices : {&permutations_, &inverses_}) {
-      for (at::Tensor& tensor : *indices) tensor = tensor.to(device);
+      for (at::Tensor& tensor : *indices) out.push_back(&tensor);
     }
+    return out;
   }
 
   void seed_dropout(std::uint64_t seed) override {

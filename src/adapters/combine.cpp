@@ -21,14 +21,22 @@ struct Part {
   std::string adapter;
 };
 
+// Whether convert --as-lora writes it as LoRA (loading/as_lora.h).
+bool is_product(PeftType type) {
+  return type == PeftType::kLoraXs || type == PeftType::kTinyLora || type == PeftType::kVera ||
+         type == PeftType::kUniLora;
+}
+
 void check_plain(const WeightedAdapter& adapter) {
   const AdapterConfig& config = adapter.folder.spec.config;
   const bool is_plain = config.peft_type == PeftType::kLora && !config.use_dora && !config.lora_bias &&
                         config.bias == TrainedBias::kNone && config.init_lora_weights != LoraStart::kPissa &&
                         config.init_lora_weights != LoraStart::kOlora;
-  if (!is_plain)
-    fail(adapter.name, ": got ", name_of(config.peft_type),
-         " with options, expected plain LoRA. Other methods cannot be added.");
+  if (is_plain) return;
+  fail(adapter.name, ": got ", name_of(config.peft_type), config.peft_type == PeftType::kLora ? " with options" : "",
+       ", expected plain LoRA. ",
+       is_product(config.peft_type) ? "Convert it with 'lorikeet convert ADAPTER --as-lora --out NEW'."
+                                    : "Other methods cannot be added.");
 }
 
 void check_same_base(const WeightedAdapter& first, const WeightedAdapter& other) {
@@ -79,8 +87,24 @@ Factors combined(const std::vector<Part>& parts, const Node& node, Combination h
   return factorise(sum_of(parts, node), node.op, how == Combination::kSvd ? rank : 0);
 }
 
+bool trains_in_full(const AdapterFolder& folder, const std::string& module) {
+  const auto& saved = folder.spec.config.modules_to_save;
+  return std::any_of(saved.begin(), saved.end(), [&](const std::string& entry) { return is_saved(module, entry); });
+}
+
+std::string output_text(const AdapterFolder& folder) {
+  const auto& small = folder.spec.small_output;
+  return small ? "the head " + json_text(small_output_json(*small)) : "a dense output";
+}
+
 // Copies tensors other than LoRA's: fully trained modules and heads, which cannot be added.
-void take_over(const WeightedAdapter& from, const std::vector<std::string>& lora_keys, AdapterFolder& into) {
+void take_over(const WeightedAdapter& from, const std::vector<std::string>& lora_keys, const std::string& output,
+               AdapterFolder& into) {
+  if (trains_in_full(into, output) && trains_in_full(from.folder, output) &&
+      into.spec.small_output != from.folder.spec.small_output) {
+    fail(from.name, ": got ", output_text(from.folder), ", expected ", output_text(into),
+         ", as in the adapters before it. Heads cannot be combined.");
+  }
   for (const auto& [key, tensor] : from.folder.tensors) {
     if (std::find(lora_keys.begin(), lora_keys.end(), key) != lora_keys.end()) continue;
     const at::Tensor* other = into.tensors.find(key);
@@ -96,6 +120,10 @@ void take_over(const WeightedAdapter& from, const std::vector<std::string>& lora
     if (std::find(saved.begin(), saved.end(), entry) == saved.end()) saved.push_back(entry);
   }
   if (!into.spec.output_classes) into.spec.output_classes = from.folder.spec.output_classes;
+  if (!into.spec.small_output) {
+    into.spec.small_output = from.folder.spec.small_output;
+    into.for_peft = from.folder.for_peft;
+  }
   if (!into.spec.head) into.spec.head = from.folder.spec.head;
 }
 
@@ -131,7 +159,7 @@ Combined combine(const std::vector<WeightedAdapter>& adapters, const Graph& base
       parts[target.node].push_back({std::move(layer), adapter.weight, adapter.name});
     }
     if (!out.folder.metadata) out.folder.metadata = folder.metadata;
-    take_over({adapter.name, adapter.weight, std::move(folder)}, lora_keys, out.folder);
+    take_over({adapter.name, adapter.weight, std::move(folder)}, lora_keys, base.node(base.output()).name, out.folder);
   }
   std::vector<ExplicitLayer> layers;
   for (NodeId id = 0; id < parts.size(); ++id) {

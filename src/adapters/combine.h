@@ -34,7 +34,8 @@ struct Combined {
   std::vector<CombinedLayer> layers;
 };
 
-/// `rank` applies to svd. Heads and modules fully trained by several adapters must be equal in all of them. Throws
+/// `rank` applies to svd. Heads and modules fully trained by several adapters must be equal in all of them; of a small
+/// output, the dense weight in `for_peft` is copied. Throws
 /// Error if an adapter is not plain LoRA for `base`, or if the bases differ.
 Combined combine(const std::vector<WeightedAdapter>& adapters, const Graph& base, Combination how, std::int64_t rank);
 

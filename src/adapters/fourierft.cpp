@@ -59,11 +59,7 @@ class FewFrequencies final : public LowRankAdapter {
   }
 
   std::vector<Part> parts() override { return {{"fourierft_spectrum", &spectrum_}}; }
-  void moved(at::Device device) override {
-    LowRankAdapter::moved(device);
-    A_ = A_.to(device);
-    B_ = B_.to(device);
-  }
+  std::vector<at::Tensor*> fixed() override { return {&A_, &B_}; }
 
  private:
   Factors factors() const override { return {A_.to(spectrum_.scalar_type()), B_ * spectrum_.repeat({2})}; }
@@ -98,10 +94,7 @@ class ManyFrequencies final : public WeightAdapter {
 
   std::vector<Part> parts() override { return {{"fourierft_spectrum", &spectrum_}}; }
   int kept_weights() const override { return 2; }  // the sum, and the spectrum or its gradient during a transform
-  void moved(at::Device device) override {
-    places_ = places_.to(device);
-    sources_ = sources_.to(device);
-  }
+  std::vector<at::Tensor*> fixed() override { return {&places_, &sources_}; }
 
  private:
   at::Tensor delta_weight() const {

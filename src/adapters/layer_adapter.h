@@ -53,11 +53,13 @@ class LayerAdapter {
   virtual std::vector<std::pair<std::string, at::Tensor>> saved() const;
   /// Further tensors that are set at initialisation and not changed by training.
   virtual std::vector<Part> constants() { return {}; }
+  /// Tensors that are neither saved nor changed, because they follow from a seed or from the base.
+  virtual std::vector<at::Tensor*> fixed() { return {}; }
   /// Seeds dropout: its masks are a function of `seed` and the number of runs since this call.
   virtual void seed_dropout(std::uint64_t) {}
   /// Called after the values of the parts were replaced.
   virtual void loaded() {}
-  /// Called after the parts were moved to another device. Other tensors must follow.
+  /// Called after parts() and fixed() were moved to another device. Other tensors must follow.
   virtual void moved(at::Device) {}
 };
 

@@ -19,11 +19,7 @@ class LoraXs final : public LowRankAdapter {
         R_(at::zeros({basis.values.size(0), basis.values.size(0)})) {}
 
   std::vector<Part> parts() override { return {{"lora_xs_R", &R_}}; }
-  void moved(at::Device device) override {
-    LowRankAdapter::moved(device);
-    left_ = left_.to(device);
-    right_ = right_.to(device);
-  }
+  std::vector<at::Tensor*> fixed() override { return {&left_, &right_}; }
 
  private:
   Factors factors() const override {

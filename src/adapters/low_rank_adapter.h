@@ -20,9 +20,8 @@ class LowRankAdapter : public LayerAdapter {
   NodeTensors merged(const Node& node, const NodeTensors& base) const final;
   std::optional<LowRank> low_rank() const final;
   int kept_weights() const final { return has_groups_ ? 2 : 0; }  // B·A before and after it is scaled
-  void seed_dropout(std::uint64_t seed) override;
-  /// A subclass that overrides it calls this one.
-  void moved(at::Device device) override;
+  void seed_dropout(std::uint64_t seed) final;
+  void moved(at::Device device) final;
   /// The two matrices (factor_shapes), of grouped convolutions too. Differentiable.
   LowRank product() const;
 

@@ -34,18 +34,25 @@ std::string linear_names(const Graph& graph) {
   return names.empty() ? "none" : join(names, ", ");
 }
 
-std::vector<NodeId> trained_biases(const Graph& graph, TrainedBias bias, const Matches& matches) {
+std::vector<NodeId> trained_biases(const Graph& graph, const AdapterConfig& config, const Matches& matched) {
   std::vector<NodeId> out;
-  if (bias == TrainedBias::kNone) return out;
+  if (config.bias == TrainedBias::kNone) return out;
+  const bool has_modules = !std::holds_alternative<std::monostate>(config.bias_modules);
   for (NodeId id = 0; id < graph.nodes().size(); ++id) {
     const auto parameters = graph.parameters(id);
     const bool has_bias = std::any_of(parameters.begin(), parameters.end(),
                                       [](const Parameter& parameter) { return parameter.key == "bias"; });
-    const bool is_target = find_target(matches.targets, id) != nullptr;
+    const bool is_target = find_target(matched.targets, id) != nullptr;
     const bool is_retrained =
-        std::find(matches.retrained.begin(), matches.retrained.end(), id) != matches.retrained.end();
+        std::find(matched.retrained.begin(), matched.retrained.end(), id) != matched.retrained.end();
     if (out_proj_of_attention(graph, id)) continue;  // PEFT takes in_proj_bias for no bias
-    if (has_bias && !is_retrained && (bias == TrainedBias::kAll || is_target)) out.push_back(id);
+    if (has_modules && !matches(config.bias_modules, graph.node(id).name)) continue;
+    if (has_bias && !is_retrained && (config.bias == TrainedBias::kAll || is_target)) out.push_back(id);
+  }
+  if (has_modules && out.empty()) {
+    fail_usage(
+        "target_modules: got a pattern that matches no module with a bias, expected at least one whose bias is "
+        "to be trained. List the modules with 'lorikeet inspect'.");
   }
   return out;
 }
@@ -189,7 +196,7 @@ Matches match_modules(const Graph& graph, const AdapterConfig& config) {
         "target_modules: got a pattern whose matches are all in exclude_modules, modules_to_save or outside "
         "layers_to_transform, expected at least one module to adapt.");
   }
-  out.biases = trained_biases(graph, config.bias, out);
+  out.biases = trained_biases(graph, config, out);
   return out;
 }
 

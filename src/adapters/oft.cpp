@@ -44,7 +44,7 @@ class Oft final : public WeightAdapter {
 
   std::vector<Part> parts() override { return {{"oft_R.weight", &triangles_}}; }
   int kept_weights() const override { return 2; }  // before and after the rotation
-  void moved(at::Device device) override { upper_ = upper_.to(device); }
+  std::vector<at::Tensor*> fixed() override { return {&upper_}; }
 
  private:
   // (n, b·(b − 1) / 2) → (n, b, b)

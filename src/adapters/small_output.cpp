@@ -1,5 +1,6 @@
 #include "adapters/small_output.h"
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
@@ -102,7 +103,7 @@ class ProjectedOutput final : public SmallOutputLayer {
  public:
   ProjectedOutput(at::Tensor projection, at::Tensor V, at::Tensor bias)
       : SmallOutputLayer(std::move(bias)), projection_(std::move(projection)), V_(std::move(V)) {}
-  void moved(at::Device device) override { projection_ = projection_.to(device); }
+  std::vector<at::Tensor*> fixed() override { return {&projection_}; }
 
  private:
   std::vector<Part> weight_parts() override { return {{"head_V", &V_}}; }
@@ -115,7 +116,7 @@ class TiedOutput final : public SmallOutputLayer {
  public:
   TiedOutput(Ties ties, std::int64_t classes, at::Tensor v, at::Tensor bias)
       : SmallOutputLayer(std::move(bias)), ties_(std::move(ties)), classes_(classes), v_(std::move(v)) {}
-  void moved(at::Device device) override { ties_ = {ties_.index.to(device), ties_.sign.to(device)}; }
+  std::vector<at::Tensor*> fixed() override { return {&ties_.index, &ties_.sign}; }
 
  private:
   std::vector<Part> weight_parts() override { return {{"head_v", &v_}}; }
@@ -255,6 +256,14 @@ std::unique_ptr<LayerAdapter> make_small_output(const SmallOutput& output, const
     }
   }
   return nullptr;
+}
+
+at::Tensor dense_output_weight(const SmallOutput& output, const Node& node, const at::Tensor& base_weight,
+                               const NamedTensors& tensors) {
+  at::Generator generator = at::detail::createCPUGenerator(/*seed=*/0);  // of values that are replaced
+  const auto layer = make_small_output(output, std::get<Linear>(node.op), base_weight, generator);
+  for (const auto& part : layer->parts()) *part.tensor = *tensors.find(node.name + "." + part.suffix);
+  return layer->merged(node, {{"weight", at::Tensor()}, {"bias", at::Tensor()}}).weight().contiguous();
 }
 
 bool is_small_output_tensor(std::string_view key) {

@@ -21,6 +21,7 @@
 #include "adapters/layer_adapter.h"
 #include "base/json.h"
 #include "graph/graph.h"
+#include "io/named_tensors.h"
 
 namespace lorikeet {
 
@@ -61,6 +62,10 @@ std::vector<Parameter> small_output_parameters(const SmallOutput& output, const 
 /// `base_weight`: of the base's own output layer, used by Basis::kOutput only.
 std::unique_ptr<LayerAdapter> make_small_output(const SmallOutput& output, const Linear& layer,
                                                 const at::Tensor& base_weight, at::Generator& generator);
+
+/// The weight (classes, features) of the output `node` with these tensors of an adapter, for PEFT's file.
+at::Tensor dense_output_weight(const SmallOutput& output, const Node& node, const at::Tensor& base_weight,
+                               const NamedTensors& tensors);
 
 /// Whether the key is that of one of these tensors other than the bias: "fc.head_V".
 bool is_small_output_tensor(std::string_view key);

@@ -13,6 +13,7 @@
 #include "adapters/singular_basis.h"
 #include "adapters/weight_adapter.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "base/torch_random.h"
 
 namespace lorikeet {
@@ -58,9 +59,8 @@ class TinyLora final : public LowRankAdapter {
     if (saves_projection_) out.push_back({"tinylora_P", &tensors_.P, /*learned=*/false});
     return out;
   }
-  void moved(at::Device device) override {
-    LowRankAdapter::moved(device);
-    tensors_.P = tensors_.P.to(device);
+  std::vector<at::Tensor*> fixed() override {
+    return saves_projection_ ? std::vector<at::Tensor*>{} : std::vector<at::Tensor*>{&tensors_.P};
   }
 
  private:
@@ -75,14 +75,20 @@ class TinyLora final : public LowRankAdapter {
   bool saves_projection_;
 };
 
-std::int64_t rank_of(const Node& node, const AdapterTarget& target, const TinyLoraOptions& options) {
-  constexpr std::int64_t kMostElements = 1 << 26;  // of a projection
-  const std::int64_t rank = std::min(target.rank, weight_shape(node.op).greatest_rank());
-  if (options.u > kMostElements / (rank * rank)) {
-    fail_usage("u, r: got ", options.u, " and ", rank, " for ", node.name, ", expected at most ", kMostElements,
-               " elements in its projection (u, r, r).");
+// The rank of each layer. Throws UsageError if the projections of all layers are too large.
+std::vector<std::int64_t> ranks_of(const AdaptedLayers& layers, const TinyLoraOptions& options) {
+  constexpr std::int64_t kMostElements = 1 << 28;  // 1 GiB
+  std::int64_t left = kMostElements / options.u;
+  std::vector<std::int64_t> out;
+  for (const AdapterTarget& target : layers.targets) {
+    out.push_back(std::min(target.rank, weight_shape(layers.graph.node(target.node).op).greatest_rank()));
+    left -= out.back() * out.back();
+    if (left < 0) {
+      fail_usage("u, r: got ", options.u, " and ", out.back(), " for ", counted(layers.targets.size(), "module"),
+                 ", expected at most 1 GiB of projections (u, r, r) for all of them. Set a smaller u or r.");
+    }
   }
-  return rank;
+  return out;
 }
 
 }  // namespace
@@ -90,19 +96,19 @@ std::int64_t rank_of(const Node& node, const AdapterTarget& target, const TinyLo
 std::vector<Parameter> tinylora_tensors(const AdaptedLayers& layers, const AdapterConfig& config) {
   const TinyLoraOptions& options = config.tinylora;
   const std::vector<Place> all = places(layers, options);
+  const std::vector<std::int64_t> ranks = ranks_of(layers, options);
   std::vector<Parameter> out;
   std::vector<std::string> listed;
   for (std::size_t i = 0; i < layers.targets.size(); ++i) {
     const AdapterTarget& target = layers.targets[i];
-    const Node& node = layers.graph.node(target.node);
-    const std::int64_t rank = rank_of(node, target, options);
+    const std::int64_t rank = ranks[i];
     if (const std::string key = vector_key(all[i].group);
         std::find(listed.begin(), listed.end(), key) == listed.end()) {
       out.push_back({key, target.node, {options.u}});
       listed.push_back(key);
     }
     const std::string module = module_name(layers.graph, target) + ".tinylora_";
-    const FactorShapes shapes = factor_shapes(node.op, rank);
+    const FactorShapes shapes = factor_shapes(layers.graph.node(target.node).op, rank);
     out.push_back({module + "A", target.node, shapes.A, /*buffer=*/true});
     out.push_back({module + "B", target.node, shapes.B, /*buffer=*/true});
     if (options.save_projection) out.push_back({module + "P", target.node, {options.u, rank, rank}, /*buffer=*/true});
@@ -120,14 +126,14 @@ std::vector<std::unique_ptr<LayerAdapter>> make_tinylora(const AdaptedLayers& la
   if (options.starts_uniform) {
     for (auto& [group, v] : vectors) v.uniform_(-options.init_v_bound, options.init_v_bound, generator);
   }
+  const std::vector<std::int64_t> ranks = ranks_of(layers, options);
   std::vector<RankedWeight> weights;
-  for (const AdapterTarget& target : layers.targets)
-    weights.push_back({base[target.node].weight(), rank_of(layers.graph.node(target.node), target, options)});
+  for (std::size_t i = 0; i < ranks.size(); ++i) weights.push_back({base[layers.targets[i].node].weight(), ranks[i]});
   const std::vector<SingularBasis> bases = singular_bases(weights);
   std::vector<std::unique_ptr<LayerAdapter>> out;
   for (std::size_t i = 0; i < layers.targets.size(); ++i) {
     const Node& node = layers.graph.node(layers.targets[i].node);
-    const std::int64_t rank = weights[i].rank;
+    const std::int64_t rank = ranks[i];
     const SingularBasis& basis = bases[i];
     const at::Tensor root = at::sqrt(basis.values);
     const FactorShapes shapes = factor_shapes(node.op, rank);

@@ -89,11 +89,10 @@ class UniLora final : public LowRankAdapter {
     return out;
   }
 
-  void moved(at::Device device) override {
-    LowRankAdapter::moved(device);
-    for (at::Tensor* tensor : {&scales_, &A_.indices, &A_.scales, &B_.indices, &B_.scales}) {
-      if (tensor->defined()) *tensor = tensor->to(device);
-    }
+  std::vector<at::Tensor*> fixed() override {
+    std::vector<at::Tensor*> out{&scales_};
+    if (!is_saved_) out.insert(out.end(), {&A_.indices, &B_.indices});
+    return out;
   }
 
  private:

@@ -65,10 +65,8 @@ class Vera final : public LowRankAdapter {
     return out;
   }
 
-  void moved(at::Device device) override {
-    LowRankAdapter::moved(device);
-    A_ = A_.to(device);
-    B_ = B_.to(device);
+  std::vector<at::Tensor*> fixed() override {
+    return is_saved_ ? std::vector<at::Tensor*>{} : std::vector<at::Tensor*>{&A_, &B_};
   }
 
  private:

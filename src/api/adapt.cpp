@@ -57,12 +57,14 @@ AdapterConfig adapter_config(const AdapterOptions& options, const std::string& b
                  options.boft_dropout};
   config.fourierft = {options.n_frequency, options.n_frequency_pattern, options.fourierft_scaling,
                       options.random_loc_seed, options.fourierft_init_weights};
-  config.vera = {options.projection_prng_key, options.save_projection, options.vera_dropout, options.d_initial};
+  config.vera = {options.projection_prng_key, options.save_projection.value_or(VeraOptions().save_projection),
+                 options.vera_dropout, options.d_initial};
   config.unilora = {options.theta_d_length, options.proj_seed, options.save_indices, options.init_theta_d_bound,
                     options.unilora_dropout};
   config.tinylora.u = options.u;
   config.tinylora.weight_tying = options.weight_tying;
   config.tinylora.projection_seed = options.projection_seed;
+  config.tinylora.save_projection = options.save_projection.value_or(TinyLoraOptions().save_projection);
   config.tinylora.dropout = options.tinylora_dropout;
   config.tinylora.starts_uniform = options.tinylora_starts_uniform;
   config.tinylora.init_v_bound = options.init_v_bound;

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <memory>
 #include <numeric>
+#include <utility>
 
 #include "adapters/adapter_file.h"
 #include "adapters/methods.h"
@@ -22,6 +23,7 @@
 #include "loading/resolve_name.h"
 #include "models/weights.h"
 #include "report/table.h"
+#include "train/recipe.h"
 
 namespace fs = std::filesystem;
 
@@ -34,6 +36,7 @@ struct InspectOptions {
   ModelOptions model;
   std::string match;
   std::int64_t rank = 8;
+  std::vector<std::string> settings;
   int image_size = 0;
   bool json = false;
   bool memory = false;
@@ -108,11 +111,30 @@ std::vector<NodeRow> node_rows(const Subject& subject, int size) {
   return out;
 }
 
-// Returns the modules that a pattern matches as target_modules, with the parameters of LoRA of the given rank.
-std::vector<NodeRow> matching(const std::vector<NodeRow>& rows, const Graph& graph, const InspectOptions& options) {
-  AdapterConfig config;
-  config.r = options.rank;
+// The method whose parameters --match counts.
+AdapterConfig matched_config(const InspectOptions& options) {
+  const std::string recipe =
+      cat("data: mnist\ntarget_modules: all-linear\nr: ", options.rank, "\n");  // the pattern follows
+  const Recipe plain = parse_recipe(recipe, "inspect", {});
+  Recipe read = parse_recipe(recipe, "inspect", options.settings);
+  AdapterConfig config = std::exchange(read.adapter.config, plain.adapter.config);
+  if (recipe_yaml(read) != recipe_yaml(plain) || config.target_modules != plain.adapter.config.target_modules)
+    fail_usage("inspect: got ", printable(join(options.settings, " ")),
+               ", expected only keys of a method, such as peft_type=TINYLORA, r=2 or u=13.");
   config.target_modules = options.match;
+  return config;
+}
+
+std::string matched_text(const AdapterConfig& config) {
+  const Method& method = method_of(config);
+  if (method.peft_type == PeftType::kLora) return cat(method.name, " with r=", config.r);
+  std::string out = summary(config);
+  if (const auto comma = out.find(", "); comma != std::string::npos) out.replace(comma, 2, " with ");
+  return out;
+}
+
+// Returns the modules that the pattern of `config` matches, with the parameters of its method.
+std::vector<NodeRow> matching(const std::vector<NodeRow>& rows, const Graph& graph, const AdapterConfig& config) {
   const Adaptation adaptation = adapt(graph, {config, std::nullopt, std::nullopt});
   std::vector<NodeRow> out;
   for (const auto& target : adaptation.targets) out.push_back(rows[target.node]);
@@ -204,7 +226,10 @@ int inspect_command(const InspectOptions& options) {
     macs += row.macs;
   }
   const std::int64_t trainable = count_trainable(subject.adaptation);
-  const auto shown = options.match.empty() ? all : matching(all, subject.graph, options);
+  if (options.match.empty() && !options.settings.empty())
+    fail_usage("inspect: got '", printable(options.settings.front()), "' without --match, expected both.");
+  const AdapterConfig matched = matched_config(options);
+  const auto shown = options.match.empty() ? all : matching(all, subject.graph, matched);
   std::int64_t shown_trainable = 0;
   for (const auto& row : shown) shown_trainable += row.trainable;
 
@@ -229,11 +254,16 @@ int inspect_command(const InspectOptions& options) {
              {"flops", 2 * macs},
              {"nodes", nodes},
              {"tensors", tensors}};
-    if (!options.match.empty())
-      out["match"] = {{"pattern", options.match},
-                      {"modules", shown.size()},
-                      {"r", options.rank},
-                      {"lora_parameters", shown_trainable}};
+    if (!options.match.empty()) {
+      Json& match = out["match"] = {{"pattern", options.match}, {"modules", shown.size()}};
+      if (options.settings.empty()) {
+        match["r"] = options.rank;
+        match["lora_parameters"] = shown_trainable;
+      } else {
+        match["method"] = method_of(matched).name;
+        match["parameters"] = shown_trainable;
+      }
+    }
     if (subject.adapter) out["adapter"] = adapter_json(*subject.adapter);
     if (options.memory) {
       const MemoryEstimate memory = memory_of(subject, size, options);
@@ -255,8 +285,8 @@ int inspect_command(const InspectOptions& options) {
                 fixed(100 * static_cast<double>(trainable) / static_cast<double>(parameters), 2).c_str());
   }
   if (!options.match.empty()) {
-    std::printf("match:     '%s' matches %s; LoRA with r=%s has %s\n", options.match.c_str(),
-                counted(shown.size(), "module").c_str(), std::to_string(options.rank).c_str(),
+    std::printf("match:     '%s' matches %s; %s has %s\n", options.match.c_str(),
+                counted(shown.size(), "module").c_str(), matched_text(matched).c_str(),
                 counted(shown_trainable, "parameter").c_str());
   }
   if (options.memory) {
@@ -275,7 +305,7 @@ int inspect_command(const InspectOptions& options) {
                {"operation"},
                {"output"},
                {"parameters", true},
-               {options.match.empty() ? "trainable" : "LoRA", true},
+               {options.match.empty() ? "trainable" : method_of(matched).name, true},
                {"MFLOPs", true}});
   for (const auto& row : shown) {
     table.add({row.name, row.kind, row.output, row.parameters > 0 ? with_commas(row.parameters) : "",
@@ -297,9 +327,11 @@ void add_inspect(CLI::App& app, int& status) {
       ->add_option("--match", options->match,
                    "Only the modules that target_modules would match: a regular expression for the complete name")
       ->type_name("REGEX");
-  command->add_option("--rank", options->rank, "LoRA's rank, for --match")
-      ->check(CLI::Range(1, 1 << 16))
-      ->capture_default_str();
+  command
+      ->add_option("settings", options->settings,
+                   "For --match: the method, by keys of a recipe, e.g. peft_type=TINYLORA r=2 u=13; default: LoRA")
+      ->type_name("KEY=VALUE");
+  command->add_option("--rank", options->rank, "r, for --match")->check(CLI::Range(1, 1 << 16))->capture_default_str();
   command
       ->add_option("--image-size", options->image_size,
                    "Height and width of the images in pixels; default: that of the adapter or the weights")
@@ -314,7 +346,8 @@ void add_inspect(CLI::App& app, int& status) {
       ->capture_default_str();
   command->add_flag("--json", options->json, "Print one JSON document on standard output");
   command->footer(
-      "FLOPs: for one image, two per multiply-add of the convolutions and linear layers, without those of LoRA.");
+      "FLOPs: for one image, two per multiply-add of the convolutions and linear layers, without those of an adapter.\n"
+      "Numbers that several layers share are listed with the first of them.");
   command->callback([options, &status] { status = inspect_command(*options); });
 }
 

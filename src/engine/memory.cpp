@@ -104,9 +104,11 @@ class Walk {
     const LayerAdapter* adapter = network_.adapter(step.first);
     Bytes out = 0;
     if (adapter != nullptr) {
-      out += values_[node.inputs[0]] * element_;  // inputs of A and B, or the factors of another method
       out += static_cast<Bytes>(adapter->kept_weights()) * network_.tensors(step.first).weight().nbytes();
       const auto layer = adapter->low_rank();
+      // The input, for the gradient of A or of another method's weight. A may be fixed.
+      if (!layer || layer->lora_A.requires_grad()) out += values_[node.inputs[0]] * element_;
+      if (layer) out += factor_bytes(*layer);
       if (layer && layer->dropout > 0) out += values_[node.inputs[0]] * element_;  // its mask
       const Shape& shape = shapes_[step.first];
       const auto features = static_cast<Bytes>(std::holds_alternative<Linear>(node.op) ? shape.back() : shape[0]);
@@ -126,6 +128,13 @@ class Walk {
       return out + input_elements * element_;  // kernels/attention.h
     return out + batch_ * lorikeet::kept_bytes(node.op, {inputs, shapes_[step.output]},
                                                {element_, network_.is_retrained(step.first)});
+  }
+
+  // The two matrices as a step computes them from the learned tensors: A unless it is one of these, and B with its
+  // scale.
+  Bytes factor_bytes(const LowRank& layer) const {
+    const bool computes_A = layer.lora_A.requires_grad() && !layer.lora_A.is_leaf();
+    return static_cast<Bytes>(layer.lora_B.numel() + (computes_A ? layer.lora_A.numel() : 0)) * element_;
   }
 
   // What its activation keeps.
@@ -208,6 +217,7 @@ MemoryEstimate estimate_memory(const Network& network, const Plan& plan, const I
     out.learning += 3 * tensor.nbytes();
     if (names.count(name) == 0) out.weights += tensor.nbytes();
   }
+  out.weights += network.fixed_bytes();
   for (const FusedStep& step : fuse(network, plan)) {
     if (!step.frozen_layer) continue;
     const NodeId input = network.graph().node(step.first).inputs[0];

@@ -10,7 +10,8 @@
 namespace lorikeet {
 
 struct MemoryEstimate {
-  /// The network's tensors as loaded, in float32.
+  /// The network's tensors as loaded, in float32, and what the adapter's method adds: learned tensors, and those that
+  /// follow from a seed or from the base (U and V of LoRA-XS).
   std::uint64_t weights = 0;
   /// Prepared frozen weights: BatchNorm folded in, packed, for the forward pass and for gradients, in one layout. Other
   /// batch sizes may require further oneDNN layouts, at most Packings::kKept.

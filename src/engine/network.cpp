@@ -92,6 +92,11 @@ std::string Network::adapter_key(NodeId id, const std::string& suffix) const {
   return is_shared_tensor(suffix) ? suffix : module_name(graph_, targets_.at(id)) + "." + suffix;
 }
 
+std::string Network::own_bias_key(NodeId id) const {
+  return adapter(id) != nullptr ? bias_key(module_name(graph_, targets_.at(id)), true)
+                                : bias_key(graph_.node(id).name, false);
+}
+
 std::vector<std::pair<std::string, at::Tensor>> Network::adapter_parts(bool learned) const {
   std::vector<std::pair<std::string, at::Tensor>> out;
   std::set<std::string> shared;
@@ -111,10 +116,7 @@ const LayerAdapter* Network::adapter(NodeId id) const {
 
 std::vector<std::pair<std::string, at::Tensor>> Network::trainable() const {
   std::vector<std::pair<std::string, at::Tensor>> out = adapter_parts(/*learned=*/true);
-  for (const NodeId id : biases_)
-    out.emplace_back(adapter(id) != nullptr ? bias_key(module_name(graph_, targets_.at(id)), true)
-                                            : bias_key(graph_.node(id).name, false),
-                     tensors_[id].bias());
+  for (const NodeId id : biases_) out.emplace_back(own_bias_key(id), tensors_[id].bias());
   for (const NodeId id : retrained_) {
     for (const auto& parameter : graph_.parameters(id)) {
       if (!parameter.buffer) out.emplace_back(parameter.name, tensors_[id][parameter.key]);
@@ -161,6 +163,24 @@ void Network::load_state_tensors(const NamedTensors& tensors) {
   for (auto& [id, adapter] : adapters_) adapter->loaded();
 }
 
+std::uint64_t Network::fixed_bytes() const {
+  std::map<const void*, std::uint64_t> storages;
+  const auto count = [&](const at::Tensor& tensor) {
+    const at::Storage& storage = tensor.storage();
+    storages.emplace(storage.data(), storage.nbytes());
+  };
+  for (const auto& [id, adapter] : adapters_) {
+    for (const auto& part : adapter->parts()) {
+      if (!part.learned) count(*part.tensor);
+    }
+    for (const auto& part : adapter->constants()) count(*part.tensor);
+    for (const at::Tensor* tensor : adapter->fixed()) count(*tensor);
+  }
+  std::uint64_t total = 0;
+  for (const auto& [data, bytes] : storages) total += bytes;
+  return total;
+}
+
 void Network::seed_dropout(std::uint64_t seed) {
   for (auto& [id, adapter] : adapters_) adapter->seed_dropout(derived_seed(seed, id));
 }
@@ -168,6 +188,12 @@ void Network::seed_dropout(std::uint64_t seed) {
 SavedAdapter Network::saved_adapter() const {
   const at::NoGradGuard no_grad;
   SavedAdapter out{saved_lora_config(config_), adapter_tensors()};
+  if (!std::holds_alternative<std::monostate>(config_.bias_modules)) {
+    out.config.bias_modules = std::monostate{};
+    for (const NodeId id : match_modules(graph_, out.config).biases) {
+      if (!is_retrained(id)) out.tensors.add(own_bias_key(id), tensors_[id].bias());
+    }
+  }
   std::vector<std::string> adapted;
   for (const auto& [id, adapter] : adapters_) {
     if (small_output_ != id) adapted.push_back(graph_.node(id).name);
@@ -231,6 +257,7 @@ void Network::to(at::Device device, MovedTensors* shared) {
       move(*part.tensor);
       if (is_shared_tensor(part.suffix)) moved.emplace(part.suffix, *part.tensor);
     }
+    for (at::Tensor* tensor : adapter->fixed()) *tensor = tensor->to(device);
     adapter->moved(device);
   }
 }

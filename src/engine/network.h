@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
@@ -62,6 +63,8 @@ class Network {
   NamedTensors state_tensors() const;
   /// Copies the values of such tensors. REQUIRES: the names and shapes of state_tensors().
   void load_state_tensors(const NamedTensors& tensors);
+  /// Bytes of the adapters' tensors that are not learned, saved or not. Tensors that share memory count once.
+  std::uint64_t fixed_bytes() const;
   /// Seeds dropout: its masks are a function of `seed`, the layer and the number of runs since this call.
   void seed_dropout(std::uint64_t seed);
   /// Returns the adapter to save: adapter_tensors() and its configuration, converted if the initialisation requires it.
@@ -77,6 +80,8 @@ class Network {
  private:
   /// The key of a tensor of the node's adapter.
   std::string adapter_key(NodeId id, const std::string& suffix) const;
+  /// The key of the node's own bias.
+  std::string own_bias_key(NodeId id) const;
   /// The adapters' parts that are learned, or those that are not, with their keys; each shared tensor once.
   std::vector<std::pair<std::string, at::Tensor>> adapter_parts(bool learned) const;
   template <typename Visit>

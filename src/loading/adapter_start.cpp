@@ -42,8 +42,15 @@ EncodedAdapter encode_adapter(const AdapterFolder& folder, const BaseView& base,
 
 EncodedAdapter write_adapter_file(const std::filesystem::path& path, const AdapterFolder& folder, const BaseView& base,
                                   const StoredPrecision& precision) {
+  const Adaptation adaptation = adapt(base.graph, folder.spec);
+  return write_adapter_file(path, folder, adaptation, start_tensors(adaptation, base.weights), precision);
+}
+
+EncodedAdapter write_adapter_file(const std::filesystem::path& path, const AdapterFolder& folder,
+                                  const Adaptation& adaptation, const NamedTensors& start,
+                                  const StoredPrecision& precision) {
   check_adapter_file_destination(path);
-  EncodedAdapter out = encode_adapter(folder, base, precision);
+  EncodedAdapter out = encode_adapter(folder, adaptation, start, precision);
   write_file(path, out.bytes);
   return out;
 }
@@ -51,9 +58,16 @@ EncodedAdapter write_adapter_file(const std::filesystem::path& path, const Adapt
 AdapterFolder read_adapter_over(const std::filesystem::path& path, const BaseView& base) {
   AdapterFolder out = read_adapter(path);
   const Adaptation adaptation = adapt_as(out, base.graph, path);
-  if (!is_incomplete(out)) return out;
-  complete_tensors(out, start_tensors(adaptation, base.weights));
-  check_adapter_tensors(out.tensors, adaptation, path.string());
+  if (is_incomplete(out)) {
+    complete_tensors(out, start_tensors(adaptation, base.weights));
+    check_adapter_tensors(out.tensors, adaptation, path.string());
+  }
+  if (out.spec.small_output && out.for_peft.empty()) {
+    const Node& output = adaptation.graph.node(*adaptation.replaced);
+    const std::string weight = output.name + ".weight";
+    out.for_peft.add(weight,
+                     dense_output_weight(*out.spec.small_output, output, *base.weights.find(weight), out.tensors));
+  }
   return out;
 }
 

@@ -45,7 +45,7 @@ std::int64_t epochs(std::int64_t steps_per_epoch) {
 double learning_rate(std::optional<Tuning> tune) {
   if (tune == Tuning::kFull) return 1e-4;
   if (tune == Tuning::kPartial) return 3e-4;
-  if (tune == Tuning::kProbe || tune == Tuning::kNorm) return 5e-3;
+  if (tune == Tuning::kProbe || tune == Tuning::kNorm || tune == Tuning::kBias) return 5e-3;
   return 2e-3;
 }
 

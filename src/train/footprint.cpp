@@ -55,12 +55,17 @@ MemoryEstimate run_memory(const PlannedRun& run, std::int64_t batch) {
 }
 
 void require_learned_memory(const Adaptation& adaptation, std::uint64_t copies, std::uint64_t available) {
-  const std::int64_t count = count_trainable(adaptation);
-  const std::uint64_t needed = static_cast<std::uint64_t>(count) * sizeof(float) * copies;
+  std::int64_t learned = 0, fixed = 0;
+  for (const Parameter& parameter : adapter_parameters(adaptation))
+    (parameter.buffer ? fixed : learned) += parameter.count();
+  const std::uint64_t needed =
+      sizeof(float) * (copies * static_cast<std::uint64_t>(learned) + static_cast<std::uint64_t>(fixed));
   if (needed <= available) return;
-  fail_usage("adapter: got ", counted(count, "number"), " to learn, which take about ", human_bytes(needed),
-             " of memory", copies > 1 ? " with their gradients and moments" : "", ", expected at most the ",
-             human_bytes(available), " that this machine has free. Set a smaller r or head, or choose fewer modules.");
+  fail_usage("adapter: got ", counted(learned, "number"), " to learn",
+             fixed > 0 ? cat(" and ", with_commas(fixed), " fixed ones") : "", ", which take about ",
+             human_bytes(needed), " of memory", copies > 1 ? " with their gradients and moments" : "",
+             ", expected at most the ", human_bytes(available),
+             " that this machine has free. Set a smaller r or head, or choose fewer modules.");
 }
 
 void require_memory(const PlannedRun& run) {

@@ -30,8 +30,8 @@ std::uint64_t memory_bytes(const Splits& splits);
 /// first.
 MemoryEstimate run_memory(const PlannedRun& run, std::int64_t batch);
 
-/// Throws UsageError if `copies` copies of the trainable parameters need more than `available` bytes. To be called
-/// before they are created.
+/// Throws UsageError if `copies` copies of the trainable parameters, and the adapter's fixed tensors, need more than
+/// `available` bytes. To be called before they are created.
 void require_learned_memory(const Adaptation& adaptation, std::uint64_t copies, std::uint64_t available);
 
 /// For training: the parameters, their gradients and AdamW's two moments.

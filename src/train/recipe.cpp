@@ -29,13 +29,19 @@ constexpr std::uint64_t kMaxRecipe = 1 << 20;
 void check_tuning(const AdaptationOptions& options) {
   const AdapterConfig& config = options.config;
   const Tuning tune = *options.tune;
-  if (tune != Tuning::kAdapter && tune != Tuning::kNorm && config.has_targets() && !target_set(config.target_modules)) {
+  const bool takes_targets = tune == Tuning::kAdapter || tune == Tuning::kNorm || tune == Tuning::kBias;
+  if (!takes_targets && config.has_targets() && !target_set(config.target_modules)) {
     fail_usage("tune: got ", name_of(tune), " with target_modules, expected one of them. Set target_modules: null.");
   }
   if (tune == Tuning::kAdapter && config.peft_type == PeftType::kLnTuning)
     fail_usage("tune: got adapter with peft_type LN_TUNING, expected tune: norm.");
   if (tune == Tuning::kNorm && config.peft_type != PeftType::kLora && config.peft_type != PeftType::kLnTuning)
     fail_usage("tune: got norm with peft_type ", name_of(config.peft_type), ", expected LN_TUNING.");
+  if (tune == Tuning::kBias && config.peft_type != PeftType::kLora)
+    fail_usage("tune: got bias with peft_type ", name_of(config.peft_type), ", expected it without one.");
+  if (tune == Tuning::kBias && config.bias != TrainedBias::kNone && config.bias != TrainedBias::kAll)
+    fail_usage("tune: got bias with bias: ", trained_bias_names()[static_cast<std::size_t>(config.bias)],
+               ", expected bias: all, which it sets.");
 }
 
 void set(Recipe& recipe, const std::string& key, const YAML::Node& value) {
@@ -84,7 +90,7 @@ const std::vector<std::string>& searchable_keys() {
 }
 
 const std::vector<std::string>& tuning_names() {
-  static const std::vector<std::string> kNames{"probe", "adapter", "norm", "partial", "full"};
+  static const std::vector<std::string> kNames{"probe", "adapter", "norm", "bias", "partial", "full"};
   return kNames;
 }
 

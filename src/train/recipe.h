@@ -18,7 +18,7 @@
 namespace lorikeet {
 
 /// What is trained, in words that fit every model; see resolve_tuning (train/tuning.h).
-enum class Tuning { kProbe, kAdapter, kNorm, kPartial, kFull };
+enum class Tuning { kProbe, kAdapter, kNorm, kBias, kPartial, kFull };
 const std::vector<std::string>& tuning_names();
 const std::string& name_of(Tuning tuning);
 

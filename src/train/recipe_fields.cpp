@@ -42,6 +42,29 @@ Json small_output_schema() {
                  form({{"tied", size}, {"seed", seed}}, "tied")});
 }
 
+// The methods have different defaults, which null means.
+Field save_projection_field() {
+  return {
+      "save_projection",
+      "VERA, TINYLORA: save the fixed random matrices, which the seed gives again; null: TINYLORA does, as in PEFT, "
+      "and VERA does not",
+      [](Recipe& r, const YAML::Node& n) {
+        AdapterConfig& config = r.adapter.config;
+        config.vera.save_projection = n.IsNull() ? VeraOptions().save_projection : boolean("save_projection", n);
+        config.tinylora.save_projection = n.IsNull() ? TinyLoraOptions().save_projection : config.vera.save_projection;
+      },
+      [](const Recipe& r, YAML::Emitter& out) {
+        const AdapterConfig& config = r.adapter.config;
+        const bool vera = config.vera.save_projection, tiny = config.tinylora.save_projection;
+        if (vera == VeraOptions().save_projection && tiny == TinyLoraOptions().save_projection) {
+          out << YAML::Null;
+        } else {
+          out << (config.peft_type == PeftType::kTinyLora ? tiny : vera);
+        }
+      },
+      any_of({{{"type", "boolean"}}, kNullSchema})};
+}
+
 Field head_field() {
   return {
       "head",
@@ -94,8 +117,9 @@ Field head_field() {
 Field tune_field() {
   return {"tune",
           cat("what is trained, in words for every model (", join(tuning_names(), ", "),
-              "): only a new output; an adapter on target_modules, by default auto; the normalisations; the last stage "
-              "or quarter; everything. All with a new output. null: target_modules and modules_to_save"),
+              "): only a new output; an adapter on target_modules, by default auto; the normalisations or the biases, "
+              "all or those of target_modules; the last stage or quarter; everything. All with a new output. null: "
+              "target_modules and modules_to_save"),
           [](Recipe& r, const YAML::Node& n) {
             r.adapter.tune.reset();
             if (n.IsNull()) return;
@@ -509,8 +533,7 @@ const std::vector<Field>& all() {
                     LORIKEET_MEMBER(adapter.config.fourierft.init_weights)),
       integer_field("projection_prng_key", "VERA: seed of the matrices that all layers share", ranges::kSeed,
                     LORIKEET_MEMBER(adapter.config.vera.projection_prng_key)),
-      boolean_field("save_projection", "VERA: save these matrices, which the seed gives again; PEFT's default is true",
-                    LORIKEET_MEMBER(adapter.config.vera.save_projection)),
+      save_projection_field(),
       number_field("vera_dropout", "VERA: probability of dropping an input", ranges::kDropout,
                    LORIKEET_MEMBER(adapter.config.vera.dropout)),
       number_field("d_initial", "VERA: initial value of vera_lambda_d", {-1e6, 1e6},

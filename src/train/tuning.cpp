@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "adapters/matching.h"
+#include "adapters/target_sets.h"
 #include "base/text.h"
 #include "graph/shapes.h"
 
@@ -16,6 +18,12 @@ std::vector<NodeId> modules_before_output(const Graph& graph) {
     if (has_parameters(graph.node(id).op) && is_module(graph.node(id).op)) out.push_back(id);
   }
   return out;
+}
+
+ModulePattern named_targets(TargetSet set, const Graph& graph) {
+  std::vector<std::string> names;
+  for (const NodeId id : targets_of(set, graph, PeftType::kLora).nodes) names.push_back(graph.node(id).name);
+  return exact_targets(graph, names);
 }
 
 void add_modules(AdapterConfig& config, const Graph& graph, const std::vector<NodeId>& modules) {
@@ -57,15 +65,23 @@ std::vector<std::string> resolve_tuning(AdaptationOptions& options, const Graph&
     notes.push_back(
         cat("tune: ", name_of(*options.tune), " trains ", what, modules > 0 ? cat(" (", modules, ")") : ""));
   };
+  const bool trains_biases = options.tune == Tuning::kBias;
   if (options.tune) {
     if (!options.head && !options.replace_output) options.new_head = true;
     const bool adapts = *options.tune == Tuning::kAdapter || *options.tune == Tuning::kNorm;
+    const ModulePattern targets = config.target_modules;
     if (!adapts) config.target_modules = std::monostate{};
     if (adapts && !config.has_targets()) config.target_modules = "auto";
     switch (*options.tune) {
       case Tuning::kProbe: describe("only the new output", 0); break;
       case Tuning::kAdapter: break;  // the targets have a note of their own
       case Tuning::kNorm: config.peft_type = PeftType::kLnTuning; break;
+      case Tuning::kBias: {
+        config.bias = TrainedBias::kAll;
+        const auto set = target_set(targets);
+        config.bias_modules = !set ? targets : set == TargetSet::kAuto ? std::monostate{} : named_targets(*set, graph);
+        break;
+      }
       case Tuning::kPartial: {
         const auto modules = last_modules(graph);
         add_modules(config, graph, modules);
@@ -84,6 +100,7 @@ std::vector<std::string> resolve_tuning(AdaptationOptions& options, const Graph&
     options.replace_output = true;
     add_modules(config, graph, {graph.output()});
   }
+  if (trains_biases) describe("the biases of modules", match_modules(graph, config).biases.size());
   options.tune.reset();
   options.new_head = false;
   return notes;

@@ -135,6 +135,46 @@ TEST_CASE("retrained modules are taken over where they are the same, and refused
                        doctest::Contains("other: got another 'fc.weight'"), Error);
 }
 
+TEST_CASE("a small output is taken over with its dense weight, and refused beside another output") {
+  const auto with_output = [](const std::optional<SmallOutput>& output, std::uint64_t seed) {
+    AdapterFolder out = folder_with("layer1.2.conv2", 2, 2, seed);
+    out.spec.config.modules_to_save = {"fc"};
+    out.spec.output_classes = 6;
+    out.spec.small_output = output;
+    at::Generator generator = seeded(3);
+    for (const auto& parameter : adapter_parameters(adapt(grouped_resnet(), out.spec))) {
+      if (parameter.name.starts_with("fc."))
+        out.tensors.add(parameter.name, at::empty(parameter.shape).normal_(0, 1, generator));
+    }
+    if (output) out.for_peft.add("fc.weight", at::ones({6, 8}));
+    return out;
+  };
+  using Form = SmallOutput::Form;
+  const AdapterFolder plain = folder_with("layer1.2.conv2", 2, 2, 2);
+  for (const SmallOutput& output : {SmallOutput{Form::kLowRank, 2}, {Form::kProjected, 3}, {Form::kTied, 9}}) {
+    CAPTURE(small_output_json(output).dump());
+    const AdapterFolder a = with_output(output, 1), b = with_output(output, 4);
+    for (const auto& adapters : {std::vector<WeightedAdapter>{{"a", 1, a}, {"plain", 1, plain}},
+                                 {{"plain", 1, plain}, {"a", 1, a}},
+                                 {{"a", 0.5, a}, {"b", 2, b}}}) {
+      const AdapterFolder sum = combined(adapters, Combination::kLinear).folder;
+      CHECK((sum.spec.small_output == output));
+      CHECK(sum.for_peft.contains("fc.weight"));
+      check_adapter_tensors(sum.tensors, adapt(grouped_resnet(), sum.spec), "sum");
+    }
+    const AdapterFolder dense = with_output(std::nullopt, 1), other = with_output(SmallOutput{Form::kTied, 5}, 1);
+    CHECK(refusal([&] {
+            combined({{"a", 1, a}, {"dense", 1, dense}}, Combination::kLinear);
+          }) == has("dense: got a dense output, expected the head {\""));
+    CHECK(refusal([&] {
+            combined({{"dense", 1, dense}, {"a", 1, a}}, Combination::kLinear);
+          }) == has("expected a dense output, as in the adapters before it"));
+    CHECK(refusal([&] {
+            combined({{"a", 1, a}, {"other", 1, other}}, Combination::kCat);
+          }) == has("other: got the head {"));
+  }
+}
+
 TEST_CASE("a module that one adapter retrains and another adapts is refused") {
   const AdapterFolder retrained = folder_with("layer1.2.conv2", 2, 2, 1, {"fc"});
   const AdapterFolder adapted = folder_with("fc", 2, 2, 2);
@@ -154,6 +194,11 @@ TEST_CASE("what does not add up is refused") {
   dora.spec.config.use_dora = true;
   CHECK_THROWS_WITH_AS(combined({{"x", 1, dora}}, Combination::kLinear),
                        doctest::Contains("x: got LORA with options, expected plain LoRA"), Error);
+  AdapterFolder tiny = folder_with("layer1.2.conv2", 2, 2, 1);
+  tiny.spec.config.peft_type = PeftType::kTinyLora;
+  CHECK(refusal([&] {
+          combined({{"x", 1, tiny}}, Combination::kLinear);
+        }) == has("x: got TINYLORA, expected plain LoRA. Convert it with 'lorikeet convert ADAPTER --as-lora"));
   AdapterFolder a = folder_with("layer1.2.conv2", 2, 2, 1);
   AdapterFolder b = a;
   a.metadata = AdapterMetadata{"small", "small.v1", std::string(64, 'a'), {}, {}};

@@ -157,6 +157,24 @@ class Commands(CommandTest):
             self.lorikeet("inspect", "resnet50", "--match", r".*\.2\.conv3", "--rank", 4),
         )
 
+    def test_counts_of_other_methods(self):
+        for settings, method, parameters in (
+            (["peft_type=LORA_XS", "r=5"], "LoRA-XS", 100),
+            (["peft_type=TINYLORA", "r=2", "u=13"], "TinyLoRA", 52),
+            (["peft_type=TINYLORA", "u=13", "weight_tying=1"], "TinyLoRA", 13),
+            (["peft_type=VERA", "r=3"], "VeRA", 256 + 512 + 1024 + 2048 + 12),
+            (["peft_type=UNILORA", "theta_d_length=77"], "UniLoRA", 77),
+            (["peft_type=FOURIERFT", "n_frequency=9"], "FourierFT", 36),
+            (["use_dora=true", "r=4"], "DoRA", 19_200 + 3840),
+        ):
+            with self.subTest(settings):
+                found = self.json("inspect", "resnet50", *settings, "--match", r".*\.2\.conv3")["match"]
+                self.assertEqual((found["modules"], found["method"], found["parameters"]), (4, method, parameters))
+        self.assertIn(
+            r"'.*\.2\.conv3' matches 4 modules; TinyLoRA with r=2, u=13 has 52 parameters",
+            self.lorikeet("inspect", "resnet50", "--match", r".*\.2\.conv3", "peft_type=TINYLORA", "r=2", "u=13"),
+        )
+
 
 # Arguments, and words of the one line that refuses them with exit code 2.
 USAGE = [
@@ -205,6 +223,9 @@ USAGE = [
         ["inspect", "resnet50", "--match", ".*.2.conv"],
         ["'.*.2.conv'", "matches no module", "layer1.2.conv1", "layer1.2.conv3"],
     ),
+    (["inspect", "resnet50", "u=2"], ["'u=2'", "without --match"]),
+    (["inspect", "resnet50", "--match", "fc", "epochs=2"], ["epochs=2", "expected only keys of a method"]),
+    (["inspect", "resnet50", "--match", "fc", "u=0"], ["u", "got '0'"]),
     (["inspect", "resnet50", "--match", "layer1.0.con1"], ["layer1.0.con1", "matches no module", "layer1.0.conv1"]),
     (["inspect", "resnet50", "--match", "("], ["'('"]),
     (["inspect", "resnet50", "--match", ".*bn1"], ["bn1", "BatchNorm2d", "expected only Conv2d and Linear"]),

@@ -7,7 +7,9 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <cmath>
 
+#include "adapters/methods.h"
 #include "engine/executor.h"
 #include "engine/small_networks.h"
 #include "models/models.h"
@@ -116,8 +118,8 @@ TEST_CASE("adapters that change the weight itself, and dropout, take about what 
   const Graph graph = find_model("resnet18").build();
   AdapterSpec spec;
   spec.config.target_modules = std::string(R"(layer.*conv[12])");
-  for (const PeftType type :
-       {PeftType::kLoha, PeftType::kLokr, PeftType::kFourierFt, PeftType::kVera, PeftType::kUniLora}) {
+  for (const PeftType type : {PeftType::kLoha, PeftType::kLokr, PeftType::kFourierFt, PeftType::kVera,
+                              PeftType::kUniLora, PeftType::kLoraXs, PeftType::kTinyLora}) {
     CAPTURE(name_of(type));
     spec.config.peft_type = type;
     check_estimate(graph, spec, 28, 16);
@@ -125,6 +127,52 @@ TEST_CASE("adapters that change the weight itself, and dropout, take about what 
   spec.config.peft_type = PeftType::kLora;
   spec.config.lora_dropout = 0.5;
   check_estimate(graph, spec, 96, 16);
+}
+
+TEST_CASE("an adapter of any method, and any output, takes what was estimated") {
+  const Graph graph = find_model("resnet18").build();
+  const NamedTensors weights = random_weights(graph, 1);
+  const auto check = [&](const AdapterSpec& spec) {
+    const Adaptation adaptation = adapt(graph, spec);
+    double base = 0;
+    for (const auto& parameter : adaptation.graph.parameters()) {
+      if (adaptation.replaced != parameter.node) base += static_cast<double>(parameter.count()) * sizeof(float);
+    }
+    const CountAllocations counting;
+    const std::int64_t before = CountingAllocator::instance().now();
+    const Network network(adaptation, weights, 1);
+    const double taken = static_cast<double>(CountingAllocator::instance().now() - before);
+    const double estimate =
+        static_cast<double>(estimate_memory(network, make_plan(network), {28, 28, 4}, 1).weights) - base;
+    CAPTURE(taken);
+    CAPTURE(estimate);
+    CHECK(std::abs(taken - estimate) <= 0.02 * estimate);
+  };
+  for (const Method& method : methods()) {
+    CAPTURE(method.name);
+    AdapterSpec spec;
+    spec.config.peft_type = method.peft_type;
+    spec.config.use_dora = method.use_dora;
+    const bool is_weighted = method.adapts(Op(Linear{1, 1}));
+    spec.config.target_modules = std::string(is_weighted ? R"(layer3\.\d\.conv[12])" : R"(layer3.*bn[12])");
+    check(spec);
+    if (method.peft_type == PeftType::kFourierFt) spec.config.fourierft.n_frequency = 100;
+    spec.config.vera.save_projection = spec.config.unilora.save_indices = true;
+    spec.config.tinylora.save_projection = false;
+    check(spec);
+  }
+  using Form = SmallOutput::Form;
+  for (const SmallOutput& output : {SmallOutput{Form::kLowRank, 4},
+                                    {Form::kProjected, 32},
+                                    {Form::kProjected, 32, SmallOutput::Basis::kOutput},
+                                    {Form::kTied, 100}}) {
+    CAPTURE(small_output_json(output).dump());
+    AdapterSpec spec;
+    spec.config.modules_to_save = {"fc"};
+    spec.output_classes = 10;
+    spec.small_output = output;
+    check(spec);
+  }
 }
 
 TEST_CASE("a transformer's step takes about what was estimated") {

@@ -162,6 +162,70 @@ TEST_CASE("fewer bits: the error is that of the precision, and of what training 
   }
 }
 
+TEST_CASE("a file holds every small output, bit by bit in float32, and its dense weight for PEFT") {
+  using Form = SmallOutput::Form;
+  for (const SmallOutput& output : {SmallOutput{Form::kLowRank, 3},
+                                    {Form::kProjected, 6, SmallOutput::Basis::kRandom, 5},
+                                    {Form::kProjected, 4, SmallOutput::Basis::kOutput},
+                                    {Form::kTied, 9, SmallOutput::Basis::kRandom, 7}}) {
+    CAPTURE(small_output_json(output).dump());
+    AdapterSpec spec = method_spec(methods().front(), R"(layer1\.2\.conv3)");
+    spec.config.modules_to_save = {"fc"};
+    spec.output_classes = 7;
+    spec.small_output = output;
+    const Trained own = trained(small_resnet(), spec);
+    const TemporaryFolder folder;
+    const auto path = folder.path / "a.lorikeet";
+    write_adapter_file(path, own.folder, {own.graph, own.weights}, {});
+    const AdapterFolder read = read_adapter_over(path, {own.graph, own.weights});
+    CHECK((read.spec.small_output == output));
+    CHECK(read.tensors.size() == own.folder.tensors.size());
+    for (const auto& [name, tensor] : own.folder.tensors) {
+      CAPTURE(name);
+      REQUIRE(read.tensors.contains(name));
+      CHECK(at::equal(*read.tensors.find(name), tensor));
+    }
+    Network network(adapt(own.graph, spec), own.weights, 3);
+    network.load_adapter_tensors(own.folder.tensors);
+    CHECK(at::equal(*read.for_peft.find("fc.weight"), *network.merged().find("fc.weight")));
+  }
+}
+
+TEST_CASE("fewer bits: full modules, a BatchNorm among them, and biases come back; statistics exactly") {
+  const at::NoGradGuard no_grad;
+  for (const bool has_biases : {false, true}) {
+    AdapterSpec spec = method_spec(methods().front(), R"(layer1\.2\.conv3)");
+    spec.config.modules_to_save = {"fc", "layer1.0.bn3"};
+    if (has_biases) spec.config.bias = TrainedBias::kAll;
+    const Trained own = trained(small_resnet(), spec, 0.01);
+    const NamedTensors start = start_tensors(adapt(own.graph, own.folder.spec), own.weights);
+    for (const auto& [bits, limit] :
+         std::vector<std::pair<StoredBits, double>>{{32, 0}, {16, 0.004}, {8, 0.01}, {4, 0.16}}) {
+      CAPTURE(bits);
+      const AdapterFolder read =
+          read_over(encode_adapter(own.folder, {own.graph, own.weights}, {.bits = bits}).bytes, own.graph, own.weights);
+      CHECK(read.tensors.size() == own.folder.tensors.size());
+      for (const auto& [name, tensor] : own.folder.tensors) {
+        CAPTURE(name);
+        const at::Tensor* from = bits < 16 ? start.find(name) : nullptr;
+        const at::Tensor zero = from != nullptr ? *from : at::zeros_like(tensor);
+        const at::Tensor& found = *read.tensors.find(name);
+        if (bits == 32 || name.find("running_") != std::string::npos) {
+          CHECK(at::equal(found, tensor));
+        } else {
+          CHECK(relative(found - zero, tensor - zero) < limit);
+        }
+      }
+      // The same as a folder.
+      const TemporaryFolder folder;
+      write_adapter_folder(folder.path / "a", read);
+      const AdapterFolder again = read_adapter_folder(folder.path / "a");
+      CHECK(again.tensors.size() == read.tensors.size());
+      for (const auto& [name, tensor] : again.tensors) CHECK(at::equal(*read.tensors.find(name), tensor));
+    }
+  }
+}
+
 TEST_CASE("an adapter of ten classes costs few bytes beside its numbers") {
   AdapterSpec spec = method_spec(methods().front(), R"(layer1\.2\.conv3)");
   spec.config.modules_to_save = {"fc"};

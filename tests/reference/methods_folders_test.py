@@ -107,6 +107,8 @@ RECIPES = {
     "VeRA": ["peft_type=VERA", "r=8", "target_modules=fc", "save_projection=true", "bias=vera_only"],
     "UniLoRA": ["peft_type=UNILORA", "target_modules=fc", "theta_d_length=50", "init_theta_d_bound=0.3"],
     "norm tuning": ["peft_type=LN_TUNING", r"target_modules=layer4\..*bn."],
+    "a BatchNorm in full": ["target_modules=[layer4.1.conv1]", "modules_to_save=[layer4.1.bn1]"],
+    "BitFit of a stage": ["tune=bias", r"target_modules=layer4\..*"],
     "BitFit": ["target_modules=null", "bias=all", "modules_to_save=[fc]"],
     "TinyLoRA": ["peft_type=TINYLORA", "u=30", "target_modules=[fc]"],
     "TinyLoRA, uniform start, a bias": [
@@ -173,7 +175,7 @@ class Folders(FolderTest, unittest.TestCase):
                 model = opened_by_peft(torchvision_model("resnet18", self.weights()), adapter)
                 model.save_pretrained(folder + "/again")
                 ours, again = (read_tensors(f / "adapter_model.safetensors") for f in (adapter, Path(folder) / "again"))
-                unused = ("num_batches_tracked", ".original_module.bias", ".modules_to_save.bias")
+                unused = (".original_module.bias", ".modules_to_save.bias")
                 self.assertEqual(
                     {k: v.shape for k, v in ours.items()},
                     {k: v.shape for k, v in again.items() if not k.endswith(unused)},

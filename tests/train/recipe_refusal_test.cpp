@@ -102,7 +102,7 @@ TEST_CASE("impossible values are refused, with what is possible") {
       {"head: 512", "head: got '512', expected a list of at most 64 widths, e.g. [512, 256], new, or null."},
       {"time: 10 minutes", "time: got '10 minutes', expected a time of at most 1e6 seconds, e.g. 90s, 10m or 1h30m"},
       {"time: 5m3", "time: got '5m3', expected a time"},
-      {"tune: lora", "tune: got 'lora', expected one of probe, adapter, norm, partial, full, or null."},
+      {"tune: lora", "tune: got 'lora', expected one of probe, adapter, norm, bias, partial, full, or null."},
       {"image_size: 1", "image_size: got 1, expected at least 16, or 0 for the size of the weights' own evaluation."},
       {"head: [0]", "head: got '0', expected an integer from 1 to"},
       {"head: [" + repeated("1,", 2 * 65) + "]", "head: got a list, expected a list of at most 64 widths"},
@@ -139,6 +139,8 @@ TEST_CASE("values that do not go together are refused") {
         has("image_size: got 28 together with preprocess=normalise"));
   CHECK(refused(kLeast + "random_resized_crop: [0.5, 1]\npreprocess: normalise\n") ==
         has("random_resized_crop: got it together with preprocess=normalise"));
+  CHECK(refused(kLeast + "validation: 5\nvalidation_share: 0.2\n") ==
+        has("validation_share: got 0.2 with validation: 5, expected one of the two."));
   CHECK(refused(kLeast + "cache_views: 2\n") ==
         has("cache_views: got 2 without random_resized_crop or another random transform"));
   CHECK(refused_override("data=") == has("data: got nothing"));

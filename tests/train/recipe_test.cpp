@@ -7,7 +7,9 @@
 #include <filesystem>
 #include <sstream>
 #include <string>
+#include <tuple>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "refusal.h"
 #include "temporary_folder.h"
@@ -23,7 +25,7 @@ Recipe load(const std::string& yaml, const std::vector<std::string>& overrides =
   return load_recipe(folder.path / "r.yaml", overrides);
 }
 
-// Every key, none of them at its default but two that would exclude others.
+// Every key, none of them at its default but those that would exclude others.
 const char* const kEverything = R"(model: efficientnet_lite0
 weights: 'w: 1.pth'
 data: "my photos"
@@ -43,7 +45,7 @@ mixup_alpha: 0
 cutmix_alpha: 0
 train_limit: 100
 test_limit: 50
-validation: 10
+validation: 0
 validation_share: 0.25
 test_share: 0
 split_seed: 5
@@ -194,7 +196,7 @@ TEST_CASE("every key is read") {
   CHECK(mixing == Augmentation{.mixup_alpha = 0.2, .cutmix_alpha = 1});
   CHECK(r.data.train_limit == 100);
   CHECK(r.data.test_limit == 50);
-  CHECK(r.data.validation == 10);
+  CHECK(load("data: d\nhead: []\nvalidation: 10\n").data.validation == 10);
   CHECK(r.adapter.tune == Tuning::kAdapter);
   CHECK(r.data.validation_share == 0.25);
   CHECK(r.data.test_share == 0);
@@ -231,6 +233,15 @@ TEST_CASE("every key is read") {
   CHECK(r.adapter.config.boft.dropout == 0.25);
   CHECK((r.adapter.config.fourierft == FourierFtOptions{50, {{"fc", 20}}, 30.5, 3, false}));
   CHECK((r.adapter.config.vera == VeraOptions{4, true, 0.25, 0.5}));
+  CHECK(r.adapter.config.tinylora.save_projection);
+  for (const auto& [value, vera, tiny] :
+       {std::tuple("null", false, true), {"false", false, false}, {"true", true, true}}) {
+    const Recipe saves = load(cat("data: d\nhead: []\nsave_projection: ", value, "\n"));
+    CHECK(saves.adapter.config.vera.save_projection == vera);
+    CHECK(saves.adapter.config.tinylora.save_projection == tiny);
+    CHECK(recipe_yaml(load(recipe_yaml(saves))) == recipe_yaml(saves));
+    CHECK(recipe_yaml(saves) == has(cat("\nsave_projection: ", std::string(value) == "null" ? "~" : value, "\n")));
+  }
   CHECK((r.adapter.config.unilora == UniLoraOptions{99, 5, true, 0.75, 0.125}));
   CHECK((load("data: mnist\npeft_type: LOKR\ntarget_modules: x\n").adapter.config.peft_type == PeftType::kLokr));
   CHECK(r.adapter.config.init_lora_weights == LoraStart::kGaussian);

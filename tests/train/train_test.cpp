@@ -158,6 +158,29 @@ TEST_CASE("a recipe becomes a run's folder, whose recipe repeats the run") {
   CHECK(further.test.loss == doctest::Approx(summary.test.loss));
 }
 
+TEST_CASE("the biases of chosen modules are trained, saved with the others, and a start for more") {
+  const std::string targets = R"(target_modules='blocks\.6\..*')";
+  const Recipe recipe = material().recipe("biases", {"tune=bias", targets});
+  const TrainSummary summary = train(recipe, {});
+  CHECK(summary.trainable_parameters == 3 * 1281 + 1152 + 1152 + 320);  // the output, and three BatchNorms
+  const AdapterFolder adapter = read_adapter_folder(summary.adapter);
+  CHECK_FALSE(adapter.spec.config.has_targets());
+  CHECK((adapter.spec.config.bias == TrainedBias::kAll));
+  CHECK(adapter.tensors.contains("blocks.6.0.bn1.bias"));
+  CHECK(adapter.tensors.contains("bn1.bias"));
+  for (const std::string& start : {recipe.run.string(), (recipe.run / "adapter.lorikeet").string()}) {
+    const TrainSummary further = train(
+        material().recipe("biases2", {"tune=bias", targets, "start_from=" + start, "learning_rate=0", "max_steps=1"}),
+        {}, /*replace=*/true);
+    CHECK(further.test.loss == doctest::Approx(summary.test.loss));
+  }
+  CHECK(refusal<UsageError>([&] {
+          train(material().recipe(
+                    "biases3", {"tune=bias", R"(target_modules='blocks\.5\..*')", "start_from=" + recipe.run.string()}),
+                {});
+        }) == has("expected all modules whose biases"));
+}
+
 TEST_CASE("limits are kept, and images held out for validation are not trained on") {
   for (const auto& [limit, images] : {std::pair("train_limit=10", 10), {"train_limit=100", 24 - 6}}) {
     const Recipe recipe = material().recipe(limit, {"epochs=1", limit, "validation=6", "test_limit=4"});

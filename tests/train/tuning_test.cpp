@@ -38,11 +38,11 @@ TEST_CASE("each tuning fits each model, and each trains more than the one before
     CAPTURE(model->name);
     const Graph graph = model->build();
     const Adaptation probe = tuned(graph, Tuning::kProbe), adapter = tuned(graph, Tuning::kAdapter),
-                     norm = tuned(graph, Tuning::kNorm), partial = tuned(graph, Tuning::kPartial),
-                     full = tuned(graph, Tuning::kFull);
+                     norm = tuned(graph, Tuning::kNorm), bias = tuned(graph, Tuning::kBias),
+                     partial = tuned(graph, Tuning::kPartial), full = tuned(graph, Tuning::kFull);
     CHECK(probe.targets.empty());
     CHECK(probe.retrained.size() == 1);
-    for (const Adaptation* each : {&probe, &adapter, &norm, &partial, &full}) {
+    for (const Adaptation* each : {&probe, &adapter, &norm, &bias, &partial, &full}) {
       CHECK(output_features(each->graph) == 7);
       CHECK(each->replaced == graph.output());
     }
@@ -50,6 +50,8 @@ TEST_CASE("each tuning fits each model, and each trains more than the one before
     CHECK_FALSE(norm.targets.empty());
     CHECK(partial.targets.empty());
     CHECK(count_trainable(probe) < count_trainable(norm));
+    CHECK(count_trainable(probe) < count_trainable(bias));
+    CHECK(count_trainable(bias) < count_trainable(full));
     CHECK(count_trainable(probe) < count_trainable(adapter));
     CHECK(count_trainable(probe) < count_trainable(partial));
     CHECK(count_trainable(partial) < count_trainable(full));
@@ -78,6 +80,31 @@ TEST_CASE("the last modules are the last stage, or the last quarter of the block
   CHECK(vit.contains("blocks.9.norm1"));
   CHECK(vit.contains("norm"));
   CHECK_FALSE(vit.contains("blocks.8.mlp.fc2"));
+}
+
+TEST_CASE("biases and norms are tuned in the modules that target_modules selects") {
+  const Graph graph = find_model("resnet18").build();
+  const auto tuned_in = [&](Tuning tuning, const ModulePattern& targets) {
+    AdaptationOptions options;
+    options.tune = tuning;
+    options.config.target_modules = targets;
+    options.check();
+    const auto notes = resolve_tuning(options, graph);
+    AdapterSpec spec = options.spec(/*classes=*/7);
+    expand_target_set(graph, spec.config);
+    return std::pair(notes, count_trainable(adapt(graph, spec)) - 7 * 513);
+  };
+  const auto [notes, count] = tuned_in(Tuning::kBias, R"(layer4\..*)");
+  CHECK(count == 5 * 512);  // of BatchNorm; the convolutions have none
+  CHECK(notes == std::vector<std::string>{"tune: bias trains the biases of modules (5)"});
+  CHECK(tuned_in(Tuning::kBias, std::vector<std::string>{"layer1.0.bn1", "bn2"}).second == 64 + 2 * 960);
+  CHECK(tuned_in(Tuning::kBias, "auto").second == tuned_in(Tuning::kBias, std::monostate{}).second);
+  CHECK(tuned_in(Tuning::kNorm, R"(layer4\..*bn.)").second == 4 * 1024);
+  CHECK(refusal<UsageError>([&] { tuned_in(Tuning::kBias, "all-conv"); }) == has("matches no module with a bias"));
+  AdaptationOptions options;
+  options.tune = Tuning::kBias;
+  options.config.peft_type = PeftType::kVera;
+  CHECK(refusal<UsageError>([&] { options.check(); }) == has("tune: got bias with peft_type VERA"));
 }
 
 TEST_CASE("tune goes with what it does not decide") {
