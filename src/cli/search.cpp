@@ -79,7 +79,7 @@ std::string name_of_trial(const SearchTrial& trial) {
 
 // A line of a table that grows trial by trial. Longer cells move the rest of their line.
 std::string row_text(const std::vector<std::string>& cells) {
-  static const std::vector<std::size_t> kWidths{5, 9, 8, 24, 30, 5, 10, 9, 9, 5, 8, 7};
+  static const std::vector<std::size_t> kWidths{9, 8, 24, 30, 5, 10, 9, 9, 5, 8, 7, 5};
   const std::vector<Table::Column> columns = search_columns();
   std::string out;
   for (std::size_t i = 0; i < cells.size(); ++i) {

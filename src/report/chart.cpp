@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t kMostPoints = 400;
 constexpr double kWidth = 400, kHeight = 230, kLeft = 44, kRight = 8, kTop = 8, kBottom = 34;
+constexpr double kWide = 800, kHigh = 320;    // of a chart by itself
 constexpr std::size_t kNumberedClasses = 30;  // with more, the cells of a matrix are too small for numbers
 
 using Points = std::vector<std::pair<double, double>>;
@@ -152,22 +153,23 @@ std::string scatter_chart(const ScatterChart& chart) {
   if (low > high) return "";
   const std::vector<double> ys = axis_ticks(std::min(chart.y_low, y_high), y_high, 5);
   const Axis x{std::floor(std::log10(low)), std::max(std::ceil(std::log10(high)), std::floor(std::log10(low)) + 1),
-               kLeft, kWidth - kRight};
-  const Axis y{ys.front(), ys.back(), kHeight - kBottom, kTop};
-  std::string out = cat("<svg viewBox=\"0 0 ", kWidth, " ", kHeight, "\" role=\"img\" aria-label=\"",
-                        html_escaped(chart.title), "\">");
+               kLeft, kWide - kRight};
+  const Axis y{ys.front(), ys.back(), kHigh - kBottom, kTop};
+  std::string out =
+      cat("<svg viewBox=\"0 0 ", kWide, " ", kHigh, "\" role=\"img\" aria-label=\"", html_escaped(chart.title), "\">");
   for (const double tick : ys) {
-    out += cat("<path class=\"g\" d=\"M", place(kLeft), " ", place(y.at(tick)), "H", place(kWidth - kRight), "\"/>",
+    out += cat("<path class=\"g\" d=\"M", place(kLeft), " ", place(y.at(tick)), "H", place(kWide - kRight), "\"/>",
                svg_text(kLeft - 5, y.at(tick) + 4, "end", number(tick)));
   }
   for (double power = x.low; power <= x.high; ++power) {
-    out += cat("<path class=\"g\" d=\"M", place(x.at(power)), " ", place(kTop), "V", place(kHeight - kBottom), "\"/>",
-               svg_text(x.at(power), kHeight - kBottom + 15, "middle", with_commas(std::llround(std::pow(10, power)))));
+    out += cat("<path class=\"g\" d=\"M", place(x.at(power)), " ", place(kTop), "V", place(kHigh - kBottom), "\"/>",
+               svg_text(x.at(power), kHigh - kBottom + 15, power == x.high ? "end" : "middle",
+                        with_commas(std::llround(std::pow(10, power)))));
   }
-  out += svg_text((kLeft + kWidth - kRight) / 2, kHeight - 4, "middle", chart.x_title);
+  out += svg_text((kLeft + kWide - kRight) / 2, kHigh - 4, "middle", chart.x_title);
   if (chart.y_target > ys.front()) {
     out += cat("<path class=\"c thin\" stroke-dasharray=\"5 4\" style=\"stroke:var(--fg)\" d=\"M", place(kLeft), " ",
-               place(y.at(chart.y_target)), "H", place(kWidth - kRight), "\"><title>target ", number(chart.y_target),
+               place(y.at(chart.y_target)), "H", place(kWide - kRight), "\"><title>target ", number(chart.y_target),
                "</title></path>");
   }
   std::string legend;

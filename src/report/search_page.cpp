@@ -54,20 +54,20 @@ std::string list_of(const std::vector<std::string>& notes) {
 }  // namespace
 
 std::vector<Table::Column> search_columns() {
-  return {{"trial", true},      {"method"},    {"places"},      {"size"},        {"head"},           {"rate", true},
-          {"parameters", true}, {"precision"}, {"bytes", true}, {"steps", true}, {"accuracy", true}, {"seconds", true}};
+  return {{"method"},    {"places"},      {"size"},        {"head"},           {"rate", true},    {"parameters", true},
+          {"precision"}, {"bytes", true}, {"steps", true}, {"accuracy", true}, {"seconds", true}, {"trial", true}};
 }
 
 std::vector<std::string> search_cells(const SearchTrial& trial) {
-  std::vector<std::string> out{
-      std::to_string(trial.number), trial.method, trial.places, trial.size, trial.head, trial.learning_rate,
-      with_commas(trial.parameters)};
+  std::vector<std::string> out{trial.method, trial.places,        trial.size,
+                               trial.head,   trial.learning_rate, with_commas(trial.parameters)};
   if (!trial.error.empty()) {
     out.insert(out.end(), {"–", "–", "–", "failed", "–"});
   } else {
     out.insert(out.end(), {trial.precision, with_commas(trial.bytes), with_commas(trial.steps),
                            fixed(trial.accuracy, 4), fixed(trial.seconds, 1)});
   }
+  out.push_back(std::to_string(trial.number));
   return out;
 }
 

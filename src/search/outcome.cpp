@@ -74,7 +74,7 @@ SearchPage search_page(const SearchOutcome& outcome) {
   SearchPage out;
   out.title = cat("Search: ", recipe.model, " on ", recipe.data.name);
   out.subtitle =
-      cat("The least ", search_cost_names()[static_cast<std::size_t>(plan.minimise)], " with an accuracy of ",
+      cat("The fewest ", search_cost_names()[static_cast<std::size_t>(plan.minimise)], " with an accuracy of ",
           fixed(plan.target, 4), " on ", with_commas(outcome.validation_images), " validation images. ",
           counted(plan.candidates.size(), "candidate"), ", ", counted(outcome.trials.size(), "measured stage"), ".");
   if (outcome.winner) {

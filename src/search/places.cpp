@@ -108,21 +108,29 @@ std::vector<Stage> stages_of(const Graph& graph, PeftType method) {
 }
 
 const std::vector<std::string>& place_names() {
-  static const std::vector<std::string> kNames{"last", "half", "all", "gradient"};
+  static const std::vector<std::string> kNames{"last", "half", "middle", "all", "gradient"};
   return kNames;
 }
 
 std::vector<Stage> stages_at(const std::string& place, const std::vector<Stage>& stages,
                              const std::map<std::string, double>& gradients) {
-  const std::size_t count =
-      place == "all" ? stages.size() : (stages.size() + (place == "last" ? 3 : 1)) / (place == "last" ? 4 : 2);
-  if (place != "gradient") return {stages.end() - static_cast<std::ptrdiff_t>(count), stages.end()};
+  const std::size_t half = (stages.size() + 1) / 2, quarter = (stages.size() + 3) / 4;
+  const auto part = [&](std::size_t begin, std::size_t count) {
+    const auto from = stages.begin() + static_cast<std::ptrdiff_t>(begin);
+    return std::vector<Stage>(from, from + static_cast<std::ptrdiff_t>(count));
+  };
+  if (place == "all") return stages;
+  if (place == "middle") return part(stages.size() / 4, half);
+  if (place != "gradient") {
+    const std::size_t count = place == "last" ? quarter : half;
+    return part(stages.size() - count, count);
+  }
   std::vector<std::pair<double, std::string>> order;
   for (const Stage& stage : stages) order.emplace_back(-mean_gradient({stage}, gradients), stage.name);
   std::sort(order.begin(), order.end());
   std::vector<Stage> out;
   for (const Stage& stage : stages) {
-    if (std::any_of(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count),
+    if (std::any_of(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(half),
                     [&](const auto& chosen) { return chosen.second == stage.name; }))
       out.push_back(stage);
   }

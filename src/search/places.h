@@ -22,8 +22,8 @@ struct Stage {
 /// precedes the stages. Of LN_TUNING the normalisations. In graph order.
 std::vector<Stage> stages_of(const Graph& graph, PeftType method);
 
-/// Names of places: `last`, the last quarter of the stages; `half`, the last half; `all`; `gradient`, the half of the
-/// stages with the largest gradients. Shares are rounded up.
+/// Names of places: `last`, the last quarter of the stages; `half`, the last half; `middle`, the half in
+/// the middle; `all`; `gradient`, the half of the stages with the largest gradients. Shares are rounded up.
 const std::vector<std::string>& place_names();
 
 /// The stages of a place. `gradients` has a number for each module of stages_of(graph, LORA), which `gradient` compares

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <thread>
+#include <utility>
 
 #include "base/compute.h"
 #include "base/error.h"
@@ -27,6 +28,7 @@ namespace lorikeet {
 namespace {
 
 constexpr std::uint64_t kMaxResult = 64 << 20;
+constexpr std::int64_t kSomeImages = 1000;  // on which stages before the last are measured
 
 // The search was stopped from outside.
 struct Stopped {};
@@ -112,7 +114,7 @@ class Search {
     for (const std::string& note : plan_.notes) log(note);
     log(cat(counted(plan_.candidates.size(), "candidate"), " in ", counted(plan_.stages.size(), "stage"), " of ",
             stage_text(), " steps; ", with_commas(data_.used.train->size()), " training and ",
-            with_commas(data_.used.validation->size()), " validation images"));
+            with_commas(validation_->size()), " validation images"));
   }
 
   void load(std::optional<SearchPlan>& plan) {
@@ -154,10 +156,11 @@ class Search {
     data_.used = with_bad_images(used.data.bad_images, split_data(used, data_.opened), [&](const TrainProgress& now) {
       return !callbacks_.progress || callbacks_.progress({}, now);
     });
-    test_ = std::move(data_.used.test);
-    data_.used.test = nullptr;
-    if (!data_.used.validation || data_.used.validation->size() == 0)
+    test_ = std::exchange(data_.used.test, nullptr);
+    validation_ = std::exchange(data_.used.validation, nullptr);
+    if (!validation_ || validation_->size() == 0)
       fail(recipe.data.name, ": got no validation images, expected some, by which the search selects.");
+    some_validation_ = stratified(validation_, kSomeImages);
   }
 
   // Holds out a tenth of the training images, at most 5,000, unless the data or the recipe has validation images.
@@ -195,7 +198,7 @@ class Search {
   }
 
   LoopData loop_data(const Recipe& recipe) const {
-    return {data_.used.train, data_.used.validation, data_preprocessing(recipe.data, base_->preprocessing)};
+    return {data_.used.train, nullptr, data_preprocessing(recipe.data, base_->preprocessing)};
   }
 
   // Decides which trials a stage has, unless that was decided.
@@ -259,6 +262,16 @@ class Search {
     }
   }
 
+  TrialInputs inputs() const {
+    return {.folder = folder_,
+            .plan = plan_,
+            .base = base_,
+            .data = data_,
+            .validation = validation_,
+            .some_validation = some_validation_,
+            .open_cache = [&](const CachedSplit& split) { return caches_->open(split); }};
+  }
+
   bool is_done(std::size_t number, std::size_t stage) const {
     const TrialResult result = folder_.result(number);
     return !result.error.empty() || result.stages.size() > stage;
@@ -290,9 +303,7 @@ class Search {
     const double before = result.stages.empty() ? 0 : result.stages.back().seconds;
     const std::int64_t steps_before = result.stages.empty() ? 0 : result.stages.back().steps;
     try {
-      const auto found =
-          run_stage({folder_, plan_, base_, data_, [&](const CachedSplit& split) { return caches_->open(split); }},
-                    number, stage, progress);
+      const auto found = run_stage(inputs(), number, stage, progress);
       if (is_stopped) throw Stopped{};
       if (!found) return;  // the budget is used
       result.stages.push_back(*found);
@@ -316,17 +327,20 @@ class Search {
 
   // Collects all results, selects the winner and writes its files and the report.
   void finish() {
+    // Of the latest stage that any trial has reached: only the last one is measured on all validation images.
     std::vector<SearchTrial> forms;
-    std::vector<std::pair<std::size_t, std::size_t>> places;  // trial and stage of each form
     std::vector<TrialPoint> points;
+    std::size_t latest = 0;
     for (std::size_t number = 0; number < plan_.candidates.size(); ++number) {
       const TrialResult result = folder_.result(number);
       for (std::size_t stage = 0; stage < result.stages.size(); ++stage) {
         const StageResult& of = result.stages[stage];
+        if (stage > latest) {
+          latest = stage;
+          forms.clear();
+        }
         for (const MeasuredForm& form : of.forms) {
-          forms.push_back(described(plan_, number, of, form));
-          places.emplace_back(number, stage);
-          points.push_back(point_of(plan_, forms.back()));
+          if (stage == latest) forms.push_back(described(plan_, number, of, form));
         }
         out_.trials.push_back(described(plan_, number, of, representative_form(of)));
       }
@@ -335,13 +349,14 @@ class Search {
         out_.trials.back().error = result.error;
       }
     }
+    for (const SearchTrial& form : forms) points.push_back(point_of(plan_, form));
     for (const std::size_t i : pareto_front(points)) out_.front.push_back(forms[i]);
-    out_.validation_images = data_.used.validation->size();
+    out_.validation_images = latest + 1 == plan_.stages.size() ? validation_->size() : some_validation_->size();
     if (points.empty()) return;
     const std::size_t best = best_point(points, plan_.target);
     out_.is_reached = points[best].accuracy >= plan_.target;
     out_.winner = forms[best];
-    if (!out_.is_interrupted) write_winner(places[best].first, places[best].second, forms[best]);
+    if (!out_.is_interrupted) write_winner(forms[best].number - 1, latest, forms[best]);
   }
 
   void write_winner(std::size_t number, std::size_t stage, const SearchTrial& winner) {
@@ -350,12 +365,11 @@ class Search {
     const auto& names = file_precision_names();
     const auto precision =
         static_cast<FilePrecision>(std::find(names.begin(), names.end(), winner.precision) - names.begin());
-    const TrialInputs inputs{folder_, plan_, base_, data_, {}};
     Recipe recipe = trial_recipe(plan_, number, stage);
     recipe.file_precision = precision;
     std::erase_if(recipe.optimizer.stages, [&](std::int64_t end) { return end >= recipe.loop.max_steps; });
     write_file(folder_.path() / "winner.yaml", recipe_yaml(recipe));
-    write_trial_adapter(inputs, number, stage, precision, file);
+    write_trial_adapter(inputs(), number, stage, precision, file);
     if (!read_test(winner) && test_) {
       const LoadedModel model = adapt_base(*base_, file);
       const auto executor = make_inference_executor(model);
@@ -405,7 +419,7 @@ class Search {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::shared_ptr<const BaseModel> base_;
   CheckedData data_;
-  std::shared_ptr<const Dataset> test_;
+  std::shared_ptr<const Dataset> test_, validation_, some_validation_;
   SearchPlan plan_;
   std::optional<SharedCaches> caches_;
   SearchOutcome out_;

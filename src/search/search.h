@@ -48,11 +48,11 @@ struct SearchOutcome {
   SearchPlan plan;
   /// Each stage of each trial, in the form with the least cost among the most accurate ones (representative_form).
   std::vector<SearchTrial> trials;
-  /// The Pareto front of cost and accuracy among all forms of all stages, by cost.
+  /// The Pareto front of cost and accuracy, by cost, among all forms of the latest stage that any trial has reached.
   std::vector<SearchTrial> front;
   /// The point of the front with the least cost that reaches the target, or the most accurate one.
   std::optional<SearchTrial> winner;
-  /// Images of validation.
+  /// Images on which that stage was measured.
   std::int64_t validation_images = 0;
   /// Of the winner on the test split; the total is 0 if there is none.
   std::int64_t test_correct = 0;

@@ -27,14 +27,14 @@ std::vector<Family> default_families() {
       {kHeadOnly, {{"head", {"{projected: 64, basis: output}"}}, {"learning_rate", {"2e-2"}}}},
       {kHeadOnly, {{"head", {"new"}}, {"learning_rate", {"3e-3"}}}},
       {"TINYLORA",
-       {{"target_modules", {"half", "gradient", "all"}},
+       {{"target_modules", {"middle", "gradient", "all"}},
         {"r", {"16"}},
         {"u", {"100", "330", "1000"}},
         {"weight_tying", {"1"}},
         {"head", {kSmallHead}},
         {"learning_rate", {"3e-2"}}}},
       {"LORA_XS",
-       {{"target_modules", {"gradient", "all"}},
+       {{"target_modules", {"middle", "gradient", "all"}},
         {"r", {"2", "4", "8"}},
         {"head", {kSmallHead}},
         {"learning_rate", {"2e-2"}}}},
@@ -55,7 +55,7 @@ std::vector<Family> default_families() {
 
 Family other_family(const std::string& method) {
   return {method,
-          {{"target_modules", {"half", "gradient"}}, {"head", {kSmallHead}}, {"learning_rate", {"5e-3", "2e-2"}}}};
+          {{"target_modules", {"middle", "gradient"}}, {"head", {kSmallHead}}, {"learning_rate", {"5e-3", "2e-2"}}}};
 }
 
 bool applies(const std::string& key, const std::string& method) {

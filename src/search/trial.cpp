@@ -22,12 +22,11 @@ namespace {
 
 // Runs what is read from a file of each precision.
 std::vector<MeasuredForm> measure(const TrainedRun& run, const Recipe& recipe, const TrialInputs& inputs,
-                                  const EvaluateCallback& progress) {
+                                  const std::shared_ptr<const Dataset>& images, const EvaluateCallback& progress) {
   const std::string where = "search";
   Network& network = run.network;
   const NamedTensors learned = copied(network.adapter_tensors());
   const NamedTensors start = start_tensors(run.adaptation, run.base.weights);
-  const auto& images = run.data.validation;
   const Precision precision = run.folder.metadata->precision;
   const bool is_int8 = precision == Precision::kInt8;
   const std::int64_t batch = evaluation_batch(network.graph(), *images, run.data.preprocessing);
@@ -45,7 +44,8 @@ std::vector<MeasuredForm> measure(const TrainedRun& run, const Recipe& recipe, c
                                                    .activation_ranges = &run.folder.metadata->activation_ranges,
                                                    .prepared = run.base.prepared});
       if (inputs.open_cache && !is_int8)
-        cache = inputs.open_cache({network.graph(), executor->plan(), "validation", images->size(), batch});
+        cache = inputs.open_cache(
+            {network.graph(), executor->plan(), cat("validation-", images->size()), images->size(), batch});
     }
     const EvaluationResult found = evaluate(*executor, images, run.data.preprocessing,
                                             {.device = tensor_device(recipe.machine.device),
@@ -78,8 +78,10 @@ std::optional<StageResult> run_stage(const TrialInputs& inputs, std::size_t numb
       is_stopped = progress && !progress({.phase = "validate", .done = done, .total = total});
       return !is_stopped;
     };
-    out.images = run.data.validation->size();
-    out.forms = measure(run, recipe, inputs, go_on);
+    const bool is_last = stage + 1 == inputs.plan.stages.size();
+    const auto& images = is_last ? inputs.validation : inputs.some_validation;
+    out.images = images->size();
+    out.forms = measure(run, recipe, inputs, images, go_on);
     if (!is_stopped) {
       write_adapter_file(inputs.folder.adapter_file(number, stage), run.folder, {run.base.graph, run.base.weights},
                          {.bits = kFloat32Bits});

@@ -21,8 +21,11 @@ struct TrialInputs {
   const SearchFolder& folder;
   const SearchPlan& plan;
   std::shared_ptr<const BaseModel> base;
-  /// Without test images.
+  /// Without validation and test images.
   const CheckedData& data;
+  /// The images on which the last stage is measured, and some of them for earlier ones.
+  std::shared_ptr<const Dataset> validation;
+  std::shared_ptr<const Dataset> some_validation;
   OpenCache open_cache = {};
 };
 

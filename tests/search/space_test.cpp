@@ -32,7 +32,7 @@ const BaseModel& resnet50() {
   return kBase;
 }
 
-const std::map<std::string, double> kGradients{{"layer2.0.conv1", 3}, {"layer3.0.conv1", 2}, {"layer4.0.conv1", 1}};
+const std::map<std::string, double> kGradients{{"layer1.0.conv1", 3}, {"layer2.0.conv1", 2}, {"layer4.0.conv1", 1}};
 
 std::vector<Candidate> space(const std::string& yaml, const std::set<std::string>& named = {}) {
   const Recipe recipe = parse_recipe("model: resnet50\ndata: mnist\n" + yaml, "r", {});
@@ -56,9 +56,11 @@ TEST_CASE("places are stages of the network, as expressions where they are short
                                    "layer4.2.conv1", "layer4.2.conv3"});
   CHECK(names(stages_at("last", stages, {})) == Names{"layer4"});
   CHECK(names(stages_at("half", stages, {})) == Names{"layer3", "layer4"});
+  CHECK(names(stages_at("middle", stages, {})) == Names{"layer2", "layer3"});
+  CHECK(names(stages_at("middle", {stages[3]}, {})) == Names{"layer4"});
   CHECK(names(stages_at("all", stages, {})) == names(stages));
-  CHECK(names(stages_at("gradient", stages, kGradients)) == Names{"layer2", "layer3"});
-  CHECK(mean_gradient({stages[1], stages[2]}, kGradients) == 2.5);
+  CHECK(names(stages_at("gradient", stages, kGradients)) == Names{"layer1", "layer2"});
+  CHECK(mean_gradient({stages[0], stages[1]}, kGradients) == 2.5);
   CHECK(targets_yaml(graph, stages_at("half", stages, {})) == R"('(layer3|layer4)\.\d+\.(conv1|conv3)')");
   CHECK(targets_yaml(graph, {stages[3]}) == R"('layer4\.\d+\.(conv1|conv3)')");
   CHECK(targets_yaml(graph, {{"layer4", {"layer4.0.conv1", "layer4.2.conv1"}}}) == "[layer4.0.conv1, layer4.2.conv1]");
@@ -78,7 +80,7 @@ TEST_CASE("the default space has some tens of candidates of all sizes, small one
   CHECK((methods(candidates) == std::set<std::string>{"HEAD", "TINYLORA", "LORA_XS", "UNILORA", "LN_TUNING", "LORA"}));
   const auto [least, most] = std::minmax_element(
       candidates.begin(), candidates.end(), [](const auto& a, const auto& b) { return a.parameters < b.parameters; });
-  CHECK(least->parameters == 2 * 2 * 20 + 170);
+  CHECK(least->parameters == 2 * 2 * 14 + 170);
   CHECK(most->parameters > 20'000);
   CHECK(candidates.front().parameters < candidates[1].parameters);
   // Of one size, the place with the larger gradient is first.
@@ -87,9 +89,9 @@ TEST_CASE("the default space has some tens of candidates of all sizes, small one
       return candidate.setting("u") == "330" && candidate.places == places;
     });
   };
-  CHECK(at("gradient") < at("half"));
+  CHECK(at("gradient") < at("middle"));
   CHECK(at("gradient")->parameters == 500);
-  CHECK(at("gradient")->setting("target_modules") == R"('(layer2|layer3)\.\d+\.(conv1|conv3)')");
+  CHECK(at("gradient")->setting("target_modules") == R"('(layer1|layer2)\.\d+\.(conv1|conv3)')");
 }
 
 TEST_CASE("what the recipe names is fixed, and its search replaces values") {
