@@ -35,7 +35,8 @@ class LoraXs final : public LowRankAdapter {
 }  // namespace
 
 std::vector<AdapterTensor> lora_xs_tensors(const Node& node, const AdapterTarget& target, const AdapterConfig&) {
-  const std::int64_t rank = std::min(target.rank, weight_shape(node.op).greatest_rank());
+  const std::int64_t most = weight_shape(node.op).greatest_rank(), rank = std::min(target.rank, most);
+  check_basis_rank(rank, most, "r: " + node.name);
   return {{"lora_xs_R", {rank, rank}}};
 }
 

@@ -310,6 +310,14 @@ SingularBasis singular_basis(const at::Tensor& weight, std::int64_t rank) {
   return out;
 }
 
+void check_basis_rank(std::int64_t rank, std::int64_t smaller_side, const std::string& where) {
+  constexpr std::size_t kMostSpace = 2048;
+  constexpr auto kMostRank = static_cast<std::int64_t>((kMostSpace - kSpace) / kSpacePerRank);
+  if (smaller_side <= static_cast<std::int64_t>(kMostSpace) || rank <= kMostRank) return;
+  fail_usage(where, ": got ", rank, " for a weight whose smaller side has ", smaller_side,
+             " elements, expected at most ", kMostRank, ". More singular vectors would take minutes.");
+}
+
 std::vector<SingularBasis> singular_bases(const std::vector<RankedWeight>& weights) {
   std::vector<SingularBasis> out(weights.size());
   std::atomic<std::size_t> next{0};

@@ -7,6 +7,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace lorikeet {
@@ -25,6 +26,10 @@ struct SingularBasis {
 /// Singular values that are well separated are those of LAPACK; a value of at most 1e-7 of the largest counts as 0, and
 /// its vectors are random ones, orthogonal to the others.
 SingularBasis singular_basis(const at::Tensor& weight, std::int64_t rank);
+
+/// Throws UsageError, which `where` begins, if the basis would take minutes: for more than 492 vectors of a matrix
+/// whose smaller side has more than 2,048 elements. The time grows with the cube of the rank, up to that of this side.
+void check_basis_rank(std::int64_t rank, std::int64_t smaller_side, const std::string& where);
 
 /// Those of several weights, on all threads.
 struct RankedWeight {

@@ -215,11 +215,13 @@ void check_small_output(const SmallOutput& output, const Linear& layer, std::int
   const std::string& key = small_output_forms()[static_cast<std::size_t>(output.form)];
   std::int64_t most = layer.in;
   if (output.form == Form::kTied) most = layer.in * layer.out;
-  if (output.form == Form::kProjected && output.basis == Basis::kOutput) most = std::min(layer.in, base_outputs);
+  const bool is_basis = output.form == Form::kProjected && output.basis == Basis::kOutput;
+  if (is_basis) most = std::min(layer.in, base_outputs);
   if (output.size < 1 || output.size > most) {
     fail_usage("head: ", key, ": got ", output.size, ", expected 1 to ", most, " for an output of ", layer.in,
                " features and ", layer.out, " classes.");
   }
+  if (is_basis) check_basis_rank(output.size, most, "head: " + key);
 }
 
 std::vector<Parameter> small_output_parameters(const SmallOutput& output, const Graph& graph, NodeId node) {

@@ -81,7 +81,10 @@ std::vector<std::int64_t> ranks_of(const AdaptedLayers& layers, const TinyLoraOp
   std::int64_t left = kMostElements / options.u;
   std::vector<std::int64_t> out;
   for (const AdapterTarget& target : layers.targets) {
-    out.push_back(std::min(target.rank, weight_shape(layers.graph.node(target.node).op).greatest_rank()));
+    const Node& node = layers.graph.node(target.node);
+    const std::int64_t most = weight_shape(node.op).greatest_rank();
+    out.push_back(std::min(target.rank, most));
+    check_basis_rank(out.back(), most, "r: " + node.name);
     left -= out.back() * out.back();
     if (left < 0) {
       fail_usage("u, r: got ", options.u, " and ", out.back(), " for ", counted(layers.targets.size(), "module"),

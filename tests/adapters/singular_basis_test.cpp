@@ -9,8 +9,11 @@
 #include <cmath>
 #include <cstdint>
 
+#include "adapters/adapt.h"
 #include "adapters/layers.h"
 #include "base/counter_random.h"
+#include "graph/small_graphs.h"
+#include "lorikeet/error.h"
 
 using namespace lorikeet;
 
@@ -115,6 +118,25 @@ TEST_CASE("the leading vectors of a large weight without gaps are accurate where
   check_orthonormal(basis);
   const auto [U, S, V] = at::linalg_svd(matrix.to(at::kDouble), /*full_matrices=*/false);
   CHECK(std::abs(basis.values[0].item<double>() / S[0].item<double>() - 1) < 1e-4);
+}
+
+TEST_CASE("ranks that would take minutes are refused") {
+  CHECK_NOTHROW(check_basis_rank(2048, 2048, "r"));
+  CHECK_NOTHROW(check_basis_rank(492, 4096, "r"));
+  CHECK_THROWS_WITH_AS(check_basis_rank(493, 4096, "r: fc"),
+                       doctest::Contains("r: fc: got 493 for a weight whose smaller side has 4096 elements"),
+                       UsageError);
+  Graph graph = small_resnet();
+  const NodeId id = *graph.find("layer1.0.conv1");
+  graph.replace(id, Conv2d{.in = 3000, .out = 3000});
+  AdapterSpec spec;
+  spec.config.target_modules = std::vector<std::string>{"layer1.0.conv1"};
+  spec.config.r = 600;
+  for (const PeftType type : {PeftType::kLoraXs, PeftType::kTinyLora}) {
+    spec.config.peft_type = type;
+    CHECK_THROWS_WITH_AS(count_trainable(adapt(graph, spec)), doctest::Contains("r: layer1.0.conv1: got 600"),
+                         UsageError);
+  }
 }
 
 TEST_CASE("the basis has the same bits everywhere") {
