@@ -3,6 +3,7 @@
 #include <ATen/Functions.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "adapters/matching.h"
 #include "data/loader.h"
@@ -13,9 +14,10 @@
 
 namespace lorikeet {
 
-std::map<std::string, double> module_gradients(const BaseModel& base, const Recipe& recipe, const LoopData& data,
-                                               const std::vector<std::string>& modules, std::int64_t images) {
-  constexpr std::int64_t kRank = 4;
+GradientPass module_gradients(const BaseModel& base, const Recipe& recipe, const LoopData& data,
+                              const std::vector<std::string>& modules) {
+  using Clock = std::chrono::steady_clock;
+  constexpr std::int64_t kRank = 4, kImages = 256, kBatches = 4;
   const std::string suffix = ".lora_B.weight";
   AdapterSpec spec;
   spec.config.r = kRank;
@@ -32,19 +34,21 @@ std::map<std::string, double> module_gradients(const BaseModel& base, const Reci
       make_training_executor(network, machine, {.plan = make_plan(network), .prepared = base.prepared}, data);
 
   std::vector<std::int64_t> order = epoch_order(data.train->size(), recipe.loop.shuffle, recipe.loop.seed, 0);
-  order.resize(static_cast<std::size_t>(std::min(images, data.train->size())));
+  order.resize(
+      static_cast<std::size_t>(std::min(std::max(kImages, kBatches * recipe.loop.batch_size), data.train->size())));
   EpochSource source(*executor, data, recipe, nullptr, {.epoch = 0, .order = std::move(order)});
-  std::map<std::string, double> out;
+  GradientPass out;
   StepInput input;
   double wait = 0;
-  while (source.next(input, wait)) {
+  for (auto start = Clock::now(); source.next(input, wait); start = Clock::now()) {
     const at::Tensor logits = executor->run_suffix(std::move(input.frontier), /*training=*/true);
     at::cross_entropy_loss(logits, input.shares.defined() ? input.shares : input.labels).backward();
     for (const auto& [name, tensor] : network.trainable()) {
       if (name.ends_with(suffix))
-        out[name.substr(0, name.size() - suffix.size())] += tensor.grad().square().mean().item<double>();
+        out.gradients[name.substr(0, name.size() - suffix.size())] += tensor.grad().square().mean().item<double>();
       at::Tensor(tensor).mutable_grad() = at::Tensor();
     }
+    out.step_seconds = std::chrono::duration<double>(Clock::now() - start).count();  // of the last one: all is prepared
   }
   return out;
 }

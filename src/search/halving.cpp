@@ -40,6 +40,27 @@ std::vector<std::int64_t> stage_lengths(std::int64_t total, std::size_t candidat
   return out;
 }
 
+std::int64_t steps_of(const SearchSize& size) {
+  constexpr std::int64_t kMeasurement = 20;
+  std::int64_t out = 0, before = 0;
+  auto trials = static_cast<std::int64_t>(size.candidates);
+  for (const std::int64_t end : stage_lengths(size.steps, size.candidates)) {
+    out += trials * (end - before + kMeasurement);
+    before = end;
+    trials = (trials + kReduction - 1) / kReduction;
+  }
+  return out;
+}
+
+SearchSize affordable_size(SearchSize size, std::int64_t affordable) {
+  constexpr std::size_t kLeastCandidates = 9;
+  constexpr std::int64_t kShortest = 60;
+  while (size.candidates > kLeastCandidates && steps_of(size) > affordable) --size.candidates;
+  while (size.steps > kShortest && steps_of(size) > affordable)
+    size.steps = std::max(kShortest, size.steps - std::max<std::int64_t>(1, size.steps / 20));
+  return size;
+}
+
 std::vector<std::size_t> pareto_front(const std::vector<TrialPoint>& points) {
   return front_of(points, indices(points.size()));
 }

@@ -22,6 +22,20 @@ inline constexpr std::int64_t kReduction = 3;
 /// candidates and the first has 20 steps.
 std::vector<std::int64_t> stage_lengths(std::int64_t total, std::size_t candidates);
 
+/// What a search trains.
+struct SearchSize {
+  std::size_t candidates = 0;
+  /// Of the last stage.
+  std::int64_t steps = 0;
+};
+
+/// Returns the number of training steps of all stages, with 20 more for each measurement of a trial.
+std::int64_t steps_of(const SearchSize& size);
+
+/// Reduces `size` to at most `affordable` steps: first the candidates, to no less than 9, then the length, to no less
+/// than 60 steps.
+SearchSize affordable_size(SearchSize size, std::int64_t affordable);
+
 /// The points that no other one beats in both: none costs less or the same and is more accurate, or costs less and is
 /// as accurate. By cost; of equal points, the first.
 std::vector<std::size_t> pareto_front(const std::vector<TrialPoint>& points);

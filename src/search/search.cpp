@@ -181,13 +181,13 @@ class Search {
     std::vector<std::string> modules;
     for (const Stage& stage : stages_of(base_->graph, PeftType::kLora))
       modules.insert(modules.end(), stage.modules.begin(), stage.modules.end());
-    std::map<std::string, double> gradients;
-    if (!modules.empty()) gradients = module_gradients(*base_, recipe, loop_data(recipe), modules);
+    GradientPass pass;
+    if (!modules.empty()) pass = module_gradients(*base_, recipe, loop_data(recipe), modules);
     const auto classes = static_cast<std::int64_t>(data_.used.train->classes().size());
-    out.candidates = make_candidates({requested, request_.named, *base_, classes, gradients}, out.notes);
+    out.candidates = make_candidates({requested, request_.named, *base_, classes, pass.gradients}, out.notes);
     if (recipe.data.validation != requested.data.validation)
       out.notes.push_back(cat("validation: ", with_commas(recipe.data.validation), " training images are held out"));
-    out.stages = stage_lengths(run_length(recipe.loop, data_.used.train->size()).total_steps, out.candidates.size());
+    fit_budget(out, run_length(recipe.loop, data_.used.train->size()).total_steps, pass.step_seconds);
     recipe.search.clear();
     recipe.loop.best = BestEpoch::kLast;
     recipe.loop.max_steps = out.stages.back();
@@ -195,6 +195,23 @@ class Search {
     if (!request_.named.contains("schedule")) recipe.optimizer.schedule = ScheduleKind::kOneCycle;
     out.recipe = recipe_yaml(resolved(recipe));
     return out;
+  }
+
+  // Leaves out the last candidates, or shortens all, if the budget is too small. Steps of small adapters are faster
+  // than those of `step_seconds`, but there is more to do than steps.
+  void fit_budget(SearchPlan& plan, std::int64_t steps, double step_seconds) const {
+    const SearchSize wanted{plan.candidates.size(), steps};
+    SearchSize size = wanted;
+    if (step_seconds > 0)
+      size = affordable_size(size, static_cast<std::int64_t>((request_.budget - seconds()) / step_seconds));
+    if (size.candidates < wanted.candidates) {
+      plan.notes.push_back(cat("budget: ", size.candidates, " of ", wanted.candidates, " candidates are tried, at ",
+                               fixed(step_seconds, 2), " s a step"));
+      plan.candidates.resize(size.candidates);
+    }
+    if (size.steps < wanted.steps)
+      plan.notes.push_back(cat("budget: the last stage has ", size.steps, " instead of ", wanted.steps, " steps"));
+    plan.stages = stage_lengths(size.steps, size.candidates);
   }
 
   LoopData loop_data(const Recipe& recipe) const {

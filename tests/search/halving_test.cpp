@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <utility>
+
 using namespace lorikeet;
 
 namespace {
@@ -45,4 +47,21 @@ TEST_CASE("the winner is the cheapest point that reaches the target, or the most
   CHECK(best_point(kPoints, 0.96) == 3);
   CHECK(best_point(kPoints, 0.98) == 3);  // of 4000 and 5000, which are equally accurate
   CHECK(best_point({{3, 0.5}, {3, 0.6}}, 0.4) == 1);
+}
+
+TEST_CASE("a search is reduced to what the budget affords, its candidates first") {
+  CHECK(steps_of({27, 900}) == 27 * (100 + 20) + 9 * (200 + 20) + 3 * (600 + 20));
+  CHECK(steps_of({2, 900}) == 2 * 920);
+  const auto reduced = [](std::int64_t affordable) {
+    const SearchSize out = affordable_size({27, 900}, affordable);
+    return std::pair(out.candidates, out.steps);
+  };
+  CHECK(reduced(10'000) == std::pair<std::size_t, std::int64_t>(27, 900));
+  CHECK(reduced(steps_of({15, 900})) == std::pair<std::size_t, std::int64_t>(15, 900));
+  const auto [candidates, steps] = reduced(1000);
+  CHECK(candidates == 9);
+  CHECK(steps < 500);
+  CHECK(steps_of({candidates, steps}) <= 1000);
+  CHECK(reduced(1) == std::pair<std::size_t, std::int64_t>(9, 60));
+  CHECK(affordable_size({3, 900}, 1000).candidates == 3);
 }
