@@ -21,27 +21,28 @@ namespace lorikeet {
 namespace {
 
 // Runs what is read from a file of each precision.
-std::vector<MeasuredForm> measure(const TrainedRun& run, const Recipe& recipe, const TrialInputs& inputs,
-                                  const std::shared_ptr<const Dataset>& images, const EvaluateCallback& progress) {
+std::vector<MeasuredForm> measure(const TrainedRun& run, const AdapterFolder& folder, const Recipe& recipe,
+                                  const TrialInputs& inputs, const std::shared_ptr<const Dataset>& images,
+                                  const EvaluateCallback& progress) {
   const std::string where = "search";
   Network& network = run.network;
   const NamedTensors learned = copied(network.adapter_tensors());
   const NamedTensors start = start_tensors(run.adaptation, run.base.weights);
-  const Precision precision = run.folder.metadata->precision;
+  const Precision precision = folder.metadata->precision;
   const bool is_int8 = precision == Precision::kInt8;
   const std::int64_t batch = evaluation_batch(network.graph(), *images, run.data.preprocessing);
   std::unique_ptr<Executor> executor;
   std::unique_ptr<PrefixCache> cache;
   std::vector<MeasuredForm> out;
   for (const FilePrecision form : inputs.plan.precisions) {
-    const EncodedAdapter file = encode_adapter(run.folder, run.adaptation, start, {.bits = stored_bits(form)});
+    const EncodedAdapter file = encode_adapter(folder, run.adaptation, start, {.bits = stored_bits(form)});
     AdapterFolder read = read_adapter_file(InputFile(where, std::as_bytes(std::span<const char>(file.bytes))));
     decode_tensors(read, run.adaptation, where);
     complete_tensors(read, start);
     network.load_adapter_tensors(read.tensors);
     if (!executor || is_int8) {  // int8 rounds the merged weights
       executor = make_inference_executor(network, {.precision = precision,
-                                                   .activation_ranges = &run.folder.metadata->activation_ranges,
+                                                   .activation_ranges = &folder.metadata->activation_ranges,
                                                    .prepared = run.base.prepared});
       if (inputs.open_cache && !is_int8)
         cache = inputs.open_cache(
@@ -81,11 +82,11 @@ std::optional<StageResult> run_stage(const TrialInputs& inputs, std::size_t numb
     const bool is_last = stage + 1 == inputs.plan.stages.size();
     const auto& images = is_last ? inputs.validation : inputs.some_validation;
     out.images = images->size();
-    out.forms = measure(run, recipe, inputs, images, go_on);
-    if (!is_stopped) {
-      write_adapter_file(inputs.folder.adapter_file(number, stage), run.folder, {run.base.graph, run.base.weights},
-                         {.bits = kFloat32Bits});
-    }
+    const BaseView base{run.base.graph, run.base.weights};
+    const fs::path file = inputs.folder.adapter_file(number, stage);
+    write_adapter_file(file, run.folder, base, {.bits = kFloat32Bits});
+    // As write_trial_adapter reads it, so that a form has the bytes that were measured.
+    out.forms = measure(run, read_adapter_over(file, base), recipe, inputs, images, go_on);
   };
   const TrainCallbacks callbacks{.progress = progress};
   RunStart start{
