@@ -32,7 +32,7 @@ std::vector<Family> default_families() {
         {"u", {"100", "330", "1000"}},
         {"weight_tying", {"1"}},
         {"head", {kSmallHead}},
-        {"learning_rate", {"3e-2"}}}},
+        {"learning_rate", {"1e-2"}}}},
       {"LORA_XS",
        {{"target_modules", {"middle", "gradient", "all"}},
         {"r", {"2", "4", "8"}},
