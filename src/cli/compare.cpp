@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -89,7 +90,11 @@ void print_tables(const std::vector<Row>& rows) {
                  {"reported", true},
                  {"training", true},
                  {"img/s", true}});
-  Table sizes({{"run"}, {"full model", true}, {"adapter_model.safetensors", true}, {"adapter folder", true}});
+  Table sizes({{"run"},
+               {"full model", true},
+               {"adapter_model.safetensors", true},
+               {"adapter folder", true},
+               {"adapter.lorikeet", true}});
   for (const auto& [recipe, summary] : rows) {
     const Reference& reference = recipe.reference;
     const std::string title = reference.title.empty() ? recipe.run.filename().string() : reference.title;
@@ -99,7 +104,8 @@ void print_tables(const std::vector<Row>& rows) {
                  clock(summary.at("train_seconds").get<double>()),
                  fixed(summary.at("images_per_second").get<double>(), 0)});
     sizes.add({title, bytes_cell(summary, "whole_model_bytes"), bytes_cell(summary, "adapter_bytes"),
-               bytes_cell(summary, "adapter_folder_bytes")});
+               bytes_cell(summary, "adapter_folder_bytes"),
+               summary.contains("adapter_file_bytes") ? bytes_cell(summary, "adapter_file_bytes") : "–"});
   }
   std::printf("%s\n%s", results.markdown().c_str(), sizes.markdown().c_str());
 }
@@ -119,6 +125,7 @@ std::vector<ComparedRun> compared(const std::vector<Row>& rows) {
                     .model_bytes = summary.at("whole_model_bytes").get<std::uint64_t>(),
                     .adapter_bytes = summary.at("adapter_bytes").get<std::uint64_t>(),
                     .folder_bytes = summary.at("adapter_folder_bytes").get<std::uint64_t>(),
+                    .file_bytes = summary.value("adapter_file_bytes", std::uint64_t{0}),
                     .curves = read_curves(recipe.run / "metrics.jsonl")};
     if (const auto test = summary.find("test"); test != summary.end()) {
       run.accuracy = test->at("accuracy").get<double>();
@@ -131,6 +138,15 @@ std::vector<ComparedRun> compared(const std::vector<Row>& rows) {
     out.push_back(std::move(run));
   }
   return out;
+}
+
+// Where all runs are of one model on one dataset.
+std::vector<PublishedResult> published_for(const std::vector<Row>& rows) {
+  const Recipe& first = rows.front().recipe;
+  const bool is_same = std::all_of(rows.begin(), rows.end(), [&](const Row& row) {
+    return row.recipe.model == first.model && row.recipe.data.name == first.data.name;
+  });
+  return is_same ? published_results(first.model, first.data.name) : std::vector<PublishedResult>{};
 }
 
 int compare_command(const CompareOptions& options) {
@@ -166,7 +182,7 @@ int compare_command(const CompareOptions& options) {
     }
     rows[i].summary = *summary;
   }
-  if (!options.html.empty()) write_file(options.html, compare_page_html(compared(rows)));
+  if (!options.html.empty()) write_file(options.html, compare_page_html(compared(rows), published_for(rows)));
   if (!options.json) {
     print_tables(rows);
     return 0;

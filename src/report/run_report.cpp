@@ -193,7 +193,27 @@ std::string run_page_html(const RunPage& report) {
   return html_page(report.title, body);
 }
 
-std::string compare_page_html(const std::vector<ComparedRun>& runs) {
+// Each run's smallest form, as one file if there is one.
+std::string sizes_plot(const std::vector<ComparedRun>& runs, const std::vector<PublishedResult>& published) {
+  constexpr double kMargin = 0.02;
+  ScatterChart chart{.title = "Accuracy by the size of the adapter", .x_title = "bytes", .groups = {}};
+  ScatterChart::Group points{.name = "runs", .points = {}, .colour = 5};
+  chart.y_low = 1;
+  for (const ComparedRun& run : runs) {
+    if (!run.accuracy) continue;
+    const std::uint64_t bytes = run.file_bytes > 0 ? run.file_bytes : run.folder_bytes;
+    points.points.push_back({static_cast<double>(bytes), *run.accuracy,
+                             cat(run.title, ": ", with_commas(bytes), " bytes, ", fixed(*run.accuracy, 4))});
+    chart.y_low = std::min(chart.y_low, *run.accuracy);
+  }
+  if (points.points.empty()) return "";
+  for (const PublishedResult& result : published) chart.y_low = std::min(chart.y_low, result.accuracy);
+  chart.y_low = std::max(0.0, chart.y_low - kMargin);
+  chart.groups = {std::move(points), published_group(published)};
+  return scatter_chart(chart);
+}
+
+std::string compare_page_html(const std::vector<ComparedRun>& runs, const std::vector<PublishedResult>& published) {
   std::vector<std::vector<std::string>> results, sizes;
   LineChart loss{"Training loss", "epoch", {}}, accuracy{"Validation accuracy", "epoch", {}},
       train_accuracy{"Training accuracy", "epoch", {}};
@@ -207,7 +227,7 @@ std::string compare_page_html(const std::vector<ComparedRun>& runs) {
                        run.macro_f1 ? fixed(*run.macro_f1, 4) : "–", clock(run.seconds),
                        fixed(run.images_per_second, 0)});
     sizes.push_back({html_name(run.title), human_bytes(run.model_bytes), human_bytes(run.adapter_bytes),
-                     human_bytes(run.folder_bytes)});
+                     human_bytes(run.folder_bytes), run.file_bytes > 0 ? human_bytes(run.file_bytes) : "–"});
     using Epoch = Curves::Epoch;
     loss.series.push_back(
         by_epoch(run.title, colour, run.curves, [](const Epoch& e) { return std::optional(e.loss); }));
@@ -220,23 +240,25 @@ std::string compare_page_html(const std::vector<ComparedRun>& runs) {
   const std::string charts = line_chart(loss) + line_chart(train_accuracy) + line_chart(accuracy);
   const std::string title = cat("Comparison of ", counted(runs.size(), "run"));
   return html_page(
-      title,
-      cat("<h1>", title, "</h1>\n",
-          html_section("Results", html_table({{"run"},
-                                              {"trainable", true},
-                                              {"reported", true},
-                                              {"accuracy", true},
-                                              {"95 % interval", true},
-                                              {"reported", true},
-                                              {"macro F1", true},
-                                              {"training", true},
-                                              {"img/s", true}},
-                                             results)),
-          html_section(
-              "Sizes",
-              html_table({{"run"}, {"full model", true}, {"adapter_model.safetensors", true}, {"adapter folder", true}},
-                         sizes)),
-          html_section("Training", charts.empty() ? "" : cat("<div class=\"charts\">", charts, "</div>\n"))));
+      title, cat("<h1>", title, "</h1>\n",
+                 html_section("Results", html_table({{"run"},
+                                                     {"trainable", true},
+                                                     {"reported", true},
+                                                     {"accuracy", true},
+                                                     {"95 % interval", true},
+                                                     {"reported", true},
+                                                     {"macro F1", true},
+                                                     {"training", true},
+                                                     {"img/s", true}},
+                                                    results)),
+                 html_section("Sizes", html_table({{"run"},
+                                                   {"full model", true},
+                                                   {"adapter_model.safetensors", true},
+                                                   {"adapter folder", true},
+                                                   {"adapter.lorikeet", true}},
+                                                  sizes)),
+                 html_section("Accuracy and bytes", sizes_plot(runs, published)),
+                 html_section("Training", charts.empty() ? "" : cat("<div class=\"charts\">", charts, "</div>\n"))));
 }
 
 }  // namespace lorikeet

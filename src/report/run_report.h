@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "report/published.h"
+
 namespace lorikeet {
 
 /// A name and its value, as texts. `reason` may be empty.
@@ -103,10 +105,12 @@ struct ComparedRun {
   std::optional<double> macro_f1;
   double seconds = 0;
   double images_per_second = 0;
-  std::uint64_t model_bytes = 0, adapter_bytes = 0, folder_bytes = 0;
+  /// `file_bytes`: of adapter.lorikeet; 0 if there is none.
+  std::uint64_t model_bytes = 0, adapter_bytes = 0, folder_bytes = 0, file_bytes = 0;
   Curves curves;
 };
 
-std::string compare_page_html(const std::vector<ComparedRun>& runs);
+/// With the published results in the plot of accuracy by bytes.
+std::string compare_page_html(const std::vector<ComparedRun>& runs, const std::vector<PublishedResult>& published);
 
 }  // namespace lorikeet

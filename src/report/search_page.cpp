@@ -19,20 +19,18 @@ std::string label_of(const SearchTrial& trial) {
 std::string plot(const SearchPage& page) {
   constexpr double kMargin = 0.02;
   ScatterChart chart{.title = "Validation accuracy by the size of the file", .x_title = "bytes", .groups = {}};
-  ScatterChart::Group trials{"trials", {}, 5}, front{"front", {}, 0, /*is_line=*/true}, references{"published", {}, 1};
+  ScatterChart::Group trials{"trials", {}, 5}, front{"front", {}, 0, /*is_line=*/true};
   for (const SearchTrial& trial : page.trials) {
     if (trial.error.empty())
       trials.points.push_back({static_cast<double>(trial.bytes), trial.accuracy, label_of(trial)});
   }
   for (const SearchTrial& trial : page.front)
     front.points.push_back({static_cast<double>(trial.bytes), trial.accuracy, label_of(trial)});
-  for (const auto& point : page.references)
-    references.points.push_back({point.bytes, point.accuracy, cat(point.name, ": ", fixed(point.accuracy, 3))});
   chart.y_low = page.target;
   for (const SearchTrial& trial : page.front) chart.y_low = std::min(chart.y_low, trial.accuracy);
   chart.y_low = std::max(0.0, chart.y_low - kMargin);
   chart.y_target = page.target;
-  chart.groups = {std::move(trials), std::move(front), std::move(references)};
+  chart.groups = {std::move(trials), std::move(front), published_group(page.references)};
   return scatter_chart(chart);
 }
 

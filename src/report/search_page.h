@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "report/published.h"
 #include "report/run_report.h"
 #include "report/table.h"
 
@@ -41,13 +42,7 @@ struct SearchPage {
   std::vector<SearchTrial> front;
   std::optional<SearchTrial> winner;
   double target = 0;
-  /// Published results.
-  struct ReferencePoint {
-    std::string name;
-    double bytes = 0;
-    double accuracy = 0;
-  };
-  std::vector<ReferencePoint> references;
+  std::vector<PublishedResult> references;
   std::vector<std::string> notes;
 };
 

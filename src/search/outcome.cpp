@@ -8,19 +8,6 @@
 namespace lorikeet {
 namespace {
 
-// The article that the recipes in recipes/article follow: its own figures for ResNet-50 on MNIST. It states the size of
-// the second case's adapter, 7.9 MiB, and of the others the number of parameters.
-struct ArticleCase {
-  const char* title;
-  double parameters;
-  double bytes;
-  double accuracy;
-};
-constexpr ArticleCase kArticle[] = {{"article, case 1", 646e3, 4 * 646e3, 0.075},
-                                    {"article, case 2", 2.7e6, 7.9 * 1024 * 1024, 0.965},
-                                    {"article, case 3", 2.1e6, 4 * 2.1e6, 0.94},
-                                    {"article, case 4", 20.5e3, 4 * 20.5e3, 0.715}};
-
 Json trial_json(const SearchTrial& trial) {
   Json out{{"trial", trial.number},
            {"method", trial.method},
@@ -96,10 +83,7 @@ SearchPage search_page(const SearchOutcome& outcome) {
   out.notes = plan.notes;
   if (outcome.left_out > 0)
     out.notes.push_back(cat(counted(outcome.left_out, "stage"), " of trials did not fit the budget"));
-  if (recipe.model == "resnet50" && recipe.data.name == "mnist") {
-    for (const ArticleCase& article : kArticle)
-      out.references.push_back({article.title, article.bytes, article.accuracy});
-  }
+  out.references = published_results(recipe.model, recipe.data.name);
   return out;
 }
 

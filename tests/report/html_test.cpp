@@ -103,7 +103,10 @@ TEST_CASE("nothing from outside reaches a report unescaped, and it refers to not
   ComparedRun run;
   run.title = run.reported_trainable = kHostile;
   run.accuracy = 0.5;
-  const std::string compared = compare_page_html({run, run});
+  run.file_bytes = 1234;
+  const std::string compared = compare_page_html({run, run}, {{"a published case", 8e6, 0.5}});
   CHECK(compared.find("<script") == std::string::npos);
   CHECK(compared.find("Comparison of 2 runs") != std::string::npos);
+  CHECK(compared.find("1,234 bytes, 0.5000") != std::string::npos);
+  CHECK(compared.find("a published case: 0.500") != std::string::npos);
 }
