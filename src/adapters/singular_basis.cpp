@@ -223,10 +223,6 @@ bool is_largest_negative(const Vector& vector) {
   return vector[largest] < 0;
 }
 
-}  // namespace
-
-namespace {
-
 // Bases that were computed, by the content of the weight. A process that creates many networks over one base, as a
 // search does, would otherwise spend most of its time here. Thread-safe.
 class KnownBases {

@@ -94,8 +94,7 @@ EvaluationResult Model::evaluate(const std::string& data, const EvaluateOptions&
       if (options.log) std::for_each(readable.notes.begin(), readable.notes.end(), guarded(options.log));
       split = readable.test;
     } else {
-      check_images({split});
-      const std::string note = note_of_missing_ends({split});
+      const std::string note = check_images({split});
       if (options.log && !note.empty()) guarded(options.log)(note);
     }
     const Preprocessing preprocessing = chosen_preprocessing(loaded.preprocessing, options.preprocess);

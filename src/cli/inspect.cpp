@@ -228,7 +228,7 @@ int inspect_command(const InspectOptions& options) {
   const std::int64_t trainable = count_trainable(subject.adaptation);
   if (options.match.empty() && !options.settings.empty())
     fail_usage("inspect: got '", printable(options.settings.front()), "' without --match, expected both.");
-  const AdapterConfig matched = matched_config(options);
+  const AdapterConfig matched = options.match.empty() ? AdapterConfig() : matched_config(options);
   const auto shown = options.match.empty() ? all : matching(all, subject.graph, matched);
   std::int64_t shown_trainable = 0;
   for (const auto& row : shown) shown_trainable += row.trainable;

@@ -246,9 +246,8 @@ void add_predict(CLI::App& app, int& status) {
   command->footer(
       "Probabilities are the softmax of the logits. Unreadable images are reported on standard error, with exit code "
       "1; the JSON has \"error\" for them instead of \"predictions\". In that case --logits writes nothing.\n"
-      "CSV in a file or pipe has the names of files and classes as they are, in quotes where RFC 4180 requires it; on "
-      "a\n"
-      "terminal, control characters are escaped.");
+      "CSV in a file or pipe has the names of files and classes as they are, in quotes where RFC 4180 requires "
+      "it; on a\nterminal, control characters are escaped.");
   command->callback([options, &status] { status = predict_command(*options); });
 }
 

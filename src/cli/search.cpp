@@ -212,18 +212,16 @@ void add_search(CLI::App& app, int& status) {
       ->type_name("DIR");
   command->add_flag("--json", options->json, "Print one JSON document on standard output");
   command->footer(
-      "Tries methods (LoRA, LoRA-XS, TinyLoRA, Uni-LoRA, norm tuning, only a new output), places, ranks, heads, "
+      "Tries methods (LoRA, LoRA-XS, TinyLoRA, UniLoRA, norm tuning, only a new output), places, ranks, heads, "
       "learning rates and precisions of\nthe file. All candidates train for a short time; the third of them that is "
       "nearest to the front of cost and accuracy goes on, twice.\nThe recipe's 'search' narrows the space, e.g. "
-      "search: "
-      "{peft_type: [TINYLORA], u: [100, 300]}.\n\n"
+      "search: {peft_type: [TINYLORA], u: [100, 300]}.\n\n"
       "The winner is the cheapest adapter that reaches the target on validation images: DIR/winner.lorikeet. "
       "'lorikeet train DIR/winner.yaml'\nreproduces it. Test images are used once, for the winner. DIR/report.html has "
       "a plot and all trials.\n\n"
       "Several processes with the same DIR, also on several machines, share one search; each trial is trained by one "
-      "of them. A process that is\nkilled loses at most its own trial's progress since the last checkpoint. Exit code: "
-      "0 "
-      "reached, 1 not reached or failed, 2 wrong usage, 130\ninterrupted by Ctrl-C.");
+      "of them. A process that is\nkilled loses at most its own trial's progress since the last checkpoint. Exit "
+      "code: 0 reached, 1 not reached or failed, 2 wrong usage, 130\ninterrupted by Ctrl-C.");
   command->callback([options, &status] { status = search_command(*options); });
 }
 

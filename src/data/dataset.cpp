@@ -28,8 +28,7 @@ class Mapped final : public Dataset {
   std::int64_t label(std::int64_t index) const override { return dataset_->label(index); }
   const std::vector<std::string>& classes() const override { return dataset_->classes(); }
   std::string describe(std::int64_t index) const override { return dataset_->describe(index); }
-  std::string problem(std::int64_t index) const override { return dataset_->problem(index); }
-  bool lacks_end(std::int64_t index) const override { return dataset_->lacks_end(index); }
+  ImageCheck check(std::int64_t index) const override { return dataset_->check(index); }
   std::uint64_t stored_size(std::int64_t index) const override { return dataset_->stored_size(index); }
   std::string stored_end(std::int64_t index, std::uint64_t most) const override {
     return dataset_->stored_end(index, most);
@@ -49,8 +48,7 @@ class Subset final : public Dataset {
   std::int64_t label(std::int64_t index) const override { return dataset_->label(at(index)); }
   const std::vector<std::string>& classes() const override { return dataset_->classes(); }
   std::string describe(std::int64_t index) const override { return dataset_->describe(at(index)); }
-  std::string problem(std::int64_t index) const override { return dataset_->problem(at(index)); }
-  bool lacks_end(std::int64_t index) const override { return dataset_->lacks_end(at(index)); }
+  ImageCheck check(std::int64_t index) const override { return dataset_->check(at(index)); }
   std::uint64_t stored_size(std::int64_t index) const override { return dataset_->stored_size(at(index)); }
   std::string stored_end(std::int64_t index, std::uint64_t most) const override {
     return dataset_->stored_end(at(index), most);
@@ -63,15 +61,35 @@ class Subset final : public Dataset {
   std::vector<std::int64_t> indices_;
 };
 
-constexpr std::int64_t kReaders = 4;  // threads on any number of cores: they mostly wait for the disk
+struct CheckedFiles {
+  std::vector<std::string> problems;
+  /// Descriptions of the images that lack their end.
+  std::vector<std::string> endless;
+};
 
-// Returns problem(index) for each image.
-std::optional<std::vector<std::string>> each_problem(std::int64_t images, std::int64_t threads,
-                                                     const std::function<std::string(std::int64_t)>& problem,
-                                                     const ImagesCallback& progress = {}) {
-  std::vector<std::string> found(static_cast<std::size_t>(images));
-  const auto visit = [&](std::int64_t index) { found[static_cast<std::size_t>(index)] = problem(index); };
-  return for_each_index(images, threads, visit, progress) ? std::optional(std::move(found)) : std::nullopt;
+CheckedFiles check_files(const std::vector<std::shared_ptr<const Dataset>>& datasets) {
+  constexpr std::int64_t kReaders = 4;  // threads on any number of cores: they mostly wait for the disk
+  CheckedFiles out;
+  for (const auto& dataset : datasets) {
+    if (!dataset) continue;
+    std::vector<ImageCheck> checks(static_cast<std::size_t>(dataset->size()));
+    for_each_index(dataset->size(), kReaders,
+                   [&](std::int64_t i) { checks[static_cast<std::size_t>(i)] = dataset->check(i); });
+    for (std::size_t i = 0; i < checks.size(); ++i) {
+      if (!checks[i].problem.empty()) out.problems.push_back(std::move(checks[i].problem));
+      if (checks[i].lacks_end) out.endless.push_back(dataset->describe(static_cast<std::int64_t>(i)));
+    }
+  }
+  return out;
+}
+
+std::string note_of(const std::vector<std::string>& endless) {
+  constexpr std::size_t kMostEndless = 20;
+  if (endless.empty()) return "";
+  const bool is_one = endless.size() == 1;
+  return cat(counted(endless.size(), "image file"), is_one ? " has" : " have",
+             " no end mark. All pixels are there, but the ", is_one ? "file" : "files",
+             " may have been cut: ", printable(join_first(endless, kMostEndless), std::string::npos));
 }
 
 }  // namespace
@@ -84,16 +102,10 @@ std::string Dataset::stored_end(std::int64_t index, std::uint64_t most) const {
   return {static_cast<const char*>(pixels.const_data_ptr()) + (pixels.nbytes() - size), size};
 }
 
-void check_images(const std::vector<std::shared_ptr<const Dataset>>& datasets) {
+std::string check_images(const std::vector<std::shared_ptr<const Dataset>>& datasets) {
   constexpr std::size_t kMostNamed = 100;
-  std::vector<std::string> problems;
-  for (const auto& dataset : datasets) {
-    if (!dataset) continue;
-    const auto found = *each_problem(dataset->size(), kReaders, [&](std::int64_t i) { return dataset->problem(i); });
-    problems.insert(problems.end(), found.begin(), found.end());
-  }
-  std::erase(problems, "");
-  if (problems.empty()) return;
+  const auto [problems, endless] = check_files(datasets);
+  if (problems.empty()) return note_of(endless);
   if (problems.size() == 1) fail(problems.front());
   std::string text;
   for (std::size_t i = 0; i < std::min(problems.size(), kMostNamed); ++i) text += " " + problems[i];
@@ -103,20 +115,7 @@ void check_images(const std::vector<std::shared_ptr<const Dataset>>& datasets) {
 }
 
 std::string note_of_missing_ends(const std::vector<std::shared_ptr<const Dataset>>& datasets) {
-  constexpr std::size_t kMostEndless = 20;
-  std::vector<std::string> images;
-  for (const auto& dataset : datasets) {
-    if (!dataset) continue;
-    const auto name = [&](std::int64_t i) { return dataset->lacks_end(i) ? dataset->describe(i) : ""; };
-    const auto found = *each_problem(dataset->size(), kReaders, name);
-    images.insert(images.end(), found.begin(), found.end());
-  }
-  std::erase(images, "");
-  if (images.empty()) return "";
-  const bool is_one = images.size() == 1;
-  return cat(counted(images.size(), "image file"), is_one ? " has" : " have",
-             " no end mark. All pixels are there, but the ", is_one ? "file" : "files",
-             " may have been cut: ", printable(join_first(images, kMostEndless), std::string::npos));
+  return note_of(check_files(datasets).endless);
 }
 
 std::shared_ptr<const Dataset> prepared(std::shared_ptr<const Dataset> dataset, const Preprocessing& preprocessing) {
@@ -140,17 +139,15 @@ std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> dataset, st
 std::optional<ReadableImages> readable_images(const std::shared_ptr<const Dataset>& dataset,
                                               const ImagesCallback& progress) {
   const std::int64_t threads = std::max<std::int64_t>(1, std::thread::hardware_concurrency());
-  const auto problem = [&](std::int64_t index) -> std::string {
+  std::vector<std::string> problems(static_cast<std::size_t>(dataset->size()));
+  const auto visit = [&](std::int64_t index) {
     try {
       dataset->get(index);
-      return {};
     } catch (const Error& error) {
-      return error.what();
+      problems[static_cast<std::size_t>(index)] = error.what();
     }
   };
-  const auto found = each_problem(dataset->size(), threads, problem, progress);
-  if (!found) return std::nullopt;
-  const std::vector<std::string>& problems = *found;
+  if (!for_each_index(dataset->size(), threads, visit, progress)) return std::nullopt;
   ReadableImages out{dataset, {}};
   std::vector<std::int64_t> readable;
   for (std::size_t i = 0; i < problems.size(); ++i) {

@@ -11,6 +11,7 @@
 
 #include "data/each_index.h"
 #include "image/augment.h"
+#include "image/decode.h"
 #include "image/preprocessing.h"
 
 namespace lorikeet {
@@ -41,11 +42,9 @@ class Dataset {
   virtual std::string stored_end(std::int64_t index, std::uint64_t most) const;
   /// Describes the origin of image `index` for messages.
   virtual std::string describe(std::int64_t index) const = 0;
-  /// Returns the problem with the file of image `index`, starting with its path; empty if there is none. Fast: most
-  /// files are not decoded, so damage inside an image may not be detected. Thread-safe.
-  virtual std::string problem(std::int64_t /*index*/) const { return {}; }
-  /// Whether the file of image `index`, which has no problem, lacks its end (image/decode.h). Thread-safe.
-  virtual bool lacks_end(std::int64_t /*index*/) const { return false; }
+  /// Checks the file of image `index`. Fast: most files are not decoded, so damage inside an image may not be detected.
+  /// Thread-safe.
+  virtual ImageCheck check(std::int64_t /*index*/) const { return {}; }
 };
 
 /// Resizes and crops each image as `preprocessing` specifies. Normalisation is applied to batches instead.
@@ -59,9 +58,9 @@ std::shared_ptr<const Dataset> augmented(std::shared_ptr<const Dataset> dataset,
 /// The images at `indices`, in that order.
 std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> dataset, std::vector<std::int64_t> indices);
 
-/// Throws Error with the names of all images in `datasets` for which `problem` returns a problem. Null datasets are
-/// skipped.
-void check_images(const std::vector<std::shared_ptr<const Dataset>>& datasets);
+/// Checks all images in `datasets`. Throws Error with the names of those that have a problem; returns
+/// note_of_missing_ends, without reading the files again. Null datasets are skipped.
+std::string check_images(const std::vector<std::shared_ptr<const Dataset>>& datasets);
 
 /// Returns one line about the images, all of which can be read, whose files lack their end; empty if there are none.
 /// Null datasets are skipped.

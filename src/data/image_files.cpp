@@ -27,8 +27,7 @@ class ImageFiles final : public Dataset {
     stored.read(stored.size() - out.size(), std::as_writable_bytes(std::span(out)));
     return out;
   }
-  std::string problem(std::int64_t index) const override { return image_problem(file(index).path); }
-  bool lacks_end(std::int64_t index) const override { return lorikeet::lacks_end(file(index).path); }
+  ImageCheck check(std::int64_t index) const override { return check_image(file(index).path); }
 
  private:
   const ImageFile& file(std::int64_t index) const { return files_[static_cast<std::size_t>(index)]; }

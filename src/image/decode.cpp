@@ -79,6 +79,13 @@ bool has_usual_ends(const InputFile& file) {
   return begin.starts_with(kBmp) && size_at(begin, 2) == file.size();
 }
 
+// Of a file that can be read.
+bool lacks_end(std::string_view bytes) {
+  if (bytes.starts_with(kPng)) return bytes.find(kPngEnd) == std::string_view::npos;
+  if (bytes.starts_with(kGif)) return bytes.find(kGifEnd) == std::string_view::npos;
+  return bytes.starts_with(kBmp) && bytes.size() >= kBmpSizeEnd && bytes.size() < size_at(bytes, 2);
+}
+
 }  // namespace
 
 void check_image_size(std::int64_t width, std::int64_t height, const std::string& where) {
@@ -113,21 +120,15 @@ at::Tensor read_image(const std::filesystem::path& path, Exif exif) {
   return decode_image(read_file(path, kMaxFile), path.string(), exif);
 }
 
-std::string image_problem(const std::filesystem::path& path) {
+ImageCheck check_image(const std::filesystem::path& path) {
   try {
-    if (!has_usual_ends(InputFile(path))) read_image(path);
+    if (has_usual_ends(InputFile(path))) return {};
+    const std::string bytes = read_file(path, kMaxFile);
+    decode_image(bytes, path.string(), Exif::kApply);
+    return {.problem = {}, .lacks_end = lacks_end(bytes)};
   } catch (const Error& error) {
-    return error.what();
+    return {.problem = error.what()};
   }
-  return {};
-}
-
-bool lacks_end(const std::filesystem::path& path) {
-  if (has_usual_ends(InputFile(path))) return false;
-  const std::string bytes = read_file(path, kMaxFile);
-  if (bytes.starts_with(kPng)) return bytes.find(kPngEnd) == std::string::npos;
-  if (bytes.starts_with(kGif)) return bytes.find(kGifEnd) == std::string::npos;
-  return bytes.starts_with(kBmp) && bytes.size() >= kBmpSizeEnd && bytes.size() < size_at(bytes, 2);
 }
 
 }  // namespace lorikeet

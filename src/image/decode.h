@@ -35,12 +35,16 @@ at::Tensor decode_image(std::string_view bytes, const std::string& where, Exif e
 /// Reads and decodes a file of at most 256 MiB.
 at::Tensor read_image(const std::filesystem::path& path, Exif exif = Exif::kApply);
 
-/// Returns why read_image would reject a file, as far as its start and end show; empty if it would not. A file with an
-/// unusual end is decoded. Damage inside an image is not detected.
-std::string image_problem(const std::filesystem::path& path);
+struct ImageCheck {
+  /// Why read_image would reject the file, starting with its path; empty if it would not.
+  std::string problem = {};
+  /// Whether a file without a problem ends before the mark of its end, although all pixels are there: a PNG without
+  /// IEND, a GIF without trailer, a BMP shorter than it says. It may have been cut.
+  bool lacks_end = false;
+};
 
-/// Whether the file, of which image_problem is empty, ends before the mark of its end although all pixels are there: a
-/// PNG without IEND, a GIF without trailer, a BMP shorter than it says. It may have been cut.
-bool lacks_end(const std::filesystem::path& path);
+/// Checks the start and the end of a file. A file with an unusual end is decoded. Damage inside an image is not
+/// detected.
+ImageCheck check_image(const std::filesystem::path& path);
 
 }  // namespace lorikeet

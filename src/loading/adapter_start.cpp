@@ -42,15 +42,8 @@ EncodedAdapter encode_adapter(const AdapterFolder& folder, const BaseView& base,
 
 EncodedAdapter write_adapter_file(const std::filesystem::path& path, const AdapterFolder& folder, const BaseView& base,
                                   const StoredPrecision& precision) {
-  const Adaptation adaptation = adapt(base.graph, folder.spec);
-  return write_adapter_file(path, folder, adaptation, start_tensors(adaptation, base.weights), precision);
-}
-
-EncodedAdapter write_adapter_file(const std::filesystem::path& path, const AdapterFolder& folder,
-                                  const Adaptation& adaptation, const NamedTensors& start,
-                                  const StoredPrecision& precision) {
   check_adapter_file_destination(path);
-  EncodedAdapter out = encode_adapter(folder, adaptation, start, precision);
+  EncodedAdapter out = encode_adapter(folder, base, precision);
   write_file(path, out.bytes);
   return out;
 }

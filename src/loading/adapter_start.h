@@ -27,10 +27,6 @@ EncodedAdapter encode_adapter(const AdapterFolder& folder, const BaseView& base,
 /// Writes the same atomically. Throws Error before writing if check_adapter_file_destination does.
 EncodedAdapter write_adapter_file(const std::filesystem::path& path, const AdapterFolder& folder, const BaseView& base,
                                   const StoredPrecision& precision);
-/// The same with `start`, the start_tensors of `adaptation`, which is that of `folder`.
-EncodedAdapter write_adapter_file(const std::filesystem::path& path, const AdapterFolder& folder,
-                                  const Adaptation& adaptation, const NamedTensors& start,
-                                  const StoredPrecision& precision);
 
 /// Reads the folder or the file of an adapter over `base`, with all its tensors, PEFT's included. Throws Error if they
 /// do not fit; the SHA-256 of the base is not compared.

@@ -160,10 +160,6 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
   const auto available = recipe.machine.device == Device::kCpu ? available_memory() : std::nullopt;
   if (available) require_learned_memory(adaptation, kTrainingCopies, *available);
   Network network(adaptation, base.weights, recipe.loop.seed);
-  // To which adapter.lorikeet refers. Kept from here: the singular bases of a large network take seconds.
-  AdapterSpec saved_spec = folder.spec;
-  saved_spec.config.bias_modules = std::monostate{};
-  const NamedTensors start = start_tensors(adapt(base.graph, saved_spec), base.weights, network);
   if (!recipe.adapter.start_from.empty()) start_from(recipe.adapter.start_from, base_view, adaptation, network);
 
   const bool is_int8 = recipe.machine.precision == Precision::kInt8;
@@ -372,9 +368,9 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
     if (beginning.trained && !out.interrupted) beginning.trained({network, adaptation, folder, base, loop_data});
     out.adapter_bytes = adapter_file_bytes(out.adapter);
     out.adapter_folder_bytes = folder_bytes(out.adapter);
-    out.adapter_file_bytes = write_adapter_file(run.adapter_file(), folder, adapt(base.graph, folder.spec), start,
-                                                {.bits = stored_bits(recipe.file_precision)})
-                                 .bytes.size();
+    out.adapter_file_bytes =
+        write_adapter_file(run.adapter_file(), folder, base_view, {.bits = stored_bits(recipe.file_precision)})
+            .bytes.size();
     run.write_summary(summary_json(out, recipe));
     side_files.finish({.recipe = recipe,
                        .summary = out,

@@ -128,13 +128,11 @@ Splits split_data(const TrainingOptions& options, const Splits& splits) {
 }
 
 Splits with_bad_images(BadImages bad_images, Splits splits, const TrainCallback& progress) {
-  const auto add_note_of_ends = [&] {
-    const std::string note = note_of_missing_ends({splits.train, splits.validation, splits.test});
-    if (!note.empty()) splits.notes.push_back(note);
+  const auto add_note = [&](std::string note) {
+    if (!note.empty()) splits.notes.push_back(std::move(note));
   };
   if (bad_images == BadImages::kStop) {
-    check_images({splits.train, splits.validation, splits.test});
-    add_note_of_ends();
+    add_note(check_images({splits.train, splits.validation, splits.test}));
     return splits;
   }
   constexpr std::size_t kMostSkipped = 100;
@@ -160,7 +158,7 @@ Splits with_bad_images(BadImages bad_images, Splits splits, const TrainCallback&
     skipped.insert(skipped.end(), readable.problems.begin(), readable.problems.end());
     *split = std::move(readable.images);
   }
-  add_note_of_ends();
+  add_note(note_of_missing_ends({splits.train, splits.validation, splits.test}));
   if (skipped.empty()) return splits;
   if (splits.train) {
     const auto counts = class_counts(*splits.train);

@@ -134,9 +134,9 @@ TEST_CASE("a split without images is refused, a broken image when it is read") {
   photos.image("train/cat/whole.png");
   const auto dataset = photos.read("train").images;
   CHECK(refusal([&] { dataset->get(0); }) == has("cat/broken.png: "));
-  CHECK(dataset->problem(0) ==
+  CHECK(dataset->check(0).problem ==
         has("cat/broken.png: got something that starts with 'text', expected a JPEG, PNG, WebP"));
-  CHECK(dataset->problem(1).empty());
+  CHECK(dataset->check(1).problem.empty());
 }
 
 TEST_CASE("sub-folders of a class belong to it, in the order of torchvision's ImageFolder") {
