@@ -119,6 +119,7 @@ std::vector<ComparedRun> compared(const std::vector<Row>& rows) {
                     .reported_accuracy = reference.accuracy,
                     .trainable = summary.at("trainable_parameters").get<std::int64_t>(),
                     .accuracy = {},
+                    .file_accuracy = {},
                     .macro_f1 = {},
                     .seconds = summary.at("train_seconds").get<double>(),
                     .images_per_second = summary.at("images_per_second").get<double>(),
@@ -133,6 +134,8 @@ std::vector<ComparedRun> compared(const std::vector<Row>& rows) {
           wilson_interval(test->at("correct").get<std::int64_t>(), test->at("total").get<std::int64_t>());
       run.accuracy_low = interval.low;
       run.accuracy_high = interval.high;
+      if (const auto file = summary.find("adapter_file_test"); file != summary.end())
+        run.file_accuracy = file->at("accuracy").get<double>();
       if (test->contains("macro_f1")) run.macro_f1 = test->at("macro_f1").get<double>();
     }
     out.push_back(std::move(run));

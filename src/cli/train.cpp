@@ -94,6 +94,10 @@ int train_command(const TrainOptions& options) {
                 fixed(summary.test.accuracy(), 4).c_str(), fixed(interval.low, 4).c_str(),
                 fixed(interval.high, 4).c_str());
   }
+  if (summary.file_test.total > 0) {
+    std::printf("%s accuracy of adapter.lorikeet %s\n", summary.test_split.c_str(),
+                fixed(summary.file_test.accuracy(), 4).c_str());
+  }
   if (isatty(STDOUT_FILENO) == 1 && !is_quiet()) print_next_commands(recipe.run.string());
   return 0;
 }

@@ -202,9 +202,10 @@ std::string sizes_plot(const std::vector<ComparedRun>& runs, const std::vector<P
   for (const ComparedRun& run : runs) {
     if (!run.accuracy) continue;
     const std::uint64_t bytes = run.file_bytes > 0 ? run.file_bytes : run.folder_bytes;
-    points.points.push_back({static_cast<double>(bytes), *run.accuracy,
-                             cat(run.title, ": ", with_commas(bytes), " bytes, ", fixed(*run.accuracy, 4))});
-    chart.y_low = std::min(chart.y_low, *run.accuracy);
+    const double accuracy = run.file_accuracy.value_or(*run.accuracy);
+    points.points.push_back({static_cast<double>(bytes), accuracy,
+                             cat(run.title, ": ", with_commas(bytes), " bytes, ", fixed(accuracy, 4))});
+    chart.y_low = std::min(chart.y_low, accuracy);
   }
   if (points.points.empty()) return "";
   for (const PublishedResult& result : published) chart.y_low = std::min(chart.y_low, result.accuracy);

@@ -102,6 +102,8 @@ struct ComparedRun {
   std::int64_t trainable = 0;
   std::optional<double> accuracy;
   double accuracy_low = 0, accuracy_high = 1;
+  /// Of adapter.lorikeet, if its precision is not float32.
+  std::optional<double> file_accuracy;
   std::optional<double> macro_f1;
   double seconds = 0;
   double images_per_second = 0;

@@ -44,6 +44,10 @@ std::vector<Fact> headline(const ReportedRun& run) {
   if (s.test.total > 0) {
     out.push_back({run.split + " accuracy", fixed(s.test.accuracy(), 4), interval_text(s.test.correct, s.test.total)});
   }
+  if (s.file_test.total > 0) {
+    out.push_back({cat("adapter.lorikeet in ", name_of(run.recipe.file_precision)), fixed(s.file_test.accuracy(), 4),
+                   cat(run.split, " accuracy")});
+  }
   out.push_back({"trainable parameters", with_commas(s.trainable_parameters),
                  cat(percent(static_cast<double>(s.trainable_parameters) / static_cast<double>(s.total_parameters)),
                      " of ", with_commas(s.total_parameters))});

@@ -10,6 +10,7 @@
 #include "adapters/adapter_folder.h"
 #include "adapters/matching.h"
 #include "base/available_memory.h"
+#include "base/compute.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
@@ -131,7 +132,8 @@ void require_same_inputs(const Checkpoint& checkpoint, const std::string& base_s
 }
 
 // Says how to go on after a failure, if that is possible. `continued`: the run had a checkpoint when it began.
-std::string with_resume_hint(const char* message, const RunFolder& run, bool continued) {
+std::string with_resume_hint(const char* message, const RunFolder& run, bool continued, const std::string& command) {
+  if (!command.empty()) return cat(message, " Continue with '", command, "'.");
   if (!continued && !run.has_checkpoint()) return message;
   return cat(message, " The last checkpoint is kept: continue with 'lorikeet train --resume ",
              printable(run.path().string()), "'.");
@@ -286,6 +288,23 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
     if (!recipe.adapter.start_from.empty()) start_from(recipe.adapter.start_from, base_view, adaptation, fresh);
     network.load_state_tensors(fresh.state_tensors());
   };
+  const auto judge = [&](Executor& judged_executor) {
+    EvaluationResult result =
+        evaluate(judged_executor, judged, preprocessing,
+                 {.device = tensor_device(recipe.machine.device),
+                  .batch_size = evaluation_batch(network.graph(), *judged, preprocessing),
+                  .progress = [&](std::int64_t done, std::int64_t total) {
+                    out.interrupted = callbacks.progress && !callbacks.progress({.phase = "test",
+                                                                                 .epoch = out.loop.epochs,
+                                                                                 .epochs = out.loop.epochs,
+                                                                                 .done = done,
+                                                                                 .total = total,
+                                                                                 .loss = out.loop.loss,
+                                                                                 .accuracy = out.loop.accuracy});
+                    return !out.interrupted;
+                  }});
+    return out.interrupted ? EvaluationResult{} : result;
+  };
   const auto with_hints = [&](const auto& work) {
     try {
       try {
@@ -298,7 +317,7 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
     } catch (const UsageError&) {
       throw;
     } catch (const Error& error) {
-      throw Error(with_resume_hint(error.what(), run, from.has_value()));
+      throw Error(with_resume_hint(error.what(), run, from.has_value(), beginning.resume_command));
     }
   };
   with_hints([&] {
@@ -341,21 +360,7 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
                                                      .prepared = base.prepared});
         base.prepared->release_unused();  // those that only training used
       }
-      out.test = evaluate(*executor, judged, preprocessing,
-                          {.device = tensor_device(recipe.machine.device),
-                           .batch_size = evaluation_batch(network.graph(), *judged, preprocessing),
-                           .progress = [&](std::int64_t done, std::int64_t total) {
-                             out.interrupted =
-                                 callbacks.progress && !callbacks.progress({.phase = "test",
-                                                                            .epoch = out.loop.epochs,
-                                                                            .epochs = out.loop.epochs,
-                                                                            .done = done,
-                                                                            .total = total,
-                                                                            .loss = out.loop.loss,
-                                                                            .accuracy = out.loop.accuracy});
-                             return !out.interrupted;
-                           }});
-      if (out.interrupted) out.test = {};
+      out.test = judge(*executor);
     }
 
     training["epochs"] = out.loop.epochs;
@@ -371,6 +376,11 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
     out.adapter_file_bytes =
         write_adapter_file(run.adapter_file(), folder, base_view, {.bits = stored_bits(recipe.file_precision)})
             .bytes.size();
+    if (out.test.total > 0 && recipe.file_precision != FilePrecision::kFloat32) {
+      LoadedModel rounded = adapt_base(base, run.adapter_file());
+      rounded.network.to(tensor_device(recipe.machine.device));
+      out.file_test = judge(*make_inference_executor(rounded));
+    }
     run.write_summary(summary_json(out, recipe));
     side_files.finish({.recipe = recipe,
                        .summary = out,
@@ -385,6 +395,10 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
     if (out.test.total > 0) {
       log(cat(out.test_split, " accuracy ", fixed(out.test.accuracy(), 4), " (", out.test.correct, " of ",
               out.test.total, ")"));
+    }
+    if (out.file_test.total > 0) {
+      log(cat(out.test_split, " accuracy of adapter.lorikeet in ", name_of(recipe.file_precision), " ",
+              fixed(out.file_test.accuracy(), 4)));
     }
   });
   return out;
@@ -456,6 +470,7 @@ Json summary_json(const TrainSummary& summary, const Recipe& recipe) {
     out["test"] = metrics_json(summary.test, summary.classes, kSummaryClasses);
     out["test_split"] = summary.test_split;
   }
+  if (summary.file_test.total > 0) out["adapter_file_test"] = evaluation_json(summary.file_test);
   out["adapter"] = summary.adapter.string();
   return out;
 }

@@ -46,6 +46,8 @@ struct TrainSummary {
   /// Final evaluation on the test split, or on the validation images if there is none. Its total is 0 if there are
   /// neither or training was interrupted.
   EvaluationResult test;
+  /// The same of adapter.lorikeet as it is read back, if its precision is not float32; else its total is 0.
+  EvaluationResult file_test;
   /// "test" or "validation": the split of `test`.
   std::string test_split;
   std::filesystem::path adapter;
@@ -79,6 +81,8 @@ struct RunStart {
   OpenCache open_cache = {};
   /// Called when training is complete, instead of the final evaluation.
   std::function<void(const TrainedRun&)> trained = {};
+  /// The command that continues after a failure, if it is not lorikeet train --resume RUN.
+  std::string resume_command = {};
 };
 TrainSummary train(const Recipe& requested, const TrainCallbacks& callbacks, RunStart start);
 

@@ -65,6 +65,8 @@ class AdapterFile(CommandTest):
         self.assertEqual(summary["adapter_file_bytes"], file.stat().st_size)
         self.assertLess(file.stat().st_size, self.file.stat().st_size / 3)
         self.assertIn("adapter.lorikeet, int8", (self.run_folder / "report.html").read_text())
+        found = self.json("eval", file, "--limit", 200)
+        self.assertEqual(summary["adapter_file_test"]["accuracy"], found["accuracy"])
         exact, small = self.logits(self.run_folder), self.logits(file)
         largest = max(map(abs, exact))
         self.assertLess(max(abs(a - b) for a, b in zip(exact, small)), 0.05 * largest)
