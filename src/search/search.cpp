@@ -388,7 +388,8 @@ class Search {
     write_file(folder_.path() / "winner.yaml", recipe_yaml(recipe));
     write_trial_adapter(inputs(), number, stage, precision, file);
     if (!read_test(winner) && test_) {
-      const LoadedModel model = adapt_base(*base_, file);
+      LoadedModel model = adapt_base(*base_, file);
+      model.network.to(tensor_device(recipe.machine.device));
       const auto executor = make_inference_executor(model);
       const EvaluationResult found =
           evaluate(*executor, test_, model.preprocessing,

@@ -89,8 +89,12 @@ std::optional<StageResult> run_stage(const TrialInputs& inputs, std::size_t numb
     out.forms = measure(run, read_adapter_over(file, base), recipe, inputs, images, go_on);
   };
   const TrainCallbacks callbacks{.progress = progress};
-  RunStart start{
-      .replace = true, .data = inputs.data, .base = inputs.base, .open_cache = inputs.open_cache, .trained = trained};
+  RunStart start{.replace = true,
+                 .data = inputs.data,
+                 .base = inputs.base,
+                 .open_cache = inputs.open_cache,
+                 .trained = trained,
+                 .resume_command = cat("lorikeet search --resume ", printable(inputs.folder.path().string()))};
   const bool continues = fs::exists(recipe.run / "recipe.yaml");
   const TrainSummary summary =
       continues ? resume(recipe.run, {cat("max_steps=", recipe.loop.max_steps)}, callbacks, std::move(start))

@@ -6,6 +6,7 @@ LORIKEET_TEST_WEIGHTS one with ResNet weights (or LORIKEET_TEST_RESNET50 a file)
 import gzip
 import json
 import os
+import resource
 import struct
 import subprocess
 import tempfile
@@ -75,6 +76,11 @@ def run(*arguments, cwd=None, env=None, **options):
         env=env or environment(),
         **options,
     )
+
+
+def file_size_limit(count):
+    """Limits the size of files for one process: a write then fails as on a full disk."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (count, count))
 
 
 def run_all(cases, **options):

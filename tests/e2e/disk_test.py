@@ -1,12 +1,5 @@
 """A full disk, and places where nothing can be written: one line, exit code 1, nothing half written."""
-import resource
-
-from command import CommandTest, environment, main, run
-
-
-def file_size_limit(count):
-    """Limits the size of files for one process: a write then fails as on a full disk."""
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (count, count))
+from command import CommandTest, environment, file_size_limit, main, run
 
 
 class Disk(CommandTest):

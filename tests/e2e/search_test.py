@@ -3,7 +3,7 @@ import json
 import signal
 import time
 
-from command import CommandTest, main, run, start
+from command import CommandTest, file_size_limit, main, run, start
 
 RECIPE = """model: efficientnet_lite0
 data: mnist
@@ -108,6 +108,16 @@ class Search(CommandTest):
         self.assertIn(f"lorikeet search --resume {folder}", stderr.splitlines()[-1])
         resumed = self.json("search", "--resume", folder, "budget=100s")
         self.assertEqual(resumed["winner"]["trial"], self.found["winner"]["trial"])
+        self.assertEqual(resumed["test"], self.found["test"])
+        self.assertEqual(self.decided(folder), self.decided(self.alone))
+
+    def test_a_full_disk(self):
+        folder = self.folder / "full"
+        done = run("search", self.recipe(RECIPE), *GOAL, "--out", folder, preexec_fn=file_size_limit(60_000))
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("File too large", done.stderr)
+        self.assertIn(f"lorikeet search --resume {folder}", done.stderr.splitlines()[-1])
+        resumed = self.json("search", "--resume", folder, "budget=100s")
         self.assertEqual(resumed["test"], self.found["test"])
         self.assertEqual(self.decided(folder), self.decided(self.alone))
 
