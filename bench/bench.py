@@ -211,7 +211,14 @@ def cached_measure(case, pixels, batch, steps, precision="auto", ways=None):
 def inference_measure(precision):
     batch, pixels = 16, 224
     speed = images_per_second(batch)
-    ways = FLOAT32_WAYS if precision == "float32" else None
+
+    def ways(bench):
+        """PyTorch's, and other engines."""
+        if precision == "float32":
+            return [*FLOAT32_WAYS, "onnxruntime", "openvino", "mnn"]
+        if precision == "int8":
+            return ["onnxruntime_static", "openvino_static"]
+        return [*bench.expert_ways, "openvino_bf16"]
 
     def ours(bench, count):
         # The frozen network as `eval` runs it: Case 4's first epoch computes the prefix and one Linear of ten.
@@ -230,7 +237,7 @@ def inference_measure(precision):
         return (
             lambda: ours(bench, count),
             lambda: bench.peer("infer", "documented", **work),
-            lambda: bench.expert("infer", speed, ways, **work),
+            lambda: bench.expert("infer", speed, ways(bench), **work),
             speed,
         )
 
@@ -241,7 +248,7 @@ def transformer_inference_measure(precision):
     """A frozen ViT-B/16 as `eval` runs it: nothing but its last Linear learns, and one epoch computes it."""
     batch, pixels = 8, 224
     speed = images_per_second(batch)
-    ways = ["onnxruntime_int8"] if precision == "int8" else ["folded", "compiled", "onnxruntime", "openvino"]
+    ways = ["onnxruntime_dynamic"] if precision == "int8" else ["folded", "compiled", "onnxruntime", "openvino"]
 
     def measure(bench):
         count = bench.steps(8)

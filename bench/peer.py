@@ -6,8 +6,8 @@ The tasks: ResNet-50, EfficientNet-Lite0 or a model of bench/cases.py adapted by
   folded       what an expert would do: evaluation mode, BatchNorm folded into the convolutions, channels-last
   bf16         the same with frozen weights and activations in bfloat16
   compiled     folded, through torch.compile; compiled_bf16 likewise
-  onnxruntime  inference by onnxruntime, in float32; onnxruntime_int8: quantized to int8 by its quantize_dynamic
-  openvino     inference by OpenVINO, in float32
+
+and for inference those of bench/engines.py.
 """
 import argparse
 import json
@@ -36,6 +36,9 @@ from reference import (  # noqa: E402
 import peft  # noqa: E402  (after reference, which makes torchvision importable)
 
 from cases import CASES, case_model  # noqa: E402
+from engines import ENGINES, engine_session  # noqa: E402
+
+CALIBRATION = 32  # images, with which engines choose the scales of int8
 
 
 def fold_batch_norm(model):
@@ -108,9 +111,10 @@ def adapted(case, way, weights):
 def batches(options):
     """MNIST's first images in order, as the way wants them in memory."""
     for images, labels in mnist_batches(options.steps, options.batch, pixels=options.pixels):
-        if options.way != "documented":
+        if options.way != "documented" and not options.way.startswith(ENGINES):
             images = images.contiguous(memory_format=torch.channels_last)
-        yield images.to(torch.bfloat16) if options.way.endswith("bf16") else images, labels
+            images = images.to(torch.bfloat16) if options.way.endswith("bf16") else images
+        yield images, labels
 
 
 def train(options):
@@ -148,43 +152,15 @@ def reach(options):
     return {**result, "accuracy": right / total}
 
 
-def exported(model, images, folder):
-    path = Path(folder) / "model.onnx"
-    torch.onnx.export(model, images, path, dynamo=False, input_names=["images"], dynamic_axes={"images": {0: "batch"}})
-    return path
-
-
-def onnxruntime_session(path, way):
-    import onnxruntime
-
-    if way == "onnxruntime_int8":
-        from onnxruntime.quantization import quantize_dynamic
-
-        path, of = path.with_name("int8.onnx"), path
-        quantize_dynamic(of, path, per_channel=True)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return lambda batch: session.run(None, {"images": batch.numpy()})
-
-
-def openvino_session(path):
-    import openvino
-
-    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0))}
-    request = openvino.compile_model(path, "CPU", options).create_infer_request()
-    return lambda batch: request.infer({0: batch.numpy()})
-
-
 def infer(options):
     if options.case in CASES:
         model = Logits(case_model(options.case, classes=10)).eval()
     else:
         model = torchvision_model("resnet50", options.weights)
-    if options.way.startswith(("onnxruntime", "openvino")):
+    if options.way.startswith(ENGINES):
+        images = [batch for batch, _ in mnist_batches(CALIBRATION, 1, pixels=options.pixels)]
         with tempfile.TemporaryDirectory() as folder:
-            path = exported(model, next(batches(options))[0], folder)
-            model = openvino_session(path) if options.way == "openvino" else onnxruntime_session(path, options.way)
+            model = engine_session(model, options.way, images, Path(folder))
     elif options.way != "documented":
         model = fold_batch_norm(model).to(memory_format=torch.channels_last)
         model = model.to(torch.bfloat16) if options.way.endswith("bf16") else model
