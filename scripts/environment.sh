@@ -5,7 +5,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly kLibtorchVersion=2.13.0
 # The libraries that the project is built with.
 readonly kLibraryPackages=(libcli11-dev nlohmann-json3-dev libyaml-cpp-dev libarchive-dev libcurl4-openssl-dev
-  libssl-dev zlib1g-dev libpcre2-dev libjpeg-dev libspng-dev libwebp-dev libtiff-dev libgif-dev libprotozero-dev)
+  libssl-dev zlib1g-dev libpcre2-dev libjpeg-dev libspng-dev libwebp-dev libtiff-dev libgif-dev libprotozero-dev
+  libhwy-dev)
 readonly kPrivatePython=$PWD/.cache/libtorch  # a virtual environment that holds libtorch and nothing of ours
 
 say() { printf '\n\033[1m== %s\033[0m\n' "$*" >&2; }

@@ -66,9 +66,9 @@ at::Tensor run_frozen(const FrozenStep& step, const at::Tensor& x, const at::Ten
                       bool keeps, at::Tensor& kept) {
   const FrozenConv& conv = step.prepared->conv;
   const Epilogue after{step.prepared->bias, residual.defined() ? step.image(residual) : residual, step.activation};
-  const bool in_one_pass = !step.activation.active() || (!lora.low.defined() && !keeps);
+  const bool in_one_pass = !step.activation.active() || !lora.low.defined();
   const at::Tensor image = step.image(x);
-  const at::Tensor y = in_one_pass ? conv.forward(image, after) : conv.forward(image);
+  const at::Tensor y = in_one_pass ? conv.forward(image, after, keeps ? &kept : nullptr) : conv.forward(image);
   if (lora.low.defined()) pixels_of(y).addmm_(lora.low, lora.up.t());
   if (!in_one_pass) kept = apply_epilogue_(y, after, keeps);
   return step.value(y, x.sizes());

@@ -19,19 +19,31 @@ namespace {
 using Bytes = std::uint64_t;
 using Shapes = std::vector<Shape>;
 
+// A batch.
+struct Images {
+  std::int64_t count;
+  Bytes element;  // bytes of one
+};
+
+at::TensorOptions options_of(const at::Tensor& weight, Bytes element) {
+  return weight.options().dtype(element == 2 ? at::kBFloat16 : at::kFloat);
+}
+
 // Bytes of a frozen convolution's prepared weights, for the forward pass and for the gradient to its input.
-Bytes prepared_bytes(const Network& network, const FusedStep& step, const Shapes& shapes, Bytes element,
+Bytes prepared_bytes(const Network& network, const FusedStep& step, const Shapes& shapes, const Images& images,
                      bool has_gradient) {
   const Node& node = network.graph().node(step.first);
   const auto& in = shapes[node.inputs[0]];
   const at::Tensor& weight = network.tensors(step.first).weight();
-  const auto type = weight.options().dtype(element == 2 ? at::kBFloat16 : at::kFloat);
   const bool is_linear = std::holds_alternative<Linear>(node.op);
-  const ConvStrategy strategy = is_linear ? ConvStrategy::kPointwiseGemm
-                                          : FrozenConv::strategy_for(std::get<Conv2d>(node.op), type, in[1], in[2]);
-  const Bytes elements = strategy == ConvStrategy::kDenseGemm ? element_count(in) * element_count(shapes[step.first])
-                                                              : static_cast<Bytes>(weight.numel());
-  return elements * element * (has_gradient && strategy != ConvStrategy::kPlain ? 2 : 1);
+  const auto options = options_of(weight, images.element);
+  const ConvStrategy strategy =
+      is_linear ? ConvStrategy::kPointwiseGemm
+                : FrozenConv::strategy_for(std::get<Conv2d>(node.op), options, images.count, {in[1], in[2]});
+  Bytes elements = static_cast<Bytes>(weight.numel());
+  if (strategy == ConvStrategy::kDenseGemm) elements = element_count(in) * element_count(shapes[step.first]);
+  if (strategy == ConvStrategy::kWinograd) elements *= 4;  // 36 products for 9 taps
+  return elements * images.element * (has_gradient && strategy != ConvStrategy::kPlain ? 2 : 1);
 }
 
 // Simulates the forward and backward pass of a training step.
@@ -80,8 +92,8 @@ class Walk {
     note();
   }
 
-  // The copy of an input with asymmetric padding. Window attention makes temporary tensors as large as those that it
-  // keeps for the backward pass.
+  // The copy of an input with asymmetric padding, and what a frozen convolution needs. Window attention makes temporary
+  // tensors as large as those that it keeps for the backward pass.
   Bytes copied_bytes(const FusedStep& step) const {
     const Node& node = network_.graph().node(step.first);
     if (const auto* attention = std::get_if<WindowAttention>(&node.op)) {
@@ -91,10 +103,16 @@ class Walk {
     const auto* conv = std::get_if<Conv2d>(&node.op);
     if (conv == nullptr) return 0;
     const auto& in = shapes_[node.inputs[0]];
+    Bytes scratch = 0;
+    if (step.frozen_layer) {
+      const auto options = options_of(network_.tensors(step.first).weight(), element_);
+      scratch = FrozenConv::scratch_bytes(*conv, options, static_cast<std::int64_t>(batch_), {in[1], in[2]});
+    }
     const Padding pad = padding_of(*conv, in[1], in[2]);
-    if (pad.symmetric()) return 0;
-    return batch_ * static_cast<Bytes>(in[0] * (in[1] + pad.top + pad.bottom) * (in[2] + pad.left + pad.right)) *
-           element_;
+    if (pad.symmetric()) return scratch;
+    return scratch + batch_ *
+                         static_cast<Bytes>(in[0] * (in[1] + pad.top + pad.bottom) * (in[2] + pad.left + pad.right)) *
+                         element_;
   }
 
   // Bytes that autograd keeps of a step until its gradient is computed.
@@ -221,8 +239,8 @@ MemoryEstimate estimate_memory(const Network& network, const Plan& plan, const I
   for (const FusedStep& step : fuse(network, plan)) {
     if (!step.frozen_layer) continue;
     const NodeId input = network.graph().node(step.first).inputs[0];
-    out.prepared +=
-        prepared_bytes(network, step, shapes, image.element_size, /*has_gradient=*/!is_frozen(plan.segment[input]));
+    out.prepared += prepared_bytes(network, step, shapes, {batch, image.element_size},
+                                   /*has_gradient=*/!is_frozen(plan.segment[input]));
   }
   const auto evaluated = static_cast<Bytes>(evaluation_batch(network.graph(), image.height, image.width));
   out.activations = Walk(network, plan, shapes, image.element_size, static_cast<Bytes>(batch)).training_peak();

@@ -114,15 +114,17 @@ at::Tensor apply_epilogue_(const at::Tensor& y, const Epilogue& after, bool keep
   if (smooth != SmoothActivation::kNone) return apply_smooth_(y, after.bias, other, smooth, keeps);
   const bool masked = keeps && clamp.active();
   if (!packs(y)) return apply_clamp_plain_(y, after, masked);
-  const at::Tensor mask =
-      masked ? at::empty({y.numel() / kBits}, y.options().dtype(at::kByte).memory_format(at::MemoryFormat::Contiguous))
-             : at::Tensor();
+  const at::Tensor mask = masked ? packed_mask(y) : at::Tensor();
   if (y.scalar_type() == at::kFloat) {
     finish_rows<float>(y, after.bias, other, clamp, mask);
   } else {
     finish_rows<at::BFloat16>(y, after.bias, other, clamp, mask);
   }
   return mask;
+}
+
+at::Tensor packed_mask(const at::Tensor& y) {
+  return at::empty({y.numel() / kBits}, y.options().dtype(at::kByte).memory_format(at::MemoryFormat::Contiguous));
 }
 
 at::Tensor activation_gradient(const at::Tensor& grad, const at::Tensor& mask, const FusedActivation& activation) {

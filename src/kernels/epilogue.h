@@ -39,6 +39,10 @@ struct Epilogue {
 /// argument of activation_gradient().
 at::Tensor apply_epilogue_(const at::Tensor& y, const Epilogue& after, bool keeps);
 
+/// The uninitialised mask of a clamp for y (N, C, H, W), channels-last float32 with C a multiple of 8: bit i % 8 of
+/// byte i / 8 is whether element i of y's memory was strictly between the bounds.
+at::Tensor packed_mask(const at::Tensor& y);
+
 /// The gradient before the activation, channels-last: grad where a clamp's value was strictly between the bounds and 0
 /// elsewhere, or grad times the derivative. Returns grad if `kept` is undefined and grad is channels-last.
 at::Tensor activation_gradient(const at::Tensor& grad, const at::Tensor& kept, const FusedActivation& activation);

@@ -3,8 +3,11 @@
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
+#include <algorithm>
 #include <functional>
 #include <utility>
+
+#include "kernels/winograd.h"
 
 namespace lorikeet {
 namespace {
@@ -54,6 +57,18 @@ at::Tensor dense_matrix(const Conv2d& conv, const at::Tensor& weight, const Padd
   return matrix.view({out[0] * out[1] * conv.out, in[0] * in[1] * conv.in});
 }
 
+bool is_3x3(const Conv2d& conv) {
+  return conv.kernel == Pair{3, 3} && !strided(conv) && conv.dilation == Pair{1, 1} && conv.groups == 1;
+}
+
+// A 3×3 convolution of stride 1, and the one that computes its input gradient, which needs padding 2 − padding.
+WinogradShape winograd_shape(const Conv2d& conv, const Padding& pad, std::int64_t images, Pair in, Pair out) {
+  return {images, in[0], in[1], conv.in, out[0], out[1], conv.out, pad.top, pad.left};
+}
+WinogradShape winograd_gradient_shape(const Conv2d& conv, const Padding& pad, std::int64_t images, Pair in, Pair out) {
+  return {images, out[0], out[1], conv.out, in[0], in[1], conv.in, 2 - pad.top, 2 - pad.left};
+}
+
 // Weights of the stride-1 convolution that computes the input gradient: taps flipped, inputs and outputs exchanged.
 at::Tensor flipped_transposed(const Conv2d& conv, const at::Tensor& weight) {
   return weight.view({conv.groups, conv.out / conv.groups, conv.in / conv.groups, conv.kernel[0], conv.kernel[1]})
@@ -87,7 +102,17 @@ ConvGeometry geometry_after_padding(const Conv2d& conv, const Padding& pad) {
 namespace {
 
 // The forms of the weights that are packed.
-enum Form : int { kWeight, kFlipped, kMatrix, kTransposedMatrix, kDense, kTransposedDense, kPlainWeight };
+enum Form : int {
+  kWeight,
+  kFlipped,
+  kMatrix,
+  kTransposedMatrix,
+  kDense,
+  kTransposedDense,
+  kPlainWeight,
+  kWinogradWeight,
+  kWinogradFlipped
+};
 
 const ConvGeometry kPointwise{{1, 1}, {0, 0}, {1, 1}, 1};
 
@@ -114,8 +139,9 @@ struct FrozenConv::Source {
 FrozenConv::FrozenConv(const Conv2d& conv, at::Tensor weight, at::Tensor scale, at::ScalarType precision)
     : conv_(conv), weight_(std::move(weight)), scale_(std::move(scale)), precision_(precision) {}
 
-ConvStrategy FrozenConv::strategy_for(const Conv2d& conv, const at::TensorOptions& weight, std::int64_t height,
-                                      std::int64_t width) {
+ConvStrategy FrozenConv::strategy_for(const Conv2d& conv, const at::TensorOptions& weight, std::int64_t images,
+                                      Pair size) {
+  const auto [height, width] = size;
   const Padding pad = padding_of(conv, height, width);
   const std::int64_t taps = conv.kernel[0] * conv.kernel[1];
   if (conv.groups == 1 && taps == 1 && pad.none()) return ConvStrategy::kPointwiseGemm;
@@ -123,12 +149,24 @@ ConvStrategy FrozenConv::strategy_for(const Conv2d& conv, const at::TensorOption
   // At least half of the taps read padding, and the matrix is at most twice as large as the weights.
   const bool few = 2 * height * width <= taps && height * width * out[0] * out[1] <= 2 * taps;
   if (conv.groups == 1 && few) return ConvStrategy::kDenseGemm;
+  const bool is_float = weight.device().is_cpu() && c10::typeMetaToScalarType(weight.dtype()) == at::kFloat;
+  if (is_float && is_3x3(conv) && winograd_pays(winograd_shape(conv, pad, images, size, out)))
+    return ConvStrategy::kWinograd;
   return can_pack(weight) ? ConvStrategy::kPacked : ConvStrategy::kPlain;
 }
 
-FrozenConv::Size FrozenConv::size_for(Pair in) const {
+std::uint64_t FrozenConv::scratch_bytes(const Conv2d& conv, const at::TensorOptions& weight, std::int64_t images,
+                                        Pair size) {
+  if (strategy_for(conv, weight, images, size) != ConvStrategy::kWinograd) return 0;
+  const Padding pad = padding_of(conv, size[0], size[1]);
+  const Pair out = output_sizes(conv, pad, size[0], size[1]);
+  return std::max(winograd_scratch(winograd_shape(conv, pad, images, size, out)),
+                  winograd_scratch(winograd_gradient_shape(conv, pad, images, size, out)));
+}
+
+FrozenConv::Size FrozenConv::size_for(std::int64_t images, Pair in) const {
   const Padding pad = padding_of(conv_, in[0], in[1]);
-  return {in, pad, output_sizes(conv_, pad, in[0], in[1]), strategy_for(conv_, options(), in[0], in[1]),
+  return {in, pad, output_sizes(conv_, pad, in[0], in[1]), strategy_for(conv_, options(), images, in),
           geometry_after_padding(conv_, pad)};
 }
 
@@ -183,8 +221,10 @@ at::Tensor FrozenConv::product(const at::Tensor& rows, const Source& matrix, con
 }
 
 at::Tensor FrozenConv::forward(const at::Tensor& x) const {
-  const Size size = size_for({x.size(2), x.size(3)});
+  const Size size = size_for(x.size(0), {x.size(2), x.size(3)});
   switch (size.strategy) {
+    case ConvStrategy::kWinograd:
+      return winograd_conv(x, winograd_weight(), winograd_shape(conv_, size.pad, x.size(0), size.in, size.out));
     case ConvStrategy::kPointwiseGemm:
       return images_of(product(pixels_of(strided_input(conv_, x)), matrix(size), nullptr), x.size(0), size.out);
     case ConvStrategy::kDenseGemm:
@@ -200,8 +240,17 @@ at::Tensor FrozenConv::forward(const at::Tensor& x) const {
       .contiguous(at::MemoryFormat::ChannelsLast);
 }
 
-at::Tensor FrozenConv::forward(const at::Tensor& x, const Epilogue& after) const {
-  const Size size = size_for({x.size(2), x.size(3)});
+at::Tensor FrozenConv::forward(const at::Tensor& x, const Epilogue& after, at::Tensor* kept) const {
+  const Size size = size_for(x.size(0), {x.size(2), x.size(3)});
+  if (size.strategy == ConvStrategy::kWinograd) {
+    return winograd_conv(x, winograd_weight(), winograd_shape(conv_, size.pad, x.size(0), size.in, size.out), &after,
+                         kept);
+  }
+  if (kept != nullptr && after.activation.active()) {  // no library's epilogue keeps it
+    const at::Tensor y = forward(x);
+    *kept = apply_epilogue_(y, after, /*keeps=*/true);
+    return y;
+  }
   if (size.strategy == ConvStrategy::kPacked) {
     const at::Tensor padded = pad_asymmetric(x, size.pad);
     return packed_conv(padded, packed(source(), size.geometry, padded.sizes()), size.geometry, after);
@@ -217,8 +266,9 @@ at::Tensor FrozenConv::forward(const at::Tensor& x, const Epilogue& after) const
 }
 
 at::Tensor FrozenConv::input_gradient(const at::Tensor& grad, Pair in) const {
-  const Size size = size_for(in);
+  const Size size = size_for(grad.size(0), in);
   switch (size.strategy) {
+    case ConvStrategy::kWinograd: return winograd_gradient(grad, size);
     case ConvStrategy::kPointwiseGemm: {
       const at::Tensor pixels = product(pixels_of(grad), matrix(size, /*transposed=*/true), nullptr);
       const at::Tensor small = images_of(pixels, grad.size(0), size.out);
@@ -244,6 +294,16 @@ at::Tensor FrozenConv::input_gradient(const at::Tensor& grad, Pair in) const {
   return out.slice(2, size.pad.top, size.pad.top + in[0])
       .slice(3, size.pad.left, size.pad.left + in[1])
       .contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+at::Tensor FrozenConv::winograd_weight() const {
+  return packings_.get_plain(kWinogradWeight, /*part=*/0, [this] { return winograd_weights(weight()); });
+}
+
+at::Tensor FrozenConv::winograd_gradient(const at::Tensor& grad, const Size& size) const {
+  const at::Tensor flipped = packings_.get_plain(
+      kWinogradFlipped, /*part=*/0, [this] { return winograd_weights(flipped_transposed(conv_, weight())); });
+  return winograd_conv(grad, flipped, winograd_gradient_shape(conv_, size.pad, grad.size(0), size.in, size.out));
 }
 
 at::Tensor FrozenConv::flipped_gradient(const at::Tensor& grad, Pair around) const {

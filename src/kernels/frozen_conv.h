@@ -35,6 +35,7 @@ ConvGeometry geometry_after_padding(const Conv2d& conv, const Padding& pad);
 /// Algorithms of a frozen convolution.
 enum class ConvStrategy {
   kPointwiseGemm,  // 1×1: one GEMM over the pixels
+  kWinograd,       // 3×3 of stride 1 in float32, if it needs clearly fewer multiplications
   kDenseGemm,      // few pixels, most taps read padding: one GEMM over complete images
   kPacked,         // oneDNN with packed weights; the gradient for stride 1 uses flipped, transposed weights
   kPlain,          // ATen's
@@ -51,8 +52,8 @@ class FrozenConv {
   /// x (N, in, H, W), channels-last → (N, out, H', W'), channels-last, a new tensor, without bias. The result depends
   /// only on x and the number of threads, not on shapes run before.
   at::Tensor forward(const at::Tensor& x) const;
-  /// The same, followed by `after`.
-  at::Tensor forward(const at::Tensor& x, const Epilogue& after) const;
+  /// The same, followed by `after`. If `kept` is given, sets it to what activation_gradient() needs.
+  at::Tensor forward(const at::Tensor& x, const Epilogue& after, at::Tensor* kept = nullptr) const;
   /// The gradient with respect to an input of `size` = (H, W): grad (N, out, H', W') → (N, in, H, W), both
   /// channels-last.
   at::Tensor input_gradient(const at::Tensor& grad, Pair size) const;
@@ -60,22 +61,29 @@ class FrozenConv {
   /// Bytes of the packed weights.
   std::uint64_t bytes() const { return packings_.bytes(); }
 
-  /// The algorithm for images of this size.
-  static ConvStrategy strategy_for(const Conv2d& conv, const at::TensorOptions& weight, std::int64_t height,
-                                   std::int64_t width);
+  /// The algorithm for this number of images of this size = (H, W). It depends on nothing else but the processor and
+  /// the number of threads.
+  static ConvStrategy strategy_for(const Conv2d& conv, const at::TensorOptions& weight, std::int64_t images, Pair size);
+
+  /// Bytes that forward() and input_gradient() need beside their input, its padded copy and their output. oneDNN's are
+  /// not counted.
+  static std::uint64_t scratch_bytes(const Conv2d& conv, const at::TensorOptions& weight, std::int64_t images,
+                                     Pair size);
 
  private:
   struct Size;
   struct Source;
 
   at::TensorOptions options() const;
-  Size size_for(Pair in) const;
+  Size size_for(std::int64_t images, Pair in) const;
   at::Tensor weight() const;
   at::Tensor plain_weight() const;
   Source source() const;
   Source matrix(const Size& size, bool transposed = false) const;
   at::Tensor packed(const Source& source, const ConvGeometry& geometry, at::IntArrayRef input) const;
   at::Tensor product(const at::Tensor& rows, const Source& matrix, const Epilogue* after) const;
+  at::Tensor winograd_weight() const;
+  at::Tensor winograd_gradient(const at::Tensor& grad, const Size& size) const;
   at::Tensor flipped_gradient(const at::Tensor& grad, Pair around) const;
   at::Tensor plain_gradient(const at::Tensor& grad, const Size& size) const;
 

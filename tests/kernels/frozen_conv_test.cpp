@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "graph/small_graphs.h"
+#include "kernels/winograd_simd.h"
 
 using namespace lorikeet;
 
@@ -105,7 +106,7 @@ TEST_CASE("a frozen convolution and its gradient are ATen's, however it runs") {
   for (const Case& c : kCases) {
     CAPTURE(c.what);
     const at::Tensor weight = noise({c.conv.out, c.conv.in / c.conv.groups, c.conv.kernel[0], c.conv.kernel[1]}, 1);
-    CHECK(FrozenConv::strategy_for(c.conv, weight.options(), c.height, c.width) == c.way);
+    CHECK(FrozenConv::strategy_for(c.conv, weight.options(), /*images=*/3, {c.height, c.width}) == c.way);
     const at::Tensor scale = noise({c.conv.out}, 4).abs() + 0.5;
     FrozenConv conv(c.conv, weight, scale, at::kFloat);
     for (const std::int64_t images : {3, 1}) {
@@ -160,7 +161,8 @@ const Case kWide[]{
     {"1×1", {.in = 256, .out = 64}, 7, 7, ConvStrategy::kPointwiseGemm},
     {"1×1 on one pixel", {.in = 512, .out = 512}, 1, 1, ConvStrategy::kPointwiseGemm},
     {"1×1 of stride 2", {.in = 64, .out = 128, .stride = {2, 2}}, 7, 7, ConvStrategy::kPointwiseGemm},
-    {"3×3", {.in = 64, .out = 64, .kernel = {3, 3}, .padding = {1, 1}}, 7, 7, ConvStrategy::kPacked},
+    {"3×3", {.in = 64, .out = 72, .kernel = {3, 3}, .padding = {1, 1}}, 7, 7, ConvStrategy::kPacked},
+    {"3×3 by Winograd", {.in = 64, .out = 64, .kernel = {3, 3}, .padding = {1, 1}}, 7, 7, ConvStrategy::kWinograd},
     {"3×3 of stride 2",
      {.in = 64, .out = 64, .kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}},
      7,
@@ -191,7 +193,8 @@ TEST_CASE("what a convolution gives depends on the batch alone, not on what was 
   for (const Case& c : kWide) {
     CAPTURE(c.what);
     const at::Tensor weight = noise({c.conv.out, c.conv.in, c.conv.kernel[0], c.conv.kernel[1]}, 1);
-    CHECK(FrozenConv::strategy_for(c.conv, weight.options(), c.height, c.width) == c.way);
+    if (c.way != ConvStrategy::kWinograd || has_winograd())
+      CHECK(FrozenConv::strategy_for(c.conv, weight.options(), /*images=*/100, {c.height, c.width}) == c.way);
     const at::Tensor scale = at::ones({c.conv.out});
     const FrozenConv shared(c.conv, weight, scale, at::kFloat);
     std::uint64_t most = 0;

@@ -1,0 +1,364 @@
+#include "kernels/winograd_simd.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+// Wider sets than AVX-512's first ones add nothing here, and Highway's scalable ones have no arrays of vectors.
+#define HWY_DISABLED_TARGETS \
+  (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/winograd_simd.cpp"
+#include <hwy/foreach_target.h>  // includes this file once for each instruction set
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace lorikeet {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Lanes = hn::CappedTag<float, kWinogradLanes>;
+using Vector = hn::Vec<Lanes>;
+constexpr Lanes kFloats;
+constexpr std::int64_t kWidth = std::min<std::int64_t>(kWinogradLanes, HWY_LANES(float));  // floats of a vector
+constexpr std::int64_t kVectors = kWinogradLanes / kWidth;                                 // vectors of 16 channels
+
+// The sums that stay in registers: of kRows tiles by kGroups times 16 output channels.
+constexpr std::int64_t kRows = kWidth == 16 ? 14 : kWidth == 8 ? 6 : 1;
+constexpr std::int64_t kGroups = kWidth == 16 ? 2 : 1;
+// Channels whose columns stay in the first-level cache while tiles of one row are read: 16 times as many.
+constexpr std::int64_t kReadGroups = 4;
+
+constexpr float kHalfRoot = 0.70710678118654752F;
+constexpr float kRoot = 1.41421356237309505F;
+constexpr std::int64_t kPatch = kWinogradPatch;
+constexpr std::int64_t kTile = kWinogradTile;
+
+// The polynomials' points are 0, ±√½, ±√2 and infinity. Their errors are a third of those of 0, ±1, ±2.
+HWY_INLINE void transform_inputs(const Vector (&x)[kPatch], Vector (&y)[kPatch]) {
+  const Vector half_root = hn::Set(kFloats, kHalfRoot);
+  const Vector root = hn::Set(kFloats, kRoot);
+  const Vector half = hn::Set(kFloats, 0.5F);
+  const Vector two = hn::Set(kFloats, 2.0F);
+  const Vector more = hn::Set(kFloats, 2.5F);
+  y[0] = hn::Add(hn::NegMulAdd(more, x[2], x[0]), x[4]);
+  const Vector even = hn::NegMulAdd(two, x[2], x[4]);
+  const Vector odd = hn::NegMulAdd(two, x[1], x[3]);
+  y[1] = hn::MulAdd(half_root, odd, even);
+  y[2] = hn::NegMulAdd(half_root, odd, even);
+  const Vector far_even = hn::NegMulAdd(half, x[2], x[4]);
+  const Vector far_odd = hn::NegMulAdd(half, x[1], x[3]);
+  y[3] = hn::MulAdd(root, far_odd, far_even);
+  y[4] = hn::NegMulAdd(root, far_odd, far_even);
+  y[5] = hn::Add(hn::NegMulAdd(more, x[3], x[1]), x[5]);
+}
+
+HWY_INLINE void transform_products(const Vector (&m)[kPatch], Vector (&y)[kTile]) {
+  const Vector sum = hn::Add(m[1], m[2]);
+  const Vector difference = hn::Sub(m[1], m[2]);
+  const Vector far_sum = hn::Add(m[3], m[4]);
+  const Vector far_difference = hn::Sub(m[3], m[4]);
+  const auto times = [](float factor, Vector x) { return hn::Mul(hn::Set(kFloats, factor), x); };
+  y[0] = hn::Add(hn::Add(m[0], sum), far_sum);
+  y[1] = hn::MulAdd(hn::Set(kFloats, kHalfRoot), difference, times(kRoot, far_difference));
+  y[2] = hn::MulAdd(hn::Set(kFloats, 0.5F), sum, times(2.0F, far_sum));
+  y[3] = hn::MulAdd(hn::Set(kFloats, 0.5F * kHalfRoot), difference,
+                    hn::MulAdd(hn::Set(kFloats, 2.0F * kRoot), far_difference, m[5]));
+}
+
+// The place of a tile in the images.
+struct TilePlace {
+  TilePlace(const WinogradShape& shape, std::int64_t tile)
+      : image(tile / (shape.tile_rows() * shape.tile_columns())),
+        row(tile / shape.tile_columns() % shape.tile_rows() * kTile), column(tile % shape.tile_columns() * kTile) {}
+
+  std::int64_t image;
+  std::int64_t row;     // of its first output pixel
+  std::int64_t column;  // likewise
+};
+
+// Some channels of the six columns of a tile, transformed vertically. The next tile shares the last two.
+class Columns {
+ public:
+  Columns() {
+    for (std::int64_t i = 0; i < kPatch; ++i) columns_[i] = space_[i];
+  }
+  void move_on() { std::rotate(columns_.begin(), columns_.begin() + kTile, columns_.end()); }
+  float* at(std::int64_t column, std::int64_t vector, std::int64_t row) { return columns_[column][vector][row]; }
+
+ private:
+  using Column = float[kReadGroups * kVectors][kPatch][kWidth];
+  alignas(64) Column space_[kPatch];
+  std::array<float (*)[kPatch][kWidth], kPatch> columns_;
+};
+
+// The six rows of pixels that a row of tiles reads.
+struct PixelRows {
+  PixelRows(const WinogradShape& shape, const float* x, const TilePlace& place) {
+    alignas(64) static constexpr float kZeros[kReadGroups * kWinogradLanes] = {};
+    for (std::int64_t i = 0; i < kPatch; ++i) {
+      const std::int64_t row = place.row - shape.top + i;
+      is_inside[i] = row >= 0 && row < shape.height;
+      pixels[i] = is_inside[i] ? x + (place.image * shape.height + row) * shape.width * shape.in : kZeros;
+    }
+  }
+  const float* at(std::int64_t row, std::int64_t offset) const { return pixels[row] + (is_inside[row] ? offset : 0); }
+
+  const float* pixels[kPatch];
+  bool is_inside[kPatch];
+};
+
+HWY_INLINE void read_column(const float* const (&from)[kPatch], std::int64_t column, std::int64_t vectors,
+                            Columns& columns) {
+  for (std::int64_t v = 0; v < vectors; ++v) {
+    Vector in[kPatch], out[kPatch];
+#pragma GCC unroll 6
+    for (std::int64_t i = 0; i < kPatch; ++i) in[i] = hn::LoadU(kFloats, from[i] + v * kWidth);
+    transform_inputs(in, out);
+#pragma GCC unroll 6
+    for (std::int64_t i = 0; i < kPatch; ++i) hn::Store(out[i], kFloats, columns.at(column, v, i));
+  }
+}
+
+HWY_INLINE void clear_column(std::int64_t column, std::int64_t vectors, Columns& columns) {
+  for (std::int64_t v = 0; v < vectors; ++v)
+    for (std::int64_t i = 0; i < kPatch; ++i) hn::Store(hn::Zero(kFloats), kFloats, columns.at(column, v, i));
+}
+
+void read(const WinogradBlock& block, const float* x, const WinogradPart& tiles) {
+  const WinogradShape& shape = block.shape;
+  const std::int64_t step = block.input_step();
+  for (std::int64_t tile = tiles.begin; tile < tiles.end;) {
+    const TilePlace place(shape, block.first + tile);
+    const std::int64_t count = std::min(tiles.end - tile, shape.tile_columns() - place.column / kTile);
+    const PixelRows rows(shape, x, place);
+    for (std::int64_t group = 0; group < shape.in / kWinogradLanes; group += kReadGroups) {
+      const std::int64_t vectors = std::min(kReadGroups, shape.in / kWinogradLanes - group) * kVectors;
+      float* to = block.inputs + (group * block.tiles + tile) * kWinogradLanes;
+      Columns columns;
+      for (std::int64_t i = 0; i < count; ++i, to += kWinogradLanes) {
+        if (i > 0) columns.move_on();
+        for (std::int64_t j = i > 0 ? kPatch - kTile : 0; j < kPatch; ++j) {
+          const std::int64_t column = place.column + i * kTile - shape.left + j;
+          if (column < 0 || column >= shape.width) {
+            clear_column(j, vectors, columns);
+            continue;
+          }
+          const float* from[kPatch];
+          for (std::int64_t k = 0; k < kPatch; ++k) from[k] = rows.at(k, column * shape.in + group * kWinogradLanes);
+          read_column(from, j, vectors, columns);
+        }
+        for (std::int64_t v = 0; v < vectors; ++v) {
+          float* const lines = to + v / kVectors * block.tiles * kWinogradLanes + v % kVectors * kWidth;
+          for (std::int64_t k = 0; k < kPatch; ++k) {
+            Vector in[kPatch], out[kPatch];
+#pragma GCC unroll 6
+            for (std::int64_t j = 0; j < kPatch; ++j) in[j] = hn::Load(kFloats, columns.at(j, v, k));
+            transform_inputs(in, out);
+#pragma GCC unroll 6
+            for (std::int64_t j = 0; j < kPatch; ++j) hn::Store(out[j], kFloats, lines + (k * kPatch + j) * step);
+          }
+        }
+      }
+    }
+    tile += count;
+  }
+}
+
+// The operands of one register tile: inputs (channels / 16, tile, 16), weights (group, channel, 16) and products
+// (group, tile, 16).
+struct RegisterTile {
+  const float* inputs;
+  std::int64_t input_step;  // from 16 channels to the next
+  std::int64_t channel_groups;
+  const float* weights;
+  std::int64_t weight_step;  // from one group to the next
+  float* products;
+  std::int64_t product_step;
+};
+
+template <std::int64_t kTiles, std::int64_t kOutGroups>
+void multiply_tile(const RegisterTile& x) {
+  constexpr std::int64_t kSums = kOutGroups * kVectors;
+  Vector sums[kTiles][kSums];
+#pragma GCC unroll 16
+  for (std::int64_t i = 0; i < kTiles; ++i)
+#pragma GCC unroll 16
+    for (std::int64_t j = 0; j < kSums; ++j) sums[i][j] = hn::Zero(kFloats);
+  const float* HWY_RESTRICT weights = x.weights;
+  for (std::int64_t group = 0; group < x.channel_groups; ++group) {
+    const float* HWY_RESTRICT inputs = x.inputs + group * x.input_step;
+#pragma GCC unroll 2
+    for (std::int64_t channel = 0; channel < kWinogradLanes; ++channel) {
+      Vector right[kSums];
+#pragma GCC unroll 16
+      for (std::int64_t j = 0; j < kSums; ++j)
+        right[j] = hn::Load(kFloats, weights + j / kVectors * x.weight_step + j % kVectors * kWidth);
+#pragma GCC unroll 16
+      for (std::int64_t i = 0; i < kTiles; ++i) {
+        const Vector left = hn::Set(kFloats, inputs[i * kWinogradLanes]);
+#pragma GCC unroll 16
+        for (std::int64_t j = 0; j < kSums; ++j) sums[i][j] = hn::MulAdd(left, right[j], sums[i][j]);
+      }
+      ++inputs;
+      weights += kWinogradLanes;
+    }
+  }
+#pragma GCC unroll 16
+  for (std::int64_t i = 0; i < kTiles; ++i)
+#pragma GCC unroll 16
+    for (std::int64_t j = 0; j < kSums; ++j)
+      hn::Store(sums[i][j], kFloats,
+                x.products + j / kVectors * x.product_step + i * kWinogradLanes + j % kVectors * kWidth);
+}
+
+// multiply_tile for each number of tiles.
+using MultiplyTile = void (*)(const RegisterTile&);
+template <std::int64_t kOutGroups, std::int64_t... kTiles>
+constexpr std::array<MultiplyTile, kRows> by_tiles(std::integer_sequence<std::int64_t, kTiles...>) {
+  return {&multiply_tile<kTiles + 1, kOutGroups>...};
+}
+constexpr auto kMultiply = by_tiles<kGroups>(std::make_integer_sequence<std::int64_t, kRows>());
+constexpr auto kMultiplyLast = by_tiles<1>(std::make_integer_sequence<std::int64_t, kRows>());
+
+std::int64_t small_block() { return kRows >= 12 ? kRows : 24; }
+
+std::int64_t parts_of_position(std::int64_t out) { return (out / kWinogradLanes + kGroups - 1) / kGroups; }
+
+std::int64_t products(std::int64_t out) { return kWinogradPositions * parts_of_position(out); }
+
+void multiply(const WinogradBlock& block, const float* weights, const WinogradPart& parts) {
+  const std::int64_t in = block.shape.in;
+  const std::int64_t groups = block.shape.out / kWinogradLanes;
+  const std::int64_t position_parts = parts_of_position(block.shape.out);
+  for (std::int64_t part = parts.begin; part < parts.end; ++part) {
+    const std::int64_t position = part / position_parts;
+    const std::int64_t group = part % position_parts * kGroups;
+    const auto& multiply_by_tiles = groups - group >= kGroups ? kMultiply : kMultiplyLast;
+    const float* const inputs = block.inputs + position * block.input_step();
+    float* const to = block.products + position * block.product_step() + group * block.tiles * kWinogradLanes;
+    RegisterTile x{.inputs = inputs,
+                   .input_step = block.tiles * kWinogradLanes,
+                   .channel_groups = in / kWinogradLanes,
+                   .weights = weights + (position * groups + group) * in * kWinogradLanes,
+                   .weight_step = in * kWinogradLanes,
+                   .products = to,
+                   .product_step = block.tiles * kWinogradLanes};
+    for (std::int64_t tile = 0; tile < block.tiles; tile += kRows) {
+      x.inputs = inputs + tile * kWinogradLanes;
+      x.products = to + tile * kWinogradLanes;
+      multiply_by_tiles[static_cast<std::size_t>(std::min(kRows, block.tiles - tile) - 1)](x);
+    }
+  }
+}
+
+// One vector of one pixel: bias, residual, activation. `at` is its offset in y.
+template <bool kResidual, bool kMask>
+HWY_INLINE Vector finish_vector(Vector z, Vector bias, const WinogradFinish& finish, std::int64_t at) {
+  const Vector low = hn::Set(kFloats, finish.low);
+  const Vector high = hn::Set(kFloats, finish.high);
+  z = hn::Add(z, bias);
+  if constexpr (kResidual) z = hn::Add(z, hn::LoadU(kFloats, finish.residual + at));
+  if constexpr (kMask) {
+    std::uint8_t bits[8];  // as many as StoreMaskBits may write
+    hn::StoreMaskBits(kFloats, hn::And(hn::Gt(z, low), hn::Lt(z, high)), bits);
+    if constexpr (kWidth >= 8) {
+      std::memcpy(finish.mask + at / 8, bits, kWidth / 8);
+    } else {
+      std::uint8_t& byte = finish.mask[at / 8];
+      byte = static_cast<std::uint8_t>((at % 8 == 0 ? 0 : byte) | bits[0] << at % 8);
+    }
+  }
+  // Not hn::Clamp: NaN must propagate, so that a non-finite loss is detected.
+  z = hn::IfThenElse(hn::Lt(z, low), low, z);
+  return hn::IfThenElse(hn::Gt(z, high), high, z);
+}
+
+template <bool kFinish, bool kResidual, bool kMask>
+void write_tiles(const WinogradBlock& block, const WinogradFinish& finish, float* y, const WinogradPart& tiles) {
+  const WinogradShape& shape = block.shape;
+  const std::int64_t step = block.product_step();
+  for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
+    const TilePlace place(shape, block.first + tile);
+    const std::int64_t rows = std::min(kTile, shape.out_height - place.row);
+    const std::int64_t columns = std::min(kTile, shape.out_width - place.column);
+    const std::int64_t pixel = (place.image * shape.out_height + place.row) * shape.out_width + place.column;
+    for (std::int64_t channel = 0; channel < shape.out; channel += kWidth) {
+      const float* const from =
+          block.products + (channel / kWinogradLanes * block.tiles + tile) * kWinogradLanes + channel % kWinogradLanes;
+      Vector half[kTile][kPatch];  // transformed vertically
+#pragma GCC unroll 6
+      for (std::int64_t j = 0; j < kPatch; ++j) {
+        Vector in[kPatch], out[kTile];
+#pragma GCC unroll 6
+        for (std::int64_t i = 0; i < kPatch; ++i) in[i] = hn::Load(kFloats, from + (i * kPatch + j) * step);
+        transform_products(in, out);
+#pragma GCC unroll 4
+        for (std::int64_t i = 0; i < kTile; ++i) half[i][j] = out[i];
+      }
+      const Vector bias = kFinish ? hn::LoadU(kFloats, finish.bias + channel) : hn::Zero(kFloats);
+#pragma GCC unroll 4
+      for (std::int64_t i = 0; i < kTile; ++i) {
+        if (i >= rows) break;
+        Vector out[kTile];
+        transform_products(half[i], out);
+        const std::int64_t line = (pixel + i * shape.out_width) * shape.out + channel;
+#pragma GCC unroll 4
+        for (std::int64_t j = 0; j < kTile; ++j) {
+          if (j >= columns) break;
+          const std::int64_t at = line + j * shape.out;
+          const Vector z = kFinish ? finish_vector<kResidual, kMask>(out[j], bias, finish, at) : out[j];
+          hn::StoreU(z, kFloats, y + at);
+        }
+      }
+    }
+  }
+}
+
+void write(const WinogradBlock& block, const WinogradFinish& finish, float* y, const WinogradPart& tiles) {
+  const auto run = finish.bias == nullptr ? &write_tiles<false, false, false>
+                   : finish.residual == nullptr
+                       ? (finish.mask == nullptr ? &write_tiles<true, false, false> : &write_tiles<true, false, true>)
+                       : (finish.mask == nullptr ? &write_tiles<true, true, false> : &write_tiles<true, true, true>);
+  run(block, finish, y, tiles);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace lorikeet
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace lorikeet {
+namespace {
+
+HWY_EXPORT(small_block);
+HWY_EXPORT(read);
+HWY_EXPORT(products);
+HWY_EXPORT(multiply);
+HWY_EXPORT(write);
+
+}  // namespace
+
+bool has_winograd() {
+  static const bool kHas = (hwy::SupportedTargets() & (HWY_AVX2 | HWY_AVX3)) != 0;
+  return kHas;
+}
+
+std::int64_t winograd_block() { return HWY_DYNAMIC_DISPATCH(small_block)(); }
+
+void read_winograd(const WinogradBlock& block, const float* x, const WinogradPart& tiles) {
+  HWY_DYNAMIC_DISPATCH(read)(block, x, tiles);
+}
+
+std::int64_t winograd_products(const WinogradShape& shape) { return HWY_DYNAMIC_DISPATCH(products)(shape.out); }
+
+void multiply_winograd(const WinogradBlock& block, const float* weights, const WinogradPart& products) {
+  HWY_DYNAMIC_DISPATCH(multiply)(block, weights, products);
+}
+
+void write_winograd(const WinogradBlock& block, const WinogradFinish& finish, float* y, const WinogradPart& tiles) {
+  HWY_DYNAMIC_DISPATCH(write)(block, finish, y, tiles);
+}
+
+}  // namespace lorikeet
+#endif  // HWY_ONCE

@@ -1,0 +1,71 @@
+// The loops of kernels/winograd.h, compiled for several instruction sets. Highway chooses the best one that the
+// processor has; all give the same bits, except the fallback, which has no fused multiply-add.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+
+namespace lorikeet {
+
+constexpr std::int64_t kWinogradTile = 4;        // output pixels per side of a tile
+constexpr std::int64_t kWinogradPatch = 6;       // input pixels per side of a tile
+constexpr std::int64_t kWinogradPositions = 36;  // products per tile and pair of channels
+constexpr std::int64_t kWinogradLanes = 16;      // channels come in groups of 16
+
+/// A 3×3 convolution of stride 1: x (images, height, width, in) → y (images, out_height, out_width, out). `in` and
+/// `out` are multiples of kWinogradLanes.
+struct WinogradShape {
+  std::int64_t images, height, width, in;
+  std::int64_t out_height, out_width, out;
+  std::int64_t top, left;  // padding; may be negative, as may what follows from it at the other sides
+
+  std::int64_t tile_rows() const { return (out_height + kWinogradTile - 1) / kWinogradTile; }
+  std::int64_t tile_columns() const { return (out_width + kWinogradTile - 1) / kWinogradTile; }
+  std::int64_t tiles() const { return images * tile_rows() * tile_columns(); }
+};
+
+/// Tiles that are processed together, [first, first + tiles) of all: their transformed inputs and their products, each
+/// (position, channels / 16, tile, 16). One line of padding after each position keeps positions out of the same cache
+/// sets.
+struct WinogradBlock {
+  WinogradShape shape;
+  std::int64_t first, tiles;
+  float* inputs;
+  float* products;
+
+  std::int64_t input_step() const { return tiles * shape.in + kWinogradLanes; }
+  std::int64_t product_step() const { return tiles * shape.out + kWinogradLanes; }
+};
+
+/// Part of a block's work: [begin, end).
+struct WinogradPart {
+  std::int64_t begin, end;
+};
+
+/// What follows the convolution (kernels/epilogue.h). All of it is optional.
+struct WinogradFinish {
+  const float* bias = nullptr;      // without it, nothing else applies
+  const float* residual = nullptr;  // like y
+  float low = -std::numeric_limits<float>::infinity();
+  float high = std::numeric_limits<float>::infinity();
+  std::uint8_t* mask = nullptr;  // one bit per element
+};
+
+/// Whether the processor has AVX2 with FMA, or AVX-512.
+bool has_winograd();
+
+/// The number of tiles of a small block whose products leave no registers unused.
+std::int64_t winograd_block();
+
+/// Transforms the inputs of the block's tiles [begin, end).
+void read_winograd(const WinogradBlock& block, const float* x, const WinogradPart& tiles);
+
+/// The number of parts that multiply_winograd() can be divided into.
+std::int64_t winograd_products(const WinogradShape& shape);
+/// Multiplies the transformed inputs with weights (position, out / 16, in, 16).
+void multiply_winograd(const WinogradBlock& block, const float* weights, const WinogradPart& products);
+
+/// Transforms the products of the block's tiles [begin, end) into pixels of y.
+void write_winograd(const WinogradBlock& block, const WinogradFinish& finish, float* y, const WinogradPart& tiles);
+
+}  // namespace lorikeet

@@ -1,0 +1,218 @@
+#include "kernels/winograd.h"
+
+#include <ATen/Functions.h>
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <doctest/doctest.h>
+#include <hwy/targets.h>
+
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "graph/small_graphs.h"
+#include "kernels/frozen_conv.h"
+
+using namespace lorikeet;
+
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+at::Tensor winograd_noise(at::IntArrayRef shape, std::uint64_t seed) {
+  at::Generator generator = seeded(seed);
+  const at::Tensor values = at::empty(shape).normal_(0, 1, generator);
+  return values.dim() == 4 ? values.contiguous(at::MemoryFormat::ChannelsLast) : values;
+}
+
+// Runs the kernels of one instruction set.
+class ForcedTarget {
+ public:
+  explicit ForcedTarget(std::int64_t target) {
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  }
+  ~ForcedTarget() {
+    hwy::SetSupportedTargetsForTest(0);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  }
+  ForcedTarget(const ForcedTarget&) = delete;
+  ForcedTarget& operator=(const ForcedTarget&) = delete;
+};
+
+// AVX2 and AVX-512, where the processor has them, and the fallback.
+std::vector<std::int64_t> targets() {
+  std::vector<std::int64_t> out;
+  for (const std::int64_t target : {HWY_AVX3, HWY_AVX2})
+    if ((hwy::SupportedTargets() & target) != 0) out.push_back(target);
+  out.push_back(HWY_SCALAR);
+  return out;
+}
+
+struct Layer {
+  const char* what;
+  std::int64_t images, in, out, height, width, top, left;
+  std::int64_t out_height, out_width;
+
+  WinogradShape shape() const { return {images, height, width, in, out_height, out_width, out, top, left}; }
+};
+
+const Layer kLayers[]{
+    {"whole tiles", 2, 16, 32, 8, 12, 1, 1, 8, 12},
+    {"tiles cut at both sides", 3, 48, 16, 7, 9, 1, 1, 7, 9},
+    {"more than one block of tiles", 2, 64, 48, 30, 27, 1, 1, 30, 27},
+    {"more channels than are read at once", 2, 80, 64, 14, 14, 1, 1, 14, 14},
+    {"weights that all threads read together", 4, 320, 304, 7, 7, 1, 1, 7, 7},
+    {"no padding", 2, 16, 16, 6, 5, 0, 0, 4, 3},
+    {"padding of 2, as for the gradient", 2, 16, 16, 4, 3, 2, 2, 6, 5},
+    {"padding of more than the kernel", 1, 16, 16, 3, 5, 4, 3, 9, 9},
+    {"a cropped input, as for the gradient of such padding", 1, 16, 16, 9, 9, -2, -1, 3, 5},
+    {"one pixel", 1, 16, 16, 1, 1, 1, 1, 1, 1},
+};
+
+at::Tensor direct(const Layer& layer, const at::Tensor& x, const at::Tensor& weight) {
+  const std::int64_t bottom = layer.out_height + 2 - layer.height - layer.top;
+  const std::int64_t right = layer.out_width + 2 - layer.width - layer.left;
+  return at::conv2d(at::constant_pad_nd(x.to(at::kDouble), {layer.left, right, layer.top, bottom}),
+                    weight.to(at::kDouble));
+}
+
+}  // namespace
+
+TEST_CASE("Winograd's convolution is the direct one, with each instruction set") {
+  for (const std::int64_t target : targets()) {
+    const ForcedTarget forced(target);
+    CAPTURE(std::string(hwy::TargetName(target)));
+    for (const Layer& layer : kLayers) {
+      CAPTURE(std::string(layer.what));
+      const at::Tensor x = winograd_noise({layer.images, layer.in, layer.height, layer.width}, 1);
+      const at::Tensor weight = winograd_noise({layer.out, layer.in, 3, 3}, 2);
+      const at::Tensor y = winograd_conv(x, winograd_weights(weight), layer.shape());
+      CHECK(y.is_contiguous(at::MemoryFormat::ChannelsLast));
+      CHECK(relative(y.to(at::kDouble), direct(layer, x, weight)) < 2e-6);
+    }
+  }
+}
+
+TEST_CASE("AVX2 and AVX-512 give the same bits, on any number of threads") {
+  const int threads = at::get_num_threads();
+  for (const Layer& layer : kLayers) {
+    CAPTURE(std::string(layer.what));
+    const at::Tensor x = winograd_noise({layer.images, layer.in, layer.height, layer.width}, 1);
+    const at::Tensor weights = winograd_weights(winograd_noise({layer.out, layer.in, 3, 3}, 2));
+    const at::Tensor y = winograd_conv(x, weights, layer.shape());
+    for (const std::int64_t target : targets()) {
+      if (target == HWY_SCALAR) continue;  // without fused multiply-add
+      const ForcedTarget forced(target);
+      for (const int count : {1, 3}) {
+        at::set_num_threads(count);
+        CHECK(at::equal(winograd_conv(x, weights, layer.shape()), y));
+      }
+      at::set_num_threads(threads);
+    }
+  }
+}
+
+TEST_CASE("bias, residual, activation and what it keeps are those of the plain epilogue, with each instruction set") {
+  const FusedActivation kActivations[]{
+      {.clamp = {0, kInfinity}}, {.clamp = {0, 1}}, {}, {.smooth = SmoothActivation::kSilu}};
+  for (const std::int64_t target : targets()) {
+    const ForcedTarget forced(target);
+    CAPTURE(std::string(hwy::TargetName(target)));
+    for (const Layer& layer : kLayers) {
+      CAPTURE(std::string(layer.what));
+      const at::Tensor x = winograd_noise({layer.images, layer.in, layer.height, layer.width}, 1);
+      const at::Tensor weights = winograd_weights(winograd_noise({layer.out, layer.in, 3, 3}, 2));
+      const at::Tensor plain = winograd_conv(x, weights, layer.shape());
+      const at::Tensor bias = winograd_noise({layer.out}, 3);
+      const at::Tensor other = winograd_noise(plain.sizes(), 4);
+      for (const FusedActivation& activation : kActivations) {
+        for (const at::Tensor& residual : {at::Tensor(), other}) {
+          for (const bool keeps : {false, true}) {
+            const Epilogue after{bias, residual, activation};
+            const at::Tensor expected = plain.clone();
+            const at::Tensor expected_kept = apply_epilogue_(expected, after, keeps);
+            at::Tensor kept;
+            CHECK(at::equal(winograd_conv(x, weights, layer.shape(), &after, keeps ? &kept : nullptr), expected));
+            REQUIRE(kept.defined() == expected_kept.defined());
+            if (kept.defined()) CHECK(at::equal(kept, expected_kept));
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("a value that is no number stays one") {
+  const WinogradShape shape{1, 4, 4, 16, 4, 4, 16, 1, 1};
+  at::Tensor x = winograd_noise({1, 16, 4, 4}, 1);
+  x[0][3][2][2] = std::numeric_limits<float>::quiet_NaN();
+  const Epilogue relu{at::zeros({16}), {}, {{0, kInfinity}}};
+  for (const std::int64_t target : targets()) {
+    const ForcedTarget forced(target);
+    const at::Tensor y = winograd_conv(x, winograd_weights(winograd_noise({16, 16, 3, 3}, 2)), shape, &relu);
+    CHECK(at::isnan(y).all().item<bool>());
+  }
+}
+
+TEST_CASE("Winograd is chosen where it pays") {
+  const int threads = at::get_num_threads();
+  at::set_num_threads(2);
+  const auto way = [](const Conv2d& conv, std::int64_t images, Pair size, at::ScalarType type = at::kFloat) {
+    return FrozenConv::strategy_for(conv, at::dtype(type), images, size);
+  };
+  const auto square = [](std::int64_t channels) {
+    return Conv2d{.in = channels, .out = channels, .kernel = {3, 3}, .padding = {1, 1}};
+  };
+  if (has_winograd()) {
+    CHECK(way(square(64), 1, {56, 56}) == ConvStrategy::kWinograd);
+    CHECK(way(square(128), 32, {28, 28}) == ConvStrategy::kWinograd);
+    CHECK(way(square(256), 32, {14, 14}) == ConvStrategy::kWinograd);
+    CHECK(way(square(512), 32, {7, 7}) == ConvStrategy::kWinograd);
+  }
+  CHECK(way(square(512), 1, {7, 7}) != ConvStrategy::kWinograd);  // reading its weights takes longer
+  CHECK(way(square(256), 32, {2, 2}) == ConvStrategy::kDenseGemm);
+  CHECK(way(square(24), 32, {28, 28}) != ConvStrategy::kWinograd);
+  CHECK(way(square(64), 32, {56, 56}, at::kBFloat16) != ConvStrategy::kWinograd);
+  Conv2d other = square(64);
+  other.stride = {2, 2};
+  CHECK(way(other, 32, {56, 56}) != ConvStrategy::kWinograd);
+  other = square(64);
+  other.dilation = other.padding = {2, 2};
+  CHECK(way(other, 32, {56, 56}) != ConvStrategy::kWinograd);
+  other = square(64);
+  other.groups = 2;
+  CHECK(way(other, 32, {56, 56}) != ConvStrategy::kWinograd);
+  at::set_num_threads(threads);
+}
+
+TEST_CASE("a frozen convolution by Winograd and its gradient are the direct ones") {
+  if (!has_winograd()) return;
+  const int threads = at::get_num_threads();
+  at::set_num_threads(2);
+  for (const Pair& padding : {Pair{1, 1}, Pair{0, 0}, Pair{2, 1}, Pair{4, 3}}) {
+    CAPTURE(padding[0]);
+    const Conv2d conv{.in = 64, .out = 80, .kernel = {3, 3}, .padding = padding};
+    const at::Tensor weight = winograd_noise({80, 64, 3, 3}, 1);
+    const at::Tensor scale = winograd_noise({80}, 2).abs() + 0.5;
+    const at::Tensor x = winograd_noise({6, 64, 23, 17}, 3);
+    REQUIRE(FrozenConv::strategy_for(conv, weight.options(), 6, {23, 17}) == ConvStrategy::kWinograd);
+    const at::Tensor wide = x.to(at::kDouble).requires_grad_();
+    const at::Tensor wide_weight = (weight * scale.view({-1, 1, 1, 1})).to(at::kDouble);
+    const at::Tensor expected = at::conv2d(wide, wide_weight, {}, 1, padding);
+    const at::Tensor grad = winograd_noise(expected.sizes(), 4);
+    expected.backward(grad.to(at::kDouble));
+    const FrozenConv frozen(conv, weight, scale, at::kFloat);
+    CHECK(relative(frozen.forward(x).to(at::kDouble), expected.detach()) < 2e-6);
+    CHECK(relative(frozen.input_gradient(grad, {23, 17}).to(at::kDouble), wide.grad()) < 2e-6);
+
+    const Epilogue relu{winograd_noise({80}, 5), winograd_noise(expected.sizes(), 6), {{0, kInfinity}}};
+    const at::Tensor finished = frozen.forward(x);
+    const at::Tensor expected_kept = apply_epilogue_(finished, relu, /*keeps=*/true);
+    at::Tensor kept;
+    CHECK(at::equal(frozen.forward(x, relu, &kept), finished));
+    CHECK(at::equal(kept, expected_kept));
+    CHECK(frozen.bytes() == 2 * 36 * 64 * 80 * sizeof(float));
+  }
+  at::set_num_threads(threads);
+}
