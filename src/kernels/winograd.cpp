@@ -73,7 +73,8 @@ std::int64_t scratch_floats(const WinogradShape& shape, std::int64_t tiles) {
 }
 
 WinogradBlock block_at(const WinogradShape& shape, std::int64_t first, std::int64_t most, float* scratch) {
-  WinogradBlock block{shape, first, std::min(most, shape.tiles() - first), scratch, nullptr};
+  WinogradBlock block(shape, first, std::min(most, shape.tiles() - first));
+  block.inputs = scratch;
   block.products = scratch + kWinogradPositions * block.input_step();
   return block;
 }
@@ -144,7 +145,8 @@ bool winograd_pays(const WinogradShape& shape) {
   const auto threads = static_cast<double>(at::get_num_threads());
   const auto pairs = static_cast<double>(shape.in * shape.out);
   const auto tiles = static_cast<double>(shape.tiles());
-  const double own = tiles * (kWinogradPositions * pairs + kTransform * static_cast<double>(shape.in + shape.out)) +
+  const double own = static_cast<double>(shape.products()) * pairs +
+                     tiles * kTransform * static_cast<double>(shape.in + shape.out) +
                      threads * kRead * kWinogradPositions * pairs;
   const double direct =
       static_cast<double>(shape.images * direct_products(shape)) * pairs + threads * kRead * kTaps * kTaps * pairs;

@@ -33,6 +33,7 @@ constexpr float kHalfRoot = 0.70710678118654752F;
 constexpr float kRoot = 1.41421356237309505F;
 constexpr std::int64_t kPatch = kWinogradPatch;
 constexpr std::int64_t kTile = kWinogradTile;
+constexpr std::int64_t kShortPatch = kWinogradShort + 2;
 
 // The polynomials' points are 0, ±√½, ±√2 and infinity. Their errors are a third of those of 0, ±1, ±2.
 HWY_INLINE void transform_inputs(const Vector (&x)[kPatch], Vector (&y)[kPatch]) {
@@ -53,6 +54,16 @@ HWY_INLINE void transform_inputs(const Vector (&x)[kPatch], Vector (&y)[kPatch])
   y[5] = hn::Add(hn::NegMulAdd(more, x[3], x[1]), x[5]);
 }
 
+// The same along a short side: the points 0, ±√½ and infinity, scaled for the weights of the others.
+HWY_INLINE void transform_short_inputs(const Vector (&x)[kPatch], Vector (&y)[kPatch]) {
+  const Vector scale = hn::Set(kFloats, -1.5F);
+  const Vector odd = hn::Mul(hn::Set(kFloats, kHalfRoot), x[1]);
+  y[0] = hn::NegMulAdd(hn::Set(kFloats, 2.0F), x[2], x[0]);
+  y[1] = hn::Mul(scale, hn::Add(x[2], odd));
+  y[2] = hn::Mul(scale, hn::Sub(x[2], odd));
+  y[5] = hn::NegMulAdd(hn::Set(kFloats, 0.5F), x[1], x[3]);
+}
+
 HWY_INLINE void transform_products(const Vector (&m)[kPatch], Vector (&y)[kTile]) {
   const Vector sum = hn::Add(m[1], m[2]);
   const Vector difference = hn::Sub(m[1], m[2]);
@@ -66,15 +77,27 @@ HWY_INLINE void transform_products(const Vector (&m)[kPatch], Vector (&y)[kTile]
                     hn::MulAdd(hn::Set(kFloats, 2.0F * kRoot), far_difference, m[5]));
 }
 
+HWY_INLINE void transform_short_products(const Vector (&m)[kPatch], Vector (&y)[kTile]) {
+  y[0] = hn::Add(hn::Add(m[0], m[1]), m[2]);
+  y[1] = hn::MulAdd(hn::Set(kFloats, kHalfRoot), hn::Sub(m[1], m[2]), m[5]);
+  y[2] = y[3] = hn::Zero(kFloats);
+}
+
+// Whether a short side has this position.
+constexpr bool is_in_short(std::int64_t position) { return position < 3 || position == 5; }
+
 // The place of a tile in the images.
 struct TilePlace {
   TilePlace(const WinogradShape& shape, std::int64_t tile)
       : image(tile / (shape.tile_rows() * shape.tile_columns())),
-        row(tile / shape.tile_columns() % shape.tile_rows() * kTile), column(tile % shape.tile_columns() * kTile) {}
+        row(tile / shape.tile_columns() % shape.tile_rows() * kTile), column(tile % shape.tile_columns() * kTile),
+        is_short_row(shape.has_short_row() && row + kTile > shape.out_height),
+        is_short_column(shape.has_short_column() && column + kTile > shape.out_width) {}
 
   std::int64_t image;
   std::int64_t row;     // of its first output pixel
   std::int64_t column;  // likewise
+  bool is_short_row, is_short_column;
 };
 
 // Some channels of the six columns of a tile, transformed vertically. The next tile shares the last two.
@@ -108,15 +131,22 @@ struct PixelRows {
   bool is_inside[kPatch];
 };
 
+template <bool kShortRow>
 HWY_INLINE void read_column(const float* const (&from)[kPatch], std::int64_t column, std::int64_t vectors,
                             Columns& columns) {
   for (std::int64_t v = 0; v < vectors; ++v) {
     Vector in[kPatch], out[kPatch];
 #pragma GCC unroll 6
-    for (std::int64_t i = 0; i < kPatch; ++i) in[i] = hn::LoadU(kFloats, from[i] + v * kWidth);
-    transform_inputs(in, out);
+    for (std::int64_t i = 0; i < (kShortRow ? kShortPatch : kPatch); ++i)
+      in[i] = hn::LoadU(kFloats, from[i] + v * kWidth);
+    if constexpr (kShortRow) {
+      transform_short_inputs(in, out);
+    } else {
+      transform_inputs(in, out);
+    }
 #pragma GCC unroll 6
-    for (std::int64_t i = 0; i < kPatch; ++i) hn::Store(out[i], kFloats, columns.at(column, v, i));
+    for (std::int64_t i = 0; i < kPatch; ++i)
+      if (!kShortRow || is_in_short(i)) hn::Store(out[i], kFloats, columns.at(column, v, i));
   }
 }
 
@@ -125,20 +155,44 @@ HWY_INLINE void clear_column(std::int64_t column, std::int64_t vectors, Columns&
     for (std::int64_t i = 0; i < kPatch; ++i) hn::Store(hn::Zero(kFloats), kFloats, columns.at(column, v, i));
 }
 
+// Transforms the columns of a tile horizontally. `lines` is where its channels begin.
+template <bool kShortColumn>
+HWY_INLINE void read_rows(Columns& columns, std::int64_t vectors, bool is_short_row, const WinogradBlock& block,
+                          float* lines) {
+  const std::int64_t step = block.input_step();
+  for (std::int64_t v = 0; v < vectors; ++v) {
+    float* const to = lines + v / kVectors * block.tiles * kWinogradLanes + v % kVectors * kWidth;
+    for (std::int64_t i = 0; i < kPatch; ++i) {
+      if (is_short_row && !is_in_short(i)) continue;
+      Vector in[kPatch], out[kPatch];
+#pragma GCC unroll 6
+      for (std::int64_t j = 0; j < (kShortColumn ? kShortPatch : kPatch); ++j)
+        in[j] = hn::Load(kFloats, columns.at(j, v, i));
+      if constexpr (kShortColumn) {
+        transform_short_inputs(in, out);
+      } else {
+        transform_inputs(in, out);
+      }
+#pragma GCC unroll 6
+      for (std::int64_t j = 0; j < kPatch; ++j)
+        if (!kShortColumn || is_in_short(j)) hn::Store(out[j], kFloats, to + (i * kPatch + j) * step);
+    }
+  }
+}
+
 void read(const WinogradBlock& block, const float* x, const WinogradPart& tiles) {
   const WinogradShape& shape = block.shape;
-  const std::int64_t step = block.input_step();
   for (std::int64_t tile = tiles.begin; tile < tiles.end;) {
     const TilePlace place(shape, block.first + tile);
     const std::int64_t count = std::min(tiles.end - tile, shape.tile_columns() - place.column / kTile);
     const PixelRows rows(shape, x, place);
     for (std::int64_t group = 0; group < shape.in / kWinogradLanes; group += kReadGroups) {
       const std::int64_t vectors = std::min(kReadGroups, shape.in / kWinogradLanes - group) * kVectors;
-      float* to = block.inputs + (group * block.tiles + tile) * kWinogradLanes;
       Columns columns;
-      for (std::int64_t i = 0; i < count; ++i, to += kWinogradLanes) {
+      for (std::int64_t i = 0; i < count; ++i) {
         if (i > 0) columns.move_on();
-        for (std::int64_t j = i > 0 ? kPatch - kTile : 0; j < kPatch; ++j) {
+        const bool is_short_column = shape.has_short_column() && place.column + (i + 1) * kTile > shape.out_width;
+        for (std::int64_t j = i > 0 ? kPatch - kTile : 0; j < (is_short_column ? kShortPatch : kPatch); ++j) {
           const std::int64_t column = place.column + i * kTile - shape.left + j;
           if (column < 0 || column >= shape.width) {
             clear_column(j, vectors, columns);
@@ -146,19 +200,12 @@ void read(const WinogradBlock& block, const float* x, const WinogradPart& tiles)
           }
           const float* from[kPatch];
           for (std::int64_t k = 0; k < kPatch; ++k) from[k] = rows.at(k, column * shape.in + group * kWinogradLanes);
-          read_column(from, j, vectors, columns);
+          place.is_short_row ? read_column<true>(from, j, vectors, columns)
+                             : read_column<false>(from, j, vectors, columns);
         }
-        for (std::int64_t v = 0; v < vectors; ++v) {
-          float* const lines = to + v / kVectors * block.tiles * kWinogradLanes + v % kVectors * kWidth;
-          for (std::int64_t k = 0; k < kPatch; ++k) {
-            Vector in[kPatch], out[kPatch];
-#pragma GCC unroll 6
-            for (std::int64_t j = 0; j < kPatch; ++j) in[j] = hn::Load(kFloats, columns.at(j, v, k));
-            transform_inputs(in, out);
-#pragma GCC unroll 6
-            for (std::int64_t j = 0; j < kPatch; ++j) hn::Store(out[j], kFloats, lines + (k * kPatch + j) * step);
-          }
-        }
+        float* const lines = block.inputs + (group * block.tiles + block.slot(tile + i)) * kWinogradLanes;
+        is_short_column ? read_rows<true>(columns, vectors, place.is_short_row, block, lines)
+                        : read_rows<false>(columns, vectors, place.is_short_row, block, lines);
       }
     }
     tile += count;
@@ -227,6 +274,17 @@ std::int64_t parts_of_position(std::int64_t out) { return (out / kWinogradLanes 
 
 std::int64_t products(std::int64_t out) { return kWinogradPositions * parts_of_position(out); }
 
+// The slots that need a position.
+WinogradPart slots_of(const WinogradBlock& block, std::int64_t position) {
+  const WinogradKinds& kinds = block.kinds;
+  const bool has_short_rows = is_in_short(position / kPatch);
+  const bool has_short_columns = is_in_short(position % kPatch);
+  std::int64_t end = kinds.column + kinds.whole;
+  if (has_short_rows) end += kinds.row;
+  if (has_short_rows && has_short_columns) end += kinds.both;
+  return {has_short_columns ? 0 : kinds.column, end};
+}
+
 void multiply(const WinogradBlock& block, const float* weights, const WinogradPart& parts) {
   const std::int64_t in = block.shape.in;
   const std::int64_t groups = block.shape.out / kWinogradLanes;
@@ -244,10 +302,16 @@ void multiply(const WinogradBlock& block, const float* weights, const WinogradPa
                    .weight_step = in * kWinogradLanes,
                    .products = to,
                    .product_step = block.tiles * kWinogradLanes};
-    for (std::int64_t tile = 0; tile < block.tiles; tile += kRows) {
-      x.inputs = inputs + tile * kWinogradLanes;
-      x.products = to + tile * kWinogradLanes;
-      multiply_by_tiles[static_cast<std::size_t>(std::min(kRows, block.tiles - tile) - 1)](x);
+    const WinogradPart slots = slots_of(block, position);
+    // Of about equal height, because low ones have too few independent sums.
+    const std::int64_t count = slots.end - slots.begin;
+    const std::int64_t steps = (count + kRows - 1) / kRows;
+    for (std::int64_t i = 0; i < steps; ++i) {
+      const std::int64_t begin = slots.begin + count * i / steps;
+      const std::int64_t end = slots.begin + count * (i + 1) / steps;
+      x.inputs = inputs + begin * kWinogradLanes;
+      x.products = to + begin * kWinogradLanes;
+      multiply_by_tiles[static_cast<std::size_t>(end - begin - 1)](x);
     }
   }
 }
@@ -274,6 +338,27 @@ HWY_INLINE Vector finish_vector(Vector z, Vector bias, const WinogradFinish& fin
   return hn::IfThenElse(hn::Gt(z, high), high, z);
 }
 
+// Transforms the products of a tile vertically. What a short side lacks is zero.
+template <bool kShortRow, bool kShortColumn>
+HWY_INLINE void read_products(const float* from, std::int64_t step, Vector (&half)[kTile][kPatch]) {
+#pragma GCC unroll 6
+  for (std::int64_t j = 0; j < kPatch; ++j) {
+    Vector in[kPatch], out[kTile];
+#pragma GCC unroll 6
+    for (std::int64_t i = 0; i < kPatch; ++i) {
+      const bool is_there = (!kShortRow || is_in_short(i)) && (!kShortColumn || is_in_short(j));
+      in[i] = is_there ? hn::Load(kFloats, from + (i * kPatch + j) * step) : hn::Zero(kFloats);
+    }
+    if constexpr (kShortRow) {
+      transform_short_products(in, out);
+    } else {
+      transform_products(in, out);
+    }
+#pragma GCC unroll 4
+    for (std::int64_t i = 0; i < kTile; ++i) half[i][j] = out[i];
+  }
+}
+
 template <bool kFinish, bool kResidual, bool kMask>
 void write_tiles(const WinogradBlock& block, const WinogradFinish& finish, float* y, const WinogradPart& tiles) {
   const WinogradShape& shape = block.shape;
@@ -283,25 +368,28 @@ void write_tiles(const WinogradBlock& block, const WinogradFinish& finish, float
     const std::int64_t rows = std::min(kTile, shape.out_height - place.row);
     const std::int64_t columns = std::min(kTile, shape.out_width - place.column);
     const std::int64_t pixel = (place.image * shape.out_height + place.row) * shape.out_width + place.column;
+    const std::int64_t slot = block.slot(tile);
     for (std::int64_t channel = 0; channel < shape.out; channel += kWidth) {
       const float* const from =
-          block.products + (channel / kWinogradLanes * block.tiles + tile) * kWinogradLanes + channel % kWinogradLanes;
-      Vector half[kTile][kPatch];  // transformed vertically
-#pragma GCC unroll 6
-      for (std::int64_t j = 0; j < kPatch; ++j) {
-        Vector in[kPatch], out[kTile];
-#pragma GCC unroll 6
-        for (std::int64_t i = 0; i < kPatch; ++i) in[i] = hn::Load(kFloats, from + (i * kPatch + j) * step);
-        transform_products(in, out);
-#pragma GCC unroll 4
-        for (std::int64_t i = 0; i < kTile; ++i) half[i][j] = out[i];
+          block.products + (channel / kWinogradLanes * block.tiles + slot) * kWinogradLanes + channel % kWinogradLanes;
+      Vector half[kTile][kPatch];
+      if (place.is_short_row) {
+        place.is_short_column ? read_products<true, true>(from, step, half)
+                              : read_products<true, false>(from, step, half);
+      } else {
+        place.is_short_column ? read_products<false, true>(from, step, half)
+                              : read_products<false, false>(from, step, half);
       }
       const Vector bias = kFinish ? hn::LoadU(kFloats, finish.bias + channel) : hn::Zero(kFloats);
 #pragma GCC unroll 4
       for (std::int64_t i = 0; i < kTile; ++i) {
         if (i >= rows) break;
         Vector out[kTile];
-        transform_products(half[i], out);
+        if (place.is_short_column) {
+          transform_short_products(half[i], out);
+        } else {
+          transform_products(half[i], out);
+        }
         const std::int64_t line = (pixel + i * shape.out_width) * shape.out + channel;
 #pragma GCC unroll 4
         for (std::int64_t j = 0; j < kTile; ++j) {
@@ -337,7 +425,37 @@ HWY_EXPORT(products);
 HWY_EXPORT(multiply);
 HWY_EXPORT(write);
 
+WinogradKinds kinds_before(const WinogradShape& shape, std::int64_t tile) {
+  const std::int64_t columns = shape.tile_columns();
+  const std::int64_t rows = shape.tile_rows();
+  const std::int64_t images = tile / (rows * columns);
+  const std::int64_t rest = tile % (rows * columns);
+  const std::int64_t in_short_column = shape.has_short_column() ? tile / columns : 0;
+  const std::int64_t in_short_row =
+      shape.has_short_row() ? images * columns + std::max<std::int64_t>(0, rest - (rows - 1) * columns) : 0;
+  const std::int64_t both = shape.has_short_row() && shape.has_short_column() ? images : 0;
+  return {in_short_column - both, tile - in_short_column - in_short_row + both, in_short_row - both, both};
+}
+
 }  // namespace
+
+WinogradBlock::WinogradBlock(const WinogradShape& convolution, std::int64_t first_tile, std::int64_t count)
+    : shape(convolution), first(first_tile), tiles(count), before(kinds_before(shape, first)),
+      kinds(kinds_before(shape, first + count)) {
+  kinds.column -= before.column;
+  kinds.whole -= before.whole;
+  kinds.row -= before.row;
+  kinds.both -= before.both;
+}
+
+std::int64_t WinogradBlock::slot(std::int64_t tile) const {
+  const WinogradKinds here = kinds_before(shape, first + tile);
+  const WinogradKinds next = kinds_before(shape, first + tile + 1);
+  if (next.column > here.column) return here.column - before.column;
+  if (next.whole > here.whole) return kinds.column + here.whole - before.whole;
+  if (next.row > here.row) return kinds.column + kinds.whole + here.row - before.row;
+  return kinds.column + kinds.whole + kinds.row + here.both - before.both;
+}
 
 bool has_winograd() {
   static const bool kHas = (hwy::SupportedTargets() & (HWY_AVX2 | HWY_AVX3)) != 0;

@@ -8,6 +8,7 @@
 namespace lorikeet {
 
 constexpr std::int64_t kWinogradTile = 4;        // output pixels per side of a tile
+constexpr std::int64_t kWinogradShort = 2;       // likewise of a short side
 constexpr std::int64_t kWinogradPatch = 6;       // input pixels per side of a tile
 constexpr std::int64_t kWinogradPositions = 36;  // products per tile and pair of channels
 constexpr std::int64_t kWinogradLanes = 16;      // channels come in groups of 16
@@ -22,16 +23,44 @@ struct WinogradShape {
   std::int64_t tile_rows() const { return (out_height + kWinogradTile - 1) / kWinogradTile; }
   std::int64_t tile_columns() const { return (out_width + kWinogradTile - 1) / kWinogradTile; }
   std::int64_t tiles() const { return images * tile_rows() * tile_columns(); }
+
+  /// Whether the last row or column of tiles has at most two output pixels. These tiles are short along that side:
+  /// F(2, 3) needs four of the six positions of F(4, 3), and the same weights.
+  bool has_short_row() const { return is_short(out_height); }
+  bool has_short_column() const { return is_short(out_width); }
+
+  /// The products of a pair of channels.
+  std::int64_t products() const {
+    const std::int64_t rows = kWinogradPatch * tile_rows() - (has_short_row() ? kWinogradTile - kWinogradShort : 0);
+    const std::int64_t columns =
+        kWinogradPatch * tile_columns() - (has_short_column() ? kWinogradTile - kWinogradShort : 0);
+    return images * rows * columns;
+  }
+
+ private:
+  static bool is_short(std::int64_t size) { return size % kWinogradTile > 0 && size % kWinogradTile <= kWinogradShort; }
+};
+
+/// How many tiles are short in their column only, not short, short in their row only, and short in both.
+struct WinogradKinds {
+  std::int64_t column = 0, whole = 0, row = 0, both = 0;
 };
 
 /// Tiles that are processed together, [first, first + tiles) of all: their transformed inputs and their products, each
-/// (position, channels / 16, tile, 16). One line of padding after each position keeps positions out of the same cache
-/// sets.
+/// (position, channels / 16, slot, 16). Slots are in the order of WinogradKinds, so that the tiles that need a position
+/// are neighbours. One line of padding after each position keeps positions out of the same cache sets.
 struct WinogradBlock {
+  WinogradBlock(const WinogradShape& convolution, std::int64_t first_tile, std::int64_t count);
+
+  /// The slot of a tile of the block.
+  std::int64_t slot(std::int64_t tile) const;
+
   WinogradShape shape;
   std::int64_t first, tiles;
-  float* inputs;
-  float* products;
+  WinogradKinds before;  // kinds of all tiles before the first
+  WinogradKinds kinds;   // of the block's tiles
+  float* inputs = nullptr;
+  float* products = nullptr;
 
   std::int64_t input_step() const { return tiles * shape.in + kWinogradLanes; }
   std::int64_t product_step() const { return tiles * shape.out + kWinogradLanes; }

@@ -59,10 +59,15 @@ struct Layer {
 
 const Layer kLayers[]{
     {"whole tiles", 2, 16, 32, 8, 12, 1, 1, 8, 12},
-    {"tiles cut at both sides", 3, 48, 16, 7, 9, 1, 1, 7, 9},
+    {"tiles cut at both sides", 3, 48, 16, 7, 11, 1, 1, 7, 11},
+    {"tiles short at the lower side", 3, 48, 16, 10, 8, 1, 1, 10, 8},
+    {"tiles short at the right side", 3, 16, 48, 7, 13, 1, 1, 7, 13},
+    {"tiles short at both sides", 5, 16, 48, 6, 9, 1, 1, 6, 9},
+    {"short tiles only", 3, 16, 16, 2, 2, 1, 1, 2, 2},
     {"more than one block of tiles", 2, 64, 48, 30, 27, 1, 1, 30, 27},
     {"more channels than are read at once", 2, 80, 64, 14, 14, 1, 1, 14, 14},
     {"weights that all threads read together", 4, 320, 304, 7, 7, 1, 1, 7, 7},
+    {"the same with short tiles", 4, 320, 304, 6, 6, 1, 1, 6, 6},
     {"no padding", 2, 16, 16, 6, 5, 0, 0, 4, 3},
     {"padding of 2, as for the gradient", 2, 16, 16, 4, 3, 2, 2, 6, 5},
     {"padding of more than the kernel", 1, 16, 16, 3, 5, 4, 3, 9, 9},
