@@ -29,21 +29,19 @@ at::TensorOptions options_of(const at::Tensor& weight, Bytes element) {
   return weight.options().dtype(element == 2 ? at::kBFloat16 : at::kFloat);
 }
 
-// Bytes of a frozen convolution's prepared weights, for the forward pass and for the gradient to its input.
+// Bytes of a frozen layer's prepared weights, for the forward pass and for the gradient to its input.
 Bytes prepared_bytes(const Network& network, const FusedStep& step, const Shapes& shapes, const Images& images,
                      bool has_gradient) {
   const Node& node = network.graph().node(step.first);
-  const auto& in = shapes[node.inputs[0]];
-  const at::Tensor& weight = network.tensors(step.first).weight();
+  const auto options = options_of(network.tensors(step.first).weight(), images.element);
   const bool is_linear = std::holds_alternative<Linear>(node.op);
-  const auto options = options_of(weight, images.element);
-  const ConvStrategy strategy =
-      is_linear ? ConvStrategy::kPointwiseGemm
-                : FrozenConv::strategy_for(std::get<Conv2d>(node.op), options, images.count, {in[1], in[2]});
-  Bytes elements = static_cast<Bytes>(weight.numel());
-  if (strategy == ConvStrategy::kDenseGemm) elements = element_count(in) * element_count(shapes[step.first]);
-  if (strategy == ConvStrategy::kWinograd) elements *= 4;  // 36 products for 9 taps
-  return elements * images.element * (has_gradient && strategy != ConvStrategy::kPlain ? 2 : 1);
+  const auto& in = shapes[node.inputs[0]];
+  const Conv2d conv = conv_of(node.op);
+  const Pair size = is_linear ? Pair{1, 1} : Pair{in[1], in[2]};
+  const auto bytes = [&](ConvDirection direction) {
+    return FrozenConv::packed_bytes(conv, options, images.count, size, direction);
+  };
+  return bytes(ConvDirection::kForward) + (has_gradient ? bytes(ConvDirection::kGradient) : 0);
 }
 
 // Simulates the forward and backward pass of a training step.

@@ -140,7 +140,7 @@ FrozenConv::FrozenConv(const Conv2d& conv, at::Tensor weight, at::Tensor scale, 
     : conv_(conv), weight_(std::move(weight)), scale_(std::move(scale)), precision_(precision) {}
 
 ConvStrategy FrozenConv::strategy_for(const Conv2d& conv, const at::TensorOptions& weight, std::int64_t images,
-                                      Pair size) {
+                                      Pair size, ConvDirection direction) {
   const auto [height, width] = size;
   const Padding pad = padding_of(conv, height, width);
   const std::int64_t taps = conv.kernel[0] * conv.kernel[1];
@@ -150,23 +150,52 @@ ConvStrategy FrozenConv::strategy_for(const Conv2d& conv, const at::TensorOption
   const bool few = 2 * height * width <= taps && height * width * out[0] * out[1] <= 2 * taps;
   if (conv.groups == 1 && few) return ConvStrategy::kDenseGemm;
   const bool is_float = weight.device().is_cpu() && c10::typeMetaToScalarType(weight.dtype()) == at::kFloat;
-  if (is_float && is_3x3(conv) && winograd_pays(winograd_shape(conv, pad, images, size, out)))
+  if (is_float && is_3x3(conv) &&
+      (direction == ConvDirection::kForward
+           ? winograd_pays(winograd_shape(conv, pad, images, size, out))
+           : winograd_gradient_pays(winograd_gradient_shape(conv, pad, images, size, out))))
     return ConvStrategy::kWinograd;
   return can_pack(weight) ? ConvStrategy::kPacked : ConvStrategy::kPlain;
 }
 
-std::uint64_t FrozenConv::scratch_bytes(const Conv2d& conv, const at::TensorOptions& weight, std::int64_t images,
-                                        Pair size) {
-  if (strategy_for(conv, weight, images, size) != ConvStrategy::kWinograd) return 0;
+std::uint64_t FrozenConv::packed_bytes(const Conv2d& conv, const at::TensorOptions& weight, std::int64_t images,
+                                       Pair size, ConvDirection direction) {
   const Padding pad = padding_of(conv, size[0], size[1]);
   const Pair out = output_sizes(conv, pad, size[0], size[1]);
-  return std::max(winograd_scratch(winograd_shape(conv, pad, images, size, out)),
-                  winograd_scratch(winograd_gradient_shape(conv, pad, images, size, out)));
+  const bool is_gradient = direction == ConvDirection::kGradient;
+  std::int64_t elements = conv.out * (conv.in / conv.groups) * conv.kernel[0] * conv.kernel[1];
+  switch (strategy_for(conv, weight, images, size, direction)) {
+    case ConvStrategy::kPointwiseGemm:
+    case ConvStrategy::kPacked: break;
+    case ConvStrategy::kDenseGemm: elements = conv.in * size[0] * size[1] * conv.out * out[0] * out[1]; break;
+    case ConvStrategy::kWinograd:
+      elements = conv.in * conv.out * kWinogradPositions;
+      if (is_gradient && winograd_shares_weights(winograd_gradient_shape(conv, pad, images, size, out))) elements = 0;
+      break;
+    case ConvStrategy::kPlain:
+      if (is_gradient) elements = 0;
+      break;
+  }
+  return static_cast<std::uint64_t>(elements) * weight.dtype().itemsize();
 }
 
-FrozenConv::Size FrozenConv::size_for(std::int64_t images, Pair in) const {
+std::uint64_t FrozenConv::scratch_bytes(const Conv2d& conv, const at::TensorOptions& weight, std::int64_t images,
+                                        Pair size) {
+  const Padding pad = padding_of(conv, size[0], size[1]);
+  const Pair out = output_sizes(conv, pad, size[0], size[1]);
+  const auto is_winograd = [&](ConvDirection direction) {
+    return strategy_for(conv, weight, images, size, direction) == ConvStrategy::kWinograd;
+  };
+  std::uint64_t bytes = 0;
+  if (is_winograd(ConvDirection::kForward)) bytes = winograd_scratch(winograd_shape(conv, pad, images, size, out));
+  if (is_winograd(ConvDirection::kGradient))
+    bytes = std::max(bytes, winograd_scratch(winograd_gradient_shape(conv, pad, images, size, out)));
+  return bytes;
+}
+
+FrozenConv::Size FrozenConv::size_for(std::int64_t images, Pair in, ConvDirection direction) const {
   const Padding pad = padding_of(conv_, in[0], in[1]);
-  return {in, pad, output_sizes(conv_, pad, in[0], in[1]), strategy_for(conv_, options(), images, in),
+  return {in, pad, output_sizes(conv_, pad, in[0], in[1]), strategy_for(conv_, options(), images, in, direction),
           geometry_after_padding(conv_, pad)};
 }
 
@@ -266,7 +295,7 @@ at::Tensor FrozenConv::forward(const at::Tensor& x, const Epilogue& after, at::T
 }
 
 at::Tensor FrozenConv::input_gradient(const at::Tensor& grad, Pair in) const {
-  const Size size = size_for(grad.size(0), in);
+  const Size size = size_for(grad.size(0), in, ConvDirection::kGradient);
   switch (size.strategy) {
     case ConvStrategy::kWinograd: return winograd_gradient(grad, size);
     case ConvStrategy::kPointwiseGemm: {
@@ -301,9 +330,11 @@ at::Tensor FrozenConv::winograd_weight() const {
 }
 
 at::Tensor FrozenConv::winograd_gradient(const at::Tensor& grad, const Size& size) const {
+  const WinogradShape shape = winograd_gradient_shape(conv_, size.pad, grad.size(0), size.in, size.out);
+  if (winograd_shares_weights(shape)) return lorikeet::winograd_gradient(grad, winograd_weight(), shape);
   const at::Tensor flipped = packings_.get_plain(
       kWinogradFlipped, /*part=*/0, [this] { return winograd_weights(flipped_transposed(conv_, weight())); });
-  return winograd_conv(grad, flipped, winograd_gradient_shape(conv_, size.pad, grad.size(0), size.in, size.out));
+  return winograd_conv(grad, flipped, shape);
 }
 
 at::Tensor FrozenConv::flipped_gradient(const at::Tensor& grad, Pair around) const {

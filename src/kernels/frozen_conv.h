@@ -41,6 +41,8 @@ enum class ConvStrategy {
   kPlain,          // ATen's
 };
 
+enum class ConvDirection { kForward, kGradient };
+
 class FrozenConv {
  public:
   /// weight: (out, in / groups, kh, kw), multiplied by scale: (out,), both float32. Runs in `precision`. Shares the
@@ -61,9 +63,14 @@ class FrozenConv {
   /// Bytes of the packed weights.
   std::uint64_t bytes() const { return packings_.bytes(); }
 
-  /// The algorithm for this number of images of this size = (H, W). It depends on nothing else but the processor and
-  /// the number of threads.
-  static ConvStrategy strategy_for(const Conv2d& conv, const at::TensorOptions& weight, std::int64_t images, Pair size);
+  /// The algorithm of forward() or input_gradient() for this number of images of this size = (H, W). It depends on
+  /// nothing else but the processor and the number of threads.
+  static ConvStrategy strategy_for(const Conv2d& conv, const at::TensorOptions& weight, std::int64_t images, Pair size,
+                                   ConvDirection direction = ConvDirection::kForward);
+
+  /// Bytes of the packed weights of forward(), or of those that input_gradient() needs beside them.
+  static std::uint64_t packed_bytes(const Conv2d& conv, const at::TensorOptions& weight, std::int64_t images, Pair size,
+                                    ConvDirection direction);
 
   /// Bytes that forward() and input_gradient() need beside their input, its padded copy and their output. oneDNN's are
   /// not counted.
@@ -75,7 +82,7 @@ class FrozenConv {
   struct Source;
 
   at::TensorOptions options() const;
-  Size size_for(std::int64_t images, Pair in) const;
+  Size size_for(std::int64_t images, Pair in, ConvDirection direction = ConvDirection::kForward) const;
   at::Tensor weight() const;
   at::Tensor plain_weight() const;
   Source source() const;

@@ -51,15 +51,20 @@ struct Division {
 
 std::int64_t weight_bytes(const WinogradShape& shape) { return kWinogradPositions * shape.in * shape.out * kFloat; }
 
+// Whether the weights are read from memory each time.
+bool leaves_caches(const WinogradShape& shape) {
+  constexpr std::int64_t kThirdCache = 12 << 20;  // a part of it, as it is shared
+  return weight_bytes(shape) > kThirdCache;
+}
+
 Division division_of(const WinogradShape& shape) {
   constexpr std::int64_t kSecondCache = 1 << 20;
-  constexpr std::int64_t kThirdCache = 12 << 20;  // a part of it, as it is shared
   constexpr std::int64_t kSharedBlock = 24 << 20;
   const std::int64_t threads = at::get_num_threads();
   const std::int64_t tiles = shape.tiles();
   const std::int64_t weights = weight_bytes(shape);
   const std::int64_t few = weights <= kSecondCache ? winograd_block() : 2 * winograd_block();
-  if (weights > kThirdCache || (threads > 1 && tiles < threads * few && weights > kSecondCache)) {
+  if (leaves_caches(shape) || (threads > 1 && tiles < threads * few && weights > kSecondCache)) {
     const std::int64_t most = kSharedBlock / (kWinogradPositions * (shape.in + shape.out) * kFloat);
     const std::int64_t blocks = std::max<std::int64_t>(1, (tiles + most - 1) / std::max<std::int64_t>(1, most));
     return {(tiles + blocks - 1) / blocks, true, 1};
@@ -81,7 +86,7 @@ WinogradBlock block_at(const WinogradShape& shape, std::int64_t first, std::int6
 
 struct Pointers {
   const float* x;
-  const float* weights;
+  WinogradWeights weights;
   float* y;
   WinogradFinish finish;
   float* scratch;
@@ -118,6 +123,18 @@ void run_apart(const WinogradShape& shape, const Division& division, const Point
   });
 }
 
+void run(const WinogradShape& shape, Pointers pointers) {
+  const Division division = division_of(shape);
+  const at::Tensor scratch = at::empty({division.parts * scratch_floats(shape, division.tiles)}, at::kFloat);
+  pointers.scratch = scratch.mutable_data_ptr<float>();
+  division.is_shared ? run_shared(shape, division, pointers) : run_apart(shape, division, pointers);
+}
+
+// The model of times counts products, as many as a thread computes at the same time. These were measured on Zen 4.
+
+// The time of reading a weight from memory, for which all threads wait.
+double read_time() { return 8.0 * at::get_num_threads(); }
+
 // The products of a direct convolution that read no padding, of one image and pair of channels.
 std::int64_t direct_products(const WinogradShape& shape) {
   const auto along = [](std::int64_t size, std::int64_t out, std::int64_t before) {
@@ -132,25 +149,28 @@ std::int64_t direct_products(const WinogradShape& shape) {
   return along(shape.height, shape.out_height, shape.top) * along(shape.width, shape.out_width, shape.left);
 }
 
-}  // namespace
-
-bool winograd_pays(const WinogradShape& shape) {
+// `weight_reads` is the time of reading a weight, in products.
+bool pays(const WinogradShape& shape, double weight_reads) {
   if (!has_winograd() || shape.in % kWinogradLanes != 0 || shape.out % kWinogradLanes != 0) return false;
   if (shape.tiles() == 0) return false;
-  // In multiplications by the products' speed, as measured on Zen 4: transforming a channel of a tile takes as long as
-  // 550, and reading a weight as long as 8 on each thread that must wait for memory.
-  constexpr double kTransform = 550;
-  constexpr double kRead = 8;
+  constexpr double kTransform = 550;  // products in the time of transforming a channel of a tile
   constexpr double kMargin = 1.15;
-  const auto threads = static_cast<double>(at::get_num_threads());
   const auto pairs = static_cast<double>(shape.in * shape.out);
-  const auto tiles = static_cast<double>(shape.tiles());
   const double own = static_cast<double>(shape.products()) * pairs +
-                     tiles * kTransform * static_cast<double>(shape.in + shape.out) +
-                     threads * kRead * kWinogradPositions * pairs;
+                     kTransform * static_cast<double>(shape.tiles() * (shape.in + shape.out)) +
+                     (read_time() + weight_reads) * kWinogradPositions * pairs;
   const double direct =
-      static_cast<double>(shape.images * direct_products(shape)) * pairs + threads * kRead * kTaps * kTaps * pairs;
+      static_cast<double>(shape.images * direct_products(shape)) * pairs + read_time() * kTaps * kTaps * pairs;
   return kMargin * own < direct;
+}
+
+}  // namespace
+
+bool winograd_pays(const WinogradShape& shape) { return pays(shape, 0); }
+
+bool winograd_gradient_pays(const WinogradShape& shape) {
+  constexpr double kPack = 20;
+  return pays(shape, winograd_shares_weights(shape) ? kPack : 0);
 }
 
 at::Tensor winograd_weights(const at::Tensor& weight) {
@@ -175,6 +195,9 @@ std::uint64_t winograd_scratch(const WinogradShape& shape) {
   return static_cast<std::uint64_t>(division.parts * scratch_floats(shape, division.tiles) * kFloat);
 }
 
+// All threads pack them once for all tiles. For blocks of few tiles, that would take a fifth of the time.
+bool winograd_shares_weights(const WinogradShape& gradient) { return leaves_caches(gradient); }
+
 at::Tensor winograd_conv(const at::Tensor& x, const at::Tensor& weights, const WinogradShape& shape,
                          const Epilogue* after, at::Tensor* kept) {
   const at::Tensor pixels = x.contiguous(at::MemoryFormat::ChannelsLast);
@@ -183,7 +206,7 @@ at::Tensor winograd_conv(const at::Tensor& x, const at::Tensor& weights, const W
   const bool is_fused = after != nullptr && after->activation.smooth == SmoothActivation::kNone;
   at::Tensor residual, mask;
   Pointers pointers{
-      pixels.const_data_ptr<float>(), weights.const_data_ptr<float>(), y.mutable_data_ptr<float>(), {}, nullptr};
+      pixels.const_data_ptr<float>(), {weights.const_data_ptr<float>()}, y.mutable_data_ptr<float>(), {}, nullptr};
   if (is_fused) {
     const Clamp& clamp = after->activation.clamp;
     if (after->residual.defined()) residual = after->residual.contiguous(at::MemoryFormat::ChannelsLast);
@@ -192,14 +215,19 @@ at::Tensor winograd_conv(const at::Tensor& x, const at::Tensor& weights, const W
                        residual.defined() ? residual.const_data_ptr<float>() : nullptr, clamp.low, clamp.high,
                        mask.defined() ? mask.mutable_data_ptr<std::uint8_t>() : nullptr};
   }
-  const Division division = division_of(shape);
-  const at::Tensor scratch = at::empty({division.parts * scratch_floats(shape, division.tiles)},
-                                       x.options().memory_format(at::MemoryFormat::Contiguous));
-  pointers.scratch = scratch.mutable_data_ptr<float>();
-  division.is_shared ? run_shared(shape, division, pointers) : run_apart(shape, division, pointers);
+  run(shape, pointers);
   if (after == nullptr || is_fused) return y;
   const at::Tensor smooth_kept = apply_epilogue_(y, *after, /*keeps=*/kept != nullptr);
   if (kept != nullptr) *kept = smooth_kept;
+  return y;
+}
+
+at::Tensor winograd_gradient(const at::Tensor& grad, const at::Tensor& weights, const WinogradShape& shape) {
+  const at::Tensor pixels = grad.contiguous(at::MemoryFormat::ChannelsLast);
+  at::Tensor y = at::empty({shape.images, shape.out, shape.out_height, shape.out_width},
+                           grad.options().memory_format(at::MemoryFormat::ChannelsLast));
+  const WinogradWeights opposite{weights.const_data_ptr<float>(), /*is_opposite=*/true};
+  run(shape, {pixels.const_data_ptr<float>(), opposite, y.mutable_data_ptr<float>(), {}, nullptr});
   return y;
 }
 

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
+#include <utility>
 
 // Wider sets than AVX-512's first ones add nothing here, and Highway's scalable ones have no arrays of vectors.
 #define HWY_DISABLED_TARGETS \
   (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/winograd_simd.cpp"
+#include <hwy/aligned_allocator.h>
 #include <hwy/foreach_target.h>  // includes this file once for each instruction set
 #include <hwy/highway.h>
 
@@ -35,7 +38,7 @@ constexpr std::int64_t kPatch = kWinogradPatch;
 constexpr std::int64_t kTile = kWinogradTile;
 constexpr std::int64_t kShortPatch = kWinogradShort + 2;
 
-// The polynomials' points are 0, ±√½, ±√2 and infinity. Their errors are a third of those of 0, ±1, ±2.
+// The polynomials' points are 0, ±√½, ±√2 and infinity. Their errors are half of those of 0, ±1, ±2.
 HWY_INLINE void transform_inputs(const Vector (&x)[kPatch], Vector (&y)[kPatch]) {
   const Vector half_root = hn::Set(kFloats, kHalfRoot);
   const Vector root = hn::Set(kFloats, kRoot);
@@ -285,8 +288,90 @@ WinogradPart slots_of(const WinogradBlock& block, std::int64_t position) {
   return {has_short_columns ? 0 : kinds.column, end};
 }
 
-void multiply(const WinogradBlock& block, const float* weights, const WinogradPart& parts) {
+// Transposes 16 by 16 floats.
+#if HWY_TARGET == HWY_SCALAR
+void transpose(const float* from, float scale, float* to) {
+  for (std::int64_t i = 0; i < kWinogradLanes; ++i)
+    for (std::int64_t j = 0; j < kWinogradLanes; ++j) to[j * kWinogradLanes + i] = scale * from[i * kWinogradLanes + j];
+}
+#else
+HWY_INLINE void transpose(const float* from, float scale, float* to) {
+  constexpr hn::CappedTag<float, 4> kFour;
+  const auto factor = hn::Set(kFour, scale);
+  for (std::int64_t i = 0; i < kWinogradLanes; i += 4) {
+    for (std::int64_t j = 0; j < kWinogradLanes; j += 4) {
+      const float* const rows = from + i * kWinogradLanes + j;
+      const auto a = hn::Load(kFour, rows);
+      const auto b = hn::Load(kFour, rows + kWinogradLanes);
+      const auto c = hn::Load(kFour, rows + 2 * kWinogradLanes);
+      const auto d = hn::Load(kFour, rows + 3 * kWinogradLanes);
+      const auto lower_ab = hn::InterleaveLower(kFour, a, b);
+      const auto lower_cd = hn::InterleaveLower(kFour, c, d);
+      const auto upper_ab = hn::InterleaveUpper(kFour, a, b);
+      const auto upper_cd = hn::InterleaveUpper(kFour, c, d);
+      float* const columns = to + j * kWinogradLanes + i;
+      const auto store = [&](auto column, std::int64_t k) {
+        hn::Store(hn::Mul(factor, column), kFour, columns + k * kWinogradLanes);
+      };
+      store(hn::ConcatLowerLower(kFour, lower_cd, lower_ab), 0);
+      store(hn::ConcatUpperUpper(kFour, lower_cd, lower_ab), 1);
+      store(hn::ConcatLowerLower(kFour, upper_cd, upper_ab), 2);
+      store(hn::ConcatUpperUpper(kFour, upper_cd, upper_ab), 3);
+    }
+  }
+}
+#endif
+
+// The weights (group, in, 16) of some groups of 16 output channels at one position, from those of the opposite
+// convolution. Several groups are packed at a time, because they are neighbours there.
+class OppositeWeights {
+ public:
+  OppositeWeights(const WinogradShape& shape, const float* weights)
+      : shape_(shape), weights_(weights), groups_(shape.out / kWinogradLanes),
+        packed_(hwy::AllocateAligned<float>(
+            static_cast<std::size_t>(std::min(kPacked, groups_) * shape.in * kWinogradLanes))) {}
+
+  // Of kGroups groups, if there are as many.
+  const float* at(std::int64_t position, std::int64_t group) {
+    if (position != position_ || group < begin_ || group >= end_) pack(position, group);
+    return packed_.get() + (group - begin_) * shape_.in * kWinogradLanes;
+  }
+
+ private:
+  static constexpr std::int64_t kPacked = 8;
+  static_assert(kPacked % kGroups == 0);
+
+  void pack(std::int64_t position, std::int64_t group) {
+    constexpr std::int64_t kInverse[kPatch] = {5, 3, 4, 1, 2, 0};
+    constexpr float kScale[kPatch] = {1, -2, -2, -0.5F, -0.5F, 1};
+    constexpr std::int64_t kSquare = kWinogradLanes * kWinogradLanes;
+    position_ = position;
+    begin_ = group / kPacked * kPacked;
+    end_ = std::min(groups_, begin_ + kPacked);
+    const std::int64_t row = position / kPatch;
+    const std::int64_t column = position % kPatch;
+    const float* const from = weights_ + (kInverse[row] * kPatch + kInverse[column]) * shape_.in * shape_.out;
+    for (std::int64_t channel = 0; channel < shape_.in; channel += kWinogradLanes) {
+      for (std::int64_t i = begin_; i < end_; ++i) {
+        transpose(from + channel * shape_.out + i * kSquare, kScale[row] * kScale[column],
+                  packed_.get() + ((i - begin_) * shape_.in + channel) * kWinogradLanes);
+      }
+    }
+  }
+
+  const WinogradShape& shape_;
+  const float* weights_;
+  std::int64_t groups_;
+  hwy::AlignedFreeUniquePtr<float[]> packed_;
+  std::int64_t position_ = -1;
+  std::int64_t begin_ = 0;
+  std::int64_t end_ = 0;
+};
+
+void multiply(const WinogradBlock& block, const WinogradWeights& weights, const WinogradPart& parts) {
   const std::int64_t in = block.shape.in;
+  std::optional<OppositeWeights> opposite;
+  if (weights.is_opposite) opposite.emplace(block.shape, weights.values);
   const std::int64_t groups = block.shape.out / kWinogradLanes;
   const std::int64_t position_parts = parts_of_position(block.shape.out);
   for (std::int64_t part = parts.begin; part < parts.end; ++part) {
@@ -298,7 +383,8 @@ void multiply(const WinogradBlock& block, const float* weights, const WinogradPa
     RegisterTile x{.inputs = inputs,
                    .input_step = block.tiles * kWinogradLanes,
                    .channel_groups = in / kWinogradLanes,
-                   .weights = weights + (position * groups + group) * in * kWinogradLanes,
+                   .weights = opposite ? opposite->at(position, group)
+                                       : weights.values + (position * groups + group) * in * kWinogradLanes,
                    .weight_step = in * kWinogradLanes,
                    .products = to,
                    .product_step = block.tiles * kWinogradLanes};
@@ -470,7 +556,7 @@ void read_winograd(const WinogradBlock& block, const float* x, const WinogradPar
 
 std::int64_t winograd_products(const WinogradShape& shape) { return HWY_DYNAMIC_DISPATCH(products)(shape.out); }
 
-void multiply_winograd(const WinogradBlock& block, const float* weights, const WinogradPart& products) {
+void multiply_winograd(const WinogradBlock& block, const WinogradWeights& weights, const WinogradPart& products) {
   HWY_DYNAMIC_DISPATCH(multiply)(block, weights, products);
 }
 

@@ -66,6 +66,14 @@ struct WinogradBlock {
   std::int64_t product_step() const { return tiles * shape.out + kWinogradLanes; }
 };
 
+struct WinogradWeights {
+  const float* values;  // (position, out / 16, in, 16)
+  /// Whether they are those of the convolution whose input gradient this one is: (position, in / 16, out, 16). The
+  /// inverses of the points are points again, so that flipped filters have the same values at other positions, times
+  /// powers of two.
+  bool is_opposite = false;
+};
+
 /// Part of a block's work: [begin, end).
 struct WinogradPart {
   std::int64_t begin, end;
@@ -91,8 +99,8 @@ void read_winograd(const WinogradBlock& block, const float* x, const WinogradPar
 
 /// The number of parts that multiply_winograd() can be divided into.
 std::int64_t winograd_products(const WinogradShape& shape);
-/// Multiplies the transformed inputs with weights (position, out / 16, in, 16).
-void multiply_winograd(const WinogradBlock& block, const float* weights, const WinogradPart& products);
+/// Multiplies the transformed inputs with the weights.
+void multiply_winograd(const WinogradBlock& block, const WinogradWeights& weights, const WinogradPart& products);
 
 /// Transforms the products of the block's tiles [begin, end) into pixels of y.
 void write_winograd(const WinogradBlock& block, const WinogradFinish& finish, float* y, const WinogradPart& tiles);

@@ -118,6 +118,21 @@ TEST_CASE("AVX2 and AVX-512 give the same bits, on any number of threads") {
   }
 }
 
+TEST_CASE("the weights of a convolution give its gradient too, with the bits of flipped filters' own") {
+  for (const std::int64_t target : targets()) {
+    const ForcedTarget forced(target);
+    CAPTURE(std::string(hwy::TargetName(target)));
+    for (const Layer& layer : kLayers) {
+      CAPTURE(std::string(layer.what));
+      const at::Tensor weight = winograd_noise({layer.in, layer.out, 3, 3}, 2);  // of the opposite convolution
+      const at::Tensor grad = winograd_noise({layer.images, layer.in, layer.height, layer.width}, 1);
+      const at::Tensor flipped = winograd_weights(weight.transpose(0, 1).flip({2, 3}));
+      CHECK(at::equal(winograd_gradient(grad, winograd_weights(weight), layer.shape()),
+                      winograd_conv(grad, flipped, layer.shape())));
+    }
+  }
+}
+
 TEST_CASE("bias, residual, activation and what it keeps are those of the plain epilogue, with each instruction set") {
   const FusedActivation kActivations[]{
       {.clamp = {0, kInfinity}}, {.clamp = {0, 1}}, {}, {.smooth = SmoothActivation::kSilu}};
@@ -166,6 +181,9 @@ TEST_CASE("Winograd is chosen where it pays") {
   const auto way = [](const Conv2d& conv, std::int64_t images, Pair size, at::ScalarType type = at::kFloat) {
     return FrozenConv::strategy_for(conv, at::dtype(type), images, size);
   };
+  const auto gradient_way = [](const Conv2d& conv, std::int64_t images, Pair size) {
+    return FrozenConv::strategy_for(conv, at::dtype(at::kFloat), images, size, ConvDirection::kGradient);
+  };
   const auto square = [](std::int64_t channels) {
     return Conv2d{.in = channels, .out = channels, .kernel = {3, 3}, .padding = {1, 1}};
   };
@@ -174,8 +192,11 @@ TEST_CASE("Winograd is chosen where it pays") {
     CHECK(way(square(128), 32, {28, 28}) == ConvStrategy::kWinograd);
     CHECK(way(square(256), 32, {14, 14}) == ConvStrategy::kWinograd);
     CHECK(way(square(512), 32, {7, 7}) == ConvStrategy::kWinograd);
+    CHECK(gradient_way(square(512), 32, {7, 7}) == ConvStrategy::kWinograd);
+    CHECK(way(square(512), 4, {7, 7}) == ConvStrategy::kWinograd);
   }
-  CHECK(way(square(512), 1, {7, 7}) != ConvStrategy::kWinograd);  // reading its weights takes longer
+  CHECK(gradient_way(square(512), 4, {7, 7}) != ConvStrategy::kWinograd);  // packing its weights takes longer
+  CHECK(way(square(512), 1, {7, 7}) != ConvStrategy::kWinograd);           // even reading them does
   CHECK(way(square(256), 32, {2, 2}) == ConvStrategy::kDenseGemm);
   CHECK(way(square(24), 32, {28, 28}) != ConvStrategy::kWinograd);
   CHECK(way(square(64), 32, {56, 56}, at::kBFloat16) != ConvStrategy::kWinograd);
@@ -195,12 +216,18 @@ TEST_CASE("a frozen convolution by Winograd and its gradient are the direct ones
   if (!has_winograd()) return;
   const int threads = at::get_num_threads();
   at::set_num_threads(2);
-  for (const Pair& padding : {Pair{1, 1}, Pair{0, 0}, Pair{2, 1}, Pair{4, 3}}) {
+  struct Frozen {
+    Pair padding;
+    std::int64_t in;
+    int forms;  // of the weights, for both directions
+  };
+  for (const auto& [padding, in, forms] :
+       {Frozen{{1, 1}, 64, 2}, Frozen{{0, 0}, 64, 2}, Frozen{{2, 1}, 64, 2}, Frozen{{4, 3}, 1120, 1}}) {
     CAPTURE(padding[0]);
-    const Conv2d conv{.in = 64, .out = 80, .kernel = {3, 3}, .padding = padding};
-    const at::Tensor weight = winograd_noise({80, 64, 3, 3}, 1);
+    const Conv2d conv{.in = in, .out = 80, .kernel = {3, 3}, .padding = padding};
+    const at::Tensor weight = winograd_noise({80, in, 3, 3}, 1);
     const at::Tensor scale = winograd_noise({80}, 2).abs() + 0.5;
-    const at::Tensor x = winograd_noise({6, 64, 23, 17}, 3);
+    const at::Tensor x = winograd_noise({6, in, 23, 17}, 3);
     REQUIRE(FrozenConv::strategy_for(conv, weight.options(), 6, {23, 17}) == ConvStrategy::kWinograd);
     const at::Tensor wide = x.to(at::kDouble).requires_grad_();
     const at::Tensor wide_weight = (weight * scale.view({-1, 1, 1, 1})).to(at::kDouble);
@@ -208,8 +235,8 @@ TEST_CASE("a frozen convolution by Winograd and its gradient are the direct ones
     const at::Tensor grad = winograd_noise(expected.sizes(), 4);
     expected.backward(grad.to(at::kDouble));
     const FrozenConv frozen(conv, weight, scale, at::kFloat);
-    CHECK(relative(frozen.forward(x).to(at::kDouble), expected.detach()) < 2e-6);
-    CHECK(relative(frozen.input_gradient(grad, {23, 17}).to(at::kDouble), wide.grad()) < 2e-6);
+    CHECK(relative(frozen.forward(x).to(at::kDouble), expected.detach()) < 4e-6);
+    CHECK(relative(frozen.input_gradient(grad, {23, 17}).to(at::kDouble), wide.grad()) < 4e-6);
 
     const Epilogue relu{winograd_noise({80}, 5), winograd_noise(expected.sizes(), 6), {{0, kInfinity}}};
     const at::Tensor finished = frozen.forward(x);
@@ -217,7 +244,10 @@ TEST_CASE("a frozen convolution by Winograd and its gradient are the direct ones
     at::Tensor kept;
     CHECK(at::equal(frozen.forward(x, relu, &kept), finished));
     CHECK(at::equal(kept, expected_kept));
-    CHECK(frozen.bytes() == 2 * 36 * 64 * 80 * sizeof(float));
+    CHECK(frozen.bytes() == static_cast<std::uint64_t>(forms * 36 * in * 80) * sizeof(float));
+    CHECK(frozen.bytes() ==
+          FrozenConv::packed_bytes(conv, weight.options(), 6, {23, 17}, ConvDirection::kForward) +
+              FrozenConv::packed_bytes(conv, weight.options(), 6, {23, 17}, ConvDirection::kGradient));
   }
   at::set_num_threads(threads);
 }
