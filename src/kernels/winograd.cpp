@@ -130,9 +130,10 @@ void run(const WinogradShape& shape, Pointers pointers) {
   division.is_shared ? run_shared(shape, division, pointers) : run_apart(shape, division, pointers);
 }
 
-// The model of times counts products, as many as a thread computes at the same time. These were measured on Zen 4.
+// The model counts time in products of one thread, as measured on Zen 4. What all threads wait for counts once for
+// each.
 
-// The time of reading a weight from memory, for which all threads wait.
+// The time of reading a weight from memory.
 double read_time() { return 8.0 * at::get_num_threads(); }
 
 // The products of a direct convolution that read no padding, of one image and pair of channels.
@@ -149,8 +150,8 @@ std::int64_t direct_products(const WinogradShape& shape) {
   return along(shape.height, shape.out_height, shape.top) * along(shape.width, shape.out_width, shape.left);
 }
 
-// `weight_reads` is the time of reading a weight, in products.
-bool pays(const WinogradShape& shape, double weight_reads) {
+// `packing` is the time of packing a weight.
+bool pays(const WinogradShape& shape, double packing) {
   if (!has_winograd() || shape.in % kWinogradLanes != 0 || shape.out % kWinogradLanes != 0) return false;
   if (shape.tiles() == 0) return false;
   constexpr double kTransform = 550;  // products in the time of transforming a channel of a tile
@@ -158,7 +159,7 @@ bool pays(const WinogradShape& shape, double weight_reads) {
   const auto pairs = static_cast<double>(shape.in * shape.out);
   const double own = static_cast<double>(shape.products()) * pairs +
                      kTransform * static_cast<double>(shape.tiles() * (shape.in + shape.out)) +
-                     (read_time() + weight_reads) * kWinogradPositions * pairs;
+                     (read_time() + packing) * kWinogradPositions * pairs;
   const double direct =
       static_cast<double>(shape.images * direct_products(shape)) * pairs + read_time() * kTaps * kTaps * pairs;
   return kMargin * own < direct;
