@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 #include <hwy/targets.h>
 
+#include <functional>
 #include <limits>
 #include <string>
 #include <vector>
@@ -77,6 +78,18 @@ const Layer kLayers[]{
     {"one pixel", 1, 16, 16, 1, 1, 1, 1, 1, 1},
 };
 
+// Each layer with each instruction set.
+void for_each_layer(const std::function<void(const Layer&)>& check) {
+  for (const std::int64_t target : targets()) {
+    const ForcedTarget forced(target);
+    CAPTURE(std::string(hwy::TargetName(target)));
+    for (const Layer& layer : kLayers) {
+      CAPTURE(std::string(layer.what));
+      check(layer);
+    }
+  }
+}
+
 at::Tensor direct(const Layer& layer, const at::Tensor& x, const at::Tensor& weight) {
   const std::int64_t bottom = layer.out_height + 2 - layer.height - layer.top;
   const std::int64_t right = layer.out_width + 2 - layer.width - layer.left;
@@ -87,18 +100,13 @@ at::Tensor direct(const Layer& layer, const at::Tensor& x, const at::Tensor& wei
 }  // namespace
 
 TEST_CASE("Winograd's convolution is the direct one, with each instruction set") {
-  for (const std::int64_t target : targets()) {
-    const ForcedTarget forced(target);
-    CAPTURE(std::string(hwy::TargetName(target)));
-    for (const Layer& layer : kLayers) {
-      CAPTURE(std::string(layer.what));
-      const at::Tensor x = winograd_noise({layer.images, layer.in, layer.height, layer.width}, 1);
-      const at::Tensor weight = winograd_noise({layer.out, layer.in, 3, 3}, 2);
-      const at::Tensor y = winograd_conv(x, winograd_weights(weight), layer.shape());
-      CHECK(y.is_contiguous(at::MemoryFormat::ChannelsLast));
-      CHECK(relative(y.to(at::kDouble), direct(layer, x, weight)) < 2e-6);
-    }
-  }
+  for_each_layer([](const Layer& layer) {
+    const at::Tensor x = winograd_noise({layer.images, layer.in, layer.height, layer.width}, 1);
+    const at::Tensor weight = winograd_noise({layer.out, layer.in, 3, 3}, 2);
+    const at::Tensor y = winograd_conv(x, winograd_weights(weight), layer.shape());
+    CHECK(y.is_contiguous(at::MemoryFormat::ChannelsLast));
+    CHECK(relative(y.to(at::kDouble), direct(layer, x, weight)) < 2e-6);
+  });
 }
 
 TEST_CASE("AVX2 and AVX-512 give the same bits, on any number of threads") {
@@ -122,48 +130,38 @@ TEST_CASE("AVX2 and AVX-512 give the same bits, on any number of threads") {
 }
 
 TEST_CASE("the weights of a convolution give its gradient too, with the bits of flipped filters' own") {
-  for (const std::int64_t target : targets()) {
-    const ForcedTarget forced(target);
-    CAPTURE(std::string(hwy::TargetName(target)));
-    for (const Layer& layer : kLayers) {
-      CAPTURE(std::string(layer.what));
-      const at::Tensor weight = winograd_noise({layer.in, layer.out, 3, 3}, 2);  // of the opposite convolution
-      const at::Tensor grad = winograd_noise({layer.images, layer.in, layer.height, layer.width}, 1);
-      const at::Tensor flipped = winograd_weights(weight.transpose(0, 1).flip({2, 3}));
-      CHECK(at::equal(winograd_gradient(grad, winograd_weights(weight), layer.shape()),
-                      winograd_conv(grad, flipped, layer.shape())));
-    }
-  }
+  for_each_layer([](const Layer& layer) {
+    const at::Tensor weight = winograd_noise({layer.in, layer.out, 3, 3}, 2);  // of the opposite convolution
+    const at::Tensor grad = winograd_noise({layer.images, layer.in, layer.height, layer.width}, 1);
+    const at::Tensor flipped = winograd_weights(weight.transpose(0, 1).flip({2, 3}));
+    CHECK(at::equal(winograd_gradient(grad, winograd_weights(weight), layer.shape()),
+                    winograd_conv(grad, flipped, layer.shape())));
+  });
 }
 
 TEST_CASE("bias, residual, activation and what it keeps are those of the plain epilogue, with each instruction set") {
   const FusedActivation kActivations[]{
       {.clamp = {0, kInfinity}}, {.clamp = {0, 1}}, {}, {.smooth = SmoothActivation::kSilu}};
-  for (const std::int64_t target : targets()) {
-    const ForcedTarget forced(target);
-    CAPTURE(std::string(hwy::TargetName(target)));
-    for (const Layer& layer : kLayers) {
-      CAPTURE(std::string(layer.what));
-      const at::Tensor x = winograd_noise({layer.images, layer.in, layer.height, layer.width}, 1);
-      const at::Tensor weights = winograd_weights(winograd_noise({layer.out, layer.in, 3, 3}, 2));
-      const at::Tensor plain = winograd_conv(x, weights, layer.shape());
-      const at::Tensor bias = winograd_noise({layer.out}, 3);
-      const at::Tensor other = winograd_noise(plain.sizes(), 4);
-      for (const FusedActivation& activation : kActivations) {
-        for (const at::Tensor& residual : {at::Tensor(), other}) {
-          for (const bool keeps : {false, true}) {
-            const Epilogue after{bias, residual, activation};
-            const at::Tensor expected = plain.clone();
-            const at::Tensor expected_kept = apply_epilogue_(expected, after, keeps);
-            at::Tensor kept;
-            CHECK(at::equal(winograd_conv(x, weights, layer.shape(), &after, keeps ? &kept : nullptr), expected));
-            REQUIRE(kept.defined() == expected_kept.defined());
-            if (kept.defined()) CHECK(at::equal(kept, expected_kept));
-          }
+  for_each_layer([&](const Layer& layer) {
+    const at::Tensor x = winograd_noise({layer.images, layer.in, layer.height, layer.width}, 1);
+    const at::Tensor weights = winograd_weights(winograd_noise({layer.out, layer.in, 3, 3}, 2));
+    const at::Tensor plain = winograd_conv(x, weights, layer.shape());
+    const at::Tensor bias = winograd_noise({layer.out}, 3);
+    const at::Tensor other = winograd_noise(plain.sizes(), 4);
+    for (const FusedActivation& activation : kActivations) {
+      for (const at::Tensor& residual : {at::Tensor(), other}) {
+        for (const bool keeps : {false, true}) {
+          const Epilogue after{bias, residual, activation};
+          const at::Tensor expected = plain.clone();
+          const at::Tensor expected_kept = apply_epilogue_(expected, after, keeps);
+          at::Tensor kept;
+          CHECK(at::equal(winograd_conv(x, weights, layer.shape(), &after, keeps ? &kept : nullptr), expected));
+          REQUIRE(kept.defined() == expected_kept.defined());
+          if (kept.defined()) CHECK(at::equal(kept, expected_kept));
         }
       }
     }
-  }
+  });
 }
 
 TEST_CASE("a value that is no number stays one") {
