@@ -39,7 +39,7 @@ struct Epilogue {
 /// argument of activation_gradient().
 at::Tensor apply_epilogue_(const at::Tensor& y, const Epilogue& after, bool keeps);
 
-/// The uninitialised mask of a clamp for y (N, C, H, W), channels-last float32 with C a multiple of 8: bit i % 8 of
+/// The uninitialised mask of a clamp for y (N, C, H, W), channels-last with C a multiple of 8: bit i % 8 of
 /// byte i / 8 is whether element i of y's memory was strictly between the bounds.
 at::Tensor packed_mask(const at::Tensor& y);
 

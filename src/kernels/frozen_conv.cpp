@@ -149,11 +149,11 @@ ConvStrategy FrozenConv::strategy_for(const Conv2d& conv, const at::TensorOption
   // At least half of the taps read padding, and the matrix is at most twice as large as the weights.
   const bool few = 2 * height * width <= taps && height * width * out[0] * out[1] <= 2 * taps;
   if (conv.groups == 1 && few) return ConvStrategy::kDenseGemm;
-  const bool is_float = weight.device().is_cpu() && c10::typeMetaToScalarType(weight.dtype()) == at::kFloat;
-  if (is_float && is_3x3(conv) &&
+  const at::ScalarType type = c10::typeMetaToScalarType(weight.dtype());
+  if (weight.device().is_cpu() && (type == at::kFloat || type == at::kBFloat16) && is_3x3(conv) &&
       (direction == ConvDirection::kForward
-           ? winograd_pays(winograd_shape(conv, pad, images, size, out))
-           : winograd_gradient_pays(winograd_gradient_shape(conv, pad, images, size, out))))
+           ? winograd_pays(winograd_shape(conv, pad, images, size, out), type)
+           : winograd_gradient_pays(winograd_gradient_shape(conv, pad, images, size, out), type)))
     return ConvStrategy::kWinograd;
   return can_pack(weight) ? ConvStrategy::kPacked : ConvStrategy::kPlain;
 }
@@ -164,19 +164,21 @@ std::uint64_t FrozenConv::packed_bytes(const Conv2d& conv, const at::TensorOptio
   const Pair out = output_sizes(conv, pad, size[0], size[1]);
   const bool is_gradient = direction == ConvDirection::kGradient;
   std::int64_t elements = conv.out * (conv.in / conv.groups) * conv.kernel[0] * conv.kernel[1];
+  std::size_t element_size = weight.dtype().itemsize();
   switch (strategy_for(conv, weight, images, size, direction)) {
     case ConvStrategy::kPointwiseGemm:
     case ConvStrategy::kPacked: break;
     case ConvStrategy::kDenseGemm: elements = conv.in * size[0] * size[1] * conv.out * out[0] * out[1]; break;
     case ConvStrategy::kWinograd:
       elements = conv.in * conv.out * kWinogradPositions;
+      element_size = sizeof(float);
       if (is_gradient && winograd_shares_weights(winograd_gradient_shape(conv, pad, images, size, out))) elements = 0;
       break;
     case ConvStrategy::kPlain:
       if (is_gradient) elements = 0;
       break;
   }
-  return static_cast<std::uint64_t>(elements) * weight.dtype().itemsize();
+  return static_cast<std::uint64_t>(elements) * element_size;
 }
 
 std::uint64_t FrozenConv::scratch_bytes(const Conv2d& conv, const at::TensorOptions& weight, std::int64_t images,
@@ -201,8 +203,9 @@ FrozenConv::Size FrozenConv::size_for(std::int64_t images, Pair in, ConvDirectio
 
 at::TensorOptions FrozenConv::options() const { return weight_.options().dtype(precision_); }
 
-// A temporary: only its packed form is kept.
-at::Tensor FrozenConv::weight() const { return scaled_weight(weight_, scale_).to(precision_); }
+// Temporaries: only a packed form is kept.
+at::Tensor FrozenConv::exact_weight() const { return scaled_weight(weight_, scale_); }
+at::Tensor FrozenConv::weight() const { return exact_weight().to(precision_); }
 
 at::Tensor FrozenConv::plain_weight() const {
   return packings_.get_plain(kPlainWeight, /*part=*/0,
@@ -326,14 +329,14 @@ at::Tensor FrozenConv::input_gradient(const at::Tensor& grad, Pair in) const {
 }
 
 at::Tensor FrozenConv::winograd_weight() const {
-  return packings_.get_plain(kWinogradWeight, /*part=*/0, [this] { return winograd_weights(weight()); });
+  return packings_.get_plain(kWinogradWeight, /*part=*/0, [this] { return winograd_weights(exact_weight()); });
 }
 
 at::Tensor FrozenConv::winograd_gradient(const at::Tensor& grad, const Size& size) const {
   const WinogradShape shape = winograd_gradient_shape(conv_, size.pad, grad.size(0), size.in, size.out);
   if (winograd_shares_weights(shape)) return lorikeet::winograd_gradient(grad, winograd_weight(), shape);
   const at::Tensor flipped = packings_.get_plain(
-      kWinogradFlipped, /*part=*/0, [this] { return winograd_weights(flipped_transposed(conv_, weight())); });
+      kWinogradFlipped, /*part=*/0, [this] { return winograd_weights(flipped_transposed(conv_, exact_weight())); });
   return winograd_conv(grad, flipped, shape);
 }
 

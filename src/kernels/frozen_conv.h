@@ -35,7 +35,7 @@ ConvGeometry geometry_after_padding(const Conv2d& conv, const Padding& pad);
 /// Algorithms of a frozen convolution.
 enum class ConvStrategy {
   kPointwiseGemm,  // 1×1: one GEMM over the pixels
-  kWinograd,       // 3×3 of stride 1 in float32, if it needs clearly fewer multiplications
+  kWinograd,       // 3×3 of stride 1, if it needs clearly fewer multiplications
   kDenseGemm,      // few pixels, most taps read padding: one GEMM over complete images
   kPacked,         // oneDNN with packed weights; the gradient for stride 1 uses flipped, transposed weights
   kPlain,          // ATen's
@@ -83,7 +83,8 @@ class FrozenConv {
 
   at::TensorOptions options() const;
   Size size_for(std::int64_t images, Pair in, ConvDirection direction = ConvDirection::kForward) const;
-  at::Tensor weight() const;
+  at::Tensor exact_weight() const;  // float32
+  at::Tensor weight() const;        // in `precision`
   at::Tensor plain_weight() const;
   Source source() const;
   Source matrix(const Size& size, bool transposed = false) const;

@@ -84,15 +84,17 @@ WinogradBlock block_at(const WinogradShape& shape, std::int64_t first, std::int6
   return block;
 }
 
+template <typename Element>
 struct Pointers {
-  const float* x;
+  const Element* x;
   WinogradWeights weights;
-  float* y;
-  WinogradFinish finish;
+  Element* y;
+  WinogradFinish<Element> finish;
   float* scratch;
 };
 
-void run_shared(const WinogradShape& shape, const Division& division, const Pointers& to) {
+template <typename Element>
+void run_shared(const WinogradShape& shape, const Division& division, const Pointers<Element>& to) {
   constexpr std::int64_t kTilesOfThread = 4;
   for (std::int64_t first = 0; first < shape.tiles(); first += division.tiles) {
     const WinogradBlock block = block_at(shape, first, division.tiles, to.scratch);
@@ -108,7 +110,8 @@ void run_shared(const WinogradShape& shape, const Division& division, const Poin
   }
 }
 
-void run_apart(const WinogradShape& shape, const Division& division, const Pointers& to) {
+template <typename Element>
+void run_apart(const WinogradShape& shape, const Division& division, const Pointers<Element>& to) {
   const std::int64_t blocks = (shape.tiles() + division.tiles - 1) / division.tiles;
   parallel_for(division.parts, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t part = begin; part < end; ++part) {
@@ -123,11 +126,43 @@ void run_apart(const WinogradShape& shape, const Division& division, const Point
   });
 }
 
-void run(const WinogradShape& shape, Pointers pointers) {
+// What follows the convolution in the same pass. Any tensor may be undefined.
+struct Finish {
+  at::Tensor bias;
+  at::Tensor residual;
+  Clamp clamp = {};
+  at::Tensor mask;
+};
+
+template <typename Element>
+void run_elements(const at::Tensor& x, const WinogradWeights& weights, const WinogradShape& shape, const Finish& finish,
+                  const at::Tensor& y) {
+  const auto at_or_null = [](const at::Tensor& tensor) -> const void* {
+    return tensor.defined() ? tensor.const_data_ptr() : nullptr;
+  };
   const Division division = division_of(shape);
   const at::Tensor scratch = at::empty({division.parts * scratch_floats(shape, division.tiles)}, at::kFloat);
-  pointers.scratch = scratch.mutable_data_ptr<float>();
+  const Pointers<Element> pointers{
+      .x = static_cast<const Element*>(x.const_data_ptr()),
+      .weights = weights,
+      .y = static_cast<Element*>(y.mutable_data_ptr()),
+      .finish = {.bias = static_cast<const float*>(at_or_null(finish.bias)),
+                 .residual = static_cast<const Element*>(at_or_null(finish.residual)),
+                 .low = finish.clamp.low,
+                 .high = finish.clamp.high,
+                 .mask = finish.mask.defined() ? finish.mask.mutable_data_ptr<std::uint8_t>() : nullptr},
+      .scratch = scratch.mutable_data_ptr<float>()};
   division.is_shared ? run_shared(shape, division, pointers) : run_apart(shape, division, pointers);
+}
+
+void run(const at::Tensor& x, const WinogradWeights& weights, const WinogradShape& shape, const Finish& finish,
+         const at::Tensor& y) {
+  const at::Tensor pixels = x.contiguous(at::MemoryFormat::ChannelsLast);
+  if (x.scalar_type() == at::kFloat) {
+    run_elements<float>(pixels, weights, shape, finish, y);
+  } else {
+    run_elements<std::uint16_t>(pixels, weights, shape, finish, y);
+  }
 }
 
 // The model counts time in products of one thread, as measured on Zen 4. What all threads wait for counts once for
@@ -135,6 +170,15 @@ void run(const WinogradShape& shape, Pointers pointers) {
 
 // The time of reading a weight from memory.
 double read_time() { return 8.0 * at::get_num_threads(); }
+
+// Products of a direct convolution in the time of one in float32.
+double direct_speed(at::ScalarType type) {
+  if (type == at::kFloat) return 1;
+#if defined(__x86_64__) && defined(__GNUC__)
+  if (__builtin_cpu_supports("amx-bf16") != 0) return 16;
+#endif
+  return 2;
+}
 
 // The products of a direct convolution that read no padding, of one image and pair of channels.
 std::int64_t direct_products(const WinogradShape& shape) {
@@ -151,7 +195,7 @@ std::int64_t direct_products(const WinogradShape& shape) {
 }
 
 // `packing` is the time of packing a weight.
-bool pays(const WinogradShape& shape, double packing) {
+bool pays(const WinogradShape& shape, at::ScalarType type, double packing) {
   if (!has_winograd() || shape.in % kWinogradLanes != 0 || shape.out % kWinogradLanes != 0) return false;
   if (shape.tiles() == 0) return false;
   constexpr double kTransform = 550;  // products in the time of transforming a channel of a tile
@@ -161,17 +205,18 @@ bool pays(const WinogradShape& shape, double packing) {
                      kTransform * static_cast<double>(shape.tiles() * (shape.in + shape.out)) +
                      (read_time() + packing) * kWinogradPositions * pairs;
   const double direct =
-      static_cast<double>(shape.images * direct_products(shape)) * pairs + read_time() * kTaps * kTaps * pairs;
+      (static_cast<double>(shape.images * direct_products(shape)) + read_time() * kTaps * kTaps) * pairs /
+      direct_speed(type);
   return kMargin * own < direct;
 }
 
 }  // namespace
 
-bool winograd_pays(const WinogradShape& shape) { return pays(shape, 0); }
+bool winograd_pays(const WinogradShape& shape, at::ScalarType type) { return pays(shape, type, 0); }
 
-bool winograd_gradient_pays(const WinogradShape& shape) {
+bool winograd_gradient_pays(const WinogradShape& shape, at::ScalarType type) {
   constexpr double kPack = 20;
-  return pays(shape, winograd_shares_weights(shape) ? kPack : 0);
+  return pays(shape, type, winograd_shares_weights(shape) ? kPack : 0);
 }
 
 at::Tensor winograd_weights(const at::Tensor& weight) {
@@ -201,22 +246,16 @@ bool winograd_shares_weights(const WinogradShape& gradient) { return leaves_cach
 
 at::Tensor winograd_conv(const at::Tensor& x, const at::Tensor& weights, const WinogradShape& shape,
                          const Epilogue* after, at::Tensor* kept) {
-  const at::Tensor pixels = x.contiguous(at::MemoryFormat::ChannelsLast);
   const at::Tensor y = at::empty({shape.images, shape.out, shape.out_height, shape.out_width},
                                  x.options().memory_format(at::MemoryFormat::ChannelsLast));
   const bool is_fused = after != nullptr && after->activation.smooth == SmoothActivation::kNone;
-  at::Tensor residual, mask;
-  Pointers pointers{
-      pixels.const_data_ptr<float>(), {weights.const_data_ptr<float>()}, y.mutable_data_ptr<float>(), {}, nullptr};
+  Finish finish;
   if (is_fused) {
-    const Clamp& clamp = after->activation.clamp;
-    if (after->residual.defined()) residual = after->residual.contiguous(at::MemoryFormat::ChannelsLast);
-    if (kept != nullptr && clamp.active()) mask = *kept = packed_mask(y);
-    pointers.finish = {after->bias.const_data_ptr<float>(),
-                       residual.defined() ? residual.const_data_ptr<float>() : nullptr, clamp.low, clamp.high,
-                       mask.defined() ? mask.mutable_data_ptr<std::uint8_t>() : nullptr};
+    finish = {after->bias, after->residual, after->activation.clamp, {}};
+    if (finish.residual.defined()) finish.residual = finish.residual.contiguous(at::MemoryFormat::ChannelsLast);
+    if (kept != nullptr && finish.clamp.active()) finish.mask = *kept = packed_mask(y);
   }
-  run(shape, pointers);
+  run(x, {weights.const_data_ptr<float>()}, shape, finish, y);
   if (after == nullptr || is_fused) return y;
   const at::Tensor smooth_kept = apply_epilogue_(y, *after, /*keeps=*/kept != nullptr);
   if (kept != nullptr) *kept = smooth_kept;
@@ -224,11 +263,9 @@ at::Tensor winograd_conv(const at::Tensor& x, const at::Tensor& weights, const W
 }
 
 at::Tensor winograd_gradient(const at::Tensor& grad, const at::Tensor& weights, const WinogradShape& shape) {
-  const at::Tensor pixels = grad.contiguous(at::MemoryFormat::ChannelsLast);
-  at::Tensor y = at::empty({shape.images, shape.out, shape.out_height, shape.out_width},
+  const at::Tensor y = at::empty({shape.images, shape.out, shape.out_height, shape.out_width},
                            grad.options().memory_format(at::MemoryFormat::ChannelsLast));
-  const WinogradWeights opposite{weights.const_data_ptr<float>(), /*is_opposite=*/true};
-  run(shape, {pixels.const_data_ptr<float>(), opposite, y.mutable_data_ptr<float>(), {}, nullptr});
+  run(grad, {weights.const_data_ptr<float>(), /*is_opposite=*/true}, shape, /*finish=*/{}, y);
   return y;
 }
 

@@ -32,6 +32,26 @@ constexpr std::int64_t kGroups = kWidth == 16 ? 2 : 1;
 // Channels whose columns stay in the first-level cache while tiles of one row are read: 16 times as many.
 constexpr std::int64_t kReadGroups = 4;
 
+// Elements are float or the bits of bfloat16; arithmetic is float's.
+constexpr hn::Rebind<std::uint16_t, Lanes> kHalves;
+constexpr hn::RebindToUnsigned<Lanes> kBits;
+
+HWY_INLINE Vector load(const float* from) { return hn::LoadU(kFloats, from); }
+HWY_INLINE Vector load(const std::uint16_t* from) {
+  return hn::BitCast(kFloats, hn::ShiftLeft<16>(hn::PromoteTo(kBits, hn::LoadU(kHalves, from))));
+}
+
+HWY_INLINE void store(Vector x, float* to) { hn::StoreU(x, kFloats, to); }
+// To the nearest, ties to even, as ATen rounds.
+HWY_INLINE void store(Vector x, std::uint16_t* to) {
+  const auto bits = hn::BitCast(kBits, x);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(kBits, 1));
+  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(kBits, 0x7FFF))));
+  const auto nan = hn::Set(kBits, 0x7FC0);
+  const auto out = hn::IfThenElse(hn::RebindMask(kBits, hn::IsNaN(x)), nan, rounded);
+  hn::StoreU(hn::TruncateTo(kHalves, out), kHalves, to);
+}
+
 constexpr float kHalfRoot = 0.70710678118654752F;
 constexpr float kRoot = 1.41421356237309505F;
 constexpr std::int64_t kPatch = kWinogradPatch;
@@ -119,29 +139,30 @@ class Columns {
 };
 
 // The six rows of pixels that a row of tiles reads.
+template <typename Element>
 struct PixelRows {
-  PixelRows(const WinogradShape& shape, const float* x, const TilePlace& place) {
-    alignas(64) static constexpr float kZeros[kReadGroups * kWinogradLanes] = {};
+  PixelRows(const WinogradShape& shape, const Element* x, const TilePlace& place) {
+    alignas(64) static constexpr Element kZeros[kReadGroups * kWinogradLanes] = {};
     for (std::int64_t i = 0; i < kPatch; ++i) {
       const std::int64_t row = place.row - shape.top + i;
       is_inside[i] = row >= 0 && row < shape.height;
       pixels[i] = is_inside[i] ? x + (place.image * shape.height + row) * shape.width * shape.in : kZeros;
     }
   }
-  const float* at(std::int64_t row, std::int64_t offset) const { return pixels[row] + (is_inside[row] ? offset : 0); }
+  const Element* at(std::int64_t row, std::int64_t offset) const { return pixels[row] + (is_inside[row] ? offset : 0); }
 
-  const float* pixels[kPatch];
+  const Element* pixels[kPatch];
   bool is_inside[kPatch];
 };
 
-template <bool kShortRow>
-HWY_INLINE void read_column(const float* const (&from)[kPatch], std::int64_t column, std::int64_t vectors,
+template <bool kShortRow, typename Element>
+HWY_INLINE void read_column(const Element* const (&from)[kPatch], std::int64_t column, std::int64_t vectors,
                             Columns& columns) {
   for (std::int64_t v = 0; v < vectors; ++v) {
     Vector in[kPatch], out[kPatch];
 #pragma GCC unroll 6
     for (std::int64_t i = 0; i < (kShortRow ? kShortPatch : kPatch); ++i)
-      in[i] = hn::LoadU(kFloats, from[i] + v * kWidth);
+      in[i] = load(from[i] + v * kWidth);
     if constexpr (kShortRow) {
       transform_short_inputs(in, out);
     } else {
@@ -183,12 +204,13 @@ HWY_INLINE void read_rows(Columns& columns, std::int64_t vectors, bool is_short_
   }
 }
 
-void read(const WinogradBlock& block, const float* x, const WinogradPart& tiles) {
+template <typename Element>
+void read(const WinogradBlock& block, const Element* x, const WinogradPart& tiles) {
   const WinogradShape& shape = block.shape;
   for (std::int64_t tile = tiles.begin; tile < tiles.end;) {
     const TilePlace place(shape, block.first + tile);
     const std::int64_t count = std::min(tiles.end - tile, shape.tile_columns() - place.column / kTile);
-    const PixelRows rows(shape, x, place);
+    const PixelRows<Element> rows(shape, x, place);
     for (std::int64_t group = 0; group < shape.in / kWinogradLanes; group += kReadGroups) {
       const std::int64_t vectors = std::min(kReadGroups, shape.in / kWinogradLanes - group) * kVectors;
       Columns columns;
@@ -201,7 +223,7 @@ void read(const WinogradBlock& block, const float* x, const WinogradPart& tiles)
             clear_column(j, vectors, columns);
             continue;
           }
-          const float* from[kPatch];
+          const Element* from[kPatch];
           for (std::int64_t k = 0; k < kPatch; ++k) from[k] = rows.at(k, column * shape.in + group * kWinogradLanes);
           place.is_short_row ? read_column<true>(from, j, vectors, columns)
                              : read_column<false>(from, j, vectors, columns);
@@ -403,12 +425,12 @@ void multiply(const WinogradBlock& block, const WinogradWeights& weights, const 
 }
 
 // One vector of one pixel: bias, residual, activation. `at` is its offset in y.
-template <bool kResidual, bool kMask>
-HWY_INLINE Vector finish_vector(Vector z, Vector bias, const WinogradFinish& finish, std::int64_t at) {
+template <bool kResidual, bool kMask, typename Element>
+HWY_INLINE Vector finish_vector(Vector z, Vector bias, const WinogradFinish<Element>& finish, std::int64_t at) {
   const Vector low = hn::Set(kFloats, finish.low);
   const Vector high = hn::Set(kFloats, finish.high);
   z = hn::Add(z, bias);
-  if constexpr (kResidual) z = hn::Add(z, hn::LoadU(kFloats, finish.residual + at));
+  if constexpr (kResidual) z = hn::Add(z, load(finish.residual + at));
   if constexpr (kMask) {
     std::uint8_t bits[8];  // as many as StoreMaskBits may write
     hn::StoreMaskBits(kFloats, hn::And(hn::Gt(z, low), hn::Lt(z, high)), bits);
@@ -445,8 +467,9 @@ HWY_INLINE void read_products(const float* from, std::int64_t step, Vector (&hal
   }
 }
 
-template <bool kFinish, bool kResidual, bool kMask>
-void write_tiles(const WinogradBlock& block, const WinogradFinish& finish, float* y, const WinogradPart& tiles) {
+template <bool kFinish, bool kResidual, bool kMask, typename Element>
+void write_tiles(const WinogradBlock& block, const WinogradFinish<Element>& finish, Element* y,
+                 const WinogradPart& tiles) {
   const WinogradShape& shape = block.shape;
   const std::int64_t step = block.product_step();
   for (std::int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
@@ -482,19 +505,35 @@ void write_tiles(const WinogradBlock& block, const WinogradFinish& finish, float
           if (j >= columns) break;
           const std::int64_t at = line + j * shape.out;
           const Vector z = kFinish ? finish_vector<kResidual, kMask>(out[j], bias, finish, at) : out[j];
-          hn::StoreU(z, kFloats, y + at);
+          store(z, y + at);
         }
       }
     }
   }
 }
 
-void write(const WinogradBlock& block, const WinogradFinish& finish, float* y, const WinogradPart& tiles) {
-  const auto run = finish.bias == nullptr ? &write_tiles<false, false, false>
+template <typename Element>
+void write(const WinogradBlock& block, const WinogradFinish<Element>& finish, Element* y, const WinogradPart& tiles) {
+  const bool masks = finish.mask != nullptr;
+  const auto run = finish.bias == nullptr ? &write_tiles<false, false, false, Element>
                    : finish.residual == nullptr
-                       ? (finish.mask == nullptr ? &write_tiles<true, false, false> : &write_tiles<true, false, true>)
-                       : (finish.mask == nullptr ? &write_tiles<true, true, false> : &write_tiles<true, true, true>);
+                       ? (masks ? &write_tiles<true, false, true, Element> : &write_tiles<true, false, false, Element>)
+                       : (masks ? &write_tiles<true, true, true, Element> : &write_tiles<true, true, false, Element>);
   run(block, finish, y, tiles);
+}
+
+// HWY_EXPORT takes no templates.
+void read_floats(const WinogradBlock& block, const float* x, const WinogradPart& tiles) { read(block, x, tiles); }
+void read_halves(const WinogradBlock& block, const std::uint16_t* x, const WinogradPart& tiles) {
+  read(block, x, tiles);
+}
+void write_floats(const WinogradBlock& block, const WinogradFinish<float>& finish, float* y,
+                  const WinogradPart& tiles) {
+  write(block, finish, y, tiles);
+}
+void write_halves(const WinogradBlock& block, const WinogradFinish<std::uint16_t>& finish, std::uint16_t* y,
+                  const WinogradPart& tiles) {
+  write(block, finish, y, tiles);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -506,10 +545,12 @@ namespace lorikeet {
 namespace {
 
 HWY_EXPORT(small_block);
-HWY_EXPORT(read);
+HWY_EXPORT(read_floats);
+HWY_EXPORT(read_halves);
 HWY_EXPORT(products);
 HWY_EXPORT(multiply);
-HWY_EXPORT(write);
+HWY_EXPORT(write_floats);
+HWY_EXPORT(write_halves);
 
 WinogradKinds kinds_before(const WinogradShape& shape, std::int64_t tile) {
   const std::int64_t columns = shape.tile_columns();
@@ -551,7 +592,10 @@ bool has_winograd() {
 std::int64_t winograd_block() { return HWY_DYNAMIC_DISPATCH(small_block)(); }
 
 void read_winograd(const WinogradBlock& block, const float* x, const WinogradPart& tiles) {
-  HWY_DYNAMIC_DISPATCH(read)(block, x, tiles);
+  HWY_DYNAMIC_DISPATCH(read_floats)(block, x, tiles);
+}
+void read_winograd(const WinogradBlock& block, const std::uint16_t* x, const WinogradPart& tiles) {
+  HWY_DYNAMIC_DISPATCH(read_halves)(block, x, tiles);
 }
 
 std::int64_t winograd_products(const WinogradShape& shape) { return HWY_DYNAMIC_DISPATCH(products)(shape.out); }
@@ -560,8 +604,13 @@ void multiply_winograd(const WinogradBlock& block, const WinogradWeights& weight
   HWY_DYNAMIC_DISPATCH(multiply)(block, weights, products);
 }
 
-void write_winograd(const WinogradBlock& block, const WinogradFinish& finish, float* y, const WinogradPart& tiles) {
-  HWY_DYNAMIC_DISPATCH(write)(block, finish, y, tiles);
+void write_winograd(const WinogradBlock& block, const WinogradFinish<float>& finish, float* y,
+                    const WinogradPart& tiles) {
+  HWY_DYNAMIC_DISPATCH(write_floats)(block, finish, y, tiles);
+}
+void write_winograd(const WinogradBlock& block, const WinogradFinish<std::uint16_t>& finish, std::uint16_t* y,
+                    const WinogradPart& tiles) {
+  HWY_DYNAMIC_DISPATCH(write_halves)(block, finish, y, tiles);
 }
 
 }  // namespace lorikeet

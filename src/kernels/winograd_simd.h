@@ -1,5 +1,6 @@
 // The loops of kernels/winograd.h, compiled for several instruction sets. Highway chooses the best one that the
-// processor has; all give the same bits, except the fallback, which has no fused multiply-add.
+// processor has; all give the same bits, except the fallback, which has no fused multiply-add. Images are float32 or the
+// bits of bfloat16 (std::uint16_t), all arithmetic is float32's.
 #pragma once
 
 #include <cstdint>
@@ -80,9 +81,10 @@ struct WinogradPart {
 };
 
 /// What follows the convolution (kernels/epilogue.h). All of it is optional.
+template <typename Element>
 struct WinogradFinish {
-  const float* bias = nullptr;      // without it, nothing else applies
-  const float* residual = nullptr;  // like y
+  const float* bias = nullptr;        // without it, nothing else applies
+  const Element* residual = nullptr;  // like y
   float low = -std::numeric_limits<float>::infinity();
   float high = std::numeric_limits<float>::infinity();
   std::uint8_t* mask = nullptr;  // one bit per element
@@ -96,6 +98,7 @@ std::int64_t winograd_block();
 
 /// Transforms the inputs of the block's tiles [begin, end).
 void read_winograd(const WinogradBlock& block, const float* x, const WinogradPart& tiles);
+void read_winograd(const WinogradBlock& block, const std::uint16_t* x, const WinogradPart& tiles);
 
 /// The number of parts that multiply_winograd() can be divided into.
 std::int64_t winograd_products(const WinogradShape& shape);
@@ -103,6 +106,9 @@ std::int64_t winograd_products(const WinogradShape& shape);
 void multiply_winograd(const WinogradBlock& block, const WinogradWeights& weights, const WinogradPart& products);
 
 /// Transforms the products of the block's tiles [begin, end) into pixels of y.
-void write_winograd(const WinogradBlock& block, const WinogradFinish& finish, float* y, const WinogradPart& tiles);
+void write_winograd(const WinogradBlock& block, const WinogradFinish<float>& finish, float* y,
+                    const WinogradPart& tiles);
+void write_winograd(const WinogradBlock& block, const WinogradFinish<std::uint16_t>& finish, std::uint16_t* y,
+                    const WinogradPart& tiles);
 
 }  // namespace lorikeet

@@ -164,15 +164,40 @@ TEST_CASE("bias, residual, activation and what it keeps are those of the plain e
   });
 }
 
+TEST_CASE("in bfloat16, all but the images is float32, with each instruction set") {
+  for_each_layer([](const Layer& layer) {
+    const at::Tensor x = winograd_noise({layer.images, layer.in, layer.height, layer.width}, 1).to(at::kBFloat16);
+    const at::Tensor weight = winograd_noise({layer.out, layer.in, 3, 3}, 2);
+    const at::Tensor weights = winograd_weights(weight);
+    const at::Tensor bias = winograd_noise({layer.out}, 3);
+    const at::Tensor other =
+        winograd_noise({layer.images, layer.out, layer.out_height, layer.out_width}, 4).to(at::kBFloat16);
+    const auto run = [&](at::ScalarType type, const at::Tensor& residual, at::Tensor& kept) {
+      const Epilogue after{bias, residual.defined() ? residual.to(type) : residual, {{0, kInfinity}}};
+      return winograd_conv(x.to(type), weights, layer.shape(), &after, &kept);
+    };
+    for (const at::Tensor& residual : {at::Tensor(), other}) {
+      at::Tensor kept, expected_kept;
+      const at::Tensor expected = run(at::kFloat, residual, expected_kept).to(at::kBFloat16);
+      CHECK(at::equal(run(at::kBFloat16, residual, kept), expected));
+      CHECK(at::equal(kept, expected_kept));
+    }
+    if (layer.in != layer.out) return;
+    CHECK(at::equal(winograd_gradient(x, weights, layer.shape()),
+                    winograd_gradient(x.to(at::kFloat), weights, layer.shape()).to(at::kBFloat16)));
+  });
+}
+
 TEST_CASE("a value that is no number stays one") {
   const WinogradShape shape{1, 4, 4, 16, 4, 4, 16, 1, 1};
   at::Tensor x = winograd_noise({1, 16, 4, 4}, 1);
   x[0][3][2][2] = std::numeric_limits<float>::quiet_NaN();
   const Epilogue relu{at::zeros({16}), {}, {{0, kInfinity}}};
+  const at::Tensor weights = winograd_weights(winograd_noise({16, 16, 3, 3}, 2));
   for (const std::int64_t target : targets()) {
     const ForcedTarget forced(target);
-    const at::Tensor y = winograd_conv(x, winograd_weights(winograd_noise({16, 16, 3, 3}, 2)), shape, &relu);
-    CHECK(at::isnan(y).all().item<bool>());
+    for (const at::ScalarType type : {at::kFloat, at::kBFloat16})
+      CHECK(at::isnan(winograd_conv(x.to(type), weights, shape, &relu)).all().item<bool>());
   }
 }
 
@@ -200,7 +225,15 @@ TEST_CASE("Winograd is chosen where it pays") {
   CHECK(way(square(512), 1, {7, 7}) != ConvStrategy::kWinograd);           // even reading them does
   CHECK(way(square(256), 32, {2, 2}) == ConvStrategy::kDenseGemm);
   CHECK(way(square(24), 32, {28, 28}) != ConvStrategy::kWinograd);
-  CHECK(way(square(64), 32, {56, 56}, at::kBFloat16) != ConvStrategy::kWinograd);
+  CHECK(way(square(64), 32, {56, 56}, at::kHalf) != ConvStrategy::kWinograd);
+#if defined(__x86_64__) && defined(__GNUC__)
+  if (has_winograd()) {
+    // Direct products are twice as fast in bfloat16, and many times as fast with AMX.
+    const bool has_amx = __builtin_cpu_supports("amx-bf16") != 0;
+    CHECK((way(square(64), 32, {56, 56}, at::kBFloat16) == ConvStrategy::kWinograd) == !has_amx);
+    CHECK(way(square(512), 4, {7, 7}, at::kBFloat16) != ConvStrategy::kWinograd);
+  }
+#endif
   Conv2d other = square(64);
   other.stride = {2, 2};
   CHECK(way(other, 32, {56, 56}) != ConvStrategy::kWinograd);
