@@ -213,9 +213,9 @@ void add_search(CLI::App& app, int& status) {
   command->add_flag("--json", options->json, "Print one JSON document on standard output");
   command->footer(
       "Tries methods (LoRA, LoRA-XS, TinyLoRA, UniLoRA, norm tuning, only a new output), places, ranks, heads, "
-      "learning rates and precisions of\nthe file. All candidates train for a short time; the third of them that is "
-      "nearest to the front of cost and accuracy goes on, twice.\nThe recipe's 'search' narrows the space, e.g. "
-      "search: {peft_type: [TINYLORA], u: [100, 300]}.\n\n"
+      "learning rates and precisions of\nthe file. All candidates train for a short time, the third of them that is "
+      "nearest to the front of cost and accuracy three times as long,\nand those that may reach the target to the "
+      "end. The recipe's 'search' narrows the space, e.g.\nsearch: {peft_type: [TINYLORA], u: [100, 300]}.\n\n"
       "The winner is the cheapest adapter that reaches the target on validation images: DIR/winner.lorikeet. "
       "'lorikeet train DIR/winner.yaml'\nreproduces it. Test images are used once, for the winner. DIR/report.html has "
       "a plot and all trials.\n\n"

@@ -65,9 +65,9 @@ std::vector<std::size_t> pareto_front(const std::vector<TrialPoint>& points) {
   return front_of(points, indices(points.size()));
 }
 
-std::vector<std::size_t> promoted(const std::vector<TrialPoint>& points, std::size_t count, double target,
-                                  std::size_t extensions) {
-  if (points.empty() || count == 0) return {};
+std::vector<std::size_t> promoted(const std::vector<TrialPoint>& points, std::size_t least, std::size_t most,
+                                  double target, std::size_t extensions) {
+  if (points.empty()) return {};
   const double reachable = (1 - target) * 1.25 * std::pow(2, extensions) + 1e-12;
   std::vector<std::size_t> left = indices(points.size());
   const auto most_accurate = std::min_element(left.begin(), left.end(), [&](std::size_t a, std::size_t b) {
@@ -84,6 +84,7 @@ std::vector<std::size_t> promoted(const std::vector<TrialPoint>& points, std::si
   }
   std::stable_sort(others.begin(), others.end(),
                    [&](std::size_t a, std::size_t b) { return points[a].accuracy > points[b].accuracy; });
+  const std::size_t count = std::clamp(hopeful.size(), least, most);
   hopeful.insert(hopeful.end(), others.begin(), others.end());
   hopeful.resize(std::min(count, hopeful.size()));
   return hopeful;

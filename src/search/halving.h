@@ -1,5 +1,6 @@
 // Successive halving (Jamieson and Talwalkar, 2016) on a Pareto front: all candidates train for a short time, and the
-// third of them that is nearest to the front of cost and accuracy trains three times as long. Without clocks and random
+// third of them that is nearest to the front of cost and accuracy trains three times as long. All that may reach the
+// target then get to the last stage, as far as the budget goes. Without clocks and random
 // numbers: the same results give the same decisions.
 #pragma once
 
@@ -40,12 +41,12 @@ SearchSize affordable_size(SearchSize size, std::int64_t affordable);
 /// as accurate. By cost; of equal points, the first.
 std::vector<std::size_t> pareto_front(const std::vector<TrialPoint>& points);
 
-/// Up to `count` of the points in the order in which they should go on, where `extensions` stages follow. The most
-/// accurate point is first. Then come, front by front (a front being that of the points that are not on an earlier
-/// one), those that may reach `target`, by cost, and then the others, by accuracy. A point may reach it if its error is
+/// The points that may reach `target`, but at least `least` and at most `most` points, in the order in which they should
+/// go on, where `extensions` stages follow. The most accurate point is first. Then come, front by front (a front being that of the points that are not on an earlier
+/// one), those that may reach it, by cost, and then the others, by accuracy. A point may reach it if its error is
 /// at most that of the target times 2.5 for one extension and 2 for each further one.
-std::vector<std::size_t> promoted(const std::vector<TrialPoint>& points, std::size_t count, double target,
-                                  std::size_t extensions);
+std::vector<std::size_t> promoted(const std::vector<TrialPoint>& points, std::size_t least, std::size_t most,
+                                  double target, std::size_t extensions);
 
 /// The point with the least cost that reaches `target`; of equal ones, the most accurate. If none does, the most
 /// accurate; of equal ones, that with the least cost. REQUIRES: at least one.

@@ -241,8 +241,9 @@ class Search {
       points.push_back(point_of(plan_, described(plan_, number, last, representative_form(last))));
     }
     std::vector<std::size_t> out;
-    const std::size_t count = (points.size() + kReduction - 1) / kReduction;
-    for (const std::size_t i : lorikeet::promoted(points, count, plan_.target, plan_.stages.size() - stage))
+    const std::size_t third = (points.size() + kReduction - 1) / kReduction;
+    const std::size_t most = stage + 1 == plan_.stages.size() ? points.size() : third;
+    for (const std::size_t i : lorikeet::promoted(points, third, most, plan_.target, plan_.stages.size() - stage))
       out.push_back(numbers[i]);
     folder_.write_promoted(stage, out);
     return out;

@@ -32,13 +32,17 @@ TEST_CASE("the front has the points that no other beats, by cost") {
 
 TEST_CASE("those that may reach the target go on, the most accurate first and then the cheapest") {
   // A target of 0.96: an error of up to 0.1 after one extension, and of 0.2 after two.
-  CHECK(promoted(kPoints, 3, 0.96, 1) == Numbers{3, 0, 1});
-  CHECK(promoted(kPoints, 2, 0.98, 1) == Numbers{3, 1});  // 500 has no hope, with an error of 0.09
-  CHECK(promoted(kPoints, 3, 0.98, 2) == Numbers{3, 0, 1});
+  CHECK(promoted(kPoints, 3, 3, 0.96, 1) == Numbers{3, 0, 1});
+  CHECK(promoted(kPoints, 2, 2, 0.98, 1) == Numbers{3, 1});  // 500 has no hope, with an error of 0.09
+  CHECK(promoted(kPoints, 3, 3, 0.98, 2) == Numbers{3, 0, 1});
   // Without 4000, 5000 is on the front, and 950 on the second one. Without hope, only accuracy counts.
-  CHECK(promoted(kPoints, 9, 0.98, 1) == Numbers{3, 1, 4, 2, 0});
-  CHECK(promoted(kPoints, 3, 0.9999, 1) == Numbers{3, 4, 1});
-  CHECK(promoted({}, 3, 0.9, 1).empty());
+  CHECK(promoted(kPoints, 9, 9, 0.98, 1) == Numbers{3, 1, 4, 2, 0});
+  CHECK(promoted(kPoints, 3, 3, 0.9999, 1) == Numbers{3, 4, 1});
+  // All with hope, where there may be more.
+  CHECK(promoted(kPoints, 2, 5, 0.96, 1) == Numbers{3, 0, 1, 4, 2});
+  CHECK(promoted(kPoints, 2, 5, 0.98, 1) == Numbers{3, 1, 4});
+  CHECK(promoted(kPoints, 2, 5, 0.9999, 1) == Numbers{3, 4});
+  CHECK(promoted({}, 3, 3, 0.9, 1).empty());
 }
 
 TEST_CASE("the winner is the cheapest point that reaches the target, or the most accurate") {
