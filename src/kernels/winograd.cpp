@@ -204,9 +204,8 @@ bool pays(const WinogradShape& shape, at::ScalarType type, double packing) {
   const double own = static_cast<double>(shape.products()) * pairs +
                      kTransform * static_cast<double>(shape.tiles() * (shape.in + shape.out)) +
                      (read_time() + packing) * kWinogradPositions * pairs;
-  const double direct =
-      (static_cast<double>(shape.images * direct_products(shape)) + read_time() * kTaps * kTaps) * pairs /
-      direct_speed(type);
+  const double direct = (static_cast<double>(shape.images * direct_products(shape)) + read_time() * kTaps * kTaps) *
+                        pairs / direct_speed(type);
   return kMargin * own < direct;
 }
 
@@ -264,7 +263,7 @@ at::Tensor winograd_conv(const at::Tensor& x, const at::Tensor& weights, const W
 
 at::Tensor winograd_gradient(const at::Tensor& grad, const at::Tensor& weights, const WinogradShape& shape) {
   const at::Tensor y = at::empty({shape.images, shape.out, shape.out_height, shape.out_width},
-                           grad.options().memory_format(at::MemoryFormat::ChannelsLast));
+                                 grad.options().memory_format(at::MemoryFormat::ChannelsLast));
   run(grad, {weights.const_data_ptr<float>(), /*is_opposite=*/true}, shape, /*finish=*/{}, y);
   return y;
 }

@@ -1,9 +1,9 @@
-// Winograd's minimal filtering F(4×4, 3×3) for convolutions of stride 1 with constant weights: 36 multiplications for 16
-// output pixels instead of 144 (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015). Images are
-// float32 or bfloat16, all arithmetic and the weights are float32. Tiles are transformed, multiplied and transformed
-// back in blocks that stay in the second-level cache. In float32, the error is at most 2.5e-6 of a layer's norm with up to 512 channels (docs/performance.md), twice that of a
-// direct convolution. Each sum has one order, so the result depends neither on threads nor on the other images.
-// Thread-safe.
+// Winograd's minimal filtering F(4×4, 3×3) for convolutions of stride 1 with constant weights: 36 multiplications for
+// 16 output pixels instead of 144 (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015). Images
+// are float32 or bfloat16, all arithmetic and the weights are float32. Tiles are transformed, multiplied and
+// transformed back in blocks that stay in the second-level cache. In float32, the error is at most 2.5e-6 of a layer's
+// norm with up to 512 channels (docs/performance.md), twice that of a direct convolution. Each sum has one order, so
+// the result depends neither on threads nor on the other images. Thread-safe.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,8 +15,8 @@
 
 namespace lorikeet {
 
-/// Whether it can compute a convolution of this shape, and faster than oneDNN does for images of this type, by a model of
-/// both.
+/// Whether it can compute a convolution of this shape, and faster than oneDNN does for images of this type, by a model
+/// of both.
 bool winograd_pays(const WinogradShape& shape, at::ScalarType type);
 /// The same of the gradient to the input of a convolution; `shape` is the gradient's own.
 bool winograd_gradient_pays(const WinogradShape& shape, at::ScalarType type);

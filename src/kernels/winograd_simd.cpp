@@ -161,8 +161,7 @@ HWY_INLINE void read_column(const Element* const (&from)[kPatch], std::int64_t c
   for (std::int64_t v = 0; v < vectors; ++v) {
     Vector in[kPatch], out[kPatch];
 #pragma GCC unroll 6
-    for (std::int64_t i = 0; i < (kShortRow ? kShortPatch : kPatch); ++i)
-      in[i] = load(from[i] + v * kWidth);
+    for (std::int64_t i = 0; i < (kShortRow ? kShortPatch : kPatch); ++i) in[i] = load(from[i] + v * kWidth);
     if constexpr (kShortRow) {
       transform_short_inputs(in, out);
     } else {

@@ -1,6 +1,6 @@
 // The loops of kernels/winograd.h, compiled for several instruction sets. Highway chooses the best one that the
-// processor has; all give the same bits, except the fallback, which has no fused multiply-add. Images are float32 or the
-// bits of bfloat16 (std::uint16_t), all arithmetic is float32's.
+// processor has; all give the same bits, except the fallback, which has no fused multiply-add. Images are float32 or
+// the bits of bfloat16 (std::uint16_t), all arithmetic is float32's.
 #pragma once
 
 #include <cstdint>

@@ -62,6 +62,44 @@ std::string shortened(const std::string& text, std::size_t characters) {
   return end < text.size() ? text.substr(0, end) + "…" : text;
 }
 
+constexpr double kLeastError = 1e-4;
+
+double negative_log_error(double share) { return -std::log10(std::max(1 - share, kLeastError)); }
+
+// Shares that are round, from at most `low` to at least `high`.
+std::vector<double> error_ticks(double low, double high) {
+  std::vector<double> out;
+  for (const double tick : {0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999}) {
+    if (tick <= low) out.clear();
+    out.push_back(tick);
+    if (tick >= high) break;
+  }
+  return out;
+}
+
+// The names beside points, none of which covers another.
+class Names {
+ public:
+  std::string draw(double x, double y, const std::string& name) {
+    constexpr double kCharacter = 6.5, kLine = 11, kGap = 7;
+    const double width = kCharacter * static_cast<double>(name.size());
+    const bool is_left = x + kGap + width > kWide - kRight;
+    const Box box{is_left ? x - kGap - width : x + kGap, y, width};
+    const auto covers = [&](const Box& other) {
+      return std::abs(other.y - box.y) < kLine && box.x < other.x + other.width && other.x < box.x + box.width;
+    };
+    if (name.empty() || std::any_of(boxes_.begin(), boxes_.end(), covers)) return "";
+    boxes_.push_back(box);
+    return svg_text(is_left ? x - kGap : x + kGap, y + 4, is_left ? "end" : "start", name);
+  }
+
+ private:
+  struct Box {
+    double x, y, width;
+  };
+  std::vector<Box> boxes_;
+};
+
 struct Axis {
   double low, high, from, to;  // values and their places
   double at(double value) const { return from + (value - low) / (high - low) * (to - from); }
@@ -151,15 +189,17 @@ std::string scatter_chart(const ScatterChart& chart) {
     }
   }
   if (low > high) return "";
-  const std::vector<double> ys = axis_ticks(std::min(chart.y_low, y_high), y_high, 5);
+  const double y_low = std::min(chart.y_low, y_high);
+  const std::vector<double> ys = chart.is_log_error ? error_ticks(y_low, y_high) : axis_ticks(y_low, y_high, 5);
+  const auto scaled = [&](double share) { return chart.is_log_error ? negative_log_error(share) : share; };
   const Axis x{std::floor(std::log10(low)), std::max(std::ceil(std::log10(high)), std::floor(std::log10(low)) + 1),
                kLeft, kWide - kRight};
-  const Axis y{ys.front(), ys.back(), kHigh - kBottom, kTop};
+  const Axis y{scaled(ys.front()), scaled(ys.back()), kHigh - kBottom, kTop};
   std::string out =
       cat("<svg viewBox=\"0 0 ", kWide, " ", kHigh, "\" role=\"img\" aria-label=\"", html_escaped(chart.title), "\">");
   for (const double tick : ys) {
-    out += cat("<path class=\"g\" d=\"M", place(kLeft), " ", place(y.at(tick)), "H", place(kWide - kRight), "\"/>",
-               svg_text(kLeft - 5, y.at(tick) + 4, "end", number(tick)));
+    out += cat("<path class=\"g\" d=\"M", place(kLeft), " ", place(y.at(scaled(tick))), "H", place(kWide - kRight),
+               "\"/>", svg_text(kLeft - 5, y.at(scaled(tick)) + 4, "end", number(tick)));
   }
   for (double power = x.low; power <= x.high; ++power) {
     out += cat("<path class=\"g\" d=\"M", place(x.at(power)), " ", place(kTop), "V", place(kHigh - kBottom), "\"/>",
@@ -169,20 +209,22 @@ std::string scatter_chart(const ScatterChart& chart) {
   out += svg_text((kLeft + kWide - kRight) / 2, kHigh - 4, "middle", chart.x_title);
   if (chart.y_target > ys.front()) {
     out += cat("<path class=\"c thin\" stroke-dasharray=\"5 4\" style=\"stroke:var(--fg)\" d=\"M", place(kLeft), " ",
-               place(y.at(chart.y_target)), "H", place(kWide - kRight), "\"><title>target ", number(chart.y_target),
-               "</title></path>");
+               place(y.at(scaled(chart.y_target))), "H", place(kWide - kRight), "\"><title>target ",
+               number(chart.y_target), "</title></path>");
   }
   std::string legend;
+  Names names;
   for (const auto& group : chart.groups) {
     const std::string colour = cat("var(--s", group.colour, ")");
     std::string path, marks;
     for (const auto& point : group.points) {
       if (!is_drawn(point)) continue;
-      const double px = x.at(std::log10(point.x)), py = y.at(std::max(point.y, ys.front()));
+      const double px = x.at(std::log10(point.x)), py = y.at(scaled(std::max(point.y, ys.front())));
       path += cat(path.empty() ? "M" : "L", place(px), " ", place(py));
-      marks += cat("<circle cx=\"", place(px), "\" cy=\"", place(py), "\" r=\"", group.is_line ? 3 : 2, "\" style=\"",
+      marks += cat("<circle cx=\"", place(px), "\" cy=\"", place(py), "\" r=\"",
+                   group.is_line || !point.name.empty() ? 3 : 2, "\" style=\"",
                    point.y < ys.front() ? "fill:none;stroke:" : "fill:", colour, "\"><title>",
-                   html_escaped(point.label), "</title></circle>");
+                   html_escaped(point.label), "</title></circle>", names.draw(px, py, point.name));
     }
     if (marks.empty()) continue;
     if (group.is_line) out += cat("<path class=\"c\" style=\"stroke:", colour, "\" d=\"", path, "\"/>");

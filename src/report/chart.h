@@ -32,7 +32,10 @@ struct ScatterChart {
   struct Point {
     double x = 0;
     double y = 0;
+    /// Shown where the pointer rests on it.
     std::string label;
+    /// Drawn beside the point, unless it would cover another name.
+    std::string name = {};
   };
   struct Group {
     std::string name;
@@ -49,6 +52,9 @@ struct ScatterChart {
   double y_low = 0;
   /// A dashed line at this share, if it is above y_low.
   double y_target = 0;
+  /// Spaces the shares by the logarithm of their distance from 1, so that 0.99 and 0.995 are as far apart as 0.9 and
+  /// 0.95.
+  bool is_log_error = false;
 };
 
 /// A figure with axes, points and a legend. Points whose x is not positive are left out. Empty if there are no points.

@@ -19,7 +19,8 @@ std::vector<PublishedResult> published_results(const std::string& model, const s
 ScatterChart::Group published_group(const std::vector<PublishedResult>& results) {
   ScatterChart::Group out{.name = "published", .points = {}, .colour = 1};
   for (const PublishedResult& result : results)
-    out.points.push_back({result.bytes, result.accuracy, cat(result.name, ": ", fixed(result.accuracy, 3))});
+    out.points.push_back(
+        {result.bytes, result.accuracy, cat(result.name, ": ", fixed(result.accuracy, 3)), result.name});
   return out;
 }
 

@@ -195,21 +195,20 @@ std::string run_page_html(const RunPage& report) {
 
 // Each run's smallest form, as one file if there is one.
 std::string sizes_plot(const std::vector<ComparedRun>& runs, const std::vector<PublishedResult>& published) {
-  constexpr double kMargin = 0.02;
-  ScatterChart chart{.title = "Accuracy by the size of the adapter", .x_title = "bytes", .groups = {}};
-  ScatterChart::Group points{.name = "runs", .points = {}, .colour = 5};
+  ScatterChart chart{
+      .title = "Accuracy by the size of the adapter", .x_title = "bytes", .groups = {}, .is_log_error = true};
+  ScatterChart::Group points{.name = "runs", .points = {}};
   chart.y_low = 1;
   for (const ComparedRun& run : runs) {
     if (!run.accuracy) continue;
     const std::uint64_t bytes = run.file_bytes > 0 ? run.file_bytes : run.folder_bytes;
     const double accuracy = run.file_accuracy.value_or(*run.accuracy);
     points.points.push_back({static_cast<double>(bytes), accuracy,
-                             cat(run.title, ": ", with_commas(bytes), " bytes, ", fixed(accuracy, 4))});
+                             cat(run.title, ": ", with_commas(bytes), " bytes, ", fixed(accuracy, 4)), run.title});
     chart.y_low = std::min(chart.y_low, accuracy);
   }
   if (points.points.empty()) return "";
   for (const PublishedResult& result : published) chart.y_low = std::min(chart.y_low, result.accuracy);
-  chart.y_low = std::max(0.0, chart.y_low - kMargin);
   chart.groups = {std::move(points), published_group(published)};
   return scatter_chart(chart);
 }

@@ -41,10 +41,11 @@ SearchSize affordable_size(SearchSize size, std::int64_t affordable);
 /// as accurate. By cost; of equal points, the first.
 std::vector<std::size_t> pareto_front(const std::vector<TrialPoint>& points);
 
-/// The points that may reach `target`, but at least `least` and at most `most` points, in the order in which they should
-/// go on, where `extensions` stages follow. The most accurate point is first. Then come, front by front (a front being that of the points that are not on an earlier
-/// one), those that may reach it, by cost, and then the others, by accuracy. A point may reach it if its error is
-/// at most that of the target times 2.5 for one extension and 2 for each further one.
+/// The points that may reach `target`, but at least `least` and at most `most` points, in the order in which they
+/// should go on, where `extensions` stages follow. The most accurate point is first. Then come, front by front (a front
+/// being that of the points that are not on an earlier one), those that may reach it, by cost, and then the others, by
+/// accuracy. A point may reach it if its error is at most that of the target times 2.5 for one extension and 2 for each
+/// further one.
 std::vector<std::size_t> promoted(const std::vector<TrialPoint>& points, std::size_t least, std::size_t most,
                                   double target, std::size_t extensions);
 

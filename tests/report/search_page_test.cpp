@@ -56,6 +56,26 @@ TEST_CASE("a scatter chart has a power of ten on each side, and points below its
   CHECK(svg.find("none</") == std::string::npos);
 }
 
+TEST_CASE("a scatter chart can space shares by their errors, and names points where no name covers another") {
+  ScatterChart chart{
+      .title = "t",
+      .x_title = "bytes",
+      .groups = {{"runs", {{1000, 0.98, "", "a<b"}, {1010, 0.98, "", "covered"}, {9.9e5, 0.995, "", "right"}}}},
+      .y_low = 0.92,
+      .is_log_error = true};
+  const std::string svg = scatter_chart(chart);
+  CHECK(svg == has(">0.9</text>"));
+  CHECK(svg == has(">0.995</text>"));
+  CHECK(svg.find(">0.8<") == std::string::npos);
+  CHECK(svg.find(">0.998<") == std::string::npos);
+  CHECK(svg == has("cy=\"136.6\""));  // log10(0.1 / 0.02) of log10(0.1 / 0.005), from 286 up to 8
+  CHECK(svg == has("text-anchor=\"start\">a&lt;b</text>"));
+  CHECK(svg == has("text-anchor=\"end\">right</text>"));
+  CHECK(svg.find("covered") == std::string::npos);
+  chart.groups[0].points[0].y = 1;
+  CHECK(scatter_chart(chart) == has("cy=\"8.0\""));
+}
+
 TEST_CASE("the page of a search shows the winner, the front, all trials and why some failed") {
   SearchTrial failed = small_trial();
   failed.number = 4;
