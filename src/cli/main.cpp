@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cerrno>
 #include <csignal>
@@ -72,6 +73,9 @@ std::string help_hint(const CLI::App& app) {
   return cat("'", words, "--help' says what is expected.");
 }
 
+// The positional arguments that take key=value.
+constexpr std::array kKeyArguments{"overrides", "settings", "recipes"};
+
 // Returns the message for an unknown option if it can say more than CLI11's: for a recipe key, which is written without
 // dashes, or a misspelt option. Empty otherwise.
 std::string wrong_option(const CLI::App& app, int argc, char** argv) {
@@ -80,8 +84,9 @@ std::string wrong_option(const CLI::App& app, int argc, char** argv) {
   for (const CLI::Option* option : command.get_options()) {
     for (const auto& name : option->get_lnames()) names.push_back("--" + name);
   }
-  const bool takes_keys =
-      command.get_name() == "train" || command.get_name() == "compare" || command.get_name() == "search";
+  const bool takes_keys = std::any_of(kKeyArguments.begin(), kKeyArguments.end(), [&](const char* argument) {
+    return command.get_option_no_throw(argument) != nullptr;
+  });
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     const std::string name = argument.substr(0, argument.find('='));

@@ -189,6 +189,7 @@ USAGE = [
     (["train", "r.yaml", "--epochs", "3"], ["'--epochs'", "without dashes: epochs=3."]),
     (["train", "r.yaml", "--batch-size", "8"], ["'--batch-size'", "without dashes: batch_size=8."]),
     (["train", "--lr=0.1", "r.yaml"], ["'--lr'", "without dashes: learning_rate=0.1."]),
+    (["eval", "run", "--data", "mnist"], ["'--data'", "without dashes: data=mnist."]),
     (["train", "r.yaml", "--use-dora"], ["'--use-dora'", "without dashes: use_dora=VALUE."]),
     (["compare", "r.yaml", "--rank", "4"], ["'--rank'", "without dashes: r=4."]),
     (["inspect", "resnext50_32x5d"], ["resnext50_32x5d", "Known families: ResNet (resnet18, resnet34"]),
