@@ -130,6 +130,11 @@ void run(const WinogradShape& shape, Pointers pointers) {
   division.is_shared ? run_shared(shape, division, pointers) : run_apart(shape, division, pointers);
 }
 
+at::Tensor output_of(const WinogradShape& shape, const at::Tensor& x) {
+  return at::empty({shape.images, shape.out, shape.out_height, shape.out_width},
+                   x.options().memory_format(at::MemoryFormat::ChannelsLast));
+}
+
 // The model counts time in products of one thread, as measured on Zen 4. What all threads wait for counts once for
 // each.
 
@@ -202,8 +207,7 @@ bool winograd_shares_weights(const WinogradShape& gradient) { return leaves_cach
 at::Tensor winograd_conv(const at::Tensor& x, const at::Tensor& weights, const WinogradShape& shape,
                          const Epilogue* after, at::Tensor* kept) {
   const at::Tensor pixels = x.contiguous(at::MemoryFormat::ChannelsLast);
-  const at::Tensor y = at::empty({shape.images, shape.out, shape.out_height, shape.out_width},
-                                 x.options().memory_format(at::MemoryFormat::ChannelsLast));
+  const at::Tensor y = output_of(shape, x);
   const bool is_fused = after != nullptr && after->activation.smooth == SmoothActivation::kNone;
   at::Tensor residual, mask;
   Pointers pointers{
@@ -223,12 +227,18 @@ at::Tensor winograd_conv(const at::Tensor& x, const at::Tensor& weights, const W
   return y;
 }
 
-at::Tensor winograd_gradient(const at::Tensor& grad, const at::Tensor& weights, const WinogradShape& shape) {
+at::Tensor winograd_gradient(const at::Tensor& grad, const WinogradGradientWeights& weights, const WinogradShape& shape,
+                             const at::Tensor& sum) {
+  assert(!sum.defined() || sum.is_contiguous(at::MemoryFormat::ChannelsLast));
   const at::Tensor pixels = grad.contiguous(at::MemoryFormat::ChannelsLast);
-  at::Tensor y = at::empty({shape.images, shape.out, shape.out_height, shape.out_width},
-                           grad.options().memory_format(at::MemoryFormat::ChannelsLast));
-  const WinogradWeights opposite{weights.const_data_ptr<float>(), /*is_opposite=*/true};
-  run(shape, {pixels.const_data_ptr<float>(), opposite, y.mutable_data_ptr<float>(), {}, nullptr});
+  const at::Tensor y = sum.defined() ? sum : output_of(shape, grad);
+  WinogradFinish finish;
+  if (sum.defined()) finish.residual = sum.const_data_ptr<float>();
+  run(shape, {pixels.const_data_ptr<float>(),
+              {weights.values.const_data_ptr<float>(), /*is_opposite=*/!weights.are_flipped},
+              y.mutable_data_ptr<float>(),
+              finish,
+              nullptr});
   return y;
 }
 

@@ -466,7 +466,8 @@ void write_tiles(const WinogradBlock& block, const WinogradFinish& finish, float
         place.is_short_column ? read_products<false, true>(from, step, half)
                               : read_products<false, false>(from, step, half);
       }
-      const Vector bias = kFinish ? hn::LoadU(kFloats, finish.bias + channel) : hn::Zero(kFloats);
+      const bool has_bias = kFinish && finish.bias != nullptr;
+      const Vector bias = has_bias ? hn::LoadU(kFloats, finish.bias + channel) : hn::Zero(kFloats);
 #pragma GCC unroll 4
       for (std::int64_t i = 0; i < kTile; ++i) {
         if (i >= rows) break;
@@ -490,7 +491,8 @@ void write_tiles(const WinogradBlock& block, const WinogradFinish& finish, float
 }
 
 void write(const WinogradBlock& block, const WinogradFinish& finish, float* y, const WinogradPart& tiles) {
-  const auto run = finish.bias == nullptr ? &write_tiles<false, false, false>
+  const bool is_last = finish.bias == nullptr && finish.residual == nullptr;
+  const auto run = is_last ? &write_tiles<false, false, false>
                    : finish.residual == nullptr
                        ? (finish.mask == nullptr ? &write_tiles<true, false, false> : &write_tiles<true, false, true>)
                        : (finish.mask == nullptr ? &write_tiles<true, true, false> : &write_tiles<true, true, true>);
