@@ -2,8 +2,9 @@
 // channels-last memory with BatchNorm folded into their weights (engine/prepared_base.h). Their backward pass computes
 // only the gradient to the input, and keeps one bit per element for the activation, or up to 24 (kernels/epilogue.h).
 // LoRA joins the step of its layer: its term is added before the activation, and on a Linear or a 1×1 convolution its
-// gradient to the input is added to that of the layer. Attention in float32 uses kernels/attention.h. Everything else
-// uses ATen's operators and autograd, as in the plain executor.
+// gradient to the input is added to that of the layer. The gradients of a value's readers are added in one buffer
+// (GradientSum); autograd's sum needs one for each. Attention in float32 uses kernels/attention.h. Everything else uses
+// ATen's operators and autograd, as in the plain executor.
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
@@ -74,6 +75,22 @@ at::Tensor run_frozen(const FrozenStep& step, const at::Tensor& x, const at::Ten
   return step.value(y, x.sizes());
 }
 
+// The gradient to the value of a frozen step, as far as its frozen readers have added to it. Autograd runs a step's
+// backward pass after those of all its readers, also of those that return no gradient, because they left it here. The
+// sum shares its memory with no other tensor.
+struct GradientSum : torch::CustomClassHolder {
+  at::Tensor take() { return std::exchange(value, at::Tensor()); }
+
+  at::Tensor value;  // shaped like the step's value; undefined for zero
+};
+using GradientSumPtr = c10::intrusive_ptr<GradientSum>;
+
+c10::IValue capsule_of(const GradientSumPtr& sum) { return sum ? c10::IValue::make_capsule(sum) : c10::IValue(); }
+
+GradientSumPtr sum_in(const c10::IValue& capsule) {
+  return capsule.isNone() ? GradientSumPtr() : c10::static_intrusive_pointer_cast<GradientSum>(capsule.toCapsule());
+}
+
 at::Tensor tensor_or_none(const std::optional<at::Tensor>& tensor) { return tensor.value_or(at::Tensor()); }
 
 struct FrozenFunction : torch::autograd::Function<FrozenFunction> {
@@ -92,6 +109,10 @@ struct FrozenFunction : torch::autograd::Function<FrozenFunction> {
     context->saved_data["down"] = lora.down.defined() && lora.down.requires_grad();
     context->saved_data["shape"] = x.sizes();
     context->saved_data["residual"] = residual.has_value() && residual->requires_grad();
+    context->saved_data["sum"] = capsule_of(c10::make_intrusive<GradientSum>());
+    context->saved_data["x_sum"] = capsule_of(sum_of(x));
+    context->saved_data["residual_sum"] = capsule_of(residual ? sum_of(*residual) : GradientSumPtr());
+    context->set_materialize_grads(false);
     return y;
   }
 
@@ -100,9 +121,14 @@ struct FrozenFunction : torch::autograd::Function<FrozenFunction> {
     const auto step = c10::static_intrusive_pointer_cast<FrozenStep>(data["step"].toCapsule());
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &kept = saved[0], &low = saved[1], &up = saved[2], &down = saved[3], &x = saved[4];
-    const at::Tensor grad = activation_gradient(step->image(grads[0]), kept, step->activation);
-    const std::vector<std::int64_t> shape = data["shape"].toIntVector();
     variable_list out(6);
+    const at::Tensor sum = sum_in(data["sum"])->take();
+    if (sum.defined() && grads[0].defined()) sum.add_(grads[0]);
+    const at::Tensor total = sum.defined() ? sum : grads[0];
+    if (!total.defined()) return out;
+    const at::Tensor grad =
+        activation_gradient(step->image(total), kept, step->activation, /*overwrites=*/sum.defined());
+    const std::vector<std::int64_t> shape = data["shape"].toIntVector();
     at::Tensor low_grad;
     if (low.defined()) {
       const at::Tensor pixels = pixels_of(grad);
@@ -113,12 +139,30 @@ struct FrozenFunction : torch::autograd::Function<FrozenFunction> {
     if (data["down"].toBool()) out[5] = factor_gradient(low_grad, pixels_of(step->image(x)));
     if (data["x"].toBool()) {
       const Pair size = step->takes_rows ? Pair{grad.size(2), grad.size(3)} : Pair{shape[2], shape[3]};
-      const at::Tensor to_input = step->prepared->conv.input_gradient(grad, size);
+      const GradientSumPtr x_sum = sum_in(data["x_sum"]);
+      const at::Tensor before = x_sum ? x_sum->take() : at::Tensor();
+      const at::Tensor to_input =
+          step->prepared->conv.input_gradient(grad, size, before.defined() ? step->image(before) : before);
       if (down.defined()) pixels_of(to_input).addmm_(low_grad, down);
-      out[1] = step->value(to_input, shape);
+      (x_sum ? x_sum->value : out[1]) = step->value(to_input, shape);
     }
-    if (data["residual"].toBool()) out[2] = step->value(grad, grads[0].sizes());
+    if (data["residual"].toBool()) {  // last, because `grad` itself may become the sum
+      const GradientSumPtr residual_sum = sum_in(data["residual_sum"]);
+      const at::Tensor to_residual = step->value(grad, total.sizes());
+      const bool is_own = !grads[0].defined() || !grad.is_alias_of(grads[0]);
+      if (residual_sum && residual_sum->value.defined()) {
+        residual_sum->value.add_(to_residual);
+      } else {
+        (residual_sum && is_own ? residual_sum->value : out[2]) = to_residual;
+      }
+    }
     return out;
+  }
+
+  // The sum of the gradients to a value; null if no frozen step computed it.
+  static GradientSumPtr sum_of(const at::Tensor& value) {
+    auto* const step = dynamic_cast<torch::autograd::CppNode<FrozenFunction>*>(value.grad_fn().get());
+    return step == nullptr ? GradientSumPtr() : sum_in(step->ctx_.saved_data["sum"]);
   }
 };
 

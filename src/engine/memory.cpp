@@ -160,29 +160,44 @@ class Walk {
     return step.activation.clamp.active() ? elements / 8 : 0;
   }
 
+  // The gradient to a value, between the passes of its readers and of the step that computed it: what frozen steps
+  // added up in place, if a frozen step computed it, and what autograd did.
+  struct Gradient {
+    bool has_sum = false;
+    bool has_other = false;
+  };
+
   // A gradient is allocated at the last reader of a value and freed after the step that computed the value.
   void backward() {
     live_ = 0;
-    std::vector<bool> has(values_.size(), false);
+    std::vector<Gradient> gradients(values_.size());
+    std::vector<bool> is_frozen_step(values_.size(), false);
+    for (const FusedStep& step : steps_) is_frozen_step[step.output] = step.frozen_layer && has_gradient(step.output);
     for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) {
       if (!has_gradient(step->output)) continue;
       const Bytes own = values_[step->output] * element_;
-      if (!has[step->output]) live_ += own;  // gradient of the output
-      const Bytes masked = step->frozen_layer && step->activation.active() ? own : 0;
-      Bytes passing = masked + copied_bytes(*step);
-      for (const NodeId input : step->inputs(network_.graph())) {
+      Gradient& gradient = gradients[step->output];
+      if (!gradient.has_sum && !gradient.has_other) live_ += own;  // of the output
+      if (gradient.has_sum && gradient.has_other) live_ -= own;    // they are added
+      const bool is_masked = step->frozen_layer && step->activation.active() && !gradient.has_sum;
+      Bytes passing = (is_masked ? own : 0) + copied_bytes(*step);
+      for (const NodeId input : network_.graph().node(step->first).inputs) {
         if (!has_gradient(input)) continue;
-        const bool is_residual = step->residual && *step->residual == input;
-        if (has[input]) {
-          passing += values_[input] * element_;  // a second gradient, to be added
-        } else {
-          live_ += values_[input] * element_;
-          has[input] = true;
-          if (is_residual) passing -= std::min(passing, masked);  // it is the masked gradient
-        }
+        Gradient& to = gradients[input];
+        const bool adds = step->frozen_layer && is_frozen_step[input];
+        bool& has = adds ? to.has_sum : to.has_other;
+        if (has && !adds) passing += values_[input] * element_;  // a second gradient, to be added
+        if (!has) live_ += values_[input] * element_;
+        has = true;
       }
       note(passing);
       live_ -= own;
+      if (step->residual && has_gradient(*step->residual)) {  // it is the gradient before the activation
+        Gradient& to = gradients[*step->residual];
+        bool& has = is_frozen_step[*step->residual] && (is_masked || gradient.has_sum) ? to.has_sum : to.has_other;
+        if (!has) live_ += own;
+        has = true;
+      }
       kept_ -= kept_bytes(*step);
     }
   }

@@ -127,12 +127,13 @@ at::Tensor packed_mask(const at::Tensor& y) {
   return at::empty({y.numel() / kBits}, y.options().dtype(at::kByte).memory_format(at::MemoryFormat::Contiguous));
 }
 
-at::Tensor activation_gradient(const at::Tensor& grad, const at::Tensor& mask, const FusedActivation& activation) {
+at::Tensor activation_gradient(const at::Tensor& grad, const at::Tensor& mask, const FusedActivation& activation,
+                               bool overwrites) {
   const at::Tensor from = grad.contiguous(at::MemoryFormat::ChannelsLast);
   if (!mask.defined()) return from;
-  if (activation.smooth != SmoothActivation::kNone) return smooth_gradient(from, mask, activation.smooth);
+  if (activation.smooth != SmoothActivation::kNone) return smooth_gradient(from, mask, activation.smooth, overwrites);
   if (mask.scalar_type() == at::kBool) return from * mask;
-  const at::Tensor out = at::empty_like(from);
+  const at::Tensor out = overwrites ? from : at::empty_like(from);
   if (from.scalar_type() == at::kFloat) {
     mask_rows<std::int32_t>(from.view(at::kInt), mask, out.view(at::kInt));
   } else {

@@ -44,7 +44,9 @@ at::Tensor apply_epilogue_(const at::Tensor& y, const Epilogue& after, bool keep
 at::Tensor packed_mask(const at::Tensor& y);
 
 /// The gradient before the activation, channels-last: grad where a clamp's value was strictly between the bounds and 0
-/// elsewhere, or grad times the derivative. Returns grad if `kept` is undefined and grad is channels-last.
-at::Tensor activation_gradient(const at::Tensor& grad, const at::Tensor& kept, const FusedActivation& activation);
+/// elsewhere, or grad times the derivative. Returns grad if `kept` is undefined and grad is channels-last. It may
+/// compute in place if `overwrites`.
+at::Tensor activation_gradient(const at::Tensor& grad, const at::Tensor& kept, const FusedActivation& activation,
+                               bool overwrites = false);
 
 }  // namespace lorikeet

@@ -239,6 +239,10 @@ at::Tensor FrozenConv::packed(const Source& source, const ConvGeometry& geometry
                         [&] { return pack_weight(source.make().view(source.shape), geometry, input); }});
 }
 
+at::Tensor FrozenConv::packed_matrix(const Source& matrix, const at::Tensor& image) const {
+  return packed(matrix, kPointwise, image.sizes());
+}
+
 // rows (M, in) · matrixᵀ. If possible, runs in oneDNN as a 1×1 convolution of one image of M pixels, which is faster.
 at::Tensor FrozenConv::product(const at::Tensor& rows, const Source& matrix, const Epilogue* after) const {
   if (!can_pack(options())) {
@@ -247,9 +251,17 @@ at::Tensor FrozenConv::product(const at::Tensor& rows, const Source& matrix, con
     return y;
   }
   const at::Tensor image = image_of(rows);
-  const at::Tensor weight = packed(matrix, kPointwise, image.sizes());
+  const at::Tensor weight = packed_matrix(matrix, image);
   return pixels_of(after == nullptr ? packed_conv(image, weight, kPointwise)
                                     : packed_conv(image, weight, kPointwise, *after));
+}
+
+// Adds it to `sum` (M, out), or returns a new tensor without one.
+at::Tensor FrozenConv::add_product(const at::Tensor& rows, const Source& matrix, const at::Tensor& sum) const {
+  if (!sum.defined()) return product(rows, matrix, nullptr);
+  if (!can_pack(options())) return sum.addmm_(rows, packings_.get_plain(matrix.form, matrix.part, matrix.make).t());
+  const at::Tensor image = image_of(rows);
+  return pixels_of(add_packed_conv(image, packed_matrix(matrix, image), kPointwise, image_of(sum)));
 }
 
 at::Tensor FrozenConv::forward(const at::Tensor& x) const {
@@ -297,22 +309,15 @@ at::Tensor FrozenConv::forward(const at::Tensor& x, const Epilogue& after, at::T
   return y;
 }
 
-at::Tensor FrozenConv::input_gradient(const at::Tensor& grad, Pair in) const {
+at::Tensor FrozenConv::input_gradient(const at::Tensor& grad, Pair in, const at::Tensor& sum) const {
   const Size size = size_for(grad.size(0), in, ConvDirection::kGradient);
   switch (size.strategy) {
-    case ConvStrategy::kWinograd: return winograd_gradient(grad, size);
-    case ConvStrategy::kPointwiseGemm: {
-      const at::Tensor pixels = product(pixels_of(grad), matrix(size, /*transposed=*/true), nullptr);
-      const at::Tensor small = images_of(pixels, grad.size(0), size.out);
-      if (!strided(conv_)) return small;
-      at::Tensor full = at::empty({grad.size(0), conv_.in, in[0], in[1]},
-                                  grad.options().memory_format(at::MemoryFormat::ChannelsLast))
-                            .zero_();
-      subsample(full, conv_.stride).copy_(small);
-      return full;
+    case ConvStrategy::kWinograd: return winograd_gradient(grad, size, sum);
+    case ConvStrategy::kPointwiseGemm: return pointwise_gradient(grad, size, sum);
+    case ConvStrategy::kDenseGemm: {
+      const at::Tensor sum_rows = sum.defined() ? rows_of(sum) : sum;
+      return rows_to_images(add_product(rows_of(grad), matrix(size, /*transposed=*/true), sum_rows), conv_.in, in);
     }
-    case ConvStrategy::kDenseGemm:
-      return rows_to_images(product(rows_of(grad), matrix(size, /*transposed=*/true), nullptr), conv_.in, in);
     case ConvStrategy::kPacked:
     case ConvStrategy::kPlain: break;
   }
@@ -321,31 +326,52 @@ at::Tensor FrozenConv::input_gradient(const at::Tensor& grad, Pair in) const {
   const Pair around{conv_.dilation[0] * (conv_.kernel[0] - 1) - size.geometry.padding[0],
                     conv_.dilation[1] * (conv_.kernel[1] - 1) - size.geometry.padding[1]};
   const bool flips = size.strategy == ConvStrategy::kPacked && !strided(conv_) && around[0] >= 0 && around[1] >= 0;
-  const at::Tensor out = flips ? flipped_gradient(grad, around) : plain_gradient(grad, size);
-  if (size.pad.symmetric()) return out;
-  return out.slice(2, size.pad.top, size.pad.top + in[0])
-      .slice(3, size.pad.left, size.pad.left + in[1])
-      .contiguous(at::MemoryFormat::ChannelsLast);
+  if (flips && size.pad.symmetric()) return flipped_gradient(grad, around, sum);
+  at::Tensor out = flips ? flipped_gradient(grad, around, {}) : plain_gradient(grad, size);
+  if (!size.pad.symmetric())
+    out = out.slice(2, size.pad.top, size.pad.top + in[0]).slice(3, size.pad.left, size.pad.left + in[1]);
+  return sum.defined() ? sum.add_(out) : out.contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+// A strided convolution has no gradient to the pixels that it does not read.
+at::Tensor FrozenConv::pointwise_gradient(const at::Tensor& grad, const Size& size, const at::Tensor& sum) const {
+  const Source transposed = matrix(size, /*transposed=*/true);
+  const std::int64_t images = grad.size(0);
+  if (!strided(conv_)) {
+    const at::Tensor sum_pixels = sum.defined() ? pixels_of(sum) : sum;
+    return images_of(add_product(pixels_of(grad), transposed, sum_pixels), images, size.out);
+  }
+  const at::Tensor read = images_of(product(pixels_of(grad), transposed, nullptr), images, size.out);
+  if (sum.defined()) {
+    subsample(sum, conv_.stride).add_(read);
+    return sum;
+  }
+  const at::Tensor out = at::empty({images, conv_.in, size.in[0], size.in[1]},
+                                   grad.options().memory_format(at::MemoryFormat::ChannelsLast))
+                             .zero_();
+  subsample(out, conv_.stride).copy_(read);
+  return out;
 }
 
 at::Tensor FrozenConv::winograd_weight() const {
   return packings_.get_plain(kWinogradWeight, /*part=*/0, [this] { return winograd_weights(exact_weight()); });
 }
 
-at::Tensor FrozenConv::winograd_gradient(const at::Tensor& grad, const Size& size) const {
+at::Tensor FrozenConv::winograd_gradient(const at::Tensor& grad, const Size& size, const at::Tensor& sum) const {
   const WinogradShape shape = winograd_gradient_shape(conv_, size.pad, grad.size(0), size.in, size.out);
-  if (winograd_shares_weights(shape)) return lorikeet::winograd_gradient(grad, winograd_weight(), shape);
+  if (winograd_shares_weights(shape)) return lorikeet::winograd_gradient(grad, {winograd_weight()}, shape, sum);
   const at::Tensor flipped = packings_.get_plain(
       kWinogradFlipped, /*part=*/0, [this] { return winograd_weights(flipped_transposed(conv_, exact_weight())); });
-  return winograd_conv(grad, flipped, shape);
+  return lorikeet::winograd_gradient(grad, {flipped, /*are_flipped=*/true}, shape, sum);
 }
 
-at::Tensor FrozenConv::flipped_gradient(const at::Tensor& grad, Pair around) const {
+at::Tensor FrozenConv::flipped_gradient(const at::Tensor& grad, Pair around, const at::Tensor& sum) const {
   const ConvGeometry geometry{{1, 1}, around, conv_.dilation, conv_.groups};
   const Source flipped{kFlipped, 0, {conv_.in, conv_.out / conv_.groups, conv_.kernel[0], conv_.kernel[1]}, [this] {
                          return flipped_transposed(conv_, weight());
                        }};
-  return packed_conv(grad, packed(flipped, geometry, grad.sizes()), geometry);
+  const at::Tensor weight = packed(flipped, geometry, grad.sizes());
+  return sum.defined() ? add_packed_conv(grad, weight, geometry, sum) : packed_conv(grad, weight, geometry);
 }
 
 at::Tensor FrozenConv::plain_gradient(const at::Tensor& grad, const Size& size) const {

@@ -57,8 +57,8 @@ class FrozenConv {
   /// The same, followed by `after`. If `kept` is given, sets it to what activation_gradient() needs.
   at::Tensor forward(const at::Tensor& x, const Epilogue& after, at::Tensor* kept = nullptr) const;
   /// The gradient with respect to an input of `size` = (H, W): grad (N, out, H', W') → (N, in, H, W), both
-  /// channels-last.
-  at::Tensor input_gradient(const at::Tensor& grad, Pair size) const;
+  /// channels-last. If `sum` is given, (N, in, H, W), channels-last, adds to it in place and returns it.
+  at::Tensor input_gradient(const at::Tensor& grad, Pair size, const at::Tensor& sum = {}) const;
 
   /// Bytes of the packed weights.
   std::uint64_t bytes() const { return packings_.bytes(); }
@@ -89,10 +89,13 @@ class FrozenConv {
   Source source() const;
   Source matrix(const Size& size, bool transposed = false) const;
   at::Tensor packed(const Source& source, const ConvGeometry& geometry, at::IntArrayRef input) const;
+  at::Tensor packed_matrix(const Source& matrix, const at::Tensor& image) const;
   at::Tensor product(const at::Tensor& rows, const Source& matrix, const Epilogue* after) const;
+  at::Tensor add_product(const at::Tensor& rows, const Source& matrix, const at::Tensor& sum) const;
+  at::Tensor pointwise_gradient(const at::Tensor& grad, const Size& size, const at::Tensor& sum) const;
   at::Tensor winograd_weight() const;
-  at::Tensor winograd_gradient(const at::Tensor& grad, const Size& size) const;
-  at::Tensor flipped_gradient(const at::Tensor& grad, Pair around) const;
+  at::Tensor winograd_gradient(const at::Tensor& grad, const Size& size, const at::Tensor& sum) const;
+  at::Tensor flipped_gradient(const at::Tensor& grad, Pair around, const at::Tensor& sum) const;
   at::Tensor plain_gradient(const at::Tensor& grad, const Size& size) const;
 
   Conv2d conv_;

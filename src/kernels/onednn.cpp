@@ -102,6 +102,14 @@ at::Tensor packed_conv(const at::Tensor& x, const at::Tensor& packed, const Conv
                c10::IValue()});
 }
 
+at::Tensor add_packed_conv(const at::Tensor& x, const at::Tensor& packed, const ConvGeometry& geometry,
+                           const at::Tensor& sum) {
+  return call(
+      "mkldnn::_convolution_pointwise_", "binary",
+      {sum, x, packed, c10::IValue(), list(geometry.padding), list(geometry.stride), list(geometry.dilation),
+       geometry.groups, "add", at::Scalar(1), c10::IValue(), c10::List<std::optional<at::Scalar>>(), c10::IValue()});
+}
+
 std::vector<std::int64_t> layout_shape(at::IntArrayRef weight, at::ScalarType type, const ConvGeometry& geometry,
                                        at::IntArrayRef input) {
   std::vector<std::int64_t> out{static_cast<std::int64_t>(type), geometry.groups};

@@ -34,6 +34,9 @@ at::Tensor packed_conv(const at::Tensor& x, const at::Tensor& packed, const Conv
 /// The same followed by an epilogue, in one pass over the output if oneDNN supports it.
 at::Tensor packed_conv(const at::Tensor& x, const at::Tensor& packed, const ConvGeometry& geometry,
                        const Epilogue& after);
+/// Adds the convolution to `sum`, channels-last, in place, and returns it.
+at::Tensor add_packed_conv(const at::Tensor& x, const at::Tensor& packed, const ConvGeometry& geometry,
+                           const at::Tensor& sum);
 
 /// Everything that determines the layout of a packed weight, except the number of threads.
 std::vector<std::int64_t> layout_shape(at::IntArrayRef weight, at::ScalarType type, const ConvGeometry& geometry,

@@ -272,9 +272,9 @@ at::Tensor apply_smooth_(const at::Tensor& y, const at::Tensor& bias, const at::
   return kept;
 }
 
-at::Tensor smooth_gradient(const at::Tensor& grad, const at::Tensor& kept, SmoothActivation f) {
+at::Tensor smooth_gradient(const at::Tensor& grad, const at::Tensor& kept, SmoothActivation f, bool overwrites) {
   if (kept.scalar_type() != at::kByte) return plain_gradient(grad, kept, f);
-  const at::Tensor out = at::empty_like(grad);
+  const at::Tensor out = overwrites ? grad : at::empty_like(grad);
   const bool is_float = grad.scalar_type() == at::kFloat;
   const Kept all = parts_of(kept, grad.numel(), is_float);
   parallel_for(grad.numel(), kElementsPerThread, [&](std::int64_t begin, std::int64_t end) {

@@ -17,8 +17,8 @@ enum class SmoothActivation { kNone, kGelu, kGeluTanh, kSilu, kHardSwish };
 at::Tensor apply_smooth_(const at::Tensor& y, const at::Tensor& bias, const at::Tensor& residual, SmoothActivation f,
                          bool keeps);
 
-/// grad · f'(z), a new tensor; grad is of y's type and laid out as y was.
-at::Tensor smooth_gradient(const at::Tensor& grad, const at::Tensor& kept, SmoothActivation f);
+/// grad · f'(z); grad is of y's type and laid out as y was. It may compute in place if `overwrites`.
+at::Tensor smooth_gradient(const at::Tensor& grad, const at::Tensor& kept, SmoothActivation f, bool overwrites = false);
 
 /// Bytes of what apply_smooth_ keeps of an element of so many bytes.
 constexpr std::uint64_t smooth_kept_bytes(std::uint64_t element) { return element == 4 ? 3 : 2; }

@@ -53,7 +53,7 @@ std::int64_t weight_bytes(const WinogradShape& shape) { return kWinogradPosition
 
 // Whether the weights are read from memory each time.
 bool leaves_caches(const WinogradShape& shape) {
-  constexpr std::int64_t kThirdCache = 12 << 20;  // a part of it, as it is shared
+  constexpr std::int64_t kThirdCache = 8 << 20;  // a part of it, as it is shared
   return weight_bytes(shape) > kThirdCache;
 }
 
@@ -165,6 +165,11 @@ void run(const at::Tensor& x, const WinogradWeights& weights, const WinogradShap
   }
 }
 
+at::Tensor output_of(const WinogradShape& shape, const at::Tensor& x) {
+  return at::empty({shape.images, shape.out, shape.out_height, shape.out_width},
+                   x.options().memory_format(at::MemoryFormat::ChannelsLast));
+}
+
 // The model counts time in products of one thread, as measured on Zen 4. What all threads wait for counts once for
 // each.
 
@@ -245,8 +250,7 @@ bool winograd_shares_weights(const WinogradShape& gradient) { return leaves_cach
 
 at::Tensor winograd_conv(const at::Tensor& x, const at::Tensor& weights, const WinogradShape& shape,
                          const Epilogue* after, at::Tensor* kept) {
-  const at::Tensor y = at::empty({shape.images, shape.out, shape.out_height, shape.out_width},
-                                 x.options().memory_format(at::MemoryFormat::ChannelsLast));
+  const at::Tensor y = output_of(shape, x);
   const bool is_fused = after != nullptr && after->activation.smooth == SmoothActivation::kNone;
   Finish finish;
   if (is_fused) {
@@ -261,10 +265,13 @@ at::Tensor winograd_conv(const at::Tensor& x, const at::Tensor& weights, const W
   return y;
 }
 
-at::Tensor winograd_gradient(const at::Tensor& grad, const at::Tensor& weights, const WinogradShape& shape) {
-  const at::Tensor y = at::empty({shape.images, shape.out, shape.out_height, shape.out_width},
-                                 grad.options().memory_format(at::MemoryFormat::ChannelsLast));
-  run(grad, {weights.const_data_ptr<float>(), /*is_opposite=*/true}, shape, /*finish=*/{}, y);
+at::Tensor winograd_gradient(const at::Tensor& grad, const WinogradGradientWeights& weights, const WinogradShape& shape,
+                             const at::Tensor& sum) {
+  assert(!sum.defined() || sum.is_contiguous(at::MemoryFormat::ChannelsLast));
+  const at::Tensor y = sum.defined() ? sum : output_of(shape, grad);
+  Finish finish;
+  finish.residual = sum;
+  run(grad, {weights.values.const_data_ptr<float>(), /*is_opposite=*/!weights.are_flipped}, shape, finish, y);
   return y;
 }
 

@@ -24,8 +24,8 @@ bool winograd_gradient_pays(const WinogradShape& shape, at::ScalarType type);
 /// Transforms weight (out, in, 3, 3), float32, for winograd_conv.
 at::Tensor winograd_weights(const at::Tensor& weight);
 
-/// Whether a gradient should use the weights of the forward convolution, by winograd_gradient, because they are large.
-/// Otherwise winograd_conv with the transformed weights of the flipped filters is faster.
+/// Whether a gradient should use the weights of the forward convolution, because they are large. Otherwise the
+/// transformed weights of the flipped filters are faster.
 bool winograd_shares_weights(const WinogradShape& gradient);
 
 /// Bytes that winograd_conv and winograd_gradient need beside its input and output.
@@ -36,7 +36,16 @@ std::uint64_t winograd_scratch(const WinogradShape& shape);
 at::Tensor winograd_conv(const at::Tensor& x, const at::Tensor& weights, const WinogradShape& shape,
                          const Epilogue* after = nullptr, at::Tensor* kept = nullptr);
 
-/// The same with the weights of the convolution whose input gradient it computes. `shape` is the gradient's own.
-at::Tensor winograd_gradient(const at::Tensor& grad, const at::Tensor& weights, const WinogradShape& shape);
+/// Transformed weights for the gradient to the input of a convolution.
+struct WinogradGradientWeights {
+  at::Tensor values;
+  /// Whether they are those of the flipped filters, with inputs and outputs exchanged, or the convolution's own.
+  bool are_flipped = false;
+};
+
+/// The gradient to the input of a convolution; `shape` is the gradient's own. If `sum` is given, channels-last, adds to
+/// it in place and returns it.
+at::Tensor winograd_gradient(const at::Tensor& grad, const WinogradGradientWeights& weights, const WinogradShape& shape,
+                             const at::Tensor& sum = {});
 
 }  // namespace lorikeet

@@ -488,7 +488,8 @@ void write_tiles(const WinogradBlock& block, const WinogradFinish<Element>& fini
         place.is_short_column ? read_products<false, true>(from, step, half)
                               : read_products<false, false>(from, step, half);
       }
-      const Vector bias = kFinish ? hn::LoadU(kFloats, finish.bias + channel) : hn::Zero(kFloats);
+      const bool has_bias = kFinish && finish.bias != nullptr;
+      const Vector bias = has_bias ? hn::LoadU(kFloats, finish.bias + channel) : hn::Zero(kFloats);
 #pragma GCC unroll 4
       for (std::int64_t i = 0; i < kTile; ++i) {
         if (i >= rows) break;
@@ -513,8 +514,9 @@ void write_tiles(const WinogradBlock& block, const WinogradFinish<Element>& fini
 
 template <typename Element>
 void write(const WinogradBlock& block, const WinogradFinish<Element>& finish, Element* y, const WinogradPart& tiles) {
+  const bool is_last = finish.bias == nullptr && finish.residual == nullptr;
   const bool masks = finish.mask != nullptr;
-  const auto run = finish.bias == nullptr ? &write_tiles<false, false, false, Element>
+  const auto run = is_last ? &write_tiles<false, false, false, Element>
                    : finish.residual == nullptr
                        ? (masks ? &write_tiles<true, false, true, Element> : &write_tiles<true, false, false, Element>)
                        : (masks ? &write_tiles<true, true, true, Element> : &write_tiles<true, true, false, Element>);

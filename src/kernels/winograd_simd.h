@@ -83,8 +83,8 @@ struct WinogradPart {
 /// What follows the convolution (kernels/epilogue.h). All of it is optional.
 template <typename Element>
 struct WinogradFinish {
-  const float* bias = nullptr;        // without it, nothing else applies
-  const Element* residual = nullptr;  // like y
+  const float* bias = nullptr;        // without it and a residual, nothing else applies
+  const Element* residual = nullptr;  // like y; may be y itself
   float low = -std::numeric_limits<float>::infinity();
   float high = std::numeric_limits<float>::infinity();
   std::uint8_t* mask = nullptr;  // one bit per element

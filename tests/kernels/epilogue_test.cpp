@@ -45,6 +45,9 @@ TEST_CASE("bias, residual, activation and its gradient are ATen's, whether or no
           const at::Tensor differs =
               (activation_gradient(grad, mask, {clamp}) != at::where(passes, grad, at::zeros_like(grad))).sum();
           CHECK(differs.item<std::int64_t>() <= (type == at::kFloat ? 0 : y.numel() / 50));
+          const at::Tensor copy = grad.clone(), gradient = activation_gradient(grad, mask, {clamp});
+          CHECK(at::equal(grad, copy));
+          CHECK(at::equal(activation_gradient(grad, mask, {clamp}, /*overwrites=*/true), gradient));
         }
       }
     }

@@ -122,6 +122,10 @@ TEST_CASE("a frozen convolution and its gradient are ATen's, however it runs") {
       const at::Tensor own = conv.input_gradient(grad, {c.height, c.width});
       CHECK(relative(own, x.grad()) < 1e-5);
       CHECK(own.is_contiguous(at::MemoryFormat::ChannelsLast));
+      const at::Tensor sum = noise(x.sizes(), 7).contiguous(at::MemoryFormat::ChannelsLast);
+      const at::Tensor total = sum + x.grad();
+      CHECK(conv.input_gradient(grad, {c.height, c.width}, sum).is_alias_of(sum));
+      CHECK(relative(sum, total) < 1e-5);
 
       const at::Tensor bias = noise({c.conv.out}, 5);
       const at::Tensor other = noise(expected.sizes(), 6).contiguous(at::MemoryFormat::ChannelsLast);

@@ -134,8 +134,15 @@ TEST_CASE("the weights of a convolution give its gradient too, with the bits of 
     const at::Tensor weight = winograd_noise({layer.in, layer.out, 3, 3}, 2);  // of the opposite convolution
     const at::Tensor grad = winograd_noise({layer.images, layer.in, layer.height, layer.width}, 1);
     const at::Tensor flipped = winograd_weights(weight.transpose(0, 1).flip({2, 3}));
-    CHECK(at::equal(winograd_gradient(grad, winograd_weights(weight), layer.shape()),
-                    winograd_conv(grad, flipped, layer.shape())));
+    const at::Tensor expected = winograd_conv(grad, flipped, layer.shape());
+    const WinogradGradientWeights kWeights[]{{winograd_weights(weight)}, {flipped, /*are_flipped=*/true}};
+    for (const WinogradGradientWeights& weights : kWeights) {
+      CHECK(at::equal(winograd_gradient(grad, weights, layer.shape()), expected));
+      const at::Tensor sum = winograd_noise(expected.sizes(), 3);
+      const at::Tensor total = sum + expected;
+      CHECK(winograd_gradient(grad, weights, layer.shape(), sum).is_same(sum));
+      CHECK(at::equal(sum, total));
+    }
   });
 }
 
@@ -183,8 +190,8 @@ TEST_CASE("in bfloat16, all but the images is float32, with each instruction set
       CHECK(at::equal(kept, expected_kept));
     }
     if (layer.in != layer.out) return;
-    CHECK(at::equal(winograd_gradient(x, weights, layer.shape()),
-                    winograd_gradient(x.to(at::kFloat), weights, layer.shape()).to(at::kBFloat16)));
+    CHECK(at::equal(winograd_gradient(x, {weights}, layer.shape()),
+                    winograd_gradient(x.to(at::kFloat), {weights}, layer.shape()).to(at::kBFloat16)));
   });
 }
 
