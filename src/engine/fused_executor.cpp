@@ -100,9 +100,16 @@ struct FrozenFunction : torch::autograd::Function<FrozenFunction> {
     const auto step = c10::static_intrusive_pointer_cast<FrozenStep>(data["step"].toCapsule());
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &kept = saved[0], &low = saved[1], &up = saved[2], &down = saved[3], &x = saved[4];
-    const at::Tensor grad = activation_gradient(step->image(grads[0]), kept, step->activation);
+    const FrozenConv& conv = step->prepared->conv;
     const std::vector<std::int64_t> shape = data["shape"].toIntVector();
+    const at::Tensor after = step->image(grads[0]);
+    const Pair size = step->takes_rows ? Pair{after.size(2), after.size(3)} : Pair{shape[2], shape[3]};
     variable_list out(6);
+    if (!low.defined() && !data["residual"].toBool()) {  // nothing else reads the gradient before the activation
+      out[1] = step->value(conv.input_gradient(after, kept, step->activation, size), shape);
+      return out;
+    }
+    const at::Tensor grad = activation_gradient(after, kept, step->activation);
     at::Tensor low_grad;
     if (low.defined()) {
       const at::Tensor pixels = pixels_of(grad);
@@ -112,8 +119,7 @@ struct FrozenFunction : torch::autograd::Function<FrozenFunction> {
     if (!down.defined()) out[3] = low_grad;
     if (data["down"].toBool()) out[5] = factor_gradient(low_grad, pixels_of(step->image(x)));
     if (data["x"].toBool()) {
-      const Pair size = step->takes_rows ? Pair{grad.size(2), grad.size(3)} : Pair{shape[2], shape[3]};
-      const at::Tensor to_input = step->prepared->conv.input_gradient(grad, size);
+      const at::Tensor to_input = conv.input_gradient(grad, size);
       if (down.defined()) pixels_of(to_input).addmm_(low_grad, down);
       out[1] = step->value(to_input, shape);
     }

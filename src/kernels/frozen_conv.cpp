@@ -7,6 +7,7 @@
 #include <functional>
 #include <utility>
 
+#include "kernels/depthwise.h"
 #include "kernels/winograd.h"
 
 namespace lorikeet {
@@ -69,6 +70,10 @@ WinogradShape winograd_gradient_shape(const Conv2d& conv, const Padding& pad, st
   return {images, out[0], out[1], conv.out, in[0], in[1], conv.in, 2 - pad.top, 2 - pad.left};
 }
 
+DepthwiseShape depthwise_shape(const Conv2d& conv, const Padding& pad, std::int64_t images, Pair in, Pair out) {
+  return {images, conv.in, in[0], in[1], out[0], out[1], conv.kernel[0], conv.stride[0], pad.top, pad.left};
+}
+
 // Weights of the stride-1 convolution that computes the input gradient: taps flipped, inputs and outputs exchanged.
 at::Tensor flipped_transposed(const Conv2d& conv, const at::Tensor& weight) {
   return weight.view({conv.groups, conv.out / conv.groups, conv.in / conv.groups, conv.kernel[0], conv.kernel[1]})
@@ -111,7 +116,8 @@ enum Form : int {
   kTransposedDense,
   kPlainWeight,
   kWinogradWeight,
-  kWinogradFlipped
+  kWinogradFlipped,
+  kDepthwiseWeight
 };
 
 const ConvGeometry kPointwise{{1, 1}, {0, 0}, {1, 1}, 1};
@@ -155,6 +161,7 @@ ConvStrategy FrozenConv::strategy_for(const Conv2d& conv, const at::TensorOption
            ? winograd_pays(winograd_shape(conv, pad, images, size, out))
            : winograd_gradient_pays(winograd_gradient_shape(conv, pad, images, size, out))))
     return ConvStrategy::kWinograd;
+  if (has_depthwise(conv, weight)) return ConvStrategy::kDepthwise;
   return can_pack(weight) ? ConvStrategy::kPacked : ConvStrategy::kPlain;
 }
 
@@ -172,6 +179,7 @@ std::uint64_t FrozenConv::packed_bytes(const Conv2d& conv, const at::TensorOptio
       elements = conv.in * conv.out * kWinogradPositions;
       if (is_gradient && winograd_shares_weights(winograd_gradient_shape(conv, pad, images, size, out))) elements = 0;
       break;
+    case ConvStrategy::kDepthwise: return is_gradient ? 0 : static_cast<std::uint64_t>(elements) * sizeof(float);
     case ConvStrategy::kPlain:
       if (is_gradient) elements = 0;
       break;
@@ -254,6 +262,8 @@ at::Tensor FrozenConv::forward(const at::Tensor& x) const {
   switch (size.strategy) {
     case ConvStrategy::kWinograd:
       return winograd_conv(x, winograd_weight(), winograd_shape(conv_, size.pad, x.size(0), size.in, size.out));
+    case ConvStrategy::kDepthwise:
+      return depthwise_conv(x, depthwise_weight(), depthwise_shape(conv_, size.pad, x.size(0), size.in, size.out));
     case ConvStrategy::kPointwiseGemm:
       return images_of(product(pixels_of(strided_input(conv_, x)), matrix(size), nullptr), x.size(0), size.out);
     case ConvStrategy::kDenseGemm:
@@ -274,6 +284,10 @@ at::Tensor FrozenConv::forward(const at::Tensor& x, const Epilogue& after, at::T
   if (size.strategy == ConvStrategy::kWinograd) {
     return winograd_conv(x, winograd_weight(), winograd_shape(conv_, size.pad, x.size(0), size.in, size.out), &after,
                          kept);
+  }
+  if (size.strategy == ConvStrategy::kDepthwise) {
+    return depthwise_conv(x, depthwise_weight(), depthwise_shape(conv_, size.pad, x.size(0), size.in, size.out), &after,
+                          kept);
   }
   if (kept != nullptr && after.activation.active()) {  // no library's epilogue keeps it
     const at::Tensor y = forward(x);
@@ -298,6 +312,9 @@ at::Tensor FrozenConv::input_gradient(const at::Tensor& grad, Pair in) const {
   const Size size = size_for(grad.size(0), in, ConvDirection::kGradient);
   switch (size.strategy) {
     case ConvStrategy::kWinograd: return winograd_gradient(grad, size);
+    case ConvStrategy::kDepthwise:
+      return depthwise_gradient(grad, depthwise_weight(),
+                                depthwise_shape(conv_, size.pad, grad.size(0), size.in, size.out));
     case ConvStrategy::kPointwiseGemm: {
       const at::Tensor pixels = product(pixels_of(grad), matrix(size, /*transposed=*/true), nullptr);
       const at::Tensor small = images_of(pixels, grad.size(0), size.out);
@@ -323,6 +340,20 @@ at::Tensor FrozenConv::input_gradient(const at::Tensor& grad, Pair in) const {
   return out.slice(2, size.pad.top, size.pad.top + in[0])
       .slice(3, size.pad.left, size.pad.left + in[1])
       .contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+at::Tensor FrozenConv::input_gradient(const at::Tensor& grad, const at::Tensor& kept, const FusedActivation& activation,
+                                      Pair in) const {
+  const Size size = size_for(grad.size(0), in, ConvDirection::kGradient);
+  if (size.strategy != ConvStrategy::kDepthwise || !activation.clamp.active())
+    return input_gradient(activation_gradient(grad, kept, activation), in);
+  return depthwise_gradient(grad, depthwise_weight(), depthwise_shape(conv_, size.pad, grad.size(0), size.in, size.out),
+                            kept);
+}
+
+at::Tensor FrozenConv::depthwise_weight() const {
+  return packings_.get_plain(kDepthwiseWeight, /*part=*/0,
+                             [this] { return depthwise_weights(scaled_weight(weight_, scale_)); });
 }
 
 at::Tensor FrozenConv::winograd_weight() const {

@@ -36,6 +36,7 @@ ConvGeometry geometry_after_padding(const Conv2d& conv, const Padding& pad);
 enum class ConvStrategy {
   kPointwiseGemm,  // 1×1: one GEMM over the pixels
   kWinograd,       // 3×3 of stride 1 in float32, if it needs clearly fewer multiplications
+  kDepthwise,      // each channel by its own 3×3, 5×5 or 7×7 filter, of stride 1 or 2
   kDenseGemm,      // few pixels, most taps read padding: one GEMM over complete images
   kPacked,         // oneDNN with packed weights; the gradient for stride 1 uses flipped, transposed weights
   kPlain,          // ATen's
@@ -59,6 +60,9 @@ class FrozenConv {
   /// The gradient with respect to an input of `size` = (H, W): grad (N, out, H', W') → (N, in, H, W), both
   /// channels-last.
   at::Tensor input_gradient(const at::Tensor& grad, Pair size) const;
+  /// The same for the gradient `grad` after the activation, with what forward() kept of it.
+  at::Tensor input_gradient(const at::Tensor& grad, const at::Tensor& kept, const FusedActivation& activation,
+                            Pair size) const;
 
   /// Bytes of the packed weights.
   std::uint64_t bytes() const { return packings_.bytes(); }
@@ -89,6 +93,7 @@ class FrozenConv {
   Source matrix(const Size& size, bool transposed = false) const;
   at::Tensor packed(const Source& source, const ConvGeometry& geometry, at::IntArrayRef input) const;
   at::Tensor product(const at::Tensor& rows, const Source& matrix, const Epilogue* after) const;
+  at::Tensor depthwise_weight() const;
   at::Tensor winograd_weight() const;
   at::Tensor winograd_gradient(const at::Tensor& grad, const Size& size) const;
   at::Tensor flipped_gradient(const at::Tensor& grad, Pair around) const;
