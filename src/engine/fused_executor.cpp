@@ -126,9 +126,23 @@ struct FrozenFunction : torch::autograd::Function<FrozenFunction> {
     if (sum.defined() && grads[0].defined()) sum.add_(grads[0]);
     const at::Tensor total = sum.defined() ? sum : grads[0];
     if (!total.defined()) return out;
-    const at::Tensor grad =
-        activation_gradient(step->image(total), kept, step->activation, /*overwrites=*/sum.defined());
+    const FrozenConv& conv = step->prepared->conv;
     const std::vector<std::int64_t> shape = data["shape"].toIntVector();
+    const at::Tensor after = step->image(total);
+    const Pair size = step->takes_rows ? Pair{after.size(2), after.size(3)} : Pair{shape[2], shape[3]};
+    const GradientSumPtr x_sum = sum_in(data["x_sum"]);
+    const auto image_of_x_sum = [&] {
+      const at::Tensor before = x_sum ? x_sum->take() : at::Tensor();
+      return before.defined() ? step->image(before) : before;
+    };
+    const auto return_to_x = [&](const at::Tensor& image) {
+      (x_sum ? x_sum->value : out[1]) = step->value(image, shape);
+    };
+    if (!low.defined() && !data["residual"].toBool()) {  // nothing else reads the gradient before the activation
+      return_to_x(conv.input_gradient({after, kept, step->activation, sum.defined()}, size, image_of_x_sum()));
+      return out;
+    }
+    const at::Tensor grad = activation_gradient(after, kept, step->activation, /*overwrites=*/sum.defined());
     at::Tensor low_grad;
     if (low.defined()) {
       const at::Tensor pixels = pixels_of(grad);
@@ -138,13 +152,9 @@ struct FrozenFunction : torch::autograd::Function<FrozenFunction> {
     if (!down.defined()) out[3] = low_grad;
     if (data["down"].toBool()) out[5] = factor_gradient(low_grad, pixels_of(step->image(x)));
     if (data["x"].toBool()) {
-      const Pair size = step->takes_rows ? Pair{grad.size(2), grad.size(3)} : Pair{shape[2], shape[3]};
-      const GradientSumPtr x_sum = sum_in(data["x_sum"]);
-      const at::Tensor before = x_sum ? x_sum->take() : at::Tensor();
-      const at::Tensor to_input =
-          step->prepared->conv.input_gradient(grad, size, before.defined() ? step->image(before) : before);
+      const at::Tensor to_input = conv.input_gradient(grad, size, image_of_x_sum());
       if (down.defined()) pixels_of(to_input).addmm_(low_grad, down);
-      (x_sum ? x_sum->value : out[1]) = step->value(to_input, shape);
+      return_to_x(to_input);
     }
     if (data["residual"].toBool()) {  // last, because `grad` itself may become the sum
       const GradientSumPtr residual_sum = sum_in(data["residual_sum"]);

@@ -103,14 +103,32 @@ class Walk {
     const auto& in = shapes_[node.inputs[0]];
     Bytes scratch = 0;
     if (step.frozen_layer) {
-      const auto options = options_of(network_.tensors(step.first).weight(), element_);
-      scratch = FrozenConv::scratch_bytes(*conv, options, static_cast<std::int64_t>(batch_), {in[1], in[2]});
+      const auto images = static_cast<std::int64_t>(batch_);
+      scratch = FrozenConv::scratch_bytes(*conv, frozen_options(step), images, {in[1], in[2]});
     }
     const Padding pad = padding_of(*conv, in[1], in[2]);
-    if (pad.symmetric()) return scratch;
+    if (pad.symmetric() || (step.frozen_layer && strategy_of(step, *conv) == ConvStrategy::kDepthwise)) return scratch;
     return scratch + batch_ *
                          static_cast<Bytes>(in[0] * (in[1] + pad.top + pad.bottom) * (in[2] + pad.left + pad.right)) *
                          element_;
+  }
+
+  at::TensorOptions frozen_options(const FusedStep& step) const {
+    return options_of(network_.tensors(step.first).weight(), element_);
+  }
+
+  ConvStrategy strategy_of(const FusedStep& step, const Conv2d& conv) const {
+    const auto& in = shapes_[network_.graph().node(step.first).inputs[0]];
+    return FrozenConv::strategy_for(conv, frozen_options(step), static_cast<std::int64_t>(batch_), {in[1], in[2]});
+  }
+
+  // Whether the gradient before the activation is a copy. A depthwise convolution masks what it reads, if nothing else
+  // needs it.
+  bool copies_gradient(const FusedStep& step) const {
+    if (!step.frozen_layer || !step.activation.active()) return false;
+    const auto* conv = std::get_if<Conv2d>(&network_.graph().node(step.first).op);
+    return conv == nullptr || !step.activation.clamp.active() || step.residual ||
+           network_.adapter(step.first) != nullptr || strategy_of(step, *conv) != ConvStrategy::kDepthwise;
   }
 
   // Bytes that autograd keeps of a step until its gradient is computed.
@@ -179,7 +197,7 @@ class Walk {
       Gradient& gradient = gradients[step->output];
       if (!gradient.has_sum && !gradient.has_other) live_ += own;  // of the output
       if (gradient.has_sum && gradient.has_other) live_ -= own;    // they are added
-      const bool is_masked = step->frozen_layer && step->activation.active() && !gradient.has_sum;
+      const bool is_masked = copies_gradient(*step) && !gradient.has_sum;
       Bytes passing = (is_masked ? own : 0) + copied_bytes(*step);
       for (const NodeId input : network_.graph().node(step->first).inputs) {
         if (!has_gradient(input)) continue;

@@ -7,6 +7,7 @@
 #include <functional>
 #include <utility>
 
+#include "kernels/depthwise.h"
 #include "kernels/winograd.h"
 
 namespace lorikeet {
@@ -69,6 +70,10 @@ WinogradShape winograd_gradient_shape(const Conv2d& conv, const Padding& pad, st
   return {images, out[0], out[1], conv.out, in[0], in[1], conv.in, 2 - pad.top, 2 - pad.left};
 }
 
+DepthwiseShape depthwise_shape(const Conv2d& conv, const Padding& pad, std::int64_t images, Pair in, Pair out) {
+  return {images, conv.in, in[0], in[1], out[0], out[1], conv.kernel[0], conv.stride[0], pad.top, pad.left};
+}
+
 // Weights of the stride-1 convolution that computes the input gradient: taps flipped, inputs and outputs exchanged.
 at::Tensor flipped_transposed(const Conv2d& conv, const at::Tensor& weight) {
   return weight.view({conv.groups, conv.out / conv.groups, conv.in / conv.groups, conv.kernel[0], conv.kernel[1]})
@@ -111,7 +116,8 @@ enum Form : int {
   kTransposedDense,
   kPlainWeight,
   kWinogradWeight,
-  kWinogradFlipped
+  kWinogradFlipped,
+  kDepthwiseWeight
 };
 
 const ConvGeometry kPointwise{{1, 1}, {0, 0}, {1, 1}, 1};
@@ -155,6 +161,7 @@ ConvStrategy FrozenConv::strategy_for(const Conv2d& conv, const at::TensorOption
            ? winograd_pays(winograd_shape(conv, pad, images, size, out), type)
            : winograd_gradient_pays(winograd_gradient_shape(conv, pad, images, size, out), type)))
     return ConvStrategy::kWinograd;
+  if (has_depthwise(conv, weight)) return ConvStrategy::kDepthwise;
   return can_pack(weight) ? ConvStrategy::kPacked : ConvStrategy::kPlain;
 }
 
@@ -174,6 +181,7 @@ std::uint64_t FrozenConv::packed_bytes(const Conv2d& conv, const at::TensorOptio
       element_size = sizeof(float);
       if (is_gradient && winograd_shares_weights(winograd_gradient_shape(conv, pad, images, size, out))) elements = 0;
       break;
+    case ConvStrategy::kDepthwise: return is_gradient ? 0 : static_cast<std::uint64_t>(elements) * sizeof(float);
     case ConvStrategy::kPlain:
       if (is_gradient) elements = 0;
       break;
@@ -269,6 +277,8 @@ at::Tensor FrozenConv::forward(const at::Tensor& x) const {
   switch (size.strategy) {
     case ConvStrategy::kWinograd:
       return winograd_conv(x, winograd_weight(), winograd_shape(conv_, size.pad, x.size(0), size.in, size.out));
+    case ConvStrategy::kDepthwise:
+      return depthwise_conv(x, depthwise_weight(), depthwise_shape(conv_, size.pad, x.size(0), size.in, size.out));
     case ConvStrategy::kPointwiseGemm:
       return images_of(product(pixels_of(strided_input(conv_, x)), matrix(size), nullptr), x.size(0), size.out);
     case ConvStrategy::kDenseGemm:
@@ -289,6 +299,10 @@ at::Tensor FrozenConv::forward(const at::Tensor& x, const Epilogue& after, at::T
   if (size.strategy == ConvStrategy::kWinograd) {
     return winograd_conv(x, winograd_weight(), winograd_shape(conv_, size.pad, x.size(0), size.in, size.out), &after,
                          kept);
+  }
+  if (size.strategy == ConvStrategy::kDepthwise) {
+    return depthwise_conv(x, depthwise_weight(), depthwise_shape(conv_, size.pad, x.size(0), size.in, size.out), &after,
+                          kept);
   }
   if (kept != nullptr && after.activation.active()) {  // no library's epilogue keeps it
     const at::Tensor y = forward(x);
@@ -313,6 +327,7 @@ at::Tensor FrozenConv::input_gradient(const at::Tensor& grad, Pair in, const at:
   const Size size = size_for(grad.size(0), in, ConvDirection::kGradient);
   switch (size.strategy) {
     case ConvStrategy::kWinograd: return winograd_gradient(grad, size, sum);
+    case ConvStrategy::kDepthwise: return depthwise_gradient(grad, /*kept=*/{}, size, sum);
     case ConvStrategy::kPointwiseGemm: return pointwise_gradient(grad, size, sum);
     case ConvStrategy::kDenseGemm: {
       const at::Tensor sum_rows = sum.defined() ? rows_of(sum) : sum;
@@ -351,6 +366,25 @@ at::Tensor FrozenConv::pointwise_gradient(const at::Tensor& grad, const Size& si
                              .zero_();
   subsample(out, conv_.stride).copy_(read);
   return out;
+}
+
+at::Tensor FrozenConv::input_gradient(const ActivatedGradient& grad, Pair in, const at::Tensor& sum) const {
+  const Size size = size_for(grad.after.size(0), in, ConvDirection::kGradient);
+  if (size.strategy == ConvStrategy::kDepthwise && grad.activation.clamp.active())
+    return depthwise_gradient(grad.after, grad.kept, size, sum);
+  return input_gradient(activation_gradient(grad.after, grad.kept, grad.activation, grad.overwrites), in, sum);
+}
+
+at::Tensor FrozenConv::depthwise_gradient(const at::Tensor& grad, const at::Tensor& kept, const Size& size,
+                                          const at::Tensor& sum) const {
+  const at::Tensor out = lorikeet::depthwise_gradient(
+      grad, depthwise_weight(), depthwise_shape(conv_, size.pad, grad.size(0), size.in, size.out), kept);
+  return sum.defined() ? sum.add_(out) : out;
+}
+
+at::Tensor FrozenConv::depthwise_weight() const {
+  return packings_.get_plain(kDepthwiseWeight, /*part=*/0,
+                             [this] { return depthwise_weights(scaled_weight(weight_, scale_)); });
 }
 
 at::Tensor FrozenConv::winograd_weight() const {

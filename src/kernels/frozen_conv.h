@@ -36,12 +36,22 @@ ConvGeometry geometry_after_padding(const Conv2d& conv, const Padding& pad);
 enum class ConvStrategy {
   kPointwiseGemm,  // 1×1: one GEMM over the pixels
   kWinograd,       // 3×3 of stride 1, if it needs clearly fewer multiplications
+  kDepthwise,      // each channel by its own 3×3, 5×5 or 7×7 filter, of stride 1 or 2
   kDenseGemm,      // few pixels, most taps read padding: one GEMM over complete images
   kPacked,         // oneDNN with packed weights; the gradient for stride 1 uses flipped, transposed weights
   kPlain,          // ATen's
 };
 
 enum class ConvDirection { kForward, kGradient };
+
+/// The gradient after an activation, (N, out, H', W'), channels-last, with what forward() kept for the one before it.
+struct ActivatedGradient {
+  at::Tensor after;
+  at::Tensor kept;
+  FusedActivation activation;
+  /// Whether `after` may be overwritten.
+  bool overwrites = false;
+};
 
 class FrozenConv {
  public:
@@ -59,6 +69,8 @@ class FrozenConv {
   /// The gradient with respect to an input of `size` = (H, W): grad (N, out, H', W') → (N, in, H, W), both
   /// channels-last. If `sum` is given, (N, in, H, W), channels-last, adds to it in place and returns it.
   at::Tensor input_gradient(const at::Tensor& grad, Pair size, const at::Tensor& sum = {}) const;
+  /// The same for the gradient after the activation.
+  at::Tensor input_gradient(const ActivatedGradient& grad, Pair size, const at::Tensor& sum = {}) const;
 
   /// Bytes of the packed weights.
   std::uint64_t bytes() const { return packings_.bytes(); }
@@ -93,6 +105,9 @@ class FrozenConv {
   at::Tensor product(const at::Tensor& rows, const Source& matrix, const Epilogue* after) const;
   at::Tensor add_product(const at::Tensor& rows, const Source& matrix, const at::Tensor& sum) const;
   at::Tensor pointwise_gradient(const at::Tensor& grad, const Size& size, const at::Tensor& sum) const;
+  at::Tensor depthwise_weight() const;
+  at::Tensor depthwise_gradient(const at::Tensor& grad, const at::Tensor& kept, const Size& size,
+                                const at::Tensor& sum) const;
   at::Tensor winograd_weight() const;
   at::Tensor winograd_gradient(const at::Tensor& grad, const Size& size, const at::Tensor& sum) const;
   at::Tensor flipped_gradient(const at::Tensor& grad, Pair around, const at::Tensor& sum) const;

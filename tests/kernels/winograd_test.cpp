@@ -4,7 +4,6 @@
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <doctest/doctest.h>
-#include <hwy/targets.h>
 
 #include <functional>
 #include <limits>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "graph/small_graphs.h"
+#include "kernels/forced_target.h"
 #include "kernels/frozen_conv.h"
 
 using namespace lorikeet;
@@ -24,32 +24,6 @@ at::Tensor winograd_noise(at::IntArrayRef shape, std::uint64_t seed) {
   at::Generator generator = seeded(seed);
   const at::Tensor values = at::empty(shape).normal_(0, 1, generator);
   return values.dim() == 4 ? values.contiguous(at::MemoryFormat::ChannelsLast) : values;
-}
-
-// Runs the kernels of one instruction set.
-class ForcedTarget {
- public:
-  explicit ForcedTarget(std::int64_t target) {
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  }
-  ~ForcedTarget() {
-    hwy::SetSupportedTargetsForTest(0);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  }
-  ForcedTarget(const ForcedTarget&) = delete;
-  ForcedTarget& operator=(const ForcedTarget&) = delete;
-};
-
-// AVX2 and AVX-512, where the processor has them, and the fallback, which takes minutes under ThreadSanitizer.
-std::vector<std::int64_t> targets() {
-  std::vector<std::int64_t> out;
-  for (const std::int64_t target : {HWY_AVX3, HWY_AVX2})
-    if ((hwy::SupportedTargets() & target) != 0) out.push_back(target);
-#ifndef __SANITIZE_THREAD__
-  out.push_back(HWY_SCALAR);
-#endif
-  return out;
 }
 
 struct Layer {
@@ -80,7 +54,7 @@ const Layer kLayers[]{
 
 // Each layer with each instruction set.
 void for_each_layer(const std::function<void(const Layer&)>& check) {
-  for (const std::int64_t target : targets()) {
+  for (const std::int64_t target : forced_targets()) {
     const ForcedTarget forced(target);
     CAPTURE(std::string(hwy::TargetName(target)));
     for (const Layer& layer : kLayers) {
@@ -116,7 +90,7 @@ TEST_CASE("AVX2 and AVX-512 give the same bits, on any number of threads") {
     const at::Tensor x = winograd_noise({layer.images, layer.in, layer.height, layer.width}, 1);
     const at::Tensor weights = winograd_weights(winograd_noise({layer.out, layer.in, 3, 3}, 2));
     const at::Tensor y = winograd_conv(x, weights, layer.shape());
-    for (const std::int64_t target : targets()) {
+    for (const std::int64_t target : forced_targets()) {
       if (target == HWY_SCALAR) continue;  // without fused multiply-add
       const ForcedTarget forced(target);
       for (const int count : {1, 3}) {
@@ -201,7 +175,7 @@ TEST_CASE("a value that is no number stays one") {
   x[0][3][2][2] = std::numeric_limits<float>::quiet_NaN();
   const Epilogue relu{at::zeros({16}), {}, {{0, kInfinity}}};
   const at::Tensor weights = winograd_weights(winograd_noise({16, 16, 3, 3}, 2));
-  for (const std::int64_t target : targets()) {
+  for (const std::int64_t target : forced_targets()) {
     const ForcedTarget forced(target);
     for (const at::ScalarType type : {at::kFloat, at::kBFloat16})
       CHECK(at::isnan(winograd_conv(x.to(type), weights, shape, &relu)).all().item<bool>());
