@@ -9,8 +9,8 @@ enum class Device { kCpu, kCuda };
 enum class Precision {
   kFloat32,
   kBFloat16,
-  /// Int8 with calibrated activation ranges: the frozen prefix during training, the merged network afterwards. CPU
-  /// only.
+  /// Int8 with calibrated activation ranges: the frozen layers during training, with gradients in bfloat16 if the
+  /// processor supports it natively, otherwise float32; the merged network afterwards. CPU only.
   kInt8,
   /// Only in options: bfloat16 if the processor or GPU supports it natively, otherwise float32.
   kAuto,

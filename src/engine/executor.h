@@ -55,8 +55,7 @@ struct ExecutorOptions {
 /// threads may run it concurrently without gradients.
 std::unique_ptr<Executor> make_plain_executor(const Network& network, const ExecutorOptions& options);
 std::unique_ptr<Executor> make_fused_executor(const Network& network, const ExecutorOptions& options);
-/// Runs the frozen prefix in int8 and the rest as the fused executor does. `ranges` are those of the prefix, from a
-/// RangeMeter. CPU only. The prefix of a merged network is the complete network.
+/// Runs frozen layers in int8, and the rest and all gradients in `precision`. `ranges` are from a RangeMeter. CPU only.
 std::unique_ptr<Executor> make_int8_executor(const Network& network, const ExecutorOptions& options,
                                              const ActivationRanges& ranges);
 std::unique_ptr<Executor> make_executor(EngineKind kind, const Network& network, const ExecutorOptions& options);

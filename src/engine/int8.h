@@ -7,7 +7,7 @@
 
 namespace lorikeet {
 
-/// Runs images through a network's frozen prefix in float32 and records the ranges. The network must outlive it.
+/// Runs images through a network in float32 and records the ranges. The network must outlive it.
 class RangeMeter {
  public:
   /// `prepared` is what is made of the network's base, to be shared; null: its own.
@@ -16,7 +16,7 @@ class RangeMeter {
   RangeMeter& operator=(const RangeMeter&) = delete;
 
   /// images: float32 (N, 3, H, W), normalised.
-  void add(const at::Tensor& images) { executor_->run_prefix(images); }
+  void add(const at::Tensor& images) { executor_->predict(images); }
   /// The ranges over all images so far.
   const ActivationRanges& ranges() const { return ranges_; }
 

@@ -1,7 +1,8 @@
-// Runs the frozen prefix on uint8 activations and int8 weights. A convolution or Linear includes BatchNorm, residual
-// sum and activation, as in the fused executor. A convolution's inputs and outputs have calibrated ranges and stay
-// uint8, and max-pooling works on the stored values. A Linear quantizes its float32 inputs row by row and returns
-// float32. The output layer and all other operations run in float32. The fused executor runs the rest of the network.
+// Runs frozen layers on uint8 activations and int8 weights. A convolution or Linear includes BatchNorm, residual sum
+// and activation, as in the fused executor. A convolution's inputs and outputs have calibrated ranges and stay uint8,
+// and max-pooling works on the stored values. A Linear quantizes its inputs row by row. Its output is real (float32 or
+// bfloat16), and so is that of a layer with LoRA, whose term is added before the activation. The output layer, all
+// other operations and all gradients are real.
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
@@ -12,8 +13,10 @@
 
 #include "base/error.h"
 #include "engine/expected_means.h"
+#include "engine/frozen_step.h"
 #include "engine/int8.h"
 #include "engine/step_executor.h"
+#include "engine/stored_values.h"
 #include "graph/shapes.h"
 #include "kernels/frozen_conv.h"
 #include "kernels/onednn.h"
@@ -33,31 +36,18 @@ Quantization quantization_for(std::pair<float, float> range) {
   return {scale, static_cast<std::int64_t>(-low / scale + 0.5)};
 }
 
-at::Tensor quantized(const at::Tensor& real, const Quantization& q) {
-  return at::round(real / q.scale)
-      .add_(static_cast<double>(q.zero))
-      .clamp_(0, 255)
-      .to(at::kByte)
-      .contiguous(at::MemoryFormat::ChannelsLast);
-}
-
-at::Tensor real_of(const at::Tensor& stored, const Quantization& q) {
-  return (stored.to(at::kFloat) - static_cast<double>(q.zero)) * q.scale;
-}
-
 class Int8Executor final : public StepExecutor {
  public:
   Int8Executor(const Network& network, const ExecutorOptions& options, const ActivationRanges& ranges)
       : StepExecutor(network, options, at::MemoryFormat::ChannelsLast, fuse_except_output, /*all_tokens=*/false),
-        ranges_(ranges), rest_(make_fused_executor(network, with_prepared(options))), means_(expected_means(network)),
-        convs_(steps().size()), linears_(steps().size()) {
+        ranges_(ranges), means_(expected_means(network)), layers_(steps().size()) {
     const Graph& graph = network.graph();
     for (NodeId id = 0; id < graph.nodes().size(); ++id) {
       const auto found = ranges.find(range_name(graph, id));
       quantization_.push_back(found == ranges.end() ? Quantization{} : quantization_for(found->second));
     }
     for (const FusedStep& step : steps()) {
-      if (!is_int8_conv(step)) continue;
+      if (!is_frozen_conv(step)) continue;
       std::vector<NodeId> needed = step.inputs(graph);
       needed.push_back(step.output);
       for (const NodeId id : needed) {
@@ -73,109 +63,113 @@ class Int8Executor final : public StepExecutor {
     const at::NoGradGuard no_grad;
     for (std::size_t i = 0; i < steps().size(); ++i) {
       const FusedStep& step = steps()[i];
-      if (is_int8_conv(step))
-        convs_[i].int8 = prepared().int8_conv(network, step, quantization_[graph.node(step.first).inputs[0]]);
-      if (is_int8_linear(step)) linears_[i] = {prepared().int8_linear(network, step), folded_bias(step, network)};
+      if (!step.frozen_layer) continue;
+      Layer& layer = layers_[i];
+      if (is_frozen_conv(step)) {
+        layer.conv = prepared().int8_conv(network, step, quantization_[graph.node(step.first).inputs[0]]);
+      } else {
+        layer.linear = prepared().int8_linear(network, step);
+      }
+      layer.step = c10::make_intrusive<FrozenStep>(prepared().conv(network, step, precision()), step,
+                                                   /*is_linear=*/layer.linear != nullptr);
     }
   }
 
   Frontier run_prefix(const at::Tensor& images) override {
     Frontier out = StepExecutor::run_prefix(images);
-    for (std::size_t i = 0; i < out.size(); ++i) out[i] = real(plan().frontier[i], out[i]).to(precision());
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = real(plan().frontier[i], out[i]);
     return out;
-  }
-  at::Tensor run_suffix(Frontier frontier, bool training) override {
-    return rest_->run_suffix(std::move(frontier), training);
   }
   const ActivationRanges& activation_ranges() const override { return ranges_; }
 
  private:
-  // A convolution of the prefix. Its bias depends on the image size.
-  struct Conv {
-    std::shared_ptr<const FrozenInt8Conv> int8;
+  // A frozen layer: a convolution, whose bias depends on the image size, or a Linear.
+  struct Layer {
+    FrozenStepPtr step;
+    std::shared_ptr<const FrozenInt8Conv> conv;
+    std::shared_ptr<const FrozenInt8Linear> linear;
     Pair size{0, 0};
     at::Tensor bias;
   };
-  struct FrozenLinear {
-    std::shared_ptr<const FrozenInt8Linear> int8;
-    at::Tensor bias;
-  };
 
-  bool is_frozen_prefix(const FusedStep& step) const {
-    return step.frozen_layer && plan().segment[step.first] == Segment::kFrozenPrefix;
-  }
-  bool is_int8_conv(const FusedStep& step) const {
-    return is_frozen_prefix(step) && std::holds_alternative<Conv2d>(network().graph().node(step.first).op);
-  }
-  bool is_int8_linear(const FusedStep& step) const {
-    return is_frozen_prefix(step) && std::holds_alternative<Linear>(network().graph().node(step.first).op);
-  }
-
-  // The executor of the rest uses the same prepared weights.
-  ExecutorOptions with_prepared(ExecutorOptions options) const {
-    options.prepared = shared_prepared();
-    return options;
+  bool is_frozen_conv(const FusedStep& step) const {
+    return step.frozen_layer && std::holds_alternative<Conv2d>(network().graph().node(step.first).op);
   }
 
   at::Tensor real(NodeId id, const at::Tensor& value) const {
-    return value.scalar_type() == at::kByte ? real_of(value, quantization_[id]) : value;
+    return real_value(value, quantization_[id], precision());
   }
-  at::Tensor stored(NodeId id, const at::Tensor& value) const {
-    return value.scalar_type() == at::kByte ? value : quantized(value, quantization_[id]);
-  }
+  at::Tensor stored(NodeId id, const at::Tensor& value) const { return stored_value(value, quantization_[id]); }
 
   at::Tensor run_step(std::size_t index, const Values& values, bool training) override {
-    const FusedStep& step = steps()[index];
-    const Node& node = network().graph().node(step.first);
-    if (convs_[index].int8) return run_conv(index, values);
-    if (linears_[index].int8) return run_linear(index, values);
+    if (layers_[index].step) return run_layer(index, values, training);
+    const Node& node = network().graph().node(steps()[index].first);
     const at::Tensor& x = values[node.inputs[0]];
     if (const auto* pool = std::get_if<MaxPool2d>(&node.op); pool != nullptr && x.scalar_type() == at::kByte)
       return run_pool(*pool, x);
     Values reals(values.size());
     for (const NodeId input : node.inputs) reals[input] = real(input, values[input]);
-    return run_fast_node(step.first, reals, training);
+    return run_fast_node(steps()[index].first, reals, training);
   }
 
-  at::Tensor run_conv(std::size_t index, const Values& values) {
+  at::Tensor run_layer(std::size_t index, const Values& values, bool training) {
     const FusedStep& step = steps()[index];
-    const NodeId input = network().graph().node(step.first).inputs[0];
-    const at::Tensor x = stored(input, values[input]);
-    const FrozenInt8Conv& conv = *convs_[index].int8;
-    const at::Tensor bias = bias_for(index, {x.size(2), x.size(3)});
-    if (!Int8Conv::can_end_with(step.activation, step.residual.has_value())) {
-      const at::Tensor y = conv(x);
-      const at::Tensor other = step.residual ? real(*step.residual, values[*step.residual]) : at::Tensor();
-      apply_epilogue_(y, {bias, other, step.activation}, /*keeps=*/false);
-      return y;
-    }
-    Int8Conv::Sum residual;
-    if (step.residual) residual = {stored(*step.residual, values[*step.residual]), quantization_[*step.residual]};
-    return conv(x, {bias, residual, step.activation, quantization_[step.output]});
-  }
-
-  at::Tensor run_linear(std::size_t index, const Values& values) const {
-    const FusedStep& step = steps()[index];
-    const NodeId input = network().graph().node(step.first).inputs[0];
-    Epilogue after{linears_[index].bias, {}, step.activation};
-    if (step.residual) after.residual = real(*step.residual, read(values, *step.residual, step.output));
-    return (*linears_[index].int8)(real(input, read(values, input, step.first)), after);
-  }
-
-  // Rounding the weights shifts the outputs' means, most for channels with few weights (depthwise). The bias corrects
-  // this for the means expected from BatchNorm.
-  at::Tensor bias_for(std::size_t index, Pair size) {
-    const std::lock_guard lock(mutex_);
-    Conv& conv = convs_[index];
-    if (conv.size == size) return conv.bias;
-    const FusedStep& step = steps()[index];
+    const Layer& layer = layers_[index];
     const Node& node = network().graph().node(step.first);
-    conv.bias = folded_bias(step, network());
-    conv.size = size;
-    if (const at::Tensor& means = means_[node.inputs[0]]; means.defined()) {
-      conv.bias += mean_output(std::get<Conv2d>(node.op), conv.int8->rounding_error(), means, size[0], size[1]);
+    const NodeId input = node.inputs[0];
+    const LayerAdapter* const adapter = network().adapter(step.first);
+    const at::Tensor value = read(values, input, step.first);
+    const at::Tensor x = adapter != nullptr || layer.linear ? real(input, value).contiguous(layout_of(layer)) : value;
+    const at::Tensor other = step.residual ? read(values, *step.residual, step.output) : at::Tensor();
+    const LowRankPart lora =
+        adapter != nullptr ? low_rank_part(*adapter, node.op, *layer.step, x, training) : LowRankPart();
+    return run_frozen_step(layer.step, x, other, lora, [&](at::Tensor* kept) {
+      if (layer.conv && !lora.low.defined() && can_store(step, kept != nullptr))
+        return run_stored(index, stored(input, value), other, kept);
+      const at::Tensor y = layer.linear ? image_of((*layer.linear)(pixels_of(layer.step->image(x)), precision()))
+                                        : (*layer.conv)(stored(input, value), precision());
+      const at::Tensor summand = other.defined() ? layer.step->image(real(*step.residual, other)) : other;
+      finish_step_(y, lora, {bias_for(index, x), summand, step.activation}, kept);
+      return layer.step->value(y, x.sizes());
+    });
+  }
+
+  static at::MemoryFormat layout_of(const Layer& layer) {
+    return layer.linear ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast;
+  }
+
+  // Whether oneDNN can end with the activation, and the stored output has what its gradient needs.
+  static bool can_store(const FusedStep& step, bool keeps) {
+    return Int8Conv::can_end_with(step.activation, step.residual.has_value()) &&
+           !(keeps && step.activation.smooth != SmoothActivation::kNone);
+  }
+
+  at::Tensor run_stored(std::size_t index, const at::Tensor& x, const at::Tensor& other, at::Tensor* kept) {
+    const FusedStep& step = steps()[index];
+    const Quantization& q = quantization_[step.output];
+    Int8Conv::Sum residual;
+    if (step.residual) residual = {stored(*step.residual, other), quantization_[*step.residual]};
+    const at::Tensor y = (*layers_[index].conv)(x, {bias_for(index, x), residual, step.activation, q});
+    if (kept == nullptr) return y;
+    if (step.activation.active()) *kept = clamp_mask(y, q, step.activation.clamp);
+    return stand_in(y, precision());
+  }
+
+  // Rounding the weights shifts the outputs' means, most for channels with few weights (depthwise). The bias of a
+  // convolution corrects this for the means expected from BatchNorm.
+  at::Tensor bias_for(std::size_t index, const at::Tensor& x) {
+    Layer& layer = layers_[index];
+    const at::Tensor& bias = layer.step->prepared->bias;
+    const Node& node = network().graph().node(steps()[index].first);
+    const at::Tensor& means = means_[node.inputs[0]];
+    if (!layer.conv || !means.defined()) return bias;
+    const Pair size{x.size(2), x.size(3)};
+    const std::lock_guard lock(mutex_);
+    if (layer.size != size) {
+      layer.bias = bias + mean_output(std::get<Conv2d>(node.op), layer.conv->rounding_error(), means, size[0], size[1]);
+      layer.size = size;
     }
-    return conv.bias;
+    return layer.bias;
   }
 
   // Max-pooling of stored values along one axis after the other. ATen has no max-pooling of plain uint8 in
@@ -196,12 +190,10 @@ class Int8Executor final : public StepExecutor {
   }
 
   ActivationRanges ranges_;
-  std::unique_ptr<Executor> rest_;
   std::vector<Quantization> quantization_;  // one per node
   std::vector<at::Tensor> means_;           // expected means of each node's channels
   std::mutex mutex_;                        // protects the biases
-  std::vector<Conv> convs_;                 // one per step; empty if it is not a convolution of the prefix
-  std::vector<FrozenLinear> linears_;       // likewise its Linear layers
+  std::vector<Layer> layers_;               // one per step; empty if it is not a frozen layer
 };
 
 }  // namespace

@@ -41,7 +41,6 @@ class StepExecutor : public Executor {
   const std::vector<FusedStep>& steps() const { return steps_; }
   at::ScalarType precision() const { return precision_; }
   PreparedBase& prepared() const { return *prepared_; }
-  const std::shared_ptr<PreparedBase>& shared_prepared() const { return prepared_; }
 
  private:
   void run(Values& values, bool prefix, bool training);

@@ -15,6 +15,12 @@ void check_device(Device device) {
   }
 }
 
+at::ScalarType activation_type(Precision precision) {
+  const bool is_half =
+      precision == Precision::kBFloat16 || (precision == Precision::kInt8 && examine_machine().bfloat16);
+  return is_half ? at::kBFloat16 : at::kFloat;
+}
+
 Precision resolved_precision(Precision precision, Device device) {
   if (precision != Precision::kAuto) return precision;
   const bool is_native = device == Device::kCuda || examine_machine().bfloat16;

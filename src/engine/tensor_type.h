@@ -12,10 +12,9 @@ namespace lorikeet {
 
 inline at::Device tensor_device(Device device) { return device == Device::kCuda ? at::kCUDA : at::kCPU; }
 
-/// The element type of activations that are not int8. REQUIRES: not Precision::kAuto.
-inline at::ScalarType activation_type(Precision precision) {
-  return precision == Precision::kBFloat16 ? at::kBFloat16 : at::kFloat;
-}
+/// The element type of activations that are not int8, and of gradients. With Precision::kInt8, it is bfloat16 where the
+/// processor has it. REQUIRES: not Precision::kAuto.
+at::ScalarType activation_type(Precision precision);
 
 /// Bytes per element of such activations.
 inline std::uint64_t activation_bytes(Precision precision) { return c10::elementSize(activation_type(precision)); }

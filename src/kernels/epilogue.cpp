@@ -15,10 +15,10 @@ constexpr std::int64_t kBits = 8;
 constexpr std::int32_t kBitOf[kBits]{1, 2, 4, 8, 16, 32, 64, 128};
 constexpr std::int64_t kGrain = 1 << 15;  // minimum number of elements per thread
 
-// Whether the mask is packed to bits: only if rows of channels are whole bytes, so that no two threads write to the
-// same byte. Otherwise the mask is a tensor of bool.
+// Whether finish_rows() can process it.
 bool packs(const at::Tensor& y) {
-  return y.is_cpu() && y.size(1) % kBits == 0 && (y.scalar_type() == at::kFloat || y.scalar_type() == at::kBFloat16);
+  return y.is_cpu() && has_packed_mask(y.size(1)) &&
+         (y.scalar_type() == at::kFloat || y.scalar_type() == at::kBFloat16);
 }
 
 // Processes one row of channels. Written so that compilers vectorise it.
@@ -122,6 +122,9 @@ at::Tensor apply_epilogue_(const at::Tensor& y, const Epilogue& after, bool keep
   }
   return mask;
 }
+
+// Only if rows of channels are whole bytes, so that no two threads write to the same byte.
+bool has_packed_mask(std::int64_t channels) { return channels % kBits == 0; }
 
 at::Tensor packed_mask(const at::Tensor& y) {
   return at::empty({y.numel() / kBits}, y.options().dtype(at::kByte).memory_format(at::MemoryFormat::Contiguous));

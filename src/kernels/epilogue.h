@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <limits>
 
 #include "kernels/smooth_activation.h"
@@ -39,8 +40,10 @@ struct Epilogue {
 /// argument of activation_gradient().
 at::Tensor apply_epilogue_(const at::Tensor& y, const Epilogue& after, bool keeps);
 
-/// The uninitialised mask of a clamp for y (N, C, H, W), channels-last with C a multiple of 8: bit i % 8 of
-/// byte i / 8 is whether element i of y's memory was strictly between the bounds.
+/// Whether the mask of a clamp of this many channels is packed to bits. Otherwise it is a tensor of bool.
+bool has_packed_mask(std::int64_t channels);
+/// The uninitialised packed mask of a clamp for y (N, C, H, W), channels-last: bit i % 8 of byte i / 8 is whether
+/// element i of y's memory was strictly between the bounds.
 at::Tensor packed_mask(const at::Tensor& y);
 
 /// The gradient before the activation, channels-last: grad where a clamp's value was strictly between the bounds and 0

@@ -38,9 +38,9 @@ at::Tensor FrozenInt8Conv::operator()(const at::Tensor& x, const Int8Conv::Outpu
   return int8_(run.padded, run.packed, run.geometry, y);
 }
 
-at::Tensor FrozenInt8Conv::operator()(const at::Tensor& x) const {
+at::Tensor FrozenInt8Conv::operator()(const at::Tensor& x, at::ScalarType type) const {
   const Prepared run = prepared(x);
-  return int8_(run.padded, run.packed, run.geometry);
+  return int8_(run.padded, run.packed, run.geometry, type);
 }
 
 }  // namespace lorikeet

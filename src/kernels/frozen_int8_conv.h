@@ -21,8 +21,8 @@ class FrozenInt8Conv {
 
   /// x (N, in, H, W) uint8, channels-last → uint8 in the output's quantization, as computed by Int8Conv.
   at::Tensor operator()(const at::Tensor& x, const Int8Conv::Output& y) const;
-  /// The same without bias → float32.
-  at::Tensor operator()(const at::Tensor& x) const;
+  /// The same without bias → float32 or bfloat16.
+  at::Tensor operator()(const at::Tensor& x, at::ScalarType type) const;
 
   /// The rounding error of the weight, with the weight's shape.
   at::Tensor rounding_error() const { return int8_rounding_error(weight()); }

@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "base/vector_clones.h"
-#include "kernels/frozen_conv.h"
 #include "kernels/parallel.h"
 
 namespace lorikeet {
@@ -80,23 +79,18 @@ FrozenInt8Linear::FrozenInt8Linear(at::Tensor weight, at::Tensor scale)
 // A temporary: only its packed form is kept.
 at::Tensor FrozenInt8Linear::weight() const { return weight_ * scale_.unsqueeze(1); }
 
-at::Tensor FrozenInt8Linear::operator()(const at::Tensor& x, const Epilogue& after) const {
-  const QuantizedRows rows = quantize_rows(x.reshape({-1, x.size(-1)}).contiguous());
+at::Tensor FrozenInt8Linear::operator()(const at::Tensor& x, at::ScalarType type) const {
+  const QuantizedRows rows = quantize_rows(x.to(at::kFloat));
   const std::int64_t count = rows.stored.size(0), outputs = weight_.size(0);
   const at::Tensor packed = packings_.get(
       {/*form=*/0, /*part=*/0, {count, outputs, weight_.size(1)}, [&] { return int8_.pack(weight(), count); }});
-  const at::Tensor y = int8_.product(rows.stored, packed);
+  at::Tensor y = int8_.product(rows.stored, packed);
   auto* const values = y.data_ptr<float>();
   const auto *const scale = rows.scale.const_data_ptr<float>(), *const offset = rows.offset.const_data_ptr<float>(),
                     *const sums = int8_.sums().const_data_ptr<float>();
   each_row(count, outputs,
            [&](std::int64_t row) { restore_row(values + row * outputs, outputs, scale[row], offset[row], sums); });
-  Epilogue by_row = after;
-  if (after.residual.defined()) by_row.residual = image_of(after.residual.reshape({-1, outputs}));
-  apply_epilogue_(image_of(y), by_row, /*keeps=*/false);
-  std::vector<std::int64_t> shape = x.sizes().vec();
-  shape.back() = outputs;
-  return y.view(shape);
+  return y.to(type);
 }
 
 }  // namespace lorikeet

@@ -7,7 +7,6 @@
 
 #include <cstdint>
 
-#include "kernels/epilogue.h"
 #include "kernels/onednn.h"
 #include "kernels/packings.h"
 
@@ -30,8 +29,8 @@ class FrozenInt8Linear {
   FrozenInt8Linear(const FrozenInt8Linear&) = delete;
   FrozenInt8Linear& operator=(const FrozenInt8Linear&) = delete;
 
-  /// x float32 (…, in) → activation(x · weightᵀ + bias + residual), float32 (…, out).
-  at::Tensor operator()(const at::Tensor& x, const Epilogue& after) const;
+  /// x (M, in), contiguous → x · weightᵀ, (M, out); float32 or bfloat16.
+  at::Tensor operator()(const at::Tensor& x, at::ScalarType type) const;
 
   /// Bytes of the packed weights.
   std::uint64_t bytes() const { return packings_.bytes(); }

@@ -216,13 +216,14 @@ at::Tensor Int8Conv::operator()(const at::Tensor& x, const at::Tensor& packed, c
                c10::IValue()});
 }
 
-at::Tensor Int8Conv::operator()(const at::Tensor& x, const at::Tensor& packed, const ConvGeometry& geometry) const {
+at::Tensor Int8Conv::operator()(const at::Tensor& x, const at::Tensor& packed, const ConvGeometry& geometry,
+                                at::ScalarType type) const {
   const c10::List<std::optional<at::Scalar>> no_bounds;
-  const auto type = static_cast<std::int64_t>(at::kFloat);
-  return call("onednn::qconv2d_pointwise", "",
-              {x, x_.scale, x_.zero, packed, scales_, zeros_, c10::IValue(), list(geometry.stride),
-               list(geometry.padding), list(geometry.dilation), geometry.groups, /*output_scale=*/1.0,
-               /*output_zero_point=*/std::int64_t{0}, type, "none", no_bounds, c10::IValue()});
+  return call(
+      "onednn::qconv2d_pointwise", "",
+      {x, x_.scale, x_.zero, packed, scales_, zeros_, c10::IValue(), list(geometry.stride), list(geometry.padding),
+       list(geometry.dilation), geometry.groups, /*output_scale=*/1.0,
+       /*output_zero_point=*/std::int64_t{0}, static_cast<std::int64_t>(type), "none", no_bounds, c10::IValue()});
 }
 
 }  // namespace lorikeet

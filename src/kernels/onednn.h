@@ -10,6 +10,7 @@
 
 #include "graph/graph.h"
 #include "kernels/epilogue.h"
+#include "kernels/quantization.h"
 
 namespace lorikeet {
 
@@ -44,12 +45,6 @@ std::vector<std::int64_t> layout_shape(at::IntArrayRef weight, at::ScalarType ty
 /// An identifier of the layout of a packed weight: equal strings mean equal layouts.
 std::string packed_layout(const at::Tensor& packed);
 std::uint64_t packed_bytes(const at::Tensor& packed);
-
-/// Maps real numbers to uint8: real = scale · (stored − zero).
-struct Quantization {
-  double scale = 1;
-  std::int64_t zero = 0;
-};
 
 /// Whether oneDNN multiplies int8 natively (VNNI). If not, weights have 7 bits, so that no sum of two products
 /// overflows 16 bits.
@@ -103,8 +98,9 @@ class Int8Conv {
   /// x uint8 → activation(conv(x) + bias + residual) as uint8 in the output's quantization. REQUIRES: can_end_with().
   at::Tensor operator()(const at::Tensor& x, const at::Tensor& packed, const ConvGeometry& geometry,
                         const Output& y) const;
-  /// x uint8 → conv(x), float32.
-  at::Tensor operator()(const at::Tensor& x, const at::Tensor& packed, const ConvGeometry& geometry) const;
+  /// x uint8 → conv(x), float32 or bfloat16.
+  at::Tensor operator()(const at::Tensor& x, const at::Tensor& packed, const ConvGeometry& geometry,
+                        at::ScalarType type) const;
 
  private:
   Quantization x_;

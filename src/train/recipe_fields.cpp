@@ -611,11 +611,12 @@ const std::vector<Field>& all() {
                    ranges::kSeconds, LORIKEET_MEMBER(loop.checkpoint_seconds)),
 
       choice_field("device", "where the network runs", device_names(), LORIKEET_MEMBER(machine.device)),
-      choice_field("precision",
-                   "of activations and frozen weights; trained parameters stay float32. auto: bfloat16 where the "
-                   "processor has it; int8: the frozen prefix, and the complete network once trained, with scales "
-                   "measured on training images",
-                   precision_names(), LORIKEET_MEMBER(machine.precision)),
+      choice_field(
+          "precision",
+          "of activations and frozen weights; trained parameters stay float32. auto: bfloat16 where the "
+          "processor has it; int8: frozen layers, and the complete network once trained, with scales measured on "
+          "training images; the rest and gradients as with auto",
+          precision_names(), LORIKEET_MEMBER(machine.precision)),
       choice_field("engine", "plain: PyTorch's own operators in its own order, to follow PyTorch step by step",
                    engine_names(), LORIKEET_MEMBER(machine.engine)),
       integer_field("threads", "threads of the computation; 0: one for each core", ranges::kThreads,

@@ -198,7 +198,8 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
   if (made) discard.emplace(run);
   options.machine.cache_folder = run.path();
   const LoopData loop_data{data.train, data.validation, preprocessing};
-  const ExecutorOptions executor_options{.plan = plan, .prepared = base.prepared};
+  const ExecutorOptions executor_options{
+      .precision = activation_type(recipe.machine.precision), .plan = plan, .prepared = base.prepared};
   auto executor = from && is_int8 ? make_int8_executor(network, executor_options, from->state.activation_ranges)
                                   : make_training_executor(network, recipe.machine, executor_options, loop_data);
 

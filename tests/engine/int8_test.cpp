@@ -75,22 +75,54 @@ TEST_CASE("every family runs in int8 near its float32 self, whatever the batch")
   }
 }
 
-TEST_CASE("gradients after an int8 prefix are those after a float32 one") {
-  const Network network = trained_network(spec_for(R"(layer1\.2\.conv3)", {"fc"}));
-  const Plan plan = make_plan(network);
-  RangeMeter meter(network, plan);
-  meter.add(some_images());
-  const auto executor = make_int8_executor(network, {.plan = plan}, meter.ranges());
-  const Frontier frontier = executor->run_prefix(some_images());
-  const Frontier expected = make_fused_executor(network, {.plan = plan})->run_prefix(some_images());
-  for (std::size_t i = 0; i < frontier.size(); ++i) {
-    CHECK((frontier[i].scalar_type() == at::kFloat));
-    CHECK(relative(frontier[i], expected[i]) < 0.1);
+namespace {
+
+// Gradients of the trainable tensors for a loss of the logits.
+NamedTensors gradients_of(const Network& network, Executor& executor) {
+  const at::Tensor images = some_images();
+  const at::Tensor logits = executor.run_suffix(executor.run_prefix(images), /*training=*/true);
+  at::Generator generator = seeded(9);
+  (logits * at::empty(logits.sizes()).normal_(0, 1, generator)).sum().backward();
+  NamedTensors out;
+  for (auto& [name, tensor] : network.trainable()) {
+    REQUIRE(tensor.grad().defined());
+    out.add(name, tensor.grad().clone());
+    tensor.mutable_grad() = at::Tensor();
   }
-  executor->run_suffix(frontier, true).sum().backward();
-  for (const auto& [name, tensor] : network.trainable()) {
-    CAPTURE(name);
-    CHECK(tensor.grad().defined());
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("training in int8 computes the logits and gradients of float32 to within its rounding") {
+  const std::vector<AdapterSpec> specs{
+      spec_for(R"(layer1\.2\.conv3)", {"fc"}),
+      spec_for(R"(layer1\.0\.conv[12])"),  // frozen blocks and a frozen output layer after it
+      full_spec(),
+      spec_for("", {"conv1", "layer1.1.conv1"}),
+  };
+  for (const AdapterSpec& spec : specs) {
+    const Network network = trained_network(spec);
+    const Plan plan = make_plan(network);
+    RangeMeter meter(network, plan);
+    meter.add(some_images());
+    const auto exact = make_fused_executor(network, {.plan = plan});
+    const auto executor = make_int8_executor(network, {.plan = plan}, meter.ranges());
+    const Frontier frontier = executor->run_prefix(some_images());
+    const Frontier expected_frontier = exact->run_prefix(some_images());
+    for (std::size_t i = 0; i < frontier.size(); ++i) {
+      CHECK((frontier[i].scalar_type() == at::kFloat));
+      CHECK(relative(frontier[i], expected_frontier[i]) < 0.1);
+    }
+    const at::Tensor logits = executor->predict(some_images());
+    CHECK(relative(logits, exact->predict(some_images())) < 0.1);
+    CHECK(relative(executor->run_suffix(frontier, true), logits) < 1e-5);  // with gradients as without
+    const NamedTensors expected = gradients_of(network, *exact);
+    const NamedTensors found = gradients_of(network, *executor);
+    for (const auto& [name, tensor] : expected) {
+      CAPTURE(name);
+      CHECK(relative(*found.find(name), tensor) < 0.25);
+    }
   }
 }
 

@@ -171,13 +171,20 @@ TEST_CASE("one executor computes on several threads at once") {
 
 TEST_CASE("a gradient outlives its executor") {
   const Network network = trained_network(full_spec());
-  auto executor = make_fused_executor(network, {});
-  const auto expected = step(network, *executor, some_images());
-  const at::Tensor logits = executor->run_suffix(executor->run_prefix(some_images()), /*training=*/true);
-  executor.reset();
-  logits.square().sum().backward();
-  const auto trainable = network.trainable();
-  for (std::size_t i = 0; i < trainable.size(); ++i) CHECK(at::equal(trainable[i].second.grad(), expected[i + 1]));
+  RangeMeter meter(network, make_plan(network));
+  meter.add(some_images());
+  for (const bool is_int8 : {false, true}) {
+    auto executor = is_int8 ? make_int8_executor(network, {}, meter.ranges()) : make_fused_executor(network, {});
+    const auto expected = step(network, *executor, some_images());
+    const at::Tensor logits = executor->run_suffix(executor->run_prefix(some_images()), /*training=*/true);
+    executor.reset();
+    logits.square().sum().backward();
+    const auto trainable = network.trainable();
+    for (std::size_t i = 0; i < trainable.size(); ++i) {
+      CHECK(at::equal(trainable[i].second.grad(), expected[i + 1]));
+      trainable[i].second.mutable_grad() = at::Tensor();
+    }
+  }
 }
 
 TEST_CASE("measuring ranges uses what executors have packed") {

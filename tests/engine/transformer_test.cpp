@@ -223,3 +223,23 @@ TEST_CASE("int8 runs the patches and the Linear layers of a transformer") {
   CHECK(error < 0.05);
   CHECK(error > 1e-5);
 }
+
+TEST_CASE("int8 computes the gradients of an adapted transformer to within its rounding") {
+  const Network network = trained_vit(vit_spec(R"(blocks\.0\.(attn\.qkv|mlp\.fc[12]))", [](AdapterConfig&) {}));
+  RangeMeter meter(network, make_plan(network));
+  meter.add(vit_images(8));
+  std::vector<at::Tensor> gradients[2];
+  for (const bool is_int8 : {false, true}) {
+    const auto executor = is_int8 ? make_int8_executor(network, {}, meter.ranges()) : make_fused_executor(network, {});
+    executor->run_suffix(executor->run_prefix(vit_images(8)), /*training=*/true).square().sum().backward();
+    for (const auto& [name, tensor] : network.trainable()) {
+      gradients[is_int8].push_back(tensor.grad().clone());
+      tensor.mutable_grad() = at::Tensor();
+    }
+  }
+  for (std::size_t i = 0; i < gradients[0].size(); ++i) {
+    const double error = relative(gradients[1][i], gradients[0][i]);
+    CHECK(error < 0.1);
+    CHECK(error > 1e-6);
+  }
+}

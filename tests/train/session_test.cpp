@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/tensor_type.h"
 #include "refusal.h"
 #include "temporary_folder.h"
 #include "train/caching.h"
@@ -40,8 +41,9 @@ class Trainee {
                                        : plan_training(network_, trial.options, trial.data.preprocessing,
                                                        trial.data.train->size(), trial.data.validation->size());
     const bool has_ranges = state != nullptr && trial.options.machine.precision == Precision::kInt8;
-    executor_ = has_ranges ? make_int8_executor(network_, {.plan = plan}, state->activation_ranges)
-                           : make_training_executor(network_, trial.options.machine, {.plan = plan}, trial.data);
+    const ExecutorOptions options{.precision = activation_type(trial.options.machine.precision), .plan = plan};
+    executor_ = has_ranges ? make_int8_executor(network_, options, state->activation_ranges)
+                           : make_training_executor(network_, trial.options.machine, options, trial.data);
     session.state = state;
     session_.emplace(network_, *executor_, trial.data, trial.options,
                      LoopHooks{.progress = {},
