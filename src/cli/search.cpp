@@ -1,5 +1,6 @@
 // lorikeet search: the smallest adapter that reaches an accuracy.
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -89,7 +90,27 @@ std::string row_text(const std::vector<std::string>& cells) {
   return out;
 }
 
+// When something was last printed about trials, for those who see no status line.
+std::chrono::steady_clock::time_point& last_line() {
+  static auto last = std::chrono::steady_clock::now();
+  return last;
+}
+
+void show_trial(const SearchTrial& trial, const TrainProgress& now) {
+  constexpr auto kInterval = std::chrono::seconds(30);
+  const std::string name = name_of_trial(trial) + "  ";
+  if (shows_progress()) {
+    const std::size_t columns = terminal_columns();
+    show_status(name + training_line(now, columns - std::min(columns, name.size())));
+  } else if (std::chrono::steady_clock::now() - last_line() > kInterval) {
+    print_note(cat(name, now.phase, now.phase == "train" ? cat(" epoch ", now.epoch, "/", now.epochs) : "", "  ",
+                   now.done, "/", now.total));
+    last_line() = std::chrono::steady_clock::now();
+  }
+}
+
 void print_row(const SearchTrial& trial) {
+  last_line() = std::chrono::steady_clock::now();
   static bool has_header = false;
   if (!std::exchange(has_header, true)) {
     std::vector<std::string> titles;
@@ -155,11 +176,7 @@ int search_command(const SearchOptions& options) {
   catch_interrupts();
   SearchCallbacks callbacks{.progress =
                                 [](const SearchTrial& trial, const TrainProgress& now) {
-                                  if (shows_progress() && trial.number > 0) {
-                                    const std::string name = name_of_trial(trial) + "  ";
-                                    const std::size_t columns = terminal_columns();
-                                    show_status(name + training_line(now, columns - std::min(columns, name.size())));
-                                  }
+                                  if (trial.number > 0) show_trial(trial, now);
                                   return !interrupted();
                                 },
                             .waiting =

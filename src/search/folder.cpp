@@ -13,7 +13,7 @@ namespace lorikeet {
 namespace {
 
 constexpr std::uint64_t kMaxFile = 16 << 20;
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 constexpr const char* kPlan = "search.json";
 
 template <typename Enum>
@@ -121,6 +121,7 @@ std::optional<SearchPlan> SearchFolder::plan() const {
     for (const Json& name : json.at("precisions"))
       out.precisions.push_back(choice<FilePrecision>(name, file_precision_names()));
     for (const Json& candidate : json.at("candidates")) out.candidates.push_back(parse_candidate(candidate));
+    out.speed = {json.at("step_seconds"), json.at("image_seconds")};
     out.notes = json.at("notes").get<std::vector<std::string>>();
     if (out.stages.empty() || out.precisions.empty() || out.candidates.empty())
       fail("got no stages, precisions or candidates, expected some.");
@@ -138,6 +139,8 @@ void SearchFolder::write_plan(const SearchPlan& plan) const {
                              {"stages", plan.stages},
                              {"precisions", precisions},
                              {"candidates", candidates},
+                             {"step_seconds", plan.speed.step},
+                             {"image_seconds", plan.speed.image},
                              {"notes", plan.notes},
                              {"recipe", plan.recipe},
                              {"request", plan.request}});

@@ -20,6 +20,7 @@
 
 #include "base/json.h"
 #include "fetch/file_lock.h"
+#include "search/halving.h"
 #include "search/space.h"
 
 namespace lorikeet {
@@ -41,6 +42,8 @@ struct SearchPlan {
   std::vector<std::int64_t> stages;
   std::vector<FilePrecision> precisions;
   std::vector<Candidate> candidates;
+  /// As measured before the first trial; 0 if it was not.
+  SearchSpeed speed = {};
   /// For people: what was chosen or left out.
   std::vector<std::string> notes;
 };

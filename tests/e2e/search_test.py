@@ -106,7 +106,9 @@ class Search(CommandTest):
         stdout, stderr = process.communicate(timeout=60)
         self.assertEqual((process.returncode, stdout), (130, ""), stderr)
         self.assertIn(f"lorikeet search --resume {folder}", stderr.splitlines()[-1])
-        resumed = self.json("search", "--resume", folder, "budget=100s")
+        done = run("search", "--resume", folder, "budget=100s", "--json")
+        self.assertRegex(done.stderr, rf"stage 1 of 2: [123] of {CANDIDATES} trials left, up to step 20, measured on 128 images")
+        resumed = json.loads(done.stdout)
         self.assertEqual(resumed["winner"]["trial"], self.found["winner"]["trial"])
         self.assertEqual(resumed["test"], self.found["test"])
         self.assertEqual(self.decided(folder), self.decided(self.alone))
@@ -130,6 +132,12 @@ class Search(CommandTest):
         self.assertIn("the nearest point has 0.", done.stderr.splitlines()[-1])
         self.assertIn("HEAD", done.stdout)
         self.assertTrue((folder / "winner.lorikeet").exists())
+
+    def test_holds_out_a_tenth_of_the_images_that_are_used(self):
+        overrides = "validation=0", "epochs=1", "search={peft_type: [HEAD]}", "budget=60s"
+        done = run("search", self.recipe(RECIPE), "target=0.1", *overrides, "--out", self.folder / "held", "--json")
+        self.assertEqual(json.loads(done.stdout)["validation_images"], 38, done.stderr)
+        self.assertIn("validation: 38 training images are held out", done.stderr)
 
     def test_refusals(self):
         recipe, folder = self.recipe(RECIPE), self.folder / "new"

@@ -29,6 +29,7 @@ SearchPlan plan_of_two() {
                      .parameters = 350,
                      .gradient = 1.25e-7},
                     {.method = kHeadOnly, .places = "", .settings = {{"head", "new"}}, .parameters = 20490}};
+  out.speed = {.step = 0.25, .image = 0.125};
   out.notes = {"left out X: y"};
   return out;
 }
@@ -51,6 +52,8 @@ TEST_CASE("a plan and results read back as they were written") {
   CHECK((read.minimise == plan.minimise));
   CHECK(read.stages == plan.stages);
   CHECK((read.precisions == plan.precisions));
+  CHECK(read.speed.step == 0.25);
+  CHECK(read.speed.image == 0.125);
   CHECK(read.notes == plan.notes);
   REQUIRE(read.candidates.size() == 2);
   for (std::size_t i = 0; i < 2; ++i) {
@@ -118,8 +121,8 @@ TEST_CASE("other folders and damaged files are refused") {
     other.replace(other.find(from), from.size(), to);
     write_file(folder.path() / "search.json", other);
   };
-  damaged("\"version\": 1", "\"version\": 2");
-  CHECK(refusal<Error>([&] { folder.plan(); }) == has("search.json: got version 2, expected 1"));
+  damaged("\"version\": 2", "\"version\": 1");
+  CHECK(refusal<Error>([&] { folder.plan(); }) == has("search.json: got version 1, expected 2"));
   damaged("\"parameters\",", "\"pearls\",");
   CHECK(refusal<Error>([&] { folder.plan(); }) ==
         has("search.json: got pearls, expected one of bytes, parameters, seconds"));
