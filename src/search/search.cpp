@@ -399,17 +399,16 @@ class Search {
 
   void write_winner(std::size_t number, std::size_t stage, const SearchTrial& winner) {
     const FileLock lock = folder_.lock([] {});
-    const fs::path file = folder_.path() / "winner.lorikeet";
     const auto& names = file_precision_names();
     const auto precision =
         static_cast<FilePrecision>(std::find(names.begin(), names.end(), winner.precision) - names.begin());
     Recipe recipe = trial_recipe(plan_, number, stage);
     recipe.file_precision = precision;
     std::erase_if(recipe.optimizer.stages, [&](std::int64_t end) { return end >= recipe.loop.max_steps; });
-    write_file(folder_.path() / "winner.yaml", recipe_yaml(recipe));
-    write_trial_adapter(inputs(), number, stage, precision, file);
+    const PassingFile adapter(folder_.path() / ".winner.lorikeet");
+    write_trial_adapter(inputs(), number, stage, precision, adapter.path());
     if (!read_test(winner) && test_) {
-      LoadedModel model = adapt_base(*base_, file);
+      LoadedModel model = adapt_base(*base_, adapter.path());
       model.network.to(tensor_device(recipe.machine.device));
       const auto executor = make_inference_executor(model);
       const EvaluationResult found =
@@ -427,6 +426,9 @@ class Search {
       out_.test_correct = found.correct;
       out_.test_total = found.total;
     }
+    // Last, so that these files belong together even if the adapter cannot be read or tested.
+    write_file(folder_.path() / "winner.lorikeet", read_file(adapter.path(), fs::file_size(adapter.path())));
+    write_file(folder_.path() / "winner.yaml", recipe_yaml(recipe));
     if (out_.left_out == 0) caches_->remove();  // all trials are complete
     write_file(folder_.path() / "result.json", json_text(outcome_json(out_), 1) + "\n");
     write_file(folder_.path() / "report.html", search_page_html(search_page(out_)));
