@@ -58,7 +58,8 @@ SearchSize affordable_size(SearchSize size, const SearchSpeed& speed, double sec
   const auto reduce = [&](auto& number, std::int64_t least) {
     while (static_cast<std::int64_t>(number) > least && seconds_of(size, speed) > seconds) {
       const auto now = static_cast<std::int64_t>(number);
-      number = static_cast<std::remove_reference_t<decltype(number)>>(std::max(least, now - std::max<std::int64_t>(1, now / 20)));
+      number = static_cast<std::remove_reference_t<decltype(number)>>(
+          std::max(least, now - std::max<std::int64_t>(1, now / 20)));
     }
   };
   struct Least {

@@ -79,7 +79,7 @@ class Search {
     try {
       open();
       for (std::size_t stage = 0; stage < plan_.stages.size() && seconds() < request_.budget; ++stage) {
-        if (!is_last(stage) && folder_.promoted(stage + 1)) continue;
+        if (!is_last(stage) && promoted_to(stage + 1)) continue;
         run_trials(stage, trials_of(stage));
       }
     } catch (const Stopped&) {
@@ -166,7 +166,8 @@ class Search {
     some_validation_ = stratified(validation_, kEarlyImages);
   }
 
-  // Holds out a tenth of the training images that are used, at most 5,000, unless the data or the recipe has validation images.
+  // Holds out a tenth of the training images that are used, at most 5,000, unless the data or the recipe has validation
+  // images.
   Recipe with_validation(Recipe recipe) const {
     constexpr std::int64_t kMost = 5000;
     if (!data_.opened.validation && recipe.data.validation == 0 && data_.opened.train) {
@@ -192,7 +193,8 @@ class Search {
     out.candidates = make_candidates({requested, request_.named, *base_, classes, pass.gradients}, out.notes);
     out.speed = {pass.step_seconds, pass.image_seconds * static_cast<double>(out.precisions.size())};
     const bool holds_out = recipe.data.validation != requested.data.validation;
-    const std::int64_t images = fit_budget(out, run_length(recipe.loop, data_.used.train->size()).total_steps, holds_out);
+    const std::int64_t images =
+        fit_budget(out, run_length(recipe.loop, data_.used.train->size()).total_steps, holds_out);
     if (holds_out) {
       if (std::exchange(recipe.data.validation, images) != images) split(recipe);
       out.notes.push_back(cat("validation: ", counted(images, "training image"), " are held out"));
@@ -227,6 +229,23 @@ class Search {
     return {data_.used.train, nullptr, data_preprocessing(recipe.data, base_->preprocessing)};
   }
 
+  std::optional<std::vector<std::size_t>> promoted_to(std::size_t stage) const {
+    return folder_.promoted(stage, plan_.candidates.size());
+  }
+
+  // What the trial has measured, which must be what this search measures.
+  TrialResult result_of(std::size_t number) const {
+    TrialResult out = folder_.result(number);
+    for (std::size_t stage = 0; stage < out.stages.size(); ++stage) {
+      const StageResult& of = out.stages[stage];
+      const bool is_planned = stage < plan_.stages.size() && of.steps == plan_.stages[stage];
+      if (is_planned && of.images == images_of(stage).size()) continue;
+      fail((folder_.trial(number) / "result.json").string(), ": got a damaged file (stage ", stage + 1, " of ",
+           of.steps, " steps, measured on ", counted(of.images, "image"), "), expected one that this search wrote.");
+    }
+    return out;
+  }
+
   // Decides which trials a stage has, unless that was decided.
   std::vector<std::size_t> trials_of(std::size_t stage) {
     if (stage == 0) {
@@ -235,15 +254,11 @@ class Search {
       return all;
     }
     const FileLock lock = folder_.lock([&] { wait(); });
-    if (auto decided = folder_.promoted(stage)) {
-      if (std::any_of(decided->begin(), decided->end(), [&](auto n) { return n >= plan_.candidates.size(); }))
-        fail(folder_.path().string(), ": got a trial in promoted-", stage + 1, ".json that does not exist.");
-      return *decided;
-    }
+    if (auto decided = promoted_to(stage)) return *decided;
     std::vector<std::size_t> numbers;
     std::vector<TrialPoint> points;
     for (const std::size_t number : trials_of_before(stage)) {
-      const TrialResult result = folder_.result(number);
+      const TrialResult result = result_of(number);
       if (!result.error.empty() || result.stages.size() < stage) continue;
       const StageResult& last = result.stages[stage - 1];
       numbers.push_back(number);
@@ -258,7 +273,7 @@ class Search {
     return out;
   }
   std::vector<std::size_t> trials_of_before(std::size_t stage) {
-    if (stage > 1) return folder_.promoted(stage - 1).value_or(std::vector<std::size_t>{});
+    if (stage > 1) return promoted_to(stage - 1).value_or(std::vector<std::size_t>{});
     return trials_of(0);
   }
 
@@ -306,7 +321,7 @@ class Search {
   }
 
   bool is_done(std::size_t number, std::size_t stage) const {
-    const TrialResult result = folder_.result(number);
+    const TrialResult result = result_of(number);
     return !result.error.empty() || result.stages.size() > stage;
   }
 
@@ -318,7 +333,7 @@ class Search {
     constexpr double kFirst = 0.5, kEach = 0.3;
     const double share = is_last(stage) ? 1 - kReserve : kFirst + kEach * static_cast<double>(stage);
     if (stage == 0 && images_ == 0) return seconds() < share * request_.budget;
-    const TrialResult result = folder_.result(number);
+    const TrialResult result = result_of(number);
     const std::int64_t before = result.stages.empty() ? 0 : result.stages.back().steps;
     const auto steps = static_cast<double>(plan_.stages[stage] - before);
     double step_seconds = steps_ > 0 ? step_seconds_ / static_cast<double>(steps_) : plan_.speed.step;
@@ -329,7 +344,7 @@ class Search {
   }
 
   void run_trial(std::size_t number, std::size_t stage) {
-    TrialResult result = folder_.result(number);
+    TrialResult result = result_of(number);
     const SearchTrial trial = described(plan_, number);
     bool is_stopped = false;
     const auto progress = [&](const TrainProgress& now) {
@@ -370,7 +385,7 @@ class Search {
     std::vector<TrialPoint> points;
     std::size_t latest = 0;
     for (std::size_t number = 0; number < plan_.candidates.size(); ++number) {
-      const TrialResult result = folder_.result(number);
+      const TrialResult result = result_of(number);
       for (std::size_t stage = 0; stage < result.stages.size(); ++stage) {
         const StageResult& of = result.stages[stage];
         if (stage > latest) {
