@@ -125,9 +125,8 @@ class Search {
     const std::string request = request_.recipe ? request_text() : "";
     if (plan && request_.recipe &&
         (plan->request != request || plan->target != request_.target || plan->minimise != request_.minimise)) {
-      fail_usage(printable(folder_.path().string()),
-                 ": got the folder of another search (its recipe, target or minimise differ), expected the same. Name "
-                 "another with --out, or continue that one with --resume.");
+      fail_usage(printable(folder_.path().string()), ": got the folder of another search (", difference(*plan, request),
+                 "), expected the same. Name another with --out, or continue that one with --resume.");
     }
     const Recipe recipe = plan ? parse_recipe(plan->recipe, folder_.path() / "search.json", {}) : *request_.recipe;
     base_ = std::make_shared<const BaseModel>(load_base_model({recipe.model, recipe.weights}, callbacks_.download));
@@ -139,6 +138,22 @@ class Search {
     made.request = request;
     folder_.write_plan(made);
     plan = std::move(made);
+  }
+
+  // How the search in the folder differs from the requested one.
+  std::string difference(const SearchPlan& plan, const std::string& request) const {
+    std::vector<std::string> out;
+    const auto compare = [&](const std::string& key, const std::string& there, const std::string& here) {
+      if (there != here) out.push_back(cat(key, " is ", printable(there), " there and ", printable(here), " here"));
+    };
+    const auto& costs = search_cost_names();
+    compare("target", cat(plan.target), cat(request_.target));
+    compare("minimise", costs[static_cast<std::size_t>(plan.minimise)],
+            costs[static_cast<std::size_t>(request_.minimise)]);
+    const auto there = recipe_values(parse_recipe(plan.request, folder_.path() / "search.json", {}));
+    const auto here = recipe_values(parse_recipe(request, "recipe", {}));
+    for (std::size_t i = 0; i < here.size(); ++i) compare(here[i].first, there[i].second, here[i].second);
+    return out.empty() ? "its recipe names other keys" : join(out, ", ");
   }
 
   std::string stage_text() const {
@@ -290,6 +305,9 @@ class Search {
       std::size_t left_out = 0;
       for (const std::size_t number : numbers) {
         if (is_done(number, stage)) continue;
+        if (!fs::exists(folder_.path() / "search.json"))
+          fail(folder_.path().string(),
+               ": got no search.json any more, expected the folder of this search. Was it deleted?");
         const auto claim = folder_.claim(number);
         is_waiting = is_waiting || !claim;
         if (!claim || is_done(number, stage)) continue;
