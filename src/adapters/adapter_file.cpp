@@ -124,6 +124,8 @@ bool is_adapter_file(const fs::path& path) {
 bool is_adapter(const fs::path& path) { return is_adapter_folder(path) || is_adapter_file(path); }
 
 AdapterFolder read_adapter(const fs::path& path) {
+  if (std::error_code ignored; !fs::exists(path, ignored))
+    fail(printable(path.string()), ": not found, expected the folder or file of an adapter.");
   return is_adapter_file(path) ? read_adapter_file(InputFile(path)) : read_adapter_folder(path);
 }
 

@@ -170,6 +170,9 @@ int compare_command(const CompareOptions& options) {
   for (auto& row : rows) {
     files.push_back(row.recipe.run);
     if (is_run_folder(files.back())) files.back() /= "recipe.yaml";
+    if (std::error_code ignored; fs::exists(files.back() / "search.json", ignored))
+      fail_usage(printable(files.back().string()), ": got the folder of a search, expected a recipe or a run. Name ",
+                 printable((files.back() / "winner.yaml").string()), ", its winner's recipe.");
     row.recipe = load_recipe(files.back(), overrides);
     if (!row.recipe.run.empty())
       fail(files.back().string(), ": run: got a folder, expected none in a recipe to compare. --runs sets it.");

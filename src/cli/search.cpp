@@ -1,5 +1,6 @@
 // lorikeet search: the smallest adapter that reaches an accuracy.
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -50,7 +51,8 @@ Goal take_goal(std::vector<std::string>& overrides) {
       char* end = nullptr;
       const double target = std::strtod(value.c_str(), &end);
       if (value.empty() || *end != '\0' || !(target > 0 && target <= 1))
-        fail_usage(got, "an accuracy above 0 and up to 1, e.g. target=0.965.");
+        fail_usage(got, "an accuracy above 0 and up to 1, e.g. target=",
+                   target > 1 && target <= 100 ? cat(target / 100) : "0.965", ".");
       out.target = target;
       return true;
     }
@@ -67,6 +69,13 @@ Goal take_goal(std::vector<std::string>& overrides) {
       out.budget = *seconds;
       return true;
     }
+    // Only what is no recipe's key either; load_recipe refuses the rest.
+    static const std::vector<std::string> kGoals{"target", "minimise", "budget"};
+    std::vector<std::string> keys = recipe_keys();
+    keys.insert(keys.end(), kGoals.begin(), kGoals.end());
+    const auto near = nearest(key, keys);
+    if (!near.empty() && near.front() != key && std::find(kGoals.begin(), kGoals.end(), near.front()) != kGoals.end())
+      fail_usage(printable(key), ": got an unknown key. Did you mean '", near.front(), "'?");
     return false;
   });
   return out;
@@ -89,7 +98,27 @@ std::string row_text(const std::vector<std::string>& cells) {
   return out;
 }
 
+// When something was last printed about trials, for those who see no status line.
+std::chrono::steady_clock::time_point& last_line() {
+  static auto last = std::chrono::steady_clock::now();
+  return last;
+}
+
+void show_trial(const SearchTrial& trial, const TrainProgress& now) {
+  constexpr auto kSilence = std::chrono::seconds(30);
+  const std::string name = name_of_trial(trial) + "  ";
+  if (shows_progress()) {
+    const std::size_t columns = terminal_columns();
+    show_status(name + training_line(now, columns - std::min(columns, name.size())));
+  } else if (std::chrono::steady_clock::now() - last_line() > kSilence) {
+    print_note(cat(name, now.phase, now.phase == "train" ? cat(" epoch ", now.epoch, "/", now.epochs) : "", "  ",
+                   now.done, "/", now.total));
+    last_line() = std::chrono::steady_clock::now();
+  }
+}
+
 void print_row(const SearchTrial& trial) {
+  last_line() = std::chrono::steady_clock::now();
   static bool has_header = false;
   if (!std::exchange(has_header, true)) {
     std::vector<std::string> titles;
@@ -100,6 +129,10 @@ void print_row(const SearchTrial& trial) {
 }
 
 void print_result(const SearchOutcome& outcome, const fs::path& folder) {
+  if (outcome.front.empty()) return;
+  std::printf("Pareto front: of all trials and precisions at step %s, those that no other beats in %s and accuracy\n\n",
+              with_commas(outcome.front.front().steps).c_str(),
+              search_cost_names()[static_cast<std::size_t>(outcome.plan.minimise)].c_str());
   Table table(search_columns());
   for (const SearchTrial& trial : outcome.front) table.add(search_cells(trial));
   std::printf("%s\n", table.markdown().c_str());
@@ -155,11 +188,7 @@ int search_command(const SearchOptions& options) {
   catch_interrupts();
   SearchCallbacks callbacks{.progress =
                                 [](const SearchTrial& trial, const TrainProgress& now) {
-                                  if (shows_progress() && trial.number > 0) {
-                                    const std::string name = name_of_trial(trial) + "  ";
-                                    const std::size_t columns = terminal_columns();
-                                    show_status(name + training_line(now, columns - std::min(columns, name.size())));
-                                  }
+                                  if (trial.number > 0) show_trial(trial, now);
                                   return !interrupted();
                                 },
                             .waiting =
@@ -187,11 +216,10 @@ int search_command(const SearchOptions& options) {
                                              : std::string("no trial was finished");
   print_error(cat("search: got no adapter with a validation accuracy of ", fixed(outcome.plan.target, 4),
                   " within the budget, expected one; ", nearest,
-                  outcome.left_out > 0 ? cat(". ", counted(outcome.left_out, "stage"),
-                                             " of trials did not fit; continue with "
-                                             "'lorikeet search --resume ",
-                                             printable(request.folder.string()), "'.")
-                                       : std::string(".")));
+                  outcome.left_out > 0
+                      ? cat(". ", left_out_text(outcome), " did not fit; continue with 'lorikeet search --resume ",
+                            printable(request.folder.string()), "'.")
+                      : std::string(".")));
   return kFailed;
 }
 

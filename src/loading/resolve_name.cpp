@@ -14,13 +14,14 @@ namespace lorikeet {
 std::optional<fs::path> adapter_path(const fs::path& name) {
   if (is_adapter(name)) return name;
   if (is_adapter_folder(name / "adapter")) return name / "adapter";
+  if (is_adapter_file(name / "winner.lorikeet")) return name / "winner.lorikeet";
   return std::nullopt;
 }
 
 fs::path find_adapter(const fs::path& name) {
   if (auto path = adapter_path(name)) return *std::move(path);
   fail(printable(name.string()),
-       ": got no adapter, expected the folder or file of an adapter, or the folder of a run.");
+       ": got no adapter, expected the folder or file of an adapter, or the folder of a run or a search.");
 }
 
 ResolvedName resolve_name(const std::string& name) {

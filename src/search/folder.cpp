@@ -1,6 +1,7 @@
 #include "search/folder.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/compute.h"
 #include "base/error.h"
@@ -13,14 +14,13 @@ namespace lorikeet {
 namespace {
 
 constexpr std::uint64_t kMaxFile = 16 << 20;
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 constexpr const char* kPlan = "search.json";
 
 template <typename Enum>
 Enum choice(const Json& json, const std::vector<std::string>& names) {
   const auto found = std::find(names.begin(), names.end(), json.get<std::string>());
-  if (found == names.end())
-    fail("got ", printable(json.get<std::string>()), ", expected one of ", join(names, ", "), ".");
+  if (found == names.end()) fail("got ", printable(json.get<std::string>()), ", expected one of ", join(names, ", "));
   return static_cast<Enum>(found - names.begin());
 }
 
@@ -34,9 +34,25 @@ auto read_json(const fs::path& path, const Read& read) -> std::optional<decltype
     return read(json);
   } catch (const Json::exception& error) {
     fail(path.string(), ": got a damaged file (", printable(error.what()), "), expected one that a search wrote.");
-  } catch (const Error& error) {
+  } catch (const UsageError& error) {  // another version
     fail(path.string(), ": ", error.what());
+  } catch (const Error& error) {
+    fail(path.string(), ": got a damaged file (", error.what(), "), expected one that a search wrote.");
   }
+}
+
+// json.get would round fractions and wrap numbers that do not fit.
+std::int64_t integer(const Json& json, std::int64_t least,
+                     std::int64_t most = std::numeric_limits<std::int64_t>::max()) {
+  if (!json.is_number_integer() || json < least || json > most)
+    fail("got ", printable(json_text(json)), ", expected an integer from ", least, " to ", most);
+  return json;
+}
+
+double real(const Json& json, double most = std::numeric_limits<double>::max()) {
+  if (!json.is_number() || !(json.get<double>() >= 0 && json.get<double>() <= most))
+    fail("got ", printable(json_text(json)), ", expected a number from 0 to ", most);
+  return json;
 }
 
 void write_json(const fs::path& path, const Json& json) { write_file(path, json_text(json, 1) + "\n"); }
@@ -54,8 +70,8 @@ Json candidate_json(const Candidate& candidate) {
 Candidate parse_candidate(const Json& json) {
   Candidate out{.method = json.at("method"), .places = json.at("places"), .settings = {}};
   for (const auto& [key, value] : json.at("settings").items()) out.settings.emplace_back(key, value);
-  out.parameters = json.at("parameters");
-  out.gradient = json.at("gradient");
+  out.parameters = integer(json.at("parameters"), 1);
+  out.gradient = real(json.at("gradient"));
   return out;
 }
 
@@ -111,19 +127,21 @@ std::unique_ptr<FileLock> SearchFolder::claim(std::size_t number) const {
 std::optional<SearchPlan> SearchFolder::plan() const {
   return read_json(path_ / kPlan, [&](const Json& json) {
     if (json.at("version") != kVersion)
-      fail("got version ", json_text(json.at("version")), ", expected ", kVersion, ", that of this Lorikeet.");
+      fail_usage("got version ", json_text(json.at("version")), ", expected ", kVersion, ", that of this Lorikeet.");
     SearchPlan out;
     out.recipe = json.at("recipe");
     out.request = json.at("request");
-    out.target = json.at("target");
+    out.target = real(json.at("target"), 1);
     out.minimise = choice<SearchCost>(json.at("minimise"), search_cost_names());
-    out.stages = json.at("stages").get<std::vector<std::int64_t>>();
+    for (const Json& steps : json.at("stages"))
+      out.stages.push_back(integer(steps, out.stages.empty() ? 1 : out.stages.back() + 1));
     for (const Json& name : json.at("precisions"))
       out.precisions.push_back(choice<FilePrecision>(name, file_precision_names()));
     for (const Json& candidate : json.at("candidates")) out.candidates.push_back(parse_candidate(candidate));
+    out.speed = {real(json.at("step_seconds")), real(json.at("image_seconds"))};
     out.notes = json.at("notes").get<std::vector<std::string>>();
     if (out.stages.empty() || out.precisions.empty() || out.candidates.empty())
-      fail("got no stages, precisions or candidates, expected some.");
+      fail("got no stages, precisions or candidates, expected some");
     return out;
   });
 }
@@ -138,6 +156,8 @@ void SearchFolder::write_plan(const SearchPlan& plan) const {
                              {"stages", plan.stages},
                              {"precisions", precisions},
                              {"candidates", candidates},
+                             {"step_seconds", plan.speed.step},
+                             {"image_seconds", plan.speed.image},
                              {"notes", plan.notes},
                              {"recipe", plan.recipe},
                              {"request", plan.request}});
@@ -148,12 +168,16 @@ TrialResult SearchFolder::result(std::size_t number) const {
     TrialResult out;
     out.error = json.at("error");
     for (const Json& stage : json.at("stages")) {
-      StageResult of{
-          .steps = stage.at("steps"), .seconds = stage.at("seconds"), .images = stage.at("images"), .forms = {}};
-      for (const Json& form : stage.at("forms"))
-        of.forms.push_back({choice<FilePrecision>(form.at("precision"), file_precision_names()), form.at("bytes"),
-                            form.at("correct")});
-      if (of.forms.empty() || of.images <= 0) fail("got a stage without measurements, expected some.");
+      StageResult of{.steps = integer(stage.at("steps"), 1),
+                     .seconds = real(stage.at("seconds")),
+                     .images = integer(stage.at("images"), 1),
+                     .forms = {}};
+      for (const Json& form : stage.at("forms")) {
+        of.forms.push_back({choice<FilePrecision>(form.at("precision"), file_precision_names()),
+                            static_cast<std::uint64_t>(integer(form.at("bytes"), 1)),
+                            integer(form.at("correct"), 0, of.images)});
+      }
+      if (of.forms.empty()) fail("got a stage without measurements, expected some");
       out.stages.push_back(std::move(of));
     }
     return out;
@@ -172,9 +196,17 @@ void SearchFolder::write_result(std::size_t number, const TrialResult& result) c
   write_json(trial(number) / "result.json", {{"stages", stages}, {"error", result.error}});
 }
 
-std::optional<std::vector<std::size_t>> SearchFolder::promoted(std::size_t stage) const {
-  return read_json(path_ / cat("promoted-", stage + 1, ".json"),
-                   [](const Json& json) { return json.get<std::vector<std::size_t>>(); });
+std::optional<std::vector<std::size_t>> SearchFolder::promoted(std::size_t stage, std::size_t candidates) const {
+  return read_json(path_ / cat("promoted-", stage + 1, ".json"), [&](const Json& json) {
+    std::vector<std::size_t> out;
+    if (!json.is_array() || json.empty()) fail("got ", json_kind(json), " without trials, expected a list of some");
+    for (const Json& item : json) {
+      out.push_back(static_cast<std::size_t>(integer(item, 0, static_cast<std::int64_t>(candidates) - 1)));
+      if (std::count(out.begin(), out.end(), out.back()) > 1)
+        fail("got trial ", out.back(), " twice, expected it once");
+    }
+    return out;
+  });
 }
 
 void SearchFolder::write_promoted(std::size_t stage, const std::vector<std::size_t>& trials) const {

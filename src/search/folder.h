@@ -20,6 +20,7 @@
 
 #include "base/json.h"
 #include "fetch/file_lock.h"
+#include "search/halving.h"
 #include "search/space.h"
 
 namespace lorikeet {
@@ -41,6 +42,8 @@ struct SearchPlan {
   std::vector<std::int64_t> stages;
   std::vector<FilePrecision> precisions;
   std::vector<Candidate> candidates;
+  /// As measured before the first trial; 0 if it was not.
+  SearchSpeed speed = {};
   /// For people: what was chosen or left out.
   std::vector<std::string> notes;
 };
@@ -90,8 +93,8 @@ class SearchFolder {
   // Each throws Error if its file is damaged; what does not exist is absent, or a trial without results.
   std::optional<SearchPlan> plan() const;
   TrialResult result(std::size_t number) const;
-  /// The trials of a stage after the first.
-  std::optional<std::vector<std::size_t>> promoted(std::size_t stage) const;
+  /// The trials of a stage after the first, of `candidates`.
+  std::optional<std::vector<std::size_t>> promoted(std::size_t stage, std::size_t candidates) const;
   void write_plan(const SearchPlan& plan) const;
   void write_result(std::size_t number, const TrialResult& result) const;
   void write_promoted(std::size_t stage, const std::vector<std::size_t>& trials) const;

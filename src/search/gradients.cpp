@@ -17,6 +17,9 @@ namespace lorikeet {
 GradientPass module_gradients(const BaseModel& base, const Recipe& recipe, const LoopData& data,
                               const std::vector<std::string>& modules) {
   using Clock = std::chrono::steady_clock;
+  const auto seconds_since = [](Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+  };
   constexpr std::int64_t kRank = 4, kImages = 256, kBatches = 4;
   const std::string suffix = ".lora_B.weight";
   AdapterSpec spec;
@@ -42,13 +45,20 @@ GradientPass module_gradients(const BaseModel& base, const Recipe& recipe, const
   double wait = 0;
   for (auto start = Clock::now(); source.next(input, wait); start = Clock::now()) {
     const at::Tensor logits = executor->run_suffix(std::move(input.frontier), /*training=*/true);
-    at::cross_entropy_loss(logits, input.shares.defined() ? input.shares : input.labels).backward();
+    const at::Tensor loss = at::cross_entropy_loss(logits, input.shares.defined() ? input.shares : input.labels);
+    loss.item<double>();  // waits for a GPU
+    const double forward = seconds_since(start);
+    loss.backward();
     for (const auto& [name, tensor] : network.trainable()) {
       if (name.ends_with(suffix))
         out.gradients[name.substr(0, name.size() - suffix.size())] += tensor.grad().square().mean().item<double>();
       at::Tensor(tensor).mutable_grad() = at::Tensor();
     }
-    out.step_seconds = std::chrono::duration<double>(Clock::now() - start).count();  // of the last one: all is prepared
+    // Of the last whole batch, when all is prepared.
+    if (const std::int64_t images = logits.size(0); images == std::min(recipe.loop.batch_size, data.train->size())) {
+      out.step_seconds = seconds_since(start);
+      out.image_seconds = forward / static_cast<double>(images);
+    }
   }
   return out;
 }

@@ -14,8 +14,8 @@ namespace lorikeet {
 struct GradientPass {
   /// By module.
   std::map<std::string, double> gradients;
-  /// Of a training step with an adapter on all modules; 0 if unknown.
-  double step_seconds = 0;
+  /// Of a training step with an adapter on all modules, and its forward pass per image; 0 if unknown.
+  double step_seconds = 0, image_seconds = 0;
 };
 
 /// The mean squared gradient of the loss per parameter for an adapter on each of `modules`: that of lora_B of a new

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 #include <tuple>
+#include <type_traits>
 
 namespace lorikeet {
 namespace {
@@ -40,24 +41,35 @@ std::vector<std::int64_t> stage_lengths(std::int64_t total, std::size_t candidat
   return out;
 }
 
-std::int64_t steps_of(const SearchSize& size) {
-  constexpr std::int64_t kMeasurement = 20;
-  std::int64_t out = 0, before = 0;
+double seconds_of(const SearchSize& size, const SearchSpeed& speed) {
+  constexpr std::int64_t kBeginning = 5;
+  std::int64_t steps = 0, images = 0, before = 0;
   auto trials = static_cast<std::int64_t>(size.candidates);
   for (const std::int64_t end : stage_lengths(size.steps, size.candidates)) {
-    out += trials * (end - before + kMeasurement);
+    steps += trials * (end - before + kBeginning);
+    images += trials * (end == size.steps ? size.images : std::min(size.images, kEarlyImages));
     before = end;
     trials = (trials + kReduction - 1) / kReduction;
   }
-  return out;
+  return static_cast<double>(steps) * speed.step + static_cast<double>(images) * speed.image;
 }
 
-SearchSize affordable_size(SearchSize size, std::int64_t affordable) {
-  constexpr std::size_t kLeastCandidates = 9;
-  constexpr std::int64_t kShortest = 60;
-  while (size.candidates > kLeastCandidates && steps_of(size) > affordable) --size.candidates;
-  while (size.steps > kShortest && steps_of(size) > affordable)
-    size.steps = std::max(kShortest, size.steps - std::max<std::int64_t>(1, size.steps / 20));
+SearchSize affordable_size(SearchSize size, const SearchSpeed& speed, double seconds, bool fixed_images) {
+  const auto reduce = [&](auto& number, std::int64_t least) {
+    while (static_cast<std::int64_t>(number) > least && seconds_of(size, speed) > seconds) {
+      const auto now = static_cast<std::int64_t>(number);
+      number = static_cast<std::remove_reference_t<decltype(number)>>(
+          std::max(least, now - std::max<std::int64_t>(1, now / 20)));
+    }
+  };
+  struct Least {
+    std::int64_t images, candidates, steps;
+  };
+  for (const Least& least : {Least{kEarlyImages, 9, 60}, Least{100, 1, 20}}) {
+    if (!fixed_images) reduce(size.images, least.images);
+    reduce(size.candidates, least.candidates);
+    reduce(size.steps, least.steps);
+  }
   return size;
 }
 

@@ -23,19 +23,32 @@ inline constexpr std::int64_t kReduction = 3;
 /// candidates and the first has 20 steps.
 std::vector<std::int64_t> stage_lengths(std::int64_t total, std::size_t candidates);
 
-/// What a search trains.
+/// The number of images on which stages before the last are measured, if there are so many.
+inline constexpr std::int64_t kEarlyImages = 1000;
+
+/// What a search trains and measures.
 struct SearchSize {
   std::size_t candidates = 0;
   /// Of the last stage.
   std::int64_t steps = 0;
+  /// On which the last stage is measured.
+  std::int64_t images = 0;
 };
 
-/// Returns the number of training steps of all stages, with 20 more for each measurement of a trial.
-std::int64_t steps_of(const SearchSize& size);
+/// In seconds.
+struct SearchSpeed {
+  double step = 0;
+  /// To measure an image in all precisions.
+  double image = 0;
+};
 
-/// Reduces `size` to at most `affordable` steps: first the candidates, to no less than 9, then the length, to no less
-/// than 60 steps.
-SearchSize affordable_size(SearchSize size, std::int64_t affordable);
+/// Returns the time of all trials in all stages: their steps, five more to begin each, and their measurements.
+double seconds_of(const SearchSize& size, const SearchSpeed& speed);
+
+/// Reduces `size` to at most `seconds` as far as it can, first the images to 1,000, then the candidates to 9 and the
+/// length to 60 steps, and if that is not enough, to 100 images, 1 candidate and 20 steps. `fixed_images`: their number
+/// stays.
+SearchSize affordable_size(SearchSize size, const SearchSpeed& speed, double seconds, bool fixed_images);
 
 /// The points that no other one beats in both: none costs less or the same and is more accurate, or costs less and is
 /// as accurate. By cost; of equal points, the first.

@@ -36,6 +36,11 @@ Json trials_json(const std::vector<SearchTrial>& trials) {
 
 }  // namespace
 
+std::string left_out_text(const SearchOutcome& outcome) {
+  return outcome.plan.stages.size() == 1 ? counted(outcome.left_out, "trial")
+                                         : counted(outcome.left_out, "stage") + " of trials";
+}
+
 Json outcome_json(const SearchOutcome& outcome) {
   Json out{{"target", outcome.plan.target},
            {"minimise", search_cost_names()[static_cast<std::size_t>(outcome.plan.minimise)]},
@@ -81,8 +86,7 @@ SearchPage search_page(const SearchOutcome& outcome) {
   out.front = outcome.front;
   out.target = plan.target;
   out.notes = plan.notes;
-  if (outcome.left_out > 0)
-    out.notes.push_back(cat(counted(outcome.left_out, "stage"), " of trials did not fit the budget"));
+  if (outcome.left_out > 0) out.notes.push_back(cat(left_out_text(outcome), " did not fit the budget"));
   out.references = published_results(recipe.model, recipe.data.name);
   return out;
 }

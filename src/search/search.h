@@ -66,6 +66,9 @@ struct SearchOutcome {
 /// another search.
 SearchOutcome run_search(const SearchRequest& request, const SearchCallbacks& callbacks);
 
+/// "3 trials", "3 stages of trials": how many were left out.
+std::string left_out_text(const SearchOutcome& outcome);
+
 /// The outcome as the JSON document of result.json and --json.
 Json outcome_json(const SearchOutcome& outcome);
 

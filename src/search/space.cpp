@@ -190,25 +190,45 @@ std::vector<Candidate> make_candidates(const SpaceOptions& options, std::vector<
   Recipe recipe = options.recipe;
   recipe.search.clear();
   const std::string yaml = recipe_yaml(recipe);
+  for (const auto& [key, values] : options.recipe.search) {
+    if (options.named.contains(key))
+      fail_usage("search: ", key, ": got values for it, and one in the recipe, expected one or the other.");
+  }
+  std::string first;  // combination that does not fit
   std::vector<Candidate> out;
   std::set<std::vector<std::string>> seen;
+  std::set<std::string> methods, fitting;        // keys that a candidate has
+  std::map<std::string, std::string> unfitting;  // keys of combinations that do not fit, with the first one
   for (const Family& family : families_of(options.recipe, options.named)) {
+    methods.insert(family.method);
     for (Candidate& candidate : combinations(family)) {
       const std::string places = candidate.setting("target_modules");
       resolve_places(candidate, options);
       if (!seen.insert(candidate.overrides()).second) continue;  // two names of one place
       try {
         candidate.parameters = parameters_of(candidate, yaml, options);
+        for (const auto& [key, value] : candidate.settings) fitting.insert(key);
         out.push_back(std::move(candidate));
       } catch (const Error& error) {
-        notes.push_back(
-            cat("left out ", candidate.method, places.empty() ? "" : cat(" at ", places), ": ", error.what()));
+        const std::string what = cat(candidate.method, places.empty() ? "" : cat(" at ", places), ": ", error.what());
+        for (const auto& [key, value] : candidate.settings) unfitting.try_emplace(key, what);
+        if (const std::string note = "left out " + what; std::find(notes.begin(), notes.end(), note) == notes.end())
+          notes.push_back(note);
+        if (first.empty()) first = what;
       }
     }
   }
   if (out.empty())
     fail_usage("search: got no combination that fits the recipe and the model, expected at least one.",
-               notes.empty() ? "" : cat(" The first was ", notes.front()));
+               first.empty() ? "" : cat(" The first one: ", first));
+  for (const auto& [key, values] : options.recipe.search) {
+    if (key == "peft_type" || key == "file_precision" || fitting.contains(key)) continue;
+    if (const auto found = unfitting.find(key); found != unfitting.end())
+      fail_usage("search: ", key, ": got ", printable(join(values, ", ")),
+                 ", expected a value that fits the recipe and the model. The first combination: ", found->second);
+    fail_usage("search: ", key, ": got values, expected none: no method that is tried (",
+               join({methods.begin(), methods.end()}, ", "), ") has this key in a search with this recipe.");
+  }
   return ordered(std::move(out));
 }
 

@@ -44,7 +44,7 @@ struct SpaceOptions {
 
 /// The candidates in the order in which they are tried: of each size (a power of two of parameters) those with the
 /// largest gradients first, one of each size in turn. A line is added to `notes` for each combination that does not fit
-/// the model. Throws UsageError if none does.
+/// the model. Throws UsageError if none does, or none with a value of a key of `search`.
 std::vector<Candidate> make_candidates(const SpaceOptions& options, std::vector<std::string>& notes);
 
 /// The precisions of files that are measured: those of the recipe's `search`, the one that it names, or all but

@@ -73,8 +73,9 @@ std::optional<StageResult> run_stage(const TrialInputs& inputs, std::size_t numb
   Recipe recipe = trial_recipe(inputs.plan, number, stage);
   recipe.run = inputs.folder.run(number);
   StageResult out;
-  bool is_stopped = false;
+  bool is_stopped = false, has_begun = false;
   const auto trained = [&](const TrainedRun& run) {
+    has_begun = true;
     const auto go_on = [&](std::int64_t done, std::int64_t total) {
       is_stopped = progress && !progress({.phase = "validate", .done = done, .total = total});
       return !is_stopped;
@@ -88,17 +89,26 @@ std::optional<StageResult> run_stage(const TrialInputs& inputs, std::size_t numb
     // As write_trial_adapter reads it, so that a form has the bytes that were measured.
     out.forms = measure(run, read_adapter_over(file, base), recipe, inputs, images, go_on);
   };
-  const TrainCallbacks callbacks{.progress = progress};
+  const TrainCallbacks callbacks{.progress = [&](const TrainProgress& now) {
+    has_begun = true;
+    return !progress || progress(now);
+  }};
   RunStart start{.replace = true,
                  .data = inputs.data,
                  .base = inputs.base,
                  .open_cache = inputs.open_cache,
                  .trained = trained,
                  .resume_command = cat("lorikeet search --resume ", printable(inputs.folder.path().string()))};
-  const bool continues = fs::exists(recipe.run / "recipe.yaml");
-  const TrainSummary summary =
-      continues ? resume(recipe.run, {cat("max_steps=", recipe.loop.max_steps)}, callbacks, std::move(start))
-                : train(recipe, callbacks, std::move(start));
+  std::optional<TrainSummary> resumed;
+  if (fs::exists(recipe.run / "recipe.yaml")) {
+    try {
+      resumed = resume(recipe.run, {cat("max_steps=", recipe.loop.max_steps)}, callbacks, start);
+    } catch (const Error&) {
+      if (has_begun) throw;
+      // The run is damaged, or does not fit the results: its steps are made again.
+    }
+  }
+  const TrainSummary summary = resumed ? *std::move(resumed) : train(recipe, callbacks, std::move(start));
   if (summary.interrupted || is_stopped) return std::nullopt;
   out.steps = summary.loop.steps;
   out.seconds = summary.loop.seconds;

@@ -33,8 +33,9 @@ struct TrialInputs {
 /// as the trial, which was extended from stage to stage.
 Recipe trial_recipe(const SearchPlan& plan, std::size_t number, std::size_t stage);
 
-/// Trains the trial, from where it is, to the end of the stage. Nothing if `progress` stopped it: it can go on later.
-/// Throws DivergedError as training does, and Error. REQUIRES: the claim of the trial.
+/// Trains the trial to the end of the stage, from where it is or, if its run cannot be resumed, from its start, which
+/// gives the same adapter. Nothing if `progress` stopped it: it can go on later. Throws DivergedError as training does,
+/// and Error. REQUIRES: the claim of the trial.
 std::optional<StageResult> run_stage(const TrialInputs& inputs, std::size_t number, std::size_t stage,
                                      const TrainCallback& progress);
 

@@ -353,7 +353,9 @@ Field search_field() {
             fail_usage("search: got the key '", printable(key), "', expected one of ", join(keys, ", "), ".");
           if (!item.second.IsSequence() || item.second.size() == 0 || item.second.size() > kMostSearchedValues)
             fail_usage("search: ", key, ": got ", shown(item.second), ", expected a list of 1 to ", kMostSearchedValues,
-                       " values.");
+                       " values",
+                       item.second.IsScalar() ? cat(", e.g. ", key, ": [", printable(flow_text(item.second)), "]") : "",
+                       ".");
           const auto field = std::find_if(all().begin(), all().end(), [&](const Field& f) { return f.key == key; });
           SearchedKey searched{key, {}};
           for (const auto& value : item.second) {

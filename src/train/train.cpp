@@ -133,6 +133,7 @@ void require_same_inputs(const Checkpoint& checkpoint, const std::string& base_s
 
 // Says how to go on after a failure, if that is possible. `continued`: the run had a checkpoint when it began.
 std::string with_resume_hint(const char* message, const RunFolder& run, bool continued, const std::string& command) {
+  if (std::error_code ignored; !fs::exists(run.path(), ignored)) return message;  // it was deleted
   if (!command.empty()) return cat(message, " Continue with '", command, "'.");
   if (!continued && !run.has_checkpoint()) return message;
   return cat(message, " The last checkpoint is kept: continue with 'lorikeet train --resume ",

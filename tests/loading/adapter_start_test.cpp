@@ -315,6 +315,7 @@ TEST_CASE("a file is an adapter wherever its name leads, and is not overwritten 
   put(folder.path / "b.lorikeet", "something else");
   CHECK(is_adapter(folder.path / "b.lorikeet"));
   CHECK(refusal([&] { read_adapter(folder.path / "b.lorikeet"); }) == has("another format"));
+  CHECK(refusal([&] { read_adapter(folder.path / "absent.lorikeet"); }) == has("absent.lorikeet: not found, expected"));
   for (const auto& name : {"other.bin", "b.lorikeet"}) {
     CHECK(refusal([&] {
             write_adapter_file(folder.path / name, own.folder, {own.graph, own.weights}, {});

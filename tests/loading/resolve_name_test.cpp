@@ -24,6 +24,9 @@ TEST_CASE("a name is what there is under it: an adapter, a run, a file, or else 
     CHECK(fs::equivalent(found.path, folder.path / "run/adapter"));
     CHECK(fs::equivalent(find_adapter(at(name)), folder.path / "run/adapter"));
   }
+  fs::create_directories(folder.path / "search");
+  put(folder.path / "search/winner.lorikeet", "x");
+  CHECK(resolve_name(at("search")).path == at("search/winner.lorikeet"));
   CHECK((resolve_name(at("w.pth")).kind == NameKind::kWeightsFile));
   CHECK(resolve_name(at("w.pth")).path == at("w.pth"));
   CHECK((resolve_name("resnet50.v1").kind == NameKind::kModel));

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/text.h"
 #include "refusal.h"
 #include "temporary_folder.h"
 
@@ -29,6 +30,7 @@ SearchPlan plan_of_two() {
                      .parameters = 350,
                      .gradient = 1.25e-7},
                     {.method = kHeadOnly, .places = "", .settings = {{"head", "new"}}, .parameters = 20490}};
+  out.speed = {.step = 0.25, .image = 0.125};
   out.notes = {"left out X: y"};
   return out;
 }
@@ -40,7 +42,7 @@ TEST_CASE("a plan and results read back as they were written") {
   const SearchFolder folder(temporary.path / "s/");
   CHECK_FALSE(folder.plan());
   CHECK(folder.result(0).stages.empty());
-  CHECK_FALSE(folder.promoted(1));
+  CHECK_FALSE(folder.promoted(1, 2));
 
   const SearchPlan plan = plan_of_two();
   folder.write_plan(plan);
@@ -51,6 +53,8 @@ TEST_CASE("a plan and results read back as they were written") {
   CHECK((read.minimise == plan.minimise));
   CHECK(read.stages == plan.stages);
   CHECK((read.precisions == plan.precisions));
+  CHECK(read.speed.step == 0.25);
+  CHECK(read.speed.image == 0.125);
   CHECK(read.notes == plan.notes);
   REQUIRE(read.candidates.size() == 2);
   for (std::size_t i = 0; i < 2; ++i) {
@@ -75,7 +79,7 @@ TEST_CASE("a plan and results read back as they were written") {
   CHECK(result.stages[0].forms[1].correct == 88);
 
   folder.write_promoted(1, {1, 0});
-  CHECK((folder.promoted(1) == std::vector<std::size_t>{1, 0}));
+  CHECK((folder.promoted(1, 2) == std::vector<std::size_t>{1, 0}));
   CHECK(folder.trial(1).filename() == "0002");
   CHECK(folder.trial(12345).filename() == "12346");
 }
@@ -118,13 +122,38 @@ TEST_CASE("other folders and damaged files are refused") {
     other.replace(other.find(from), from.size(), to);
     write_file(folder.path() / "search.json", other);
   };
-  damaged("\"version\": 1", "\"version\": 2");
-  CHECK(refusal<Error>([&] { folder.plan(); }) == has("search.json: got version 2, expected 1"));
+  damaged("\"version\": 2", "\"version\": 1");
+  CHECK(refusal<Error>([&] { folder.plan(); }) == has("search.json: got version 1, expected 2"));
   damaged("\"parameters\",", "\"pearls\",");
   CHECK(refusal<Error>([&] { folder.plan(); }) ==
-        has("search.json: got pearls, expected one of bytes, parameters, seconds"));
+        has("search.json: got a damaged file (got pearls, expected one of bytes, parameters, seconds"));
   damaged("\"target\"", "\"targets\"");
   CHECK(refusal<Error>([&] { folder.plan(); }) == has("search.json: got a damaged file"));
-  write_file(folder.path() / "promoted-2.json", "[1, \"a\"]");
-  CHECK(refusal<Error>([&] { folder.promoted(1); }) == has("promoted-2.json: got a damaged file"));
+  damaged("30,", "90,");
+  CHECK(refusal<Error>([&] { folder.plan(); }) == has("got 90, expected an integer from 91"));
+  damaged("0.965", "96.5");
+  CHECK(refusal<Error>([&] { folder.plan(); }) == has("got 96.5, expected a number from 0 to 1"));
+
+  for (const char* trials : {R"([1, "a"])", "[1.5]", "[]", "{}", "[0, 0]", "[2]", "[-1]", "[18446744073709551615]"}) {
+    CAPTURE(trials);
+    write_file(folder.path() / "promoted-2.json", trials);
+    CHECK(refusal<Error>([&] { folder.promoted(1, 2); }) == has("promoted-2.json: got a damaged file"));
+  }
+  const auto result_of = [&](const std::string& steps, const std::string& seconds, const std::string& images,
+                             const std::string& correct) {
+    write_file(folder.trial(0) / "result.json",
+               cat(R"({"error": "", "stages": [{"steps": )", steps, R"(, "seconds": )", seconds, R"(, "images": )",
+                   images, R"(, "forms": [{"precision": "int8", "bytes": 9, "correct": )", correct, "}]}]}"));
+    return folder.result(0).stages.front();
+  };
+  CHECK(result_of("30", "0.5", "100", "100").forms.front().correct == 100);
+  using Strings = std::vector<std::string>;
+  for (const Strings& of :
+       {Strings{"0", "0.5", "100", "9"}, Strings{"1.5", "0.5", "100", "9"}, Strings{"30", "-1", "100", "9"},
+        Strings{"30", "null", "100", "9"}, Strings{"30", "1e999", "100", "9"}, Strings{"30", "1", "0", "0"},
+        Strings{"30", "1", "100", "101"}, Strings{"30", "1", "100", "-1"}, Strings{"30", "1", "100", "1e3"},
+        Strings{"30", "1", "100", "true"}}) {
+    CAPTURE(join(of, " "));
+    CHECK(refusal<Error>([&] { result_of(of[0], of[1], of[2], of[3]); }) == has("result.json: "));
+  }
 }

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include <utility>
+#include <tuple>
 
 using namespace lorikeet;
 
@@ -53,19 +53,26 @@ TEST_CASE("the winner is the cheapest point that reaches the target, or the most
   CHECK(best_point({{3, 0.5}, {3, 0.6}}, 0.4) == 1);
 }
 
-TEST_CASE("a search is reduced to what the budget affords, its candidates first") {
-  CHECK(steps_of({27, 900}) == 27 * (100 + 20) + 9 * (200 + 20) + 3 * (600 + 20));
-  CHECK(steps_of({2, 900}) == 2 * 920);
-  const auto reduced = [](std::int64_t affordable) {
-    const SearchSize out = affordable_size({27, 900}, affordable);
-    return std::pair(out.candidates, out.steps);
+TEST_CASE("a search is reduced to what the budget affords with its measurements, its candidates first") {
+  const SearchSpeed speed{.step = 0.5, .image = 0.01};
+  CHECK(seconds_of({27, 900, 5000}, speed) == doctest::Approx(0.5 * (27 * (100 + 5) + 9 * (200 + 5) + 3 * (600 + 5)) +
+                                                              0.01 * (27 * 1000 + 9 * 1000 + 3 * 5000)));
+  CHECK(seconds_of({2, 900, 300}, speed) == doctest::Approx(0.5 * 2 * 905 + 0.01 * 2 * 300));
+
+  constexpr SearchSize kWanted{27, 900, 5000};
+  const auto reduced = [&](double seconds, bool fixed_images = false) {
+    const SearchSize out = affordable_size(kWanted, speed, seconds, fixed_images);
+    CHECK((seconds_of(out, speed) <= seconds || seconds < 100));
+    return std::tuple(out.candidates, out.steps, out.images);
   };
-  CHECK(reduced(10'000) == std::pair<std::size_t, std::int64_t>(27, 900));
-  CHECK(reduced(steps_of({15, 900})) == std::pair<std::size_t, std::int64_t>(15, 900));
-  const auto [candidates, steps] = reduced(1000);
-  CHECK(candidates == 9);
-  CHECK(steps < 500);
-  CHECK(steps_of({candidates, steps}) <= 1000);
-  CHECK(reduced(1) == std::pair<std::size_t, std::int64_t>(9, 60));
-  CHECK(affordable_size({3, 900}, 1000).candidates == 3);
+  CHECK((reduced(10'000) == std::tuple(27U, 900, 5000)));
+  CHECK((reduced(seconds_of({27, 900, 1000}, speed)) == std::tuple(27U, 900, 1000)));
+  CHECK((reduced(seconds_of({15, 900, 1000}, speed)) == std::tuple(15U, 900, 1000)));
+  CHECK(std::get<0>(reduced(seconds_of({15, 900, 1000}, speed), true)) < 15);
+  CHECK((reduced(seconds_of({9, 60, 1000}, speed)) == std::tuple(9U, 60, 1000)));
+  CHECK((reduced(seconds_of({9, 60, 100}, speed)) == std::tuple(9U, 60, 100)));
+  CHECK(std::get<0>(reduced(100)) < 9);
+  CHECK((reduced(1) == std::tuple(1U, 20, 100)));
+  CHECK((reduced(1, true) == std::tuple(1U, 20, 5000)));
+  CHECK(affordable_size({3, 900, 50}, {}, 0, false).candidates == 3);  // an unknown speed
 }

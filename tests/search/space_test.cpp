@@ -118,8 +118,19 @@ TEST_CASE("combinations that do not fit are left out, and named") {
       {});
   std::vector<std::string> notes;
   CHECK(make_candidates({recipe, {}, resnet50(), 10, kGradients}, notes).size() == 2);
-  REQUIRE(notes.size() == 2);
+  REQUIRE(notes.size() == 1);  // of two ranks
   CHECK(notes[0] == has("left out LORA at layer9.*: target_modules: "));
+  const auto message = [](const std::string& yaml, const std::set<std::string>& named = {}) {
+    return refusal<UsageError>([&] { space("head: new\n" + yaml, named); });
+  };
+  CHECK(message("search: {target_modules: [nothing_here]}\n") ==
+        has("search: target_modules: got nothing_here, expected a value that fits the recipe and the model. The first "
+            "combination: TINYLORA at nothing_here: "));
+  CHECK(message("search: {peft_type: [LORA], target_modules: [nothing_here]}\n") ==
+        has("expected at least one. The first one: LORA at nothing_here: "));
+  CHECK(message("search: {peft_type: [HEAD], r: [2]}\n") ==
+        has("search: r: got values, expected none: no method that is tried (HEAD) has this key"));
+  CHECK(message("r: 4\nsearch: {r: [2]}\n", {"r"}) == has("search: r: got values for it, and one in the recipe"));
   CHECK(refusal<UsageError>([&] {
           check_searchable({"data", "tune"});
         }) == has("tune: got it in the recipe of a search"));
