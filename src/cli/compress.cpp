@@ -13,6 +13,7 @@
 #include "loading/resolve_name.h"
 #include "report/table.h"
 #include "train/compress.h"
+#include "train/training_data.h"
 
 namespace fs = std::filesystem;
 
@@ -99,6 +100,7 @@ int compress_command(const CompressCommandOptions& options) {
                kAdapterFileEnding, ".");
   check_adapter_file_destination(out, {adapter});
   LoadedModel model = load_adapter(adapter, {options.model, options.weights, options.force}, download_bar());
+  find_recorded_data(*model.adapter, adapter);
   std::for_each(model.notes.begin(), model.notes.end(), print_note);
   const CompressedAdapter found = compress_adapter(model, compress);
   show_status("");

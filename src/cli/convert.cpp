@@ -69,10 +69,8 @@ bool needs_weights(const AdapterFolder& folder, const std::string& out) {
 
 // A file records its base, which a folder that PEFT wrote does not.
 AdapterMetadata metadata_of(const LoadedModel& loaded) {
-  AdapterMetadata out{loaded.entry->name, loaded.weights_name, loaded.base_sha256.get(),
-                      loaded.has_class_names ? loaded.classes : std::vector<std::string>{}, loaded.preprocessing};
-  out.weights_path = recorded_path(loaded.weights_file);
-  return out;
+  return {loaded.entry->name, loaded.weights_name, loaded.base_sha256.get(),
+          loaded.has_class_names ? loaded.classes : std::vector<std::string>{}, loaded.preprocessing};
 }
 
 Source open_source(const ConvertOptions& options) {
@@ -156,7 +154,6 @@ void record_base(const ConvertOptions& options, const ModelEntry& from, const st
   folder.metadata->base_model = base.entry->name;
   folder.metadata->base_weights = base.weights_name;
   folder.metadata->base_sha256 = base.sha256.get();
-  folder.metadata->weights_path = recorded_path(base.weights_file);
 }
 
 AdapterFolder converted(const Source& source, Library library, const std::string& name) {
@@ -224,7 +221,6 @@ int convert_command(ConvertOptions options) {
     if (auto& metadata = folder.metadata) {
       metadata->base_model = metadata->base_weights = cat(metadata->base_model, " (names of ", options.names, ")");
       metadata->base_sha256 = sha256;
-      metadata->weights_path.clear();
     }
   }
   if (changes) folder.spec.config.other.erase("auto_mapping");  // PEFT's, of the class that was adapted

@@ -23,8 +23,9 @@ std::string python_base(const AdapterMetadata& metadata, const ModelEntry& model
   const std::string import =
       model.library == Library::kTorchvision ? "" : "import " + library_name(model.library) + "\n";
   const std::string place = "  # its place on your machine\n";
+  const bool is_hub = metadata.base_weights.find('/') != std::string::npos;  // ORG/NAME@COMMIT, not a folder's name
   if (!is_model_name(metadata.base_model))
-    return cat(import, "base = ", model.python, metadata.weights_path.empty() ? "\n" : place);
+    return cat(import, "base = ", model.python, is_hub ? "\n" : place);
   // Only recent versions of torch.load read safetensors.
   const bool is_safetensors = file.ends_with(".safetensors");
   return cat(is_safetensors ? "import safetensors.torch\n" : "", import, "base = ", model.python,
@@ -79,10 +80,7 @@ std::string adapter_card(const AdapterFolder& folder) {
   card.classes = metadata.classes;
   card.trainable = count_trainable(adaptation);
   card.bytes = folder.tensors.bytes();
-  card.data = text_of(metadata.training, "data");
-  if (std::filesystem::path(card.data).is_absolute()) {  // do not publish local paths
-    card.data = (std::filesystem::path(card.data) / "").parent_path().filename().string();
-  }
+  card.data = shared_data_name(text_of(metadata.training, "data"));
   put_accuracy(metadata.training, card);
   card.precision = name_of(metadata.precision);
   card.python_base = python_base(metadata, model);

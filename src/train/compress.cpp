@@ -48,7 +48,8 @@ Judges open_judges(const LoadedModel& model, const CompressOptions& options) {
   const Json& record = model.adapter->metadata->training;
   const auto recorded = record.find("data");
   const bool has_record = recorded != record.end() && recorded->is_string();
-  const std::string data = !options.data.empty() ? options.data : has_record ? recorded->get<std::string>() : "";
+  const std::string name = has_record ? recorded->get<std::string>() : "";
+  const std::string data = options.data.empty() ? name : options.data;
   if (data.empty())
     fail_usage("data: got none, and the adapter does not record its own. Name the data: data=mnist or data=FOLDER.");
   OpenOptions how{
@@ -60,7 +61,7 @@ Judges open_judges(const LoadedModel& model, const CompressOptions& options) {
   if (!out.images && splits.train) {
     TrainingOptions training;
     training.data.name = data;
-    training.data.validation = has_record && *recorded == data ? number_in(record, kHeldOutKey) : 0;
+    training.data.validation = shared_data_name(data) == shared_data_name(name) ? number_in(record, kHeldOutKey) : 0;
     training.loop.seed = static_cast<std::uint64_t>(number_in(record, "seed"));
     if (const auto shuffle = record.find(kShuffleKey); shuffle != record.end())
       training.loop.shuffle = *shuffle != false;

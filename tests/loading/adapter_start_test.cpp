@@ -255,7 +255,6 @@ TEST_CASE("a header keeps what lorikeet.json and adapter_config.json say") {
   spec.config.lora_alpha = 0.5;
   spec.config.other = {{"task_type", "IMAGE"}, {"loftq_config", Json::object()}, {"eva_config", nullptr}};
   AdapterMetadata metadata = some_metadata({"Vögel", "a \"b\""});
-  metadata.weights_path = "/somewhere/w.pth";
   metadata.precision = Precision::kBFloat16;
   metadata.preprocessing = {.resize = 40,
                             .crop = 32,
