@@ -51,7 +51,9 @@ std::size_t take_length(std::string_view& bytes, const std::string& where) {
     const auto each = static_cast<unsigned char>(bytes.front());
     bytes.remove_prefix(1);
     out |= static_cast<std::size_t>(each & 0x7f) << (7 * i);
-    if (each < 0x80) return out;
+    if (each >= 0x80) continue;
+    if (each == 0 && i > 0) break;  // a byte too many
+    return out;
   }
   fail(where, ": got a damaged length of the header.");
 }
@@ -83,6 +85,29 @@ bool begins_as_adapter(const fs::path& path) {
   } catch (const Error&) {
     return false;  // whoever opens it says why it cannot be read
   }
+}
+
+// Checks what comes before the header, and returns the header's length.
+std::size_t header_length(const InputFile& file, const std::string& where) {
+  constexpr std::uint64_t kLeast = kMagic.size() + 1 + 1 + kShaBytes + kChecksumBytes;
+  if (file.size() > kMaxFile)
+    fail(where, ": got ", human_bytes(file.size()), ", expected at most ", human_bytes(kMaxFile), ".");
+  constexpr std::uint64_t kMostBefore = kMagic.size() + 1 + kMaxLengthBytes;
+  std::string begin(std::min(file.size(), kMostBefore), '\0');
+  file.read(0, std::as_writable_bytes(std::span(begin)));
+  std::string_view rest = begin;
+  if (!rest.starts_with(kMagic)) fail(where, ": got another format, expected the file of an adapter.");
+  if (file.size() < kLeast)
+    fail(where, ": got ", counted(file.size(), "byte"), ", expected an adapter. The file is truncated.");
+  if (const char version = rest[kMagic.size()]; version != kVersion)
+    fail(where, ": got version ", static_cast<int>(static_cast<unsigned char>(version)), ", expected ",
+         static_cast<int>(kVersion), ". Use a newer Lorikeet.");
+  rest.remove_prefix(kMagic.size() + 1);
+  const std::size_t length = take_length(rest, where);
+  const std::uint64_t left = file.size() - (begin.size() - rest.size()) - kShaBytes - kChecksumBytes;
+  if (file.size() < begin.size() - rest.size() + kShaBytes + kChecksumBytes || length > left)
+    fail(where, ": got a header of ", counted(length, "byte"), ", which the file does not have. It is damaged.");
+  return length;
 }
 
 // The steps that may have a range, in the order in which their flags are stored.
@@ -129,17 +154,10 @@ AdapterFolder read_adapter(const fs::path& path) {
 
 AdapterFolder read_adapter_file(const InputFile& file) {
   const std::string where = file.path().string();
-  constexpr std::size_t kLeast = kMagic.size() + 1 + 1 + kShaBytes + kChecksumBytes;
-  if (file.size() > kMaxFile)
-    fail(where, ": got ", human_bytes(file.size()), ", expected at most ", human_bytes(kMaxFile), ".");
+  const std::size_t length = header_length(file, where);  // before the whole is read: it may be anything
   std::string content(file.size(), '\0');
   file.read(0, std::as_writable_bytes(std::span(content)));
   std::string_view rest = content;
-  if (!rest.starts_with(kMagic)) fail(where, ": got another format, expected the file of an adapter.");
-  if (rest.size() < kLeast) fail(where, ": got ", rest.size(), " bytes, expected an adapter. The file is truncated.");
-  if (const char version = rest[kMagic.size()]; version != kVersion)
-    fail(where, ": got version ", static_cast<int>(static_cast<unsigned char>(version)), ", expected ",
-         static_cast<int>(kVersion), ". Use a newer Lorikeet.");
   const std::string_view sum = rest.substr(rest.size() - kChecksumBytes);
   rest.remove_suffix(kChecksumBytes);
   if (checksum(rest) != sum)

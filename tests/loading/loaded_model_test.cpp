@@ -48,6 +48,18 @@ TEST_CASE("a weights file is read once, also where it must say which model it is
   }
 }
 
+TEST_CASE("of a file that is no adapter's only the beginning is read") {
+  const TemporaryFolder folder;
+  for (const std::string& begin : {std::string("none"), std::string("\x89LK\x01\xff\xff\xff\x7f")}) {
+    const fs::path file = folder.path / "x.lorikeet";
+    put(file, begin);
+    fs::resize_file(file, std::uint64_t{48} << 20);
+    const std::uint64_t before = bytes_read();
+    CHECK(refusal([&] { read_adapter(file); }) == has(": got a"));
+    CHECK(bytes_read() - before < std::uint64_t{1} << 16);
+  }
+}
+
 TEST_CASE("an adapter of a weights file opens without naming it while the file is the same") {
   const TemporaryFolder folder;
   const fs::path file = folder.path / "w.safetensors";
@@ -80,7 +92,7 @@ TEST_CASE("an adapter of a weights file opens without naming it while the file i
   CHECK(refusal([&] { load_model(adapter, {}, {}); }) == has("w.safetensors: got a file of an unknown kind"));
 }
 
-TEST_CASE("an adapter that does not record the path asks for the file") {
+TEST_CASE("an adapter records no folder of this machine, and asks for the file where it is unknown") {
   const TemporaryFolder folder;
   const fs::path file = folder.path / "caf\xe9.safetensors", adapter = folder.path / "a";
   write_base(file, 3);
