@@ -123,7 +123,7 @@ void add_compress(CLI::App& app, int& status) {
   command->add_option("settings", options->settings,
                       "data=NAME or data=FOLDER; by default what the adapter was trained on");
   command->add_option("--max-loss", options->max_loss, "Largest loss of accuracy in percentage points")
-      ->check(CLI::Range(0.0, 100.0))
+      ->check(number_in_range(0, 100))
       ->capture_default_str();
   command
       ->add_option("-o,--out", options->out,
