@@ -221,6 +221,7 @@ void check_small_output(const SmallOutput& output, const Linear& layer, std::int
     fail_usage("head: ", key, ": got ", output.size, ", expected 1 to ", most, " for an output of ", layer.in,
                " features and ", layer.out, " classes.");
   }
+  if (output.form == Form::kLowRank) most = std::min(layer.in, layer.out);
   if (is_basis) check_basis_rank(output.size, most, "head: " + key);
 }
 
