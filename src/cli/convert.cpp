@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "adapters/methods.h"
+#include "adapters/peft_support.h"
 #include "base/compute.h"
 #include "base/error.h"
 #include "base/text.h"
@@ -164,6 +165,15 @@ AdapterFolder converted(const Source& source, Library library, const std::string
   }
 }
 
+// Says why PEFT does not open a folder, and what it opens instead.
+std::string folder_text(const Graph& base, const AdapterFolder& folder) {
+  const Adaptation adaptation = adapt(base, folder.spec);
+  const std::string why = peft_obstacle(base, adaptation);
+  if (why.empty()) return "a folder for PEFT";
+  print_note(cat(why, has_lora_form(base, adaptation) ? "; --as-lora writes the same as LoRA, which PEFT opens" : ""));
+  return "a folder";
+}
+
 // Without --names: the adapter in another form.
 int convert_form(const ConvertOptions& options, const StoredPrecision& precision) {
   if (!options.to_model.empty()) fail_usage("--to-model: got it without --names, expected both.");
@@ -185,6 +195,7 @@ int as_lora_command(const ConvertOptions& options, const StoredPrecision& precis
   AdapterFolder folder = read_adapter(path);
   const BaseModel base = load_base_of(folder, path, {options.model, options.weights, options.force}, download_bar());
   const LoadedModel loaded = adapt_base(base, std::move(folder), path, options.force);
+  if (!has_adapter_file_ending(options.out)) form = folder_text(source.graph, source.folder);
   print_notes(loaded.notes);
   try {
     folder = as_lora(loaded.network, *loaded.adapter, base.graph);
@@ -274,7 +285,7 @@ void add_convert(CLI::App& app, int& status) {
   command->add_flag("--force", options->force, "Accept base weights other than those the adapter was trained on");
   command->footer(
       "'lorikeet convert runs/photos photos.lorikeet' writes one small file, which every command reads; 'lorikeet "
-      "convert\nphotos.lorikeet photos' a folder that PEFT opens.\n"
+      "convert\nphotos.lorikeet photos' a folder, which PEFT opens if it has the method for these layers.\n"
       "With --names, the new adapter computes the same over the other library's model with the same weights, and "
       "PEFT\nopens it there.\n"
       "Without --to-model it does not record where its base is, only the SHA-256 of the base under the new names: name "
