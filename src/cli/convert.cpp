@@ -36,7 +36,7 @@ struct ConvertOptions {
   std::string to_weights;
   std::string out;
   std::string positional_out;
-  std::string precision = name_of(FilePrecision::kFloat32);
+  std::string precision;  // empty: as it is
   bool as_lora = false;
   bool force = false;
 };
@@ -175,18 +175,29 @@ std::string folder_text(const Graph& base, const AdapterFolder& folder) {
 }
 
 // Without --names: the adapter in another form.
-int convert_form(const ConvertOptions& options, const StoredPrecision& precision) {
+int convert_form(const ConvertOptions& options, StoredPrecision precision) {
   if (!options.to_model.empty()) fail_usage("--to-model: got it without --names, expected both.");
   if (!has_adapter_file_ending(options.out) && !is_adapter_file(find_adapter(options.adapter)))
-    fail_usage("--names: got none for a folder of a folder, expected a library, or NAME", kAdapterFileEnding,
-               " for the new adapter.");
+    fail_usage("convert: got a folder and a folder without a change, expected NAME", kAdapterFileEnding,
+               " for one file, --names for another library's module names, or --as-lora.");
   Source source = open_source(options);
+  std::string form = options.precision.empty() ? name_of(FilePrecision::kFloat32) : options.precision;
+  if (const auto& file = source.folder.file) {
+    const bool keeps = options.precision.empty() || options.precision == precision_name(*file);
+    if (keeps) form = precision_name(*file);
+    if (!keeps || !has_adapter_file_ending(options.out)) {
+      precision.scales = same_precision(*file).scales;
+      forget_accuracies_before_rounding(source.folder);
+    } else {
+      precision = same_precision(*file);
+    }
+  }
   const NamedTensors none;
   const std::uint64_t bytes =
       save_adapter(options.out, source.folder, {source.graph, source.weights ? *source.weights : none}, precision);
+  if (!has_adapter_file_ending(options.out)) form = folder_text(source.graph, source.folder);
   std::printf("%s: %s, %s, %s\n", options.out.c_str(), counted(source.folder.tensors.size(), "tensor").c_str(),
-              has_adapter_file_ending(options.out) ? options.precision.c_str() : "a folder for PEFT",
-              human_bytes(bytes).c_str());
+              form.c_str(), human_bytes(bytes).c_str());
   return 0;
 }
 
@@ -195,10 +206,11 @@ int as_lora_command(const ConvertOptions& options, const StoredPrecision& precis
   AdapterFolder folder = read_adapter(path);
   const BaseModel base = load_base_of(folder, path, {options.model, options.weights, options.force}, download_bar());
   const LoadedModel loaded = adapt_base(base, std::move(folder), path, options.force);
-  if (!has_adapter_file_ending(options.out)) form = folder_text(source.graph, source.folder);
   print_notes(loaded.notes);
+  folder = *loaded.adapter;
+  forget_accuracies_before_rounding(folder);
   try {
-    folder = as_lora(loaded.network, *loaded.adapter, base.graph);
+    folder = as_lora(loaded.network, folder, base.graph);
   } catch (const Error& error) {
     throw Error(cat(options.adapter, ": ", error.what()));  // which begins with the module
   }
@@ -209,18 +221,20 @@ int as_lora_command(const ConvertOptions& options, const StoredPrecision& precis
 
 int convert_command(ConvertOptions options) {
   if (options.out.empty() == options.positional_out.empty())
-    fail_usage("convert: got ", options.out.empty() ? "no" : "two",
-               " names for the new adapter, expected one: lorikeet convert ADAPTER NEW.");
+    fail_usage("convert: got ", options.out.empty() ? "no name" : "two names",
+               " for the new adapter, expected one: lorikeet convert ADAPTER NEW.");
   if (options.out.empty()) options.out = options.positional_out;
   check_new_adapter(options.out, {find_adapter(options.adapter)});
-  const StoredPrecision precision{.bits = stored_bits(*parse_file_precision(options.precision))};
+  const StoredPrecision precision{
+      .bits = options.precision.empty() ? kFloat32Bits : stored_bits(*parse_file_precision(options.precision))};
   if (precision.bits != kFloat32Bits && !has_adapter_file_ending(options.out))
     fail_usage("--precision: got ", options.precision, " for a folder, expected it with NAME", kAdapterFileEnding,
                ". PEFT's folders are in float32.");
   if (options.as_lora) return as_lora_command(options, precision);
   if (options.names.empty()) return convert_form(options, precision);
   const Library library = library_named(options.names);
-  const Source source = open_source(options);
+  Source source = open_source(options);
+  forget_accuracies_before_rounding(source.folder);
   AdapterFolder folder = converted(source, library, options.adapter);
   const std::string sha256 = source.weights ? fingerprint(convert_weights(*source.weights, source.entry, library)) : "";
   const bool changes = names_in(source.entry.build()) != names_in(converted_graph(source.entry, library));
@@ -262,9 +276,8 @@ void add_convert(CLI::App& app, int& status) {
   command
       ->add_option("--precision", options->precision,
                    "Of the learned tensors in a file: float32 is lossless; int8 and int4 are levels with scales, int8 "
-                   "for tensors of one dimension")
-      ->check(CLI::IsMember(file_precision_names()))
-      ->capture_default_str();
+                   "for tensors of one dimension. Default: a file of a file keeps its own, otherwise float32")
+      ->check(CLI::IsMember(file_precision_names()));
   auto* names = add_names_option(*command, options->names,
                                  "Library whose module names the new adapter has; default: the same ones");
   command
