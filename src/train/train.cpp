@@ -397,7 +397,7 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
     }
     if (out.file_test.total > 0) {
       log(cat(out.test_split, " accuracy of adapter.lorikeet in ", name_of(recipe.file_precision), " ",
-              fixed(out.file_test.accuracy(), 4)));
+              fixed(out.file_test.accuracy(), 4), " (", out.file_test.correct, " of ", out.file_test.total, ")"));
     }
   });
   return out;
