@@ -89,9 +89,8 @@ class Hub(CommandTest):
         self.lorikeet("eval", adapter, "--limit", 16)
         self.lorikeet("combine", f"{adapter}=0.5", f"{adapter}=0.5", "--out", self.folder / "both")
         moved = model.rename(self.folder / "moved")
-        self.assert_refused(
-            1, [adapter, "'model'", f"not at {model} any more", "--model"], "predict", adapter, self.images[0]
-        )
+        elsewhere = environment(LORIKEET_HOME=self.folder / "home")  # which knows no other copy
+        self.assert_refused(1, [adapter, "'model'", "--model"], "predict", adapter, self.images[0], env=elsewhere)
         self.assertEqual(self.logits(adapter, "--model", moved), logits)
         other = bytearray((moved / "pytorch_model.bin").read_bytes())
         other[len(other) // 2] ^= 1

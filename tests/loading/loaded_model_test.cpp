@@ -99,6 +99,12 @@ TEST_CASE("an adapter records no folder of this machine, and asks for the file w
   write_adapter(adapter, file);
   CHECK(read_file(adapter / "lorikeet.json", 1 << 20).find(folder.path.string()) == std::string::npos);
   CHECK(load_model(adapter.string(), {}, {}).weights_file == file);
+  const fs::path copy = folder.path / "copy.safetensors";
+  fs::copy_file(file, copy);
+  load_base_model({kModel, copy}, {}).sha256.wait();
+  CHECK(load_model(adapter.string(), {}, {}).weights_file == copy);
+  fs::remove(copy);
+  CHECK(load_model(adapter.string(), {}, {}).weights_file == file);
   put(folder.path / "file", "");
   for (const fs::path& home : {folder.path / "other", folder.path / "file"}) {  // the second cannot be written
     const ScopedEnvironment elsewhere("LORIKEET_HOME", home.string());
