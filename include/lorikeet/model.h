@@ -122,7 +122,8 @@ class LORIKEET_EXPORT Model {
   bool is_adapted() const;
   /// Number of trainable parameters; 0 without an adapter.
   std::int64_t trainable_parameters() const;
-  /// Name of the data that the adapter was trained on; empty if not recorded.
+  /// Name of the data that the adapter was trained on; of images in a folder, its path if the adapter is in its run's
+  /// folder, otherwise the folder's name. Empty if not recorded.
   std::string trained_on() const;
 
   /// Adds a new adapter to a base model. Outputs stay the same until the adapter is trained, unless it adds a head or

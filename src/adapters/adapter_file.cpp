@@ -51,7 +51,9 @@ std::size_t take_length(std::string_view& bytes, const std::string& where) {
     const auto each = static_cast<unsigned char>(bytes.front());
     bytes.remove_prefix(1);
     out |= static_cast<std::size_t>(each & 0x7f) << (7 * i);
-    if (each < 0x80) return out;
+    if (each >= 0x80) continue;
+    if (each == 0 && i > 0) break;  // a byte too many
+    return out;
   }
   fail(where, ": got a damaged length of the header.");
 }
@@ -83,6 +85,29 @@ bool begins_as_adapter(const fs::path& path) {
   } catch (const Error&) {
     return false;  // whoever opens it says why it cannot be read
   }
+}
+
+// Checks what comes before the header, and returns the header's length.
+std::size_t header_length(const InputFile& file, const std::string& where) {
+  constexpr std::uint64_t kLeast = kMagic.size() + 1 + 1 + kShaBytes + kChecksumBytes;
+  if (file.size() > kMaxFile)
+    fail(where, ": got ", human_bytes(file.size()), ", expected at most ", human_bytes(kMaxFile), ".");
+  constexpr std::uint64_t kMostBefore = kMagic.size() + 1 + kMaxLengthBytes;
+  std::string begin(std::min(file.size(), kMostBefore), '\0');
+  file.read(0, std::as_writable_bytes(std::span(begin)));
+  std::string_view rest = begin;
+  if (!rest.starts_with(kMagic)) fail(where, ": got another format, expected the file of an adapter.");
+  if (file.size() < kLeast)
+    fail(where, ": got ", counted(file.size(), "byte"), ", expected an adapter. The file is truncated.");
+  if (const char version = rest[kMagic.size()]; version != kVersion)
+    fail(where, ": got version ", static_cast<int>(static_cast<unsigned char>(version)), ", expected ",
+         static_cast<int>(kVersion), ". Use a newer Lorikeet.");
+  rest.remove_prefix(kMagic.size() + 1);
+  const std::size_t length = take_length(rest, where);
+  const std::uint64_t left = file.size() - (begin.size() - rest.size()) - kShaBytes - kChecksumBytes;
+  if (file.size() < begin.size() - rest.size() + kShaBytes + kChecksumBytes || length > left)
+    fail(where, ": got a header of ", counted(length, "byte"), ", which the file does not have. It is damaged.");
+  return length;
 }
 
 // The steps that may have a range, in the order in which their flags are stored.
@@ -131,25 +156,15 @@ AdapterFolder read_adapter(const fs::path& path) {
 
 AdapterFolder read_adapter_file(const InputFile& file) {
   const std::string where = file.path().string();
-  constexpr std::size_t kLeast = kMagic.size() + 1 + 1 + kShaBytes + kChecksumBytes;
-  if (file.size() > kMaxFile)
-    fail(where, ": got ", human_bytes(file.size()), ", expected at most ", human_bytes(kMaxFile), ".");
+  const std::size_t length = header_length(file, where);  // before the whole is read: it may be anything
   std::string content(file.size(), '\0');
   file.read(0, std::as_writable_bytes(std::span(content)));
   std::string_view rest = content;
-  if (!rest.starts_with(kMagic)) fail(where, ": got another format, expected the file of an adapter.");
-  if (rest.size() < kLeast) fail(where, ": got ", rest.size(), " bytes, expected an adapter. The file is truncated.");
-  if (const char version = rest[kMagic.size()]; version != kVersion)
-    fail(where, ": got version ", static_cast<int>(static_cast<unsigned char>(version)), ", expected ",
-         static_cast<int>(kVersion), ". Use a newer Lorikeet.");
   const std::string_view sum = rest.substr(rest.size() - kChecksumBytes);
   rest.remove_suffix(kChecksumBytes);
   if (checksum(rest) != sum)
     fail(where, ": got another checksum than that of its content. The file is damaged or truncated; copy it again.");
-  rest.remove_prefix(kMagic.size() + 1);
-  const std::size_t length = take_length(rest, where);
-  if (rest.size() < kShaBytes || length > rest.size() - kShaBytes)
-    fail(where, ": got a header of ", length, " bytes, expected at most ", rest.size(), ". The file is damaged.");
+  rest.remove_prefix(kMagic.size() + 1 + length_bytes(length).size());
 
   AdapterFolder out;
   const std::string header_name = where + ": header";
@@ -229,6 +244,64 @@ StoredBits StoredPrecision::of(const Parameter& parameter) const {
   return parameter.shape.size() > 1 ? bits : std::max(bits, kMostLevelBits);
 }
 
+namespace {
+
+// Of what is stored; 0 for a tensor that is not.
+StoredBits bits_of(const TensorCoding& coding) {
+  switch (coding.form) {
+    case TensorForm::kStart:
+    case TensorForm::kZero: return 0;
+    case TensorForm::kFloat32: return kFloat32Bits;
+    case TensorForm::kBFloat16: return kBFloat16Bits;
+    case TensorForm::kLevels:
+    case TensorForm::kLevelsOnStart: return coding.bits;
+  }
+  return 0;
+}
+
+// Whether the file has levels, or bfloat16 alone: a float32 file has that where it is exact.
+bool is_rounded(const AdapterFileParts& file) {
+  bool has_bfloat16 = false, has_float32 = false;
+  for (const StoredTensor& tensor : file.tensors) {
+    const StoredBits bits = bits_of(tensor.coding);
+    if (bits > 0 && bits < kBFloat16Bits) return true;
+    has_bfloat16 = has_bfloat16 || bits == kBFloat16Bits;
+    has_float32 = has_float32 || bits == kFloat32Bits;
+  }
+  return has_bfloat16 && !has_float32;
+}
+
+}  // namespace
+
+StoredPrecision same_precision(const AdapterFileParts& file) {
+  StoredPrecision out;
+  for (const StoredTensor& tensor : file.tensors) {
+    const StoredBits bits = bits_of(tensor.coding);
+    out.by_tensor[tensor.name] = bits == 0 ? kFloat32Bits : bits;
+    if (tensor.coding.scale > 0) out.scales[tensor.name] = {bits, tensor.coding.scale};
+  }
+  return out;
+}
+
+std::string precision_name(const AdapterFileParts& file) {
+  std::set<StoredBits> found;
+  for (const std::size_t least_dimensions : {2U, 0U}) {
+    for (const StoredTensor& tensor : file.tensors) {
+      if (tensor.shape.size() >= least_dimensions) found.insert(bits_of(tensor.coding));
+    }
+    found.erase(0);
+    if (!found.empty()) break;
+  }
+  if (found.empty()) return stored_bits_name(kFloat32Bits);
+  const std::string least = stored_bits_name(*found.begin());
+  return found.size() == 1 ? least : cat(least, " to ", stored_bits_name(*found.rbegin()));
+}
+
+void forget_accuracies_before_rounding(AdapterFolder& folder) {
+  if (!folder.file || !folder.metadata || !folder.metadata->training.is_object() || !is_rounded(*folder.file)) return;
+  for (const char* split : {"test", "validation"}) folder.metadata->training.erase(split);
+}
+
 EncodedAdapter encode_adapter(const AdapterFolder& folder, const Adaptation& adaptation, const NamedTensors& start,
                               const StoredPrecision& precision) {
   if (!folder.metadata) fail("adapter: got none of lorikeet.json's fields, expected those of its base.");
@@ -239,6 +312,8 @@ EncodedAdapter encode_adapter(const AdapterFolder& folder, const Adaptation& ada
   TensorEncoder encoder;
   for (const Parameter& parameter : stored_order(adaptation)) {
     TensorToStore tensor{*folder.tensors.find(parameter.name), {}, precision.of(parameter)};
+    const auto scale = precision.scales.find(parameter.name);
+    if (scale != precision.scales.end() && scale->second.first == tensor.bits) tensor.scale = scale->second.second;
     if (is_index_tensor(parameter.name) && tensor.values.numel() > 0 && tensor.values.max().item<double>() > kMostIndex)
       fail("adapter: ", parameter.name, ": got an index above ", kMostIndex, ", which a file cannot hold.");
     if (has_start(adaptation, parameter)) tensor.start = *start.find(parameter.name);

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "adapters/adapter_folder.h"
@@ -59,10 +60,22 @@ struct StoredPrecision {
   StoredBits bits = kFloat32Bits;
   /// Other precisions, by name.
   std::map<std::string, StoredBits> by_tensor = {};
+  /// Scales of levels of so many bits, by name; others have the least error.
+  std::map<std::string, std::pair<StoredBits, float>> scales = {};
 
   /// Fewer than 8 bits are for matrices: tensors of one dimension, such as biases, get 8 unless by_tensor names them.
   StoredBits of(const Parameter& parameter) const;
 };
+
+/// The precision of a file, with which its tensors are encoded without a loss. REQUIRES: they are decoded.
+StoredPrecision same_precision(const AdapterFileParts& file);
+
+/// "int8", or "int8 to float32": of the tensors of more than one dimension that are stored; of all if there are none.
+std::string precision_name(const AdapterFileParts& file);
+
+/// Removes the accuracies in the record of training if `folder` was read from a file with rounded tensors, whose own
+/// they are not.
+void forget_accuracies_before_rounding(AdapterFolder& folder);
 
 struct EncodedAdapter {
   std::string bytes;

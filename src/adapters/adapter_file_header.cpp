@@ -88,7 +88,6 @@ PeftType type_of(const Json& config, const std::string& where) {
 Json small_header(const AdapterSpec& spec, const AdapterMetadata& metadata) {
   const Json all = metadata_json(spec, metadata);
   Json out{{"base", Json::array({metadata.base_model, metadata.base_weights})}};
-  if (!metadata.weights_path.empty()) out["base"].push_back(metadata.weights_path);
   out["classes"] = are_numbers_in_order(metadata.classes) ? Json(metadata.classes.size()) : all["classes"];
   out["preprocessing"] = without_defaults(all["preprocessing"], default_preprocessing(metadata.preprocessing.resize));
   if (metadata.preprocessing.resize != 0) out["preprocessing"]["resize"] = metadata.preprocessing.resize;
@@ -96,7 +95,7 @@ Json small_header(const AdapterSpec& spec, const AdapterMetadata& metadata) {
     if (const auto found = all.find(key); found != all.end() && !found->is_null()) out[key] = *found;
   }
   if (metadata.precision != Precision::kFloat32) out["precision"] = all["precision"];
-  if (Json record = small_record(metadata.training); !record.empty()) out["training"] = std::move(record);
+  if (Json record = small_record(all["training"]); !record.empty()) out["training"] = std::move(record);
 
   AdapterConfig config = spec.config;
   std::vector<std::string> empty;
@@ -114,11 +113,10 @@ AdapterMetadata parse_small_header(const Json& header, const std::string& sha256
                                    AdapterSpec& spec) {
   if (!header.is_object()) fail(where, ": got ", json_kind(header), ", expected an object.");
   const auto base = header.find("base");
-  if (base == header.end() || !base->is_array() || base->size() < 2 || base->size() > 3)
+  if (base == header.end() || !base->is_array() || base->size() < 2)
     fail(where, ": base: got ", base == header.end() ? "none" : json_kind(*base),
-         ", expected the model, the weights and maybe their path.");
+         ", expected the model and the weights.");
   Json all{{"format", 1}, {"base", {{"model", (*base)[0]}, {"weights", (*base)[1]}, {"sha256", sha256}}}};
-  if (base->size() == 3) all["base"]["weights_path"] = (*base)[2];
 
   constexpr std::int64_t kMostClasses = 1'000'000;
   const Json classes = header.value("classes", Json::array());

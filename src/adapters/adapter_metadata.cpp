@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <filesystem>
 
 #include "base/compute.h"
 #include "base/error.h"
@@ -116,6 +117,15 @@ ActivationRanges parse_ranges(const Json& json, const std::string& where) {
   return out;
 }
 
+// The record without local folders.
+Json shared_record(const Json& training) {
+  Json out = training;
+  if (!training.is_object()) return out;
+  if (const auto data = out.find("data"); data != out.end() && data->is_string())
+    *data = shared_data_name(data->get<std::string>());
+  return out;
+}
+
 }  // namespace
 
 AdapterMetadata parse_metadata(const Json& json, const std::string& where, AdapterSpec& spec) {
@@ -128,7 +138,6 @@ AdapterMetadata parse_metadata(const Json& json, const std::string& where, Adapt
   metadata.base_model = base.text("model");
   metadata.base_weights = base.text("weights");
   metadata.base_sha256 = base.text("sha256");
-  if (base.has("weights_path")) metadata.weights_path = base.text("weights_path");
   if (metadata.base_sha256.size() != 64 ||
       metadata.base_sha256.find_first_not_of("0123456789abcdef") != std::string::npos) {
     fail(where, ": base: sha256: got '", printable(metadata.base_sha256), "', expected 64 hexadecimal digits.");
@@ -157,8 +166,7 @@ Json metadata_json(const AdapterSpec& spec, const AdapterMetadata& m) {
            {"precision", name_of(m.precision)},
            {"output_classes", spec.output_classes ? Json(*spec.output_classes) : Json(nullptr)},
            {"head", nullptr},
-           {"training", m.training}};
-  if (!m.weights_path.empty()) out["base"]["weights_path"] = m.weights_path;
+           {"training", shared_record(m.training)}};
   if (!m.activation_ranges.empty()) {
     for (const auto& [name, range] : m.activation_ranges) out["activation_ranges"][name] = {range.first, range.second};
   }
@@ -169,6 +177,10 @@ Json metadata_json(const AdapterSpec& spec, const AdapterMetadata& m) {
                    {"activation", head->activation == Activation::kRelu ? "relu" : "none"}};
   }
   return out;
+}
+
+std::string shared_data_name(const std::string& data) {
+  return (std::filesystem::path(data) / "").parent_path().filename().string();
 }
 
 Json preprocessing_json(const Preprocessing& p) {

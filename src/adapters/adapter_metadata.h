@@ -22,12 +22,11 @@ struct AdapterMetadata {
   Preprocessing preprocessing;
   /// Precision of training and evaluation; never Precision::kAuto.
   Precision precision = Precision::kFloat32;
-  /// Results of the last training, for display: accuracy, data … Stored unchanged.
+  /// Results of the last training, for display: accuracy, data … Stored unchanged, but for the folders in the path of
+  /// the data.
   Json training = Json::object();
   /// For int8: the ranges of the merged network.
   ActivationRanges activation_ranges = {};
-  /// Absolute path of the base's weights file on this machine; empty for official weights.
-  std::string weights_path = {};
 };
 
 /// Parses the object in lorikeet.json; the head and the replaced output are added to `spec`. Error messages start with
@@ -36,6 +35,9 @@ AdapterMetadata parse_metadata(const Json& json, const std::string& where, Adapt
 
 /// The object, with the head and the replaced output of `spec`.
 Json metadata_json(const AdapterSpec& spec, const AdapterMetadata& metadata);
+
+/// `data` as an adapter records it: the name of a dataset, or of a folder or file, without the folders that it is in.
+std::string shared_data_name(const std::string& data);
 
 /// Converts preprocessing to its JSON form in lorikeet.json.
 Json preprocessing_json(const Preprocessing& preprocessing);

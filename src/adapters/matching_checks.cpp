@@ -7,6 +7,8 @@
 #include "adapters/methods.h"
 #include "adapters/pattern_table.h"
 #include "adapters/target_sets.h"
+#include "adapters/tinylora.h"
+#include "adapters/unilora.h"
 #include "base/error.h"
 #include "base/regex.h"
 #include "base/text.h"
@@ -195,6 +197,23 @@ void check_feedforward(const AdapterConfig& config, const std::vector<std::strin
   fail_usage("feedforward_modules: got a pattern that matches no module that target_modules selects.");
 }
 
+// Rejects learned numbers that change nothing, or nothing that others do not.
+void check_counts(const AdaptedLayers& layers, const AdapterConfig& config) {
+  if (layers.targets.empty()) return;
+  if (config.peft_type == PeftType::kUniLora) {
+    const std::int64_t most = unilora_elements(layers, config);
+    if (config.unilora.theta_d_length > most)
+      fail_usage("theta_d_length: got ", config.unilora.theta_d_length, ", expected at most ", most,
+                 ", the elements of A and B of ", counted(layers.targets.size(), "module"), " with r ", config.r, ".");
+  }
+  if (config.peft_type == PeftType::kTinyLora) {
+    const std::int64_t most = most_tinylora_numbers(layers, config);
+    if (config.tinylora.u > most)
+      fail_usage("u: got ", config.tinylora.u, ", expected at most ", most,
+                 ", the elements of the r×r matrices that share a vector. Set a larger r or weight_tying.");
+  }
+}
+
 // PEFT's adapter of an attention's out_proj alone has no effect.
 void check_out_proj(const Graph& graph, const Matches& found) {
   for (const auto& target : found.targets) {
@@ -262,6 +281,7 @@ void check_every_entry_matches(const Graph& graph, const AdapterConfig& config) 
   check_patterns(graph, config, config.fourierft.n_frequency_pattern, targets, "n_frequency_pattern",
                  PatternRule::kFrequency);
   check_feedforward(config, targets);
+  check_counts({graph, found.targets}, config);
   if (config.bias != TrainedBias::kNone && found.biases.empty()) {
     const bool is_all = config.bias == TrainedBias::kAll;
     fail_usage("bias: got ", trained_bias_names()[static_cast<std::size_t>(config.bias)], ", but ",

@@ -163,6 +163,13 @@ const std::vector<std::string>& small_output_bases() {
   return kBases;
 }
 
+std::string describe(const SmallOutput& output) {
+  const std::string& form = small_output_forms()[static_cast<std::size_t>(output.form)];
+  const bool has_basis = output.form == Form::kProjected;
+  return cat(form, ": ", output.size,
+             has_basis ? ", basis: " + small_output_bases()[static_cast<std::size_t>(output.basis)] : "");
+}
+
 Json small_output_json(const SmallOutput& output) {
   Json out{{small_output_forms()[static_cast<std::size_t>(output.form)], output.size}};
   if (output.form == Form::kProjected) out["basis"] = small_output_bases()[static_cast<std::size_t>(output.basis)];
@@ -214,6 +221,7 @@ SmallOutput small_output_options(const Json& json, const std::string& where) {
 void check_small_output(const SmallOutput& output, const Linear& layer, std::int64_t base_outputs) {
   const std::string& key = small_output_forms()[static_cast<std::size_t>(output.form)];
   std::int64_t most = layer.in;
+  if (output.form == Form::kLowRank) most = std::min(layer.in, layer.out);
   if (output.form == Form::kTied) most = layer.in * layer.out;
   const bool is_basis = output.form == Form::kProjected && output.basis == Basis::kOutput;
   if (is_basis) most = std::min(layer.in, base_outputs);

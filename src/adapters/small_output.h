@@ -46,6 +46,9 @@ const std::vector<std::string>& small_output_forms();
 const std::vector<std::string>& small_output_bases();
 
 /// {"projected": 64, "basis": "random", "seed": 0}.
+/// "projected: 16, basis: output".
+std::string describe(const SmallOutput& output);
+
 Json small_output_json(const SmallOutput& output);
 /// The inverse, for untrusted JSON. Throws Error that starts with `where`.
 SmallOutput parse_small_output(const Json& json, const std::string& where);

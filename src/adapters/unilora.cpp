@@ -28,20 +28,6 @@ MatrixShapes matrix_shapes(const Op& op, std::int64_t rank) {
   return {{rank, shape.columns()}, {shape.out, rank}};
 }
 
-// Number of elements of A and B of all layers.
-std::int64_t element_count(const AdaptedLayers& layers, const AdapterConfig& config) {
-  std::int64_t for_each_rank = 0;
-  for (const AdapterTarget& target : layers.targets) {
-    const WeightShape shape = weight_shape(layers.graph.node(target.node).op);
-    for_each_rank += shape.columns() + shape.out;
-  }
-  if (for_each_rank > 0 && config.r > kMaxElements / for_each_rank) {
-    fail_usage("r: got ", config.r, ", expected at most ", kMaxElements / for_each_rank,
-               ", with which A and B of these ", layers.targets.size(), " modules have 2^26 elements.");
-  }
-  return config.r * for_each_rank;
-}
-
 // PEFT's generate_index: each element of the vector as often as the others, or once more. int64 (count,).
 at::Tensor shuffled_indices(std::int64_t count, const UniLoraOptions& options) {
   const std::int64_t length = options.theta_d_length;
@@ -110,8 +96,21 @@ class UniLora final : public LowRankAdapter {
 
 }  // namespace
 
+std::int64_t unilora_elements(const AdaptedLayers& layers, const AdapterConfig& config) {
+  std::int64_t for_each_rank = 0;
+  for (const AdapterTarget& target : layers.targets) {
+    const WeightShape shape = weight_shape(layers.graph.node(target.node).op);
+    for_each_rank += shape.columns() + shape.out;
+  }
+  if (for_each_rank > 0 && config.r > kMaxElements / for_each_rank) {
+    fail_usage("r: got ", config.r, ", expected at most ", kMaxElements / for_each_rank,
+               ", with which A and B of these ", layers.targets.size(), " modules have 2^26 elements.");
+  }
+  return config.r * for_each_rank;
+}
+
 std::vector<Parameter> unilora_tensors(const AdaptedLayers& layers, const AdapterConfig& config) {
-  element_count(layers, config);
+  unilora_elements(layers, config);
   std::vector<Parameter> out;
   for (const AdapterTarget& target : layers.targets) {
     if (out.empty()) out.push_back({"unilora_theta_d", target.node, {config.unilora.theta_d_length}});
@@ -129,7 +128,7 @@ std::vector<Parameter> unilora_tensors(const AdaptedLayers& layers, const Adapte
 std::vector<std::unique_ptr<LayerAdapter>> start_unilora(const AdaptedLayers& layers, const std::vector<NodeTensors>&,
                                                          const AdapterConfig& config, at::Generator& generator) {
   const UniLoraOptions& options = config.unilora;
-  const at::Tensor indices = shuffled_indices(element_count(layers, config), options);
+  const at::Tensor indices = shuffled_indices(unilora_elements(layers, config), options);
   const at::Tensor uses = at::bincount(indices, {}, options.theta_d_length).to(at::kFloat);
   const at::Tensor scales = at::where(uses > 0, uses.rsqrt(), at::zeros({}));
   at::Tensor vector = at::empty({options.theta_d_length});

@@ -23,6 +23,8 @@ namespace lorikeet {
 
 /// Throws UsageError if A and B of all layers have more than 2^26 elements.
 std::vector<Parameter> unilora_tensors(const AdaptedLayers& layers, const AdapterConfig& config);
+/// The number of elements of A and B of all layers: a longer vector has numbers that are not used. Throws as above.
+std::int64_t unilora_elements(const AdaptedLayers& layers, const AdapterConfig& config);
 std::vector<std::unique_ptr<LayerAdapter>> start_unilora(const AdaptedLayers& layers,
                                                          const std::vector<NodeTensors>& base,
                                                          const AdapterConfig& config, at::Generator& generator);

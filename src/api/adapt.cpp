@@ -131,7 +131,6 @@ void Model::adapt(const AdapterOptions& options) {
                           AdapterMetadata{loaded.entry->name, loaded.weights_name, loaded.base_sha256.get(),
                                           options.classes, loaded.preprocessing, loaded.precision},
                           {}};
-    adapter.metadata->weights_path = recorded_path(loaded.weights_file);
     std::vector<std::string> names = options.classes;
     // Nothing below throws.
     state().executor.reset();

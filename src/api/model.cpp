@@ -10,6 +10,8 @@
 #include "base/text.h"
 #include "engine/tensor_type.h"
 #include "loading/inference.h"
+#include "loading/resolve_name.h"
+#include "train/training_data.h"
 
 namespace lorikeet {
 
@@ -50,6 +52,7 @@ Model load(const std::string& name, const LoadOptions& options) {
         Model::State{load_model(name, {options.model, options.weights, options.force}, guarded(options.download)),
                      options.device, nullptr});
     LoadedModel& loaded = state->loaded;
+    if (loaded.adapter) find_recorded_data(*loaded.adapter, find_adapter(name));
     if (!options.classes.empty()) name_classes(loaded, options.classes);
     loaded.precision = chosen_precision(options, loaded);
     loaded.network.to(tensor_device(options.device));

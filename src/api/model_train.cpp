@@ -99,7 +99,6 @@ TrainReport Model::train(const TrainingOptions& options, const TrainCallbacks& c
 
     AdapterMetadata metadata = loaded.adapter->metadata.value_or(AdapterMetadata{
         loaded.entry->name, loaded.weights_name, loaded.base_sha256.get(), loaded.classes, preprocessing});
-    if (!loaded.adapter->metadata) metadata.weights_path = recorded_path(loaded.weights_file);
     metadata.preprocessing = preprocessing;
     metadata.precision = recipe.machine.precision;
     metadata.activation_ranges.clear();

@@ -45,6 +45,7 @@ void Model::save(const fs::path& path, FilePrecision precision) const {
     copy.spec.config = std::move(saved.config);
     copy.tensors = std::move(saved.tensors);
     copy.for_peft = std::move(saved.for_peft);
+    forget_accuracies_before_rounding(copy);
     const LoadedModel& loaded = state().loaded;
     save_adapter(path, copy, {loaded.base_graph, loaded.base_weights}, {.bits = stored_bits(precision)});
   });

@@ -33,6 +33,9 @@ constexpr int kUsage = 2;
 /// Accepts integers from `least`. CLI11's own checks print the upper bound 1.8e308 in full.
 CLI::Validator at_least(std::int64_t least);
 
+/// Accepts finite numbers in a range. CLI11's own check lets nan pass.
+CLI::Validator number_in_range(double least, double most);
+
 /// Adds --names, which chooses the library whose module names an output has.
 CLI::Option* add_names_option(CLI::App& command, std::string& names, const std::string& what);
 

@@ -75,11 +75,33 @@ std::string bytes_cell(const Json& summary, const char* key) {
   return human_bytes(summary.at(key).get<std::uint64_t>());
 }
 
+bool is_test(const Json& summary) { return summary.value("test_split", "test") == "test"; }
+
 // Of the images that chose the epoch, if there were no others.
-std::string accuracy_cell(const Json& summary) {
-  if (!summary.contains("test")) return "–";
-  const bool is_test = summary.value("test_split", "test") == "test";
-  return fixed(summary.at("test").at("accuracy").get<double>(), 4) + (is_test ? "" : " (val)");
+std::string accuracy_cell(const Json& summary, const char* key) {
+  if (!summary.contains(key)) return "–";
+  return fixed(summary.at(key).at("accuracy").get<double>(), 4) + (is_test(summary) ? "" : " (val)");
+}
+
+// Of adapter.lorikeet: of a float32 file, that of the run.
+std::string file_accuracy_cell(const Row& row) {
+  if (!row.summary.contains("adapter_file_bytes")) return "–";
+  const bool is_exact = row.recipe.file_precision == FilePrecision::kFloat32;
+  return accuracy_cell(row.summary, is_exact ? "test" : "adapter_file_test");
+}
+
+// Says where accuracies are of different images.
+void note_other_images(const std::vector<Row>& rows) {
+  std::vector<std::string> images;
+  for (const auto& [recipe, summary] : rows) {
+    if (!summary.contains("test")) continue;
+    images.push_back(cat(recipe.data.name, ", ",
+                         counted(summary.at("test").at("total").get<std::int64_t>(),
+                                 is_test(summary) ? "test image" : "validation image")));
+  }
+  std::sort(images.begin(), images.end());
+  images.erase(std::unique(images.begin(), images.end()), images.end());
+  if (images.size() > 1) print_note(cat("the accuracies are of different images: ", join(images, "; ")));
 }
 
 void print_tables(const std::vector<Row>& rows) {
@@ -94,18 +116,21 @@ void print_tables(const std::vector<Row>& rows) {
                {"full model", true},
                {"adapter_model.safetensors", true},
                {"adapter folder", true},
-               {"adapter.lorikeet", true}});
-  for (const auto& [recipe, summary] : rows) {
+               {"adapter.lorikeet", true},
+               {"its accuracy", true}});
+  for (const Row& row : rows) {
+    const auto& [recipe, summary] = row;
     const Reference& reference = recipe.reference;
     const std::string title = reference.title.empty() ? recipe.run.filename().string() : reference.title;
     results.add({title, with_commas(summary.at("trainable_parameters").get<std::int64_t>()),
-                 reference.trainable.empty() ? "–" : reference.trainable, accuracy_cell(summary),
+                 reference.trainable.empty() ? "–" : reference.trainable, accuracy_cell(summary, "test"),
                  reference.accuracy ? fixed(*reference.accuracy, 3) : "–",
                  clock(summary.at("train_seconds").get<double>()),
                  fixed(summary.at("images_per_second").get<double>(), 0)});
     sizes.add({title, bytes_cell(summary, "whole_model_bytes"), bytes_cell(summary, "adapter_bytes"),
                bytes_cell(summary, "adapter_folder_bytes"),
-               summary.contains("adapter_file_bytes") ? bytes_cell(summary, "adapter_file_bytes") : "–"});
+               summary.contains("adapter_file_bytes") ? bytes_cell(summary, "adapter_file_bytes") : "–",
+               file_accuracy_cell(row)});
   }
   std::printf("%s\n%s", results.markdown().c_str(), sizes.markdown().c_str());
 }
@@ -188,6 +213,7 @@ int compare_command(const CompareOptions& options) {
     }
     rows[i].summary = *summary;
   }
+  note_other_images(rows);
   if (!options.html.empty()) write_file(options.html, compare_page_html(compared(rows), published_for(rows)));
   if (!options.json) {
     print_tables(rows);

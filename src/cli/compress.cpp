@@ -13,6 +13,7 @@
 #include "loading/resolve_name.h"
 #include "report/table.h"
 #include "train/compress.h"
+#include "train/training_data.h"
 
 namespace fs = std::filesystem;
 
@@ -54,7 +55,7 @@ void print_result(const CompressedAdapter& found, const fs::path& out) {
   }
   std::printf("%s\n%s: %s bytes, %s\n", table.markdown().c_str(), out.string().c_str(),
               with_commas(found.best.bytes.size()).c_str(), found.best_name.c_str());
-  std::printf("accuracy %s on %s %s images, %s as float32; 95%% interval of the change %s to %s points\n",
+  std::printf("accuracy %s on %s %s images, %s before; 95%% interval of the change %s to %s points\n",
               accuracy_text(found.correct_after, found.images).c_str(), with_commas(found.images).c_str(),
               found.split.c_str(), accuracy_text(found.correct_before, found.images).c_str(),
               fixed(kPoints * found.change_low, 2).c_str(), fixed(kPoints * found.change_high, 2).c_str());
@@ -70,7 +71,7 @@ Json result_json(const CompressedAdapter& found, const fs::path& out) {
           {"bytes", found.best.bytes.size()},
           {"split", found.split},
           {"images", found.images},
-          {"correct_float32", found.correct_before},
+          {"correct_before", found.correct_before},
           {"correct", found.correct_after},
           {"change_interval", {found.change_low, found.change_high}},
           {"tried", tried}};
@@ -99,6 +100,7 @@ int compress_command(const CompressCommandOptions& options) {
                kAdapterFileEnding, ".");
   check_adapter_file_destination(out, {adapter});
   LoadedModel model = load_adapter(adapter, {options.model, options.weights, options.force}, download_bar());
+  find_recorded_data(*model.adapter, adapter);
   std::for_each(model.notes.begin(), model.notes.end(), print_note);
   const CompressedAdapter found = compress_adapter(model, compress);
   show_status("");
@@ -108,6 +110,10 @@ int compress_command(const CompressCommandOptions& options) {
   } else {
     print_result(found, out);
   }
+  if (-kPoints * found.change_low > options.max_loss)
+    print_note(cat("the images cannot exclude a loss of more than ", fixed(options.max_loss, 2),
+                   " points: the interval reaches to ", fixed(-kPoints * found.change_low, 2),
+                   ". More images make it narrower"));
   return 0;
 }
 
@@ -121,7 +127,7 @@ void add_compress(CLI::App& app, int& status) {
   command->add_option("settings", options->settings,
                       "data=NAME or data=FOLDER; by default what the adapter was trained on");
   command->add_option("--max-loss", options->max_loss, "Largest loss of accuracy in percentage points")
-      ->check(CLI::Range(0.0, 100.0))
+      ->check(number_in_range(0, 100))
       ->capture_default_str();
   command
       ->add_option("-o,--out", options->out,
@@ -138,10 +144,13 @@ void add_compress(CLI::App& app, int& status) {
   command->add_flag("--json", options->json, "Print one JSON document on standard output");
   command->footer(
       "Finds the lowest precision of all tensors alike (bfloat16, or levels of 8 to 2 bits), then lowers that of one "
-      "group of\ntensors after another, and prints the bytes and the accuracy of each form. The accuracy is that on "
-      "validation images:\nthe data's val split, or the images that training held out (validation: N); training "
-      "images, with a note, where there are\nnone. Test images are never used. What is frozen before the adapter runs "
-      "once.");
+      "group of\ntensors after another: those of the same name in all layers (lora_A.weight), one matrix of a module "
+      "(fc.weight), or\n'vectors', the biases and other tensors of one dimension. The table has each form once, in the "
+      "order in which they were\ntried, with the size of the file, its accuracy, the loss compared with the first row, "
+      "and whether that is within\n--max-loss. The first row is a file as it is, or a folder in float32.\n"
+      "The accuracy is that on validation images: the data's val split, or the images that training held out "
+      "(validation: N);\ntraining images, with a note, where there are none. Test images are never used. What is "
+      "frozen before the adapter runs\nonce.");
   command->callback([options, &status] { status = compress_command(*options); });
 }
 

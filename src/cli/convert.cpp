@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "adapters/methods.h"
+#include "adapters/peft_support.h"
 #include "base/compute.h"
 #include "base/error.h"
 #include "base/text.h"
@@ -35,7 +36,7 @@ struct ConvertOptions {
   std::string to_weights;
   std::string out;
   std::string positional_out;
-  std::string precision = name_of(FilePrecision::kFloat32);
+  std::string precision;  // empty: as it is
   bool as_lora = false;
   bool force = false;
 };
@@ -69,10 +70,8 @@ bool needs_weights(const AdapterFolder& folder, const std::string& out) {
 
 // A file records its base, which a folder that PEFT wrote does not.
 AdapterMetadata metadata_of(const LoadedModel& loaded) {
-  AdapterMetadata out{loaded.entry->name, loaded.weights_name, loaded.base_sha256.get(),
-                      loaded.has_class_names ? loaded.classes : std::vector<std::string>{}, loaded.preprocessing};
-  out.weights_path = recorded_path(loaded.weights_file);
-  return out;
+  return {loaded.entry->name, loaded.weights_name, loaded.base_sha256.get(),
+          loaded.has_class_names ? loaded.classes : std::vector<std::string>{}, loaded.preprocessing};
 }
 
 Source open_source(const ConvertOptions& options) {
@@ -156,7 +155,6 @@ void record_base(const ConvertOptions& options, const ModelEntry& from, const st
   folder.metadata->base_model = base.entry->name;
   folder.metadata->base_weights = base.weights_name;
   folder.metadata->base_sha256 = base.sha256.get();
-  folder.metadata->weights_path = recorded_path(base.weights_file);
 }
 
 AdapterFolder converted(const Source& source, Library library, const std::string& name) {
@@ -167,19 +165,39 @@ AdapterFolder converted(const Source& source, Library library, const std::string
   }
 }
 
+// Says why PEFT does not open a folder, and what it opens instead.
+std::string folder_text(const Graph& base, const AdapterFolder& folder) {
+  const Adaptation adaptation = adapt(base, folder.spec);
+  const std::string why = peft_obstacle(base, adaptation);
+  if (why.empty()) return "a folder for PEFT";
+  print_note(cat(why, has_lora_form(base, adaptation) ? "; --as-lora writes the same as LoRA, which PEFT opens" : ""));
+  return "a folder";
+}
+
 // Without --names: the adapter in another form.
-int convert_form(const ConvertOptions& options, const StoredPrecision& precision) {
+int convert_form(const ConvertOptions& options, StoredPrecision precision) {
   if (!options.to_model.empty()) fail_usage("--to-model: got it without --names, expected both.");
   if (!has_adapter_file_ending(options.out) && !is_adapter_file(find_adapter(options.adapter)))
-    fail_usage("--names: got none for a folder of a folder, expected a library, or NAME", kAdapterFileEnding,
-               " for the new adapter.");
+    fail_usage("convert: got a folder and a folder without a change, expected NAME", kAdapterFileEnding,
+               " for one file, --names for another library's module names, or --as-lora.");
   Source source = open_source(options);
+  std::string form = options.precision.empty() ? name_of(FilePrecision::kFloat32) : options.precision;
+  if (const auto& file = source.folder.file) {
+    const bool keeps = options.precision.empty() || options.precision == precision_name(*file);
+    if (keeps) form = precision_name(*file);
+    if (!keeps || !has_adapter_file_ending(options.out)) {
+      precision.scales = same_precision(*file).scales;
+      forget_accuracies_before_rounding(source.folder);
+    } else {
+      precision = same_precision(*file);
+    }
+  }
   const NamedTensors none;
   const std::uint64_t bytes =
       save_adapter(options.out, source.folder, {source.graph, source.weights ? *source.weights : none}, precision);
+  if (!has_adapter_file_ending(options.out)) form = folder_text(source.graph, source.folder);
   std::printf("%s: %s, %s, %s\n", options.out.c_str(), counted(source.folder.tensors.size(), "tensor").c_str(),
-              has_adapter_file_ending(options.out) ? options.precision.c_str() : "a folder for PEFT",
-              human_bytes(bytes).c_str());
+              form.c_str(), human_bytes(bytes).c_str());
   return 0;
 }
 
@@ -189,8 +207,10 @@ int as_lora_command(const ConvertOptions& options, const StoredPrecision& precis
   const BaseModel base = load_base_of(folder, path, {options.model, options.weights, options.force}, download_bar());
   const LoadedModel loaded = adapt_base(base, std::move(folder), path, options.force);
   print_notes(loaded.notes);
+  folder = *loaded.adapter;
+  forget_accuracies_before_rounding(folder);
   try {
-    folder = as_lora(loaded.network, *loaded.adapter, base.graph);
+    folder = as_lora(loaded.network, folder, base.graph);
   } catch (const Error& error) {
     throw Error(cat(options.adapter, ": ", error.what()));  // which begins with the module
   }
@@ -201,18 +221,20 @@ int as_lora_command(const ConvertOptions& options, const StoredPrecision& precis
 
 int convert_command(ConvertOptions options) {
   if (options.out.empty() == options.positional_out.empty())
-    fail_usage("convert: got ", options.out.empty() ? "no" : "two",
-               " names for the new adapter, expected one: lorikeet convert ADAPTER NEW.");
+    fail_usage("convert: got ", options.out.empty() ? "no name" : "two names",
+               " for the new adapter, expected one: lorikeet convert ADAPTER NEW.");
   if (options.out.empty()) options.out = options.positional_out;
   check_new_adapter(options.out, {find_adapter(options.adapter)});
-  const StoredPrecision precision{.bits = stored_bits(*parse_file_precision(options.precision))};
+  const StoredPrecision precision{
+      .bits = options.precision.empty() ? kFloat32Bits : stored_bits(*parse_file_precision(options.precision))};
   if (precision.bits != kFloat32Bits && !has_adapter_file_ending(options.out))
     fail_usage("--precision: got ", options.precision, " for a folder, expected it with NAME", kAdapterFileEnding,
                ". PEFT's folders are in float32.");
   if (options.as_lora) return as_lora_command(options, precision);
   if (options.names.empty()) return convert_form(options, precision);
   const Library library = library_named(options.names);
-  const Source source = open_source(options);
+  Source source = open_source(options);
+  forget_accuracies_before_rounding(source.folder);
   AdapterFolder folder = converted(source, library, options.adapter);
   const std::string sha256 = source.weights ? fingerprint(convert_weights(*source.weights, source.entry, library)) : "";
   const bool changes = names_in(source.entry.build()) != names_in(converted_graph(source.entry, library));
@@ -224,7 +246,6 @@ int convert_command(ConvertOptions options) {
     if (auto& metadata = folder.metadata) {
       metadata->base_model = metadata->base_weights = cat(metadata->base_model, " (names of ", options.names, ")");
       metadata->base_sha256 = sha256;
-      metadata->weights_path.clear();
     }
   }
   if (changes) folder.spec.config.other.erase("auto_mapping");  // PEFT's, of the class that was adapted
@@ -255,9 +276,8 @@ void add_convert(CLI::App& app, int& status) {
   command
       ->add_option("--precision", options->precision,
                    "Of the learned tensors in a file: float32 is lossless; int8 and int4 are levels with scales, int8 "
-                   "for tensors of one dimension")
-      ->check(CLI::IsMember(file_precision_names()))
-      ->capture_default_str();
+                   "for tensors of one dimension. Default: a file of a file keeps its own, otherwise float32")
+      ->check(CLI::IsMember(file_precision_names()));
   auto* names = add_names_option(*command, options->names,
                                  "Library whose module names the new adapter has; default: the same ones");
   command
@@ -278,7 +298,7 @@ void add_convert(CLI::App& app, int& status) {
   command->add_flag("--force", options->force, "Accept base weights other than those the adapter was trained on");
   command->footer(
       "'lorikeet convert runs/photos photos.lorikeet' writes one small file, which every command reads; 'lorikeet "
-      "convert\nphotos.lorikeet photos' a folder that PEFT opens.\n"
+      "convert\nphotos.lorikeet photos' a folder, which PEFT opens if it has the method for these layers.\n"
       "With --names, the new adapter computes the same over the other library's model with the same weights, and "
       "PEFT\nopens it there.\n"
       "Without --to-model it does not record where its base is, only the SHA-256 of the base under the new names: name "

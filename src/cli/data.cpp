@@ -100,10 +100,10 @@ void add_data(CLI::App& app, int& status) {
   auto* check = command->add_subcommand("check", "Decode all images of a dataset and report what is wrong with them");
   check->add_option("data", checked->data, "Folder, manifest, tar shards, or name of a dataset")->required();
   check->add_option("--validation-share", checked->validation_share, "As the recipe's key")
-      ->check(CLI::Range(0.0, 0.45))
+      ->check(number_in_range(0, 0.45))
       ->capture_default_str();
   check->add_option("--test-share", checked->test_share, "As the recipe's key")
-      ->check(CLI::Range(0.0, 0.45))
+      ->check(number_in_range(0, 0.45))
       ->capture_default_str();
   check->add_option("--split-seed", checked->split_seed, "As the recipe's key")
       ->check(at_least(0))

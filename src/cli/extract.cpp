@@ -53,7 +53,6 @@ int extract_command(const ExtractCommandOptions& options) {
   for (const auto& layer : extracted.layers) worst = std::max(worst, layer.error);
   folder.metadata = AdapterMetadata{base.entry->name, base.weights_name, base.sha256.get(), classes,
                                     data_preprocessing(options.data, base.preprocessing)};
-  folder.metadata->weights_path = recorded_path(base.weights_file);
   folder.metadata->training = {{"extracted_with_rank", options.extract.rank}, {"largest_error", worst}};
   const std::uint64_t bytes = save_adapter(options.out, folder, {base.graph, base.weights});
 

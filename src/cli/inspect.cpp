@@ -84,7 +84,13 @@ Subject open_subject(const ModelOptions& options) {
   use_current_names(*out.adapter, *out.model, out.graph);
   out.adaptation = adapt_as(*out.adapter, out.graph, resolved.path);
   out.graph = out.adaptation.graph;
-  if (out.adapter->metadata) out.preprocessing = out.adapter->metadata->preprocessing;
+  if (const auto& metadata = out.adapter->metadata) {
+    out.preprocessing = metadata->preprocessing;
+    const auto outputs = static_cast<std::size_t>(output_features(out.graph));
+    if (!metadata->classes.empty() && metadata->classes.size() != outputs)
+      print_note(cat(resolved.path.string(), ": got ", counted(metadata->classes.size(), "class name"), " for ",
+                     counted(outputs, "output"), ", expected as many; other commands refuse it"));
+  }
   return out;
 }
 
@@ -177,10 +183,15 @@ Json adapter_json(const AdapterFolder& adapter) {
   return out;
 }
 
-void print_adapter(const AdapterFolder& adapter) {
+void print_adapter(const AdapterFolder& adapter, const Adaptation& adaptation) {
   std::printf("adapter:   %s", summary(adapter.spec.config).c_str());
-  if (!adapter.spec.config.modules_to_save.empty())
-    std::printf(", fully trained: %s", join(adapter.spec.config.modules_to_save, ", ").c_str());
+  std::vector<std::string> whole = adapter.spec.config.modules_to_save;
+  if (adapter.spec.small_output && adaptation.replaced) {
+    const std::string& output = adaptation.graph.node(*adaptation.replaced).name;
+    std::erase(whole, output);
+    std::printf(", small output %s, %s", output.c_str(), describe(*adapter.spec.small_output).c_str());
+  }
+  if (!whole.empty()) std::printf(", fully trained: %s", join(whole, ", ").c_str());
   std::printf("\n");
   if (const auto& metadata = adapter.metadata) {
     const bool has_one_name = metadata->base_weights == metadata->base_model;
@@ -193,9 +204,14 @@ void print_adapter(const AdapterFolder& adapter) {
 // What the bytes of an adapter's file are spent on.
 void print_file(const AdapterFileParts& file) {
   double stored = 0;
+  std::size_t left_out = 0;
   Table table({{"tensor"}, {"shape"}, {"stored as"}, {"bytes", true}, {"bits a number", true}});
   for (const auto& tensor : file.tensors) {
     stored += tensor.coding.stored_bits;
+    if (tensor.coding.form == TensorForm::kStart) {
+      ++left_out;
+      continue;
+    }
     double numbers = 1;
     for (const std::int64_t size : tensor.shape) numbers *= static_cast<double>(size);
     table.add({tensor.name, shape_text(tensor.shape), describe(tensor.coding),
@@ -207,6 +223,9 @@ void print_file(const AdapterFileParts& file) {
       "checksum, activation ranges) %s\n\n%s",
       with_commas(file.bytes).c_str(), fixed(stored / kByte, 0).c_str(), with_commas(file.header_bytes).c_str(),
       fixed(static_cast<double>(file.bytes - file.header_bytes) - stored / kByte, 0).c_str(), table.markdown().c_str());
+  if (left_out > 0)
+    std::printf("\n%s not stored, because a new network has the same\n",
+                left_out == 1 ? "1 tensor is" : cat(left_out, " tensors are").c_str());
 }
 
 MemoryEstimate memory_of(const Subject& subject, int size, const InspectOptions& options) {
@@ -279,10 +298,10 @@ int inspect_command(const InspectOptions& options) {
   std::printf("model:     %s, %s, %s, %s GFLOPs per image of %d pixels\n", subject.model->name.c_str(),
               counted(parameters, "parameter").c_str(), human_bytes(static_cast<std::uint64_t>(parameters) * 4).c_str(),
               fixed(2e-9 * static_cast<double>(macs), 2).c_str(), size);
-  if (subject.adapter) print_adapter(*subject.adapter);
+  if (subject.adapter) print_adapter(*subject.adapter, subject.adaptation);
   if (trainable > 0) {
-    std::printf("trainable: %s, %s %% of the model's\n", counted(trainable, "parameter").c_str(),
-                fixed(100 * static_cast<double>(trainable) / static_cast<double>(parameters), 2).c_str());
+    std::printf("trainable: %s, %s of the model's\n", counted(trainable, "parameter").c_str(),
+                share_text(static_cast<double>(trainable) / static_cast<double>(parameters)).c_str());
   }
   if (!options.match.empty()) {
     std::printf("match:     '%s' matches %s; %s has %s\n", options.match.c_str(),

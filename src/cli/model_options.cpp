@@ -23,6 +23,17 @@ CLI::Validator at_least(std::int64_t least) {
           ""};
 }
 
+CLI::Validator number_in_range(double least, double most) {
+  return {[=](std::string& text) -> std::string {
+            double value = 0;
+            const char* end = text.data() + text.size();
+            const auto [stop, error] = std::from_chars(text.data(), end, value);
+            if (error == std::errc() && stop == end && value >= least && value <= most) return "";
+            return cat("got '", printable(text), "', expected a number from ", least, " to ", most);
+          },
+          cat("FLOAT in [", least, " - ", most, "]")};
+}
+
 CLI::Option* add_names_option(CLI::App& command, std::string& names, const std::string& what) {
   return command.add_option("--names", names, what)->check(CLI::IsMember(library_names()));
 }

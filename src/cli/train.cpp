@@ -46,6 +46,12 @@ std::string shell_quoted(const std::string& text) {
   return out + "'";
 }
 
+std::string measured_text(const EvaluationResult& result) {
+  const Interval interval = wilson_interval(result.correct, result.total);
+  return cat(fixed(result.accuracy(), 4), " (", with_commas(result.correct), " of ", with_commas(result.total),
+             "), 95% interval ", fixed(interval.low, 4), " to ", fixed(interval.high, 4));
+}
+
 void print_next_commands(const std::string& run) {
   const std::string folder = shell_quoted(run);
   std::printf("\nNext:\n  lorikeet eval %s\n  lorikeet predict %s IMAGE...\n  lorikeet merge %s --out model.pth\n",
@@ -84,20 +90,21 @@ int train_command(const TrainOptions& options) {
     std::printf("%s\n", json_text(summary_json(summary, recipe), 2).c_str());
     return 0;
   }
-  std::printf("%s\n%s, adapter file %s, trained in %s (%s img/s); adapter.lorikeet %s in %s\n", summary.adapter.c_str(),
-              counted(summary.trainable_parameters, "trainable parameter").c_str(), size_text(summary).c_str(),
+  const std::string file =
+      cat("adapter.lorikeet ", human_bytes(summary.adapter_file_bytes), " in ", name_of(recipe.file_precision));
+  const std::string folder = cat("adapter file ", size_text(summary));
+  // First what the recipe asks for.
+  const bool is_file = recipe.file_precision != FilePrecision::kFloat32;
+  std::printf("%s\n%s, %s, trained in %s (%s img/s); %s\n",
+              is_file ? (recipe.run / "adapter.lorikeet").c_str() : summary.adapter.c_str(),
+              counted(summary.trainable_parameters, "trainable parameter").c_str(), (is_file ? file : folder).c_str(),
               clock(summary.loop.seconds).c_str(), speed_text(summary.loop.images_per_second()).c_str(),
-              human_bytes(summary.adapter_file_bytes).c_str(), name_of(recipe.file_precision).c_str());
-  if (summary.test.total > 0) {
-    const Interval interval = wilson_interval(summary.test.correct, summary.test.total);
-    std::printf("%s accuracy %s, 95%% interval %s to %s\n", summary.test_split.c_str(),
-                fixed(summary.test.accuracy(), 4).c_str(), fixed(interval.low, 4).c_str(),
-                fixed(interval.high, 4).c_str());
-  }
-  if (summary.file_test.total > 0) {
+              (is_file ? folder : file).c_str());
+  if (summary.test.total > 0)
+    std::printf("%s accuracy %s\n", summary.test_split.c_str(), measured_text(summary.test).c_str());
+  if (summary.file_test.total > 0)
     std::printf("%s accuracy of adapter.lorikeet %s\n", summary.test_split.c_str(),
-                fixed(summary.file_test.accuracy(), 4).c_str());
-  }
+                measured_text(summary.file_test).c_str());
   if (isatty(STDOUT_FILENO) == 1 && !is_quiet()) print_next_commands(recipe.run.string());
   return 0;
 }

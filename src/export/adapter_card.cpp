@@ -2,6 +2,7 @@
 
 #include "adapters/adapt.h"
 #include "adapters/methods.h"
+#include "adapters/peft_support.h"
 #include "base/compute.h"
 #include "base/error.h"
 #include "base/text.h"
@@ -22,9 +23,10 @@ std::string python_base(const AdapterMetadata& metadata, const ModelEntry& model
   // The card itself imports torchvision.
   const std::string import =
       model.library == Library::kTorchvision ? "" : "import " + library_name(model.library) + "\n";
+  const bool is_hub = metadata.base_weights.find('/') != std::string::npos;  // ORG/NAME@COMMIT, not a folder's name
   const std::string place = "  # its place on your machine\n";
   if (!is_model_name(metadata.base_model))
-    return cat(import, "base = ", model.python, metadata.weights_path.empty() ? "\n" : place);
+    return cat(import, "base = ", model.python, is_hub ? "\n" : place);
   // Only recent versions of torch.load read safetensors.
   const bool is_safetensors = file.ends_with(".safetensors");
   return cat(is_safetensors ? "import safetensors.torch\n" : "", import, "base = ", model.python,
@@ -75,14 +77,21 @@ std::string adapter_card(const AdapterFolder& folder) {
   card.method = summary(config);
   card.modules_to_save = config.modules_to_save;
   card.uses_peft = config.has_targets() || !config.modules_to_save.empty() || config.bias != TrainedBias::kNone;
+  card.peft_obstacle = peft_obstacle(base, adaptation);
+  card.has_lora_form = has_lora_form(base, adaptation);
   card.merges = !bypassed_modules(model, base, adaptation.targets).empty();
   card.classes = metadata.classes;
-  card.trainable = count_trainable(adaptation);
-  card.bytes = folder.tensors.bytes();
-  card.data = text_of(metadata.training, "data");
-  if (std::filesystem::path(card.data).is_absolute()) {  // do not publish local paths
-    card.data = (std::filesystem::path(card.data) / "").parent_path().filename().string();
+  if (folder.spec.small_output && adaptation.replaced) {
+    const std::string& output = adaptation.graph.node(*adaptation.replaced).name;
+    std::erase(card.modules_to_save, output);
+    card.small_output = cat(output, ", ", describe(*folder.spec.small_output));
   }
+  card.trainable = count_trainable(adaptation);
+  if (const auto trained = metadata.training.find("trainable_parameters");
+      trained != metadata.training.end() && trained->is_number_integer())
+    card.trained = trained->get<std::int64_t>();
+  card.bytes = folder.tensors.bytes();
+  card.data = shared_data_name(text_of(metadata.training, "data"));
   put_accuracy(metadata.training, card);
   card.precision = name_of(metadata.precision);
   card.python_base = python_base(metadata, model);

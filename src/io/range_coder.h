@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "base/text.h"
 
 namespace lorikeet {
 
@@ -40,6 +41,14 @@ class BitModel {
 /// Models of the bits of an integer below 2^kDepth, each given the bits above it.
 template <int kDepth>
 using BitTree = std::array<BitModel, std::size_t{1} << kDepth>;
+
+/// Of the numbers in [low, low + range), the least of those with the most zero bytes at the end. REQUIRES: range is at
+/// least 2^24.
+inline std::uint64_t shortest_in(std::uint64_t low, std::uint32_t range) {
+  constexpr std::uint64_t kFour = 0xffffffff, kThree = 0xffffff;
+  const std::uint64_t rounded = (low + kFour) & ~kFour;
+  return rounded - low < range ? rounded : (low + kThree) & ~kThree;
+}
 
 class RangeEncoder {
  public:
@@ -76,14 +85,7 @@ class RangeEncoder {
   }
   /// Returns the bytes. Up to four zero bytes at the end are left out. REQUIRES: called once, last.
   std::string finish() {
-    // Of the numbers in [low, low + range), the one with the most zero bytes at the end.
-    for (const std::uint64_t step : {0xffffffffULL, 0xffffffULL}) {
-      const std::uint64_t rounded = (low_ + step) & ~step;
-      if (rounded - low_ < range_) {
-        low_ = rounded;
-        break;
-      }
-    }
+    low_ = shortest_in(low_, range_);
     for (int i = 0; i < 5; ++i) shift();
     out_.erase(0, 1);  // the first byte is always 0
     for (int i = 0; i < 4 && !out_.empty() && out_.back() == '\0'; ++i) out_.pop_back();
@@ -155,16 +157,22 @@ class RangeDecoder {
   /// As RangeEncoder::position().
   double position() const { return 8.0 * static_cast<double>(read_ - 3) + 32 - std::log2(static_cast<double>(range_)); }
   const std::string& where() const { return where_; }
-  /// Throws Error if bytes are left over. REQUIRES: called last.
+  /// Throws Error unless the bytes end as RangeEncoder::finish ends them. REQUIRES: called last.
   void finish() const {
     if (read_ < bytes_.size())
-      fail(where_, ": got ", bytes_.size() - read_, " bytes after the last tensor, expected none.");
+      fail(where_, ": got ", counted(bytes_.size() - read_, "byte"), " after the last tensor, expected none.");
+    const std::uint32_t low = window_ - code_;
+    const bool has_zero = !bytes_.empty() && bytes_.back() == '\0' && bytes_.size() + 4 > read_;
+    if (static_cast<std::uint32_t>(shortest_in(low, range_)) != window_ || has_zero)
+      fail(where_, ": got other bytes at the end than those of the last tensor. The file is damaged.");
   }
 
  private:
   void next() {
     if (read_ >= bytes_.size() + 4) fail(where_, ": got too few bytes for the tensors. The file is damaged.");
-    code_ = code_ << 8 | (read_ < bytes_.size() ? static_cast<std::uint8_t>(bytes_[read_]) : 0U);
+    const std::uint32_t byte = read_ < bytes_.size() ? static_cast<std::uint8_t>(bytes_[read_]) : 0U;
+    code_ = code_ << 8 | byte;
+    window_ = window_ << 8 | byte;
     ++read_;
   }
   void normalise() {
@@ -177,7 +185,8 @@ class RangeDecoder {
   std::string_view bytes_;
   std::string where_;
   std::size_t read_ = 0;
-  std::uint32_t code_ = 0;
+  std::uint32_t code_ = 0;    // the distance of `window_` from the encoder's `low`
+  std::uint32_t window_ = 0;  // the last four bytes
   std::uint32_t range_ = 0xffffffffU;
 };
 

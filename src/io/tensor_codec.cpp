@@ -288,7 +288,7 @@ TensorCoding TensorEncoder::add(const TensorToStore& tensor) {
     const int most = most_level(tensor.bits);
     out.bits = tensor.bits;
     coder.tree<kWidthBits>(models.width, static_cast<std::uint32_t>(tensor.bits - kLeastLevelBits));
-    const float scale = best_scale(changes, most);
+    const float scale = out.scale = tensor.scale > 0 ? tensor.scale : best_scale(changes, most);
     code_scale(writing, models.scale_exponent, scale);
     Activity activity;
     for (const float value : changes) code_level(writing, models, activity, nearest_level(value, 1 / scale, most));
@@ -367,7 +367,7 @@ TensorDecoder::Stored TensorDecoder::next(at::IntArrayRef shape, bool has_start,
     if (out.coding.bits > kMostLevelBits)
       state.fail_at(name, cat("levels of ", out.coding.bits, " bits, expected at most ", kMostLevelBits));
     const int most = most_level(out.coding.bits);
-    const float scale = state.scale(most, name);
+    const float scale = out.coding.scale = state.scale(most, name);
     Activity activity;
     for (float& value : std::span(out.values.data_ptr<float>(), static_cast<std::size_t>(out.values.numel()))) {
       const int level = code_level(reading, models, activity, 0);

@@ -45,6 +45,7 @@ struct TensorCoding {
   TensorForm form = TensorForm::kFloat32;
   /// Of the levels.
   StoredBits bits = 0;
+  float scale = 0;
   /// Size in the file, with fractions of a bit.
   double stored_bits = 0;
 };
@@ -58,6 +59,8 @@ struct TensorToStore {
   /// The value of a new network, of the same shape; undefined if a reader could not compute exactly this one.
   at::Tensor start = {};
   StoredBits bits = kFloat32Bits;
+  /// Of the levels; 0: the best one.
+  float scale = 0;
 };
 
 class TensorEncoder {

@@ -65,6 +65,8 @@ AdapterFolder as_lora(const Network& network, const AdapterFolder& folder, const
 
   AdapterFolder out;
   out.metadata = folder.metadata;
+  if (out.metadata && out.metadata->training.is_object())  // A and B have more, which were not trained
+    out.metadata->training.emplace("trainable_parameters", count_trainable(adaptation));
   out.spec.output_classes = folder.spec.output_classes;
   out.spec.small_output = folder.spec.small_output;
   out.spec.head = folder.spec.head;

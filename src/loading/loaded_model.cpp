@@ -9,6 +9,7 @@
 #include "loading/adapter_names.h"
 #include "loading/adapter_start.h"
 #include "loading/base_source.h"
+#include "loading/known_places.h"
 #include "loading/model_files.h"
 #include "loading/resolve_name.h"
 #include "models/imagenet_classes.h"
@@ -64,10 +65,6 @@ ModelChoice base_choice(const std::string& name, const ModelChoice& choice) {
   return out;
 }
 
-std::string recorded_path(const fs::path& weights_file) {
-  return is_utf8(weights_file.string()) ? weights_file.string() : "";  // JSON requires UTF-8
-}
-
 BaseModel load_base_model(const ModelChoice& choice, const DownloadCallback& progress) {
   BaseModel base;
   std::string name = choice.model;
@@ -115,9 +112,11 @@ BaseModel load_base_model(const ModelChoice& choice, const DownloadCallback& pro
   const bool names_outputs = static_cast<std::int64_t>(source.classes.size()) == outputs;
   base.classes = names_outputs ? source.classes : class_names(outputs);
   base.has_class_names = names_outputs || is_imagenet(outputs);
-  base.sha256 = std::async(std::launch::async, [weights = base.weights]() mutable {
+  base.sha256 = std::async(std::launch::async, [weights = base.weights, place = base.weights_file]() mutable {
     const NamedTensors own = std::move(weights);  // freed here; the future would keep the lambda's captures
-    return fingerprint(own);
+    std::string sha256 = fingerprint(own);
+    if (!place.empty()) remember_base(sha256, place);
+    return sha256;
   });
   return base;
 }
@@ -155,16 +154,28 @@ Adaptation adapt_as(AdapterFolder& folder, const Graph& base, const fs::path& pa
 
 namespace {
 
-// Returns the weights file that the adapter was trained on, if it still exists. Whether its content is the same is
-// checked after it is read.
-fs::path recorded_weights(const AdapterMetadata& metadata, const fs::path& adapter) {
+// Where the base of the adapter is found: by the name of its weights, or at a place on this machine.
+struct RecordedBase {
+  bool is_official = false;
+  bool is_hub = false;
+  fs::path place = {};  // of a local file or folder; empty if unknown
+};
+
+RecordedBase recorded_base(const AdapterMetadata& metadata) {
+  RecordedBase out;
+  out.is_official = has_weights(metadata.base_weights);
+  out.is_hub = !is_model_name(metadata.base_model) && parse_hub_name(metadata.base_weights);
+  if (!out.is_official && !out.is_hub) out.place = known_base(metadata.base_sha256);
+  return out;
+}
+
+// Returns `place` if the file is still there. Whether its content is the same is checked after it is read.
+fs::path existing_weights(const fs::path& place, const AdapterMetadata& metadata, const fs::path& adapter) {
   std::error_code ignored;
-  if (!metadata.weights_path.empty() && fs::is_regular_file(metadata.weights_path, ignored))
-    return metadata.weights_path;
+  if (fs::is_regular_file(place, ignored)) return place;
   fail(adapter.string(), ": got no base weights; the adapter was trained on the file '",
        printable(metadata.base_weights), "'",
-       metadata.weights_path.empty() ? "" : cat(", which is no longer at ", printable(metadata.weights_path)),
-       ". Name it with --weights.");
+       place.empty() ? "" : cat(", which is no longer at ", printable(place.string())), ". Name it with --weights.");
 }
 
 }  // namespace
@@ -194,7 +205,6 @@ LoadedModel adapt_base(const BaseModel& base, AdapterFolder folder, const fs::pa
       classes = folder.metadata->classes;
       has_class_names = true;
     }
-    if (!force) folder.metadata->weights_path = recorded_path(base.weights_file);
     if (static_cast<std::int64_t>(classes.size()) != outputs) {
       fail(path.string(), ": got ", counted(classes.size(), "class name"), " for ", counted(outputs, "output"),
            ", expected as many.");
@@ -240,19 +250,17 @@ ModelChoice choice_of_adapter(const AdapterFolder& folder, const fs::path& path,
     return out;
   }
   const AdapterMetadata& metadata = *folder.metadata;
-  const bool is_official = metadata.weights_path.empty() && has_weights(metadata.base_weights);
   const bool is_of_table = is_model_name(metadata.base_model);
   if (out.model.empty()) {
     // The name of official weights, which includes their version, the folder, or the Hub's commit.
-    const bool is_hub = !is_of_table && metadata.weights_path.empty() && parse_hub_name(metadata.base_weights);
-    out.model = is_official || is_hub                    ? metadata.base_weights
-                : is_model_folder(metadata.weights_path) ? metadata.weights_path
-                                                         : metadata.base_model;
+    const RecordedBase recorded = recorded_base(metadata);
+    out.model = recorded.is_official || recorded.is_hub ? metadata.base_weights
+                : is_model_folder(recorded.place)       ? recorded.place.string()
+                                                        : metadata.base_model;
     if (!is_model_name(out.model) && !is_folder_or_hub_model(out.model)) {
-      fail(
-          path.string(), ": got no base model; the adapter was trained on '", printable(metadata.base_weights), "'",
-          metadata.weights_path.empty() ? "" : cat(", which is not at ", printable(metadata.weights_path), " any more"),
-          ". Name it with --model.");
+      fail(path.string(), ": got no base model; the adapter was trained on '", printable(metadata.base_weights), "'",
+           recorded.place.empty() ? "" : cat(", which is not at ", printable(recorded.place.string()), " any more"),
+           ". Name it with --model.");
     }
   }
   if (is_of_table && is_model_name(out.model) && find_model(out.model).name != find_model(metadata.base_model).name) {
@@ -267,10 +275,10 @@ BaseModel load_base_of(const AdapterFolder& folder, const fs::path& path, const 
   ModelChoice wanted = choice_of_adapter(folder, path, choice);
   if (folder.metadata && wanted.weights.empty()) {
     const AdapterMetadata& metadata = *folder.metadata;
-    const bool is_official = metadata.weights_path.empty() && has_weights(metadata.base_weights);
-    const bool has_file = !metadata.weights_path.empty() && !is_model_folder(metadata.weights_path);
-    if (is_model_name(wanted.model) ? !is_official : has_file && choice.model.empty())
-      wanted.weights = recorded_weights(metadata, path);
+    const RecordedBase recorded = recorded_base(metadata);
+    const bool has_file = !recorded.place.empty() && !is_model_folder(recorded.place);
+    if (is_model_name(wanted.model) ? !recorded.is_official : has_file && choice.model.empty())
+      wanted.weights = existing_weights(recorded.place, metadata, path);
   }
   return load_base_model(wanted, progress);
 }

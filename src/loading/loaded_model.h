@@ -24,7 +24,8 @@ struct BaseModel {
   std::string weights_name;
   /// The absolute path of the file or the model's folder; empty for official weights and the Hub's.
   std::filesystem::path weights_file;
-  /// fingerprint() of the weights, computed on another thread. The weights must not be changed.
+  /// fingerprint() of the weights, computed on another thread, which also remembers where a local file is. The weights
+  /// must not be changed.
   std::shared_future<std::string> sha256;
   Preprocessing preprocessing;
   /// Names of the outputs, one per output.
@@ -53,9 +54,6 @@ ModelChoice base_choice(const std::string& name, const ModelChoice& choice);
 
 /// Loads a base. A file is read only once, even if its tensors determine the model's name.
 BaseModel load_base_model(const ModelChoice& choice, const DownloadCallback& progress);
-
-/// Converts BaseModel::weights_file to AdapterMetadata::weights_path.
-std::string recorded_path(const std::filesystem::path& weights_file);
 
 /// A network with or without an adapter, and its metadata.
 struct LoadedModel {
@@ -93,8 +91,8 @@ BaseModel load_base_of(const AdapterFolder& folder, const std::filesystem::path&
                        const DownloadCallback& progress);
 
 /// Loads an adapter with its base. `choice` supplies what the adapter does not record: the model's name if PEFT wrote
-/// it, and the weights file if it is no longer at the recorded path. Throws Error if the base is not the one the
-/// adapter was trained on.
+/// it, and the weights file if it is not where this machine last had it (loading/known_places.h). Throws Error if the
+/// base is not the one the adapter was trained on.
 LoadedModel load_adapter(const std::filesystem::path& path, const ModelChoice& choice,
                          const DownloadCallback& progress);
 

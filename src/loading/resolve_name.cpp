@@ -18,8 +18,19 @@ std::optional<fs::path> adapter_path(const fs::path& name) {
   return std::nullopt;
 }
 
+namespace {
+
+// A pipe or a device is not read: it may have no end.
+void require_no_special_file(const fs::path& name) {
+  std::error_code ignored;
+  if (fs::is_other(name, ignored)) fail(printable(name.string()), ": not a regular file, expected a file or a folder.");
+}
+
+}  // namespace
+
 fs::path find_adapter(const fs::path& name) {
   if (auto path = adapter_path(name)) return *std::move(path);
+  require_no_special_file(name);
   fail(printable(name.string()),
        ": got no adapter, expected the folder or file of an adapter, or the folder of a run or a search.");
 }
@@ -34,6 +45,7 @@ ResolvedName resolve_name(const std::string& name) {
          "model.");
   }
   if (fs::is_regular_file(name, ignored)) return {NameKind::kWeightsFile, name};
+  require_no_special_file(name);
   if (is_model_name(name)) return {NameKind::kModel};
   if (has_adapter_file_ending(name)) fail(printable(name), ": not found, expected the file of an adapter.");
   const std::size_t slash = name.find('/');

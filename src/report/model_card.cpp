@@ -33,7 +33,8 @@ std::string tuple(const std::vector<double>& values) {
 
 std::string front_matter(const ModelCard& card) {
   std::ostringstream out;
-  out << "---\nlibrary_name: peft\npipeline_tag: image-classification\ntags:\n- image-classification\n- lorikeet\n";
+  out << "---\nlibrary_name: " << (card.peft_obstacle.empty() ? "peft" : "lorikeet")
+      << "\npipeline_tag: image-classification\ntags:\n- image-classification\n- lorikeet\n";
   out << "base_model: \"" << plain(card.base_model) << "\"\n";
   if (card.accuracy) {
     out << "metrics:\n- accuracy\nmodel-index:\n- name: \"" << plain(card.base_model + " on " + card.data)
@@ -56,8 +57,13 @@ std::string facts(const ModelCard& card) {
       << " |\n| SHA-256 of the base | `" << card.base_sha256 << "` over names, shapes and values |\n| method | "
       << plain(card.method) << " |\n";
   if (!card.modules_to_save.empty()) out << "| trained in full | " << plain(join(card.modules_to_save, ", ")) << " |\n";
+  if (!card.small_output.empty()) out << "| small output | " << plain(card.small_output) << " |\n";
   if (!card.head.empty()) out << "| head after the network | " << counted(card.head.size(), "Linear layer") << " |\n";
-  out << "| trained | " << counted(card.trainable, "parameter") << ", " << human_bytes(card.bytes) << " |\n";
+  if (card.trained != 0 && card.trained != card.trainable)
+    out << "| trained | " << counted(card.trained, "parameter") << " |\n| written as | ";
+  else
+    out << "| trained | ";
+  out << counted(card.trainable, "parameter") << ", " << human_bytes(card.bytes) << " |\n";
   if (!card.data.empty()) out << "| data | " << plain(card.data) << " |\n";
   if (card.accuracy) {
     out << "| accuracy | " << fixed(*card.accuracy, 4) << " on " << counted(card.images, "image") << " of the "
@@ -128,10 +134,15 @@ std::string model_card(const ModelCard& card) {
   std::ostringstream out;
   out << front_matter(card) << "\n# " << plain(card.base_model)
       << (card.data.empty() ? ", adapted" : " adapted to " + plain(card.data)) << "\n\n"
-      << facts(card)
-      << "\n## Use it\n\nIn this folder, with Lorikeet:\n\n```sh\nlorikeet predict . image.png\n```\n\nor in Python, "
-         "with PEFT 0.21 and torchvision:\n\n"
-      << python(card);
+      << facts(card) << "\n## Use it\n\nIn this folder, with Lorikeet:\n\n```sh\nlorikeet predict . image.png\n```\n\n";
+  if (card.peft_obstacle.empty()) {
+    out << "or in Python, with PEFT 0.21 and torchvision:\n\n" << python(card);
+  } else {
+    out << plain(card.peft_obstacle) << ". For Python, "
+        << (card.has_lora_form
+                ? "`lorikeet convert . --as-lora --out ../lora` writes the same as LoRA, which PEFT opens.\n"
+                : "`lorikeet merge . --out ../model.pth` writes the whole model for PyTorch.\n");
+  }
   return std::move(out).str();
 }
 

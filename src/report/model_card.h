@@ -16,11 +16,16 @@ struct ModelCard {
   std::string licence;    // of the weights; empty: unknown
   std::string method;     // "LoRA, r=8, lora_alpha=16"
   bool uses_peft = true;  // whether PEFT is needed to load it
-  bool merges = false;    // whether it has no effect in PEFT until it is merged
+  /// Why PEFT 0.21 does not open it, "PEFT 0.21 does not have LoRA-XS"; empty if it does.
+  std::string peft_obstacle;
+  bool has_lora_form = false;  // whether 'lorikeet convert --as-lora' writes it as LoRA
+  bool merges = false;         // whether it has no effect in PEFT until it is merged
   std::vector<std::string> modules_to_save;
   std::vector<std::string> classes;
+  std::string small_output;  // "fc, projected: 16"; empty: none
   std::int64_t trainable = 0;
-  std::uint64_t bytes = 0;  // size of the tensors
+  std::int64_t trained = 0;  // what was trained, if that is another number; 0: `trainable`
+  std::uint64_t bytes = 0;   // size of the tensors
 
   std::string data;
   std::string split;  // split of the accuracy: "test", "validation" or empty

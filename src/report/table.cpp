@@ -4,6 +4,8 @@
 #include <cassert>
 #include <utility>
 
+#include "base/text.h"
+
 namespace lorikeet {
 namespace {
 
@@ -56,6 +58,13 @@ std::string Table::markdown() const {
     body += "|\n";
   }
   return titles + "|\n" + rule + "|\n" + body;
+}
+
+std::string share_text(double share) {
+  const double value = 100 * share;
+  int decimals = 2;
+  for (double least = 0.1; value > 0 && value < least && decimals < 9; least /= 10) ++decimals;
+  return fixed(value, decimals) + " %";
 }
 
 }  // namespace lorikeet

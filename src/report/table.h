@@ -25,4 +25,7 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
+/// A share in percent, "1.25 %", with at least two digits that are not leading zeros: "0.0021 %".
+std::string share_text(double share);
+
 }  // namespace lorikeet

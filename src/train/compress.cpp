@@ -48,7 +48,8 @@ Judges open_judges(const LoadedModel& model, const CompressOptions& options) {
   const Json& record = model.adapter->metadata->training;
   const auto recorded = record.find("data");
   const bool has_record = recorded != record.end() && recorded->is_string();
-  const std::string data = !options.data.empty() ? options.data : has_record ? recorded->get<std::string>() : "";
+  const std::string name = has_record ? recorded->get<std::string>() : "";
+  const std::string data = options.data.empty() ? name : options.data;
   if (data.empty())
     fail_usage("data: got none, and the adapter does not record its own. Name the data: data=mnist or data=FOLDER.");
   OpenOptions how{
@@ -60,7 +61,7 @@ Judges open_judges(const LoadedModel& model, const CompressOptions& options) {
   if (!out.images && splits.train) {
     TrainingOptions training;
     training.data.name = data;
-    training.data.validation = has_record && *recorded == data ? number_in(record, kHeldOutKey) : 0;
+    training.data.validation = shared_data_name(data) == shared_data_name(name) ? number_in(record, kHeldOutKey) : 0;
     training.loop.seed = static_cast<std::uint64_t>(number_in(record, "seed"));
     if (const auto shuffle = record.find(kShuffleKey); shuffle != record.end())
       training.loop.shuffle = *shuffle != false;
@@ -239,10 +240,7 @@ class Search {
 
  private:
   void search() {
-    best_ = measured(groups_);
-    before_ = best_->correct;
-    out_.tried.front().is_within_loss = true;
-    out_.best_name = out_.tried.front().name;
+    measure_given();
     find_uniform();
     // The order of the groups: the least loss for each byte first.
     std::vector<std::pair<double, std::size_t>> order;
@@ -251,8 +249,7 @@ class Search {
       if (!lower_one(form[i])) continue;
       const Measured found = measured(form);
       const double saved = static_cast<double>(best_->file.bytes.size()) - static_cast<double>(found.file.bytes.size());
-      out_.tried.back().is_within_loss = is_within_loss(found);
-      if (saved <= 0 || !is_within_loss(found)) continue;
+      if (saved <= 0 || !is_within_loss(found.correct)) continue;
       order.emplace_back(static_cast<double>(count_of(best_->correct) - count_of(found.correct)) / saved, i);
     }
     std::sort(order.begin(), order.end());
@@ -298,35 +295,67 @@ class Search {
     out_.best = std::move(best_->file);
   }
 
-  bool is_within_loss(const Measured& form) const {
-    const auto loss = static_cast<double>(count_of(before_) - count_of(form.correct));
+  bool is_within_loss(const std::vector<bool>& correct) const {
+    const auto loss = static_cast<double>(count_of(before_) - count_of(correct));
     return loss <= options_.max_loss * static_cast<double>(out_.images) + 1e-9;
   }
 
   bool take_if_smaller(const std::vector<TensorGroup>& form) {
     Measured found = measured(form);
-    out_.tried.back().is_within_loss = is_within_loss(found);
-    if (!is_within_loss(found) || found.file.bytes.size() >= best_->file.bytes.size()) return false;
-    out_.best_name = out_.tried.back().name;
+    if (!is_within_loss(found.correct) || found.file.bytes.size() >= best_->file.bytes.size()) return false;
+    out_.best_name = form_name(form);
     groups_ = form;
     best_ = std::move(found);
     return true;
   }
 
-  // Encodes a form and runs what is read from it.
+  // The start: a file as it is, a folder in float32.
+  void measure_given() {
+    const StoredPrecision given = folder_.file ? same_precision(*folder_.file) : StoredPrecision{};
+    best_ = Measured{encode_adapter(folder_, adaptation_, start_, given), {}};
+    before_ = best_->correct = correct_of(best_->file);
+    bool is_form = true;
+    for (TensorGroup& group : groups_) {
+      if (!folder_.file) break;
+      std::vector<StoredBits> bits;
+      for (const auto& name : group.tensors) bits.push_back(given.by_tensor.at(name));
+      group.bits = *std::max_element(bits.begin(), bits.end());
+      is_form = is_form && std::count(bits.begin(), bits.end(), group.bits) == static_cast<std::ptrdiff_t>(bits.size());
+    }
+    if (is_form) known_.emplace(bits_of(groups_), before_);
+    out_.best_name = folder_.file ? cat("as given, ", precision_name(*folder_.file)) : form_name(groups_);
+    out_.tried.push_back({out_.best_name, best_->file.bytes.size(), count_of(before_), /*is_within_loss=*/true});
+  }
+
+  static std::vector<StoredBits> bits_of(const std::vector<TensorGroup>& form) {
+    std::vector<StoredBits> out;
+    for (const TensorGroup& group : form) out.push_back(group.bits);
+    return out;
+  }
+
+  // Encodes a form and runs what is read from it, unless that was done before.
   Measured measured(const std::vector<TensorGroup>& form) {
     StoredPrecision precision;
+    if (folder_.file) precision.scales = same_precision(*folder_.file).scales;
     for (const TensorGroup& group : form) {
       for (const auto& name : group.tensors) precision.by_tensor[name] = group.bits;
     }
-    Measured out;
-    out.file = encode_adapter(folder_, adaptation_, start_, precision);
-    AdapterFolder read = read_adapter_file(InputFile("compress", std::as_bytes(std::span<const char>(out.file.bytes))));
+    Measured out{encode_adapter(folder_, adaptation_, start_, precision), {}};
+    const auto [known, is_new] = known_.try_emplace(bits_of(form));
+    if (is_new) {
+      known->second = correct_of(out.file);
+      out_.tried.push_back(
+          {form_name(form), out.file.bytes.size(), count_of(known->second), is_within_loss(known->second)});
+    }
+    out.correct = known->second;
+    return out;
+  }
+
+  std::vector<bool> correct_of(const EncodedAdapter& file) {
+    AdapterFolder read = read_adapter_file(InputFile("compress", std::as_bytes(std::span<const char>(file.bytes))));
     decode_tensors(read, adaptation_, "compress");
     complete_tensors(read, start_);
-    out.correct = judge_->correct(read.tensors);
-    out_.tried.push_back({form_name(form), out.file.bytes.size(), count_of(out.correct)});
-    return out;
+    return judge_->correct(read.tensors);
   }
 
   const CompressOptions& options_;
@@ -337,6 +366,7 @@ class Search {
   std::vector<TensorGroup> groups_;
   std::unique_ptr<Judge> judge_;
   std::vector<bool> before_;
+  std::map<std::vector<StoredBits>, std::vector<bool>> known_;  // of the forms that were run, by the groups' bits
   std::optional<Measured> best_;
   CompressedAdapter out_;
 };

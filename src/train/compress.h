@@ -1,5 +1,5 @@
 // Finds the smallest file of an adapter (adapters/adapter_file.h) whose accuracy on validation images is within a given
-// loss of the float32 adapter's. Test images are never used.
+// loss of the given adapter's. Test images are never used.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +38,7 @@ struct TriedForm {
 struct CompressedAdapter {
   EncodedAdapter best;
   std::string best_name;
-  /// In the order in which they were tried; the first is float32.
+  /// In the order in which they were tried, each once; the first is a file as given, or a folder in float32.
   std::vector<TriedForm> tried;
   /// "validation", or "training" where there are no validation images.
   std::string split;

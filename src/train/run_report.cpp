@@ -17,6 +17,7 @@
 #include "image/resample.h"
 #include "kernels/machine.h"
 #include "lorikeet/version.h"
+#include "report/table.h"
 #include "train/metrics.h"
 #include "train/metrics_files.h"
 #include "train/recipe_field.h"
@@ -30,8 +31,6 @@ constexpr std::uint64_t kMaxMetrics = 256 << 20;
 constexpr std::int64_t kPictureSide = 112;
 constexpr std::int64_t kSmallSide = 64;
 constexpr int kPictureQuality = 88;
-
-std::string percent(double share, int decimals = 2) { return fixed(100 * share, decimals) + " %"; }
 
 std::string interval_text(std::int64_t correct, std::int64_t total) {
   const Interval interval = wilson_interval(correct, total);
@@ -49,7 +48,7 @@ std::vector<Fact> headline(const ReportedRun& run) {
                    cat(run.split, " accuracy")});
   }
   out.push_back({"trainable parameters", with_commas(s.trainable_parameters),
-                 cat(percent(static_cast<double>(s.trainable_parameters) / static_cast<double>(s.total_parameters)),
+                 cat(share_text(static_cast<double>(s.trainable_parameters) / static_cast<double>(s.total_parameters)),
                      " of ", with_commas(s.total_parameters))});
   out.push_back({"adapter folder", human_bytes(s.adapter_folder_bytes),
                  cat("complete model: ", human_bytes(s.whole_model_bytes))});

@@ -257,7 +257,6 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
   folder.metadata = AdapterMetadata{base.entry->name,   base.weights_name,
                                     /*base_sha256=*/"", data.train->classes(),
                                     preprocessing,      is_int8 ? Precision::kFloat32 : recipe.machine.precision};
-  folder.metadata->weights_path = recorded_path(base.weights_file);
   // Written at every checkpoint, so that the adapter of a killed run records its data.
   Json& training = folder.metadata->training;
   training = {{"data", recipe.data.name},
@@ -400,7 +399,7 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
     }
     if (out.file_test.total > 0) {
       log(cat(out.test_split, " accuracy of adapter.lorikeet in ", name_of(recipe.file_precision), " ",
-              fixed(out.file_test.accuracy(), 4)));
+              fixed(out.file_test.accuracy(), 4), " (", out.file_test.correct, " of ", out.file_test.total, ")"));
     }
   });
   return out;

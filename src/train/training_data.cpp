@@ -7,11 +7,15 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/random.h"
 #include "base/text.h"
 #include "data/fingerprint.h"
 #include "train/class_balance.h"
 #include "train/ranges.h"
+#include "train/recipe.h"
+
+namespace fs = std::filesystem;
 
 namespace lorikeet {
 namespace {
@@ -46,6 +50,19 @@ Json split_record(const SplitOptions& split, const std::shared_ptr<const Dataset
           {"split_seed", split.seed},
           {"images", whole->size()},
           {"fingerprint", size_fingerprint(whole)}};
+}
+
+void find_recorded_data(AdapterFolder& folder, const fs::path& adapter) {
+  if (!folder.metadata || !folder.metadata->training.is_object()) return;
+  const auto recorded = folder.metadata->training.find("data");
+  const fs::path recipe = parent_of(without_trailing_slash(fs::absolute(adapter).lexically_normal())) / "recipe.yaml";
+  std::error_code ignored;
+  if (recorded == folder.metadata->training.end() || !fs::is_regular_file(recipe, ignored)) return;
+  try {
+    const std::string data = load_recipe(recipe, {}).data.name;
+    if (*recorded == shared_data_name(data)) *recorded = data;
+  } catch (const Error&) {  // not a run's, or of a later version: the name remains
+  }
 }
 
 void use_recorded_split(const Json& training, const std::string& data, OpenOptions& how) {

@@ -1,9 +1,11 @@
 // The part of a dataset that training uses: limits, and held-out validation images.
 #pragma once
 
+#include <filesystem>
 #include <optional>
 #include <string>
 
+#include "adapters/adapter_folder.h"
 #include "base/json.h"
 #include "data/datasets.h"
 #include "lorikeet/progress.h"
@@ -18,6 +20,9 @@ OpenOptions open_options(const DataOptions& data);
 
 /// The record of how `whole`, data without splits, was split.
 Json split_record(const SplitOptions& split, const std::shared_ptr<const Dataset>& whole);
+/// Completes the name of the data in the record of `folder`, which was read from `adapter` in a run's folder, to the
+/// path in the run's recipe. Adapters elsewhere have the name alone.
+void find_recorded_data(AdapterFolder& folder, const std::filesystem::path& adapter);
 /// Sets how `data` is split as `training`, an adapter's record, says, if `data` has no splits and turns out to be the
 /// images of training, wherever they are now. Opening it throws Error if it is where the images of training were, but
 /// has others.

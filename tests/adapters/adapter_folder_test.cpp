@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "adapters/adapter_file_header.h"
 #include "base/file.h"
 #include "graph/small_graphs.h"
 #include "io/pytorch_file.h"
@@ -313,15 +314,18 @@ TEST_CASE("an adapter of torch.save is read where there is no safetensors file")
   written.refused("adapter_model.bin: got");
 }
 
-TEST_CASE("where the base's file was is kept beside its name, and a class must be UTF-8") {
+TEST_CASE("of data in a folder only its name is recorded, and a class must be UTF-8") {
   const TemporaryFolder folder;
   AdapterFolder adapter = sample();
-  write_adapter_folder(folder.path / "a", adapter);
-  CHECK(read_adapter_folder(folder.path / "a").metadata->weights_path.empty());
-  CHECK(read_file(folder.path / "a" / "lorikeet.json", 1 << 20).find("weights_path") == std::string::npos);
-  adapter.metadata->weights_path = "/somewhere/w.pth";
-  write_adapter_folder(folder.path / "a", adapter);
-  CHECK(read_adapter_folder(folder.path / "a").metadata->weights_path == "/somewhere/w.pth");
+  for (const auto& [data, name] :
+       {std::pair("mnist", "mnist"), {"/home/me/photos", "photos"}, {"/me/{a,b}/x-{00..09}.tar", "x-{00..09}.tar"}}) {
+    adapter.metadata->training["data"] = data;
+    write_adapter_folder(folder.path / "a", adapter);
+    CHECK(read_adapter_folder(folder.path / "a").metadata->training.at("data") == name);
+    AdapterSpec spec;
+    CHECK(parse_small_header(small_header(adapter.spec, *adapter.metadata), std::string(64, '0'), "x", spec)
+              .training.at("data") == name);
+  }
   adapter.metadata->classes[0] = "caf\xe9";
   CHECK_THROWS_WITH_AS(write_adapter_folder(folder.path / "b", adapter),
                        doctest::Contains("'caf\\xe9', which is not UTF-8"), Error);

@@ -148,7 +148,7 @@ TEST_CASE("a small output as JSON, and what is refused") {
   CHECK_NOTHROW(check_small_output({Form::kProjected, 30, Basis::kOutput}, kOutput, 30));
   for (const SmallOutput& output : {SmallOutput{Form::kProjected, 31, Basis::kOutput},
                                     {Form::kProjected, 41},
-                                    {Form::kLowRank, 41},
+                                    {Form::kLowRank, 11},
                                     {Form::kTied, 401}})
     CHECK_THROWS_WITH_AS(check_small_output(output, kOutput, 30), doctest::Contains("of 40 features and 10 classes"),
                          UsageError);

@@ -2,9 +2,10 @@
 import array
 import json
 import math
+import os
 import struct
 
-from command import EFFICIENTNET, MNIST, CommandTest, main, read_safetensors
+from command import EFFICIENTNET, MNIST, CommandTest, environment, main, read_safetensors
 from lorikeet_file import Tensors, parts
 
 MODEL_FILE = "adapter_model.safetensors"
@@ -121,21 +122,58 @@ class AdapterFile(CommandTest):
         )
         self.assertEqual(self.tensors(run / "adapter"), self.tensors(self.run_folder / "adapter"))
 
+    def test_a_file_of_a_file_keeps_its_precision(self):
+        file, again, exact = self.run_folder / "adapter.lorikeet", *(self.folder / f"{n}.lorikeet" for n in "ab")
+        self.assertIn(", int8, ", self.lorikeet("convert", file, again))
+        self.assertEqual(again.read_bytes(), file.read_bytes())
+        self.lorikeet("convert", file, exact, "--precision", "float32")
+        self.assertGreater(exact.stat().st_size, 2 * file.stat().st_size)
+        self.assertEqual(self.logits(exact), self.logits(file))
+        # The accuracy of training is that of the tensors before they were rounded.
+        for name, source, has_accuracy in ("rounded", file, False), ("exact", exact, False), ("own", self.file, True):
+            folder = self.folder / name
+            self.lorikeet("convert", source, folder)
+            with self.subTest(name):
+                self.assertEqual("| accuracy |" in (folder / "README.md").read_text(), has_accuracy)
+                self.assertEqual("test" in json.loads((folder / "lorikeet.json").read_text())["training"], has_accuracy)
+
+    def test_inspect_needs_no_weights(self):
+        elsewhere = environment(LORIKEET_HOME=self.folder / "home", HF_HUB_OFFLINE=1)
+        self.assertIn("tensors", self.lorikeet("inspect", self.run_folder / "adapter.lorikeet", env=elsewhere))
+
+    def test_what_is_not_a_file_is_not_read(self):
+        pipe = self.folder / "pipe.lorikeet"
+        os.mkfifo(pipe)
+        self.assert_all_refused(
+            1,
+            [
+                ((command, *arguments), ["not a regular file"])
+                for path in (pipe, "/dev/zero")
+                for command, *arguments in (("inspect", path), ("convert", path, self.folder / "x.lorikeet"))
+            ],
+        )
+
     def test_compress(self):
         out = self.folder / "small.lorikeet"
         found = self.json("compress", self.run_folder, "-o", out, "--max-loss", "1")
         self.assertEqual((found["split"], found["images"]), ("validation", 1000))
         self.assertEqual(found["bytes"], out.stat().st_size)
         self.assertEqual(found["tried"][0]["form"], "float32")
-        self.assertGreaterEqual(found["correct"], found["correct_float32"] - 10)
+        self.assertGreaterEqual(found["correct"], found["correct_before"] - 10)
         self.assertEqual(
             found["bytes"], min(form["bytes"] for form in found["tried"] if form["within_limit"]), found["tried"]
         )
         self.assertLess(found["bytes"], (self.run_folder / "adapter.lorikeet").stat().st_size)
         low, high = found["change_interval"]
-        self.assertTrue(low <= (found["correct"] - found["correct_float32"]) / found["images"] <= high)
+        self.assertTrue(low <= (found["correct"] - found["correct_before"]) / found["images"] <= high)
+        forms = [form["form"] for form in found["tried"]]
+        self.assertEqual(len(forms), len(set(forms)))
         text = self.lorikeet("compress", self.file, "-o", out, "--limit", "100")
-        self.assertIn("| int8 ", text)
+        self.assertIn("| as given, float32 ", text)
+        given = self.json("compress", self.run_folder / "adapter.lorikeet", "-o", out, "--limit", "100")["tried"]
+        self.assertEqual(given[0]["form"], "as given, int8")
+        self.assertEqual(given[0]["bytes"], (self.run_folder / "adapter.lorikeet").stat().st_size)
+        self.assertNotIn("int8", [form["form"] for form in given])
         self.assertIn("95% interval of the change", text)
         self.json("eval", out)
 
@@ -168,11 +206,15 @@ class AdapterFile(CommandTest):
             2,
             [
                 (("convert", self.file, self.file), [self.file, "another file"]),
-                (("convert", self.file), ["no names for the new adapter"]),
+                (("convert", self.file), ["no name for the new adapter"]),
                 (("convert", self.file, "a", "--out", "b"), ["two names"]),
                 (("convert", self.file, self.folder / "x", "--precision", "int8"), ["--precision", "folder"]),
                 (("compress", self.file, "-o", self.folder / "x"), ["expected .lorikeet"]),
                 (("compress", self.file, "x=1"), ["unknown setting"]),
+                (("convert", self.file, ""), ["no name for the new adapter"]),
+                (("convert", self.run_folder, self.folder / "x"), ["a folder and a folder", "--as-lora"]),
+                (("compress", self.file, "--max-loss", "nan"), ["--max-loss", "'nan'", "0 to 100"]),
+                (("data", "check", "mnist", "--test-share", "nan"), ["'nan'"]),
                 (("train", self.recipe(), "file_precision=int3"), ["file_precision", "int3"]),
             ],
         )

@@ -2,7 +2,7 @@
 import json
 import unittest
 
-from command import RESNET50, ROOT, CommandTest, main
+from command import RESNET50, ROOT, CommandTest, environment, main
 
 COUNTS = {"case1": 646_410, "case2": 2_714_610, "case3": 2_135_810, "case4": 20_490}
 
@@ -46,10 +46,10 @@ class Article(CommandTest):
         self.assertEqual(json.loads((adapter / "adapter_config.json").read_text())["target_modules"], r".*\.2\.conv3")
         # The run opens without --weights while the file is where it was.
         self.assertEqual(self.json("eval", adapter, "--limit", 100)["accuracy"], found["accuracy"])
-        metadata = json.loads((adapter / "lorikeet.json").read_text())
-        metadata["base"]["weights_path"] = str(self.folder / "moved" / RESNET50.name)
-        (adapter / "lorikeet.json").write_text(json.dumps(metadata))
-        self.assert_refused(1, [adapter, "got no base weights", RESNET50.name, "--weights"], "eval", adapter)
+        elsewhere = environment(LORIKEET_HOME=self.folder / "home")
+        self.assert_refused(
+            1, [adapter, "got no base weights", RESNET50.name, "--weights"], "eval", adapter, env=elsewhere
+        )
 
     def test_pattern_of_the_article_matches_nothing(self):
         self.assert_refused(

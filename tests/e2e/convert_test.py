@@ -78,7 +78,7 @@ class Convert(CommandTest):
         self.assertIn("classifier.weight", self.keys(out))
         self.assert_same_logits(out)
         base = json.loads((out / "lorikeet.json").read_text())["base"]
-        self.assertEqual((base["model"], base["weights_path"]), ("hf", str(self.folder_of_transformers)))
+        self.assertEqual((base["model"], base["weights"]), ("hf", "hf"))
         self.assertIn("AutoModelForImageClassification", (out / "README.md").read_text())
 
         self.lorikeet(

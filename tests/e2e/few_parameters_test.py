@@ -57,6 +57,7 @@ class FewParameters(CommandTest):
             (["peft_type=VERA", "rank_pattern={conv_head: 3}"], ["rank_pattern"]),
             (["peft_type=UNILORA", "theta_d_length=0"], ["theta_d_length: got '0'"]),
             (["peft_type=UNILORA", "theta_d_length=1000000000"], ["theta_d_length: got '1000000000'"]),
+            (["peft_type=UNILORA", "r=1", "theta_d_length=99999"], ["theta_d_length: got 99999, expected at most"]),
             (["peft_type=UNILORA", "proj_seed=-1"], ["proj_seed: got '-1'"]),
             (["peft_type=UNILORA", "r=65536"], ["r: got 65536, expected at most", "2^26 elements"]),
             (["peft_type=UNILORA", "vera_dropout=0.1"], ["VeRA's options: got it with peft_type UNILORA"]),

@@ -64,7 +64,6 @@ class Hub(CommandTest):
         adapter = self.short("model=org/lite", env=self.env())
         base = json.loads((adapter / "lorikeet.json").read_text())["base"]
         self.assertEqual((base["model"], base["weights"]), ("org/lite", f"org/lite@{COMMIT}"))
-        self.assertNotIn("weights_path", base)
         config = json.loads((adapter / "adapter_config.json").read_text())
         self.assertEqual(config["base_model_name_or_path"], "org/lite")
         self.assertIn("create_model", (adapter / "README.md").read_text())
@@ -82,16 +81,16 @@ class Hub(CommandTest):
         model = shutil.copytree(self.model, self.folder / "model")
         adapter = self.short(f"model={model}")
         base = json.loads((adapter / "lorikeet.json").read_text())["base"]
-        self.assertEqual((base["model"], base["weights"], base["weights_path"]), ("model", "model", str(model)))
+        self.assertEqual((base["model"], base["weights"]), ("model", "model"))
+        self.assertIn("its place on your machine", (adapter / "README.md").read_text())
         logits = self.logits(adapter)
         report = self.json("inspect", adapter)
         self.assertEqual((report["model"], report["adapter"]["base_model"]), ("model", "model"))
         self.lorikeet("eval", adapter, "--limit", 16)
         self.lorikeet("combine", f"{adapter}=0.5", f"{adapter}=0.5", "--out", self.folder / "both")
         moved = model.rename(self.folder / "moved")
-        self.assert_refused(
-            1, [adapter, "'model'", f"not at {model} any more", "--model"], "predict", adapter, self.images[0]
-        )
+        elsewhere = environment(LORIKEET_HOME=self.folder / "home")  # which knows no other copy
+        self.assert_refused(1, [adapter, "'model'", "--model"], "predict", adapter, self.images[0], env=elsewhere)
         self.assertEqual(self.logits(adapter, "--model", moved), logits)
         other = bytearray((moved / "pytorch_model.bin").read_bytes())
         other[len(other) // 2] ^= 1

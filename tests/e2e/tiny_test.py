@@ -5,6 +5,7 @@ import signal
 import time
 
 from command import CommandTest, environment, main, read_safetensors, start
+from command import run as command_run
 
 RECIPE = r"""model: efficientnet_lite0
 data: mnist
@@ -80,6 +81,23 @@ class Tiny(CommandTest):
             (adapter / "adapter_model.safetensors").read_bytes(),
         )
 
+    def test_what_peft_does_not_have_is_not_promised(self):
+        run = self.train(name="card")
+        card, lora = (run / "adapter/README.md").read_text(), self.folder / "lora"
+        for words in "library_name: lorikeet", "PEFT 0.21 does not have LoRA-XS", "--as-lora":
+            self.assertIn(words, card)
+        self.assertNotIn("PeftModel", card)
+        self.assertRegex(card, r"\| small output \| classifier, projected: 16")
+        self.assertNotIn("trained in full", card)
+        done = command_run("convert", run / "adapter.lorikeet", self.folder / "folder")
+        self.assertNotIn("for PEFT", done.stdout)
+        self.assertIn("PEFT 0.21 does not have LoRA-XS", done.stderr)
+        self.lorikeet("convert", run, "--as-lora", "--out", lora)
+        card = (lora / "README.md").read_text()
+        self.assertIn("PeftModel", card)
+        trained = json.loads((run / "summary.json").read_text())["trainable_parameters"]
+        self.assertIn(f"| trained | {trained:,} parameters |\n| written as | ", card)
+
     def test_resume(self):
         """An interrupted run ends with the tensors of one that was not."""
         settings = "epochs=40", "train_limit=64", "test_limit=20"
@@ -110,12 +128,14 @@ class Tiny(CommandTest):
         for overrides, words in [
             (["head={projected: 1281}"], ["head: projected: got 1281, expected 1 to 1280"]),
             (["head={projected: 16, rank: 2}"], ["head: got 2 of rank, projected, tied"]),
+            (["head={rank: 11}"], ["head: rank: got 11, expected 1 to 10"]),
             (["head={rank: none}"], ["head: rank: got 'none'"]),
             (["head={tied: 3, basis: output}"], ["head: got 'basis' with tied"]),
             (["head={size: 3}"], ["head: got 0 of"]),
             (["u=3"], ["one of TinyLoRA's options", "LORA_XS"]),
             (["use_dora=true"], ["use_dora"]),
             (["peft_type=TINYLORA", "u=0"], ["u: got '0'"]),
+            (["peft_type=TINYLORA", "r=2", "u=5"], ["u: got 5, expected at most 4"]),
             (["peft_type=TINYLORA", "weight_tying=2"], ["weight_tying"]),
             (["peft_type=TINYLORA", "rank_pattern={conv_head: 2}"], ["rank_pattern"]),
         ]:

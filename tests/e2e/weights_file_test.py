@@ -26,12 +26,19 @@ class WeightsFile(CommandTest):
         self.assertEqual(guesses, self.json("predict", self.run_folder, self.image, "--weights", self.weights))
         self.lorikeet("merge", self.run_folder, "--out", self.folder / "merged.safetensors")
         self.lorikeet("export", self.run_folder, "--out", self.folder / "model.onnx")
-        base = json.loads((self.run_folder / "adapter/lorikeet.json").read_text())["base"]
-        self.assertEqual((base["weights"], base["weights_path"]), ("w.pth", str(self.weights)))
+        for form in "adapter", "adapter.lorikeet":
+            self.assertEqual(self.json("inspect", self.run_folder / form)["adapter"]["base_weights"], "w.pth")
 
     def test_the_path_stays_on_this_machine(self):
-        for name in "adapter/README.md", "adapter/adapter_config.json":
-            self.assertNotIn(str(self.shared), (self.run_folder / name).read_text(), name)
+        for path in (self.run_folder / "adapter").iterdir():
+            self.assertNotIn(str(self.shared).encode(), path.read_bytes(), path)
+        # The size of a file does not depend on where the weights are.
+        longer = self.folder / ("long" * 20)
+        longer.mkdir()
+        shutil.copy(self.weights, longer / "w.pth")
+        again = self.folder / "again.lorikeet"
+        self.lorikeet("convert", self.run_folder, again, "--weights", longer / "w.pth")
+        self.assertEqual(again.read_bytes(), (self.run_folder / "adapter.lorikeet").read_bytes())
         self.lorikeet("export", self.run_folder, "--out", self.folder / "model.onnx")
         self.assertNotIn(str(self.shared).encode(), (self.folder / "model.onnx").read_bytes())
 

@@ -109,6 +109,16 @@ TEST_CASE("data that ends early or goes on is refused") {
   CHECK(refusal([&] { decoded(bytes.substr(0, bytes.size() / 2), symbols); }) == has("too few bytes"));
   CHECK(refusal([&] { decoded("", symbols); }) == has("too few bytes"));
   CHECK(refusal([&] { decoded(bytes + "12345", symbols); }) == has("bytes after the last tensor"));
+  for (const char extra : {'\0', '\1', '\xff'}) {
+    for (std::size_t count = 1; count < 5; ++count) {
+      CAPTURE(static_cast<int>(extra), count);
+      CHECK(refusal([&] { decoded(bytes + std::string(count, extra), symbols); }) == has("the last tensor"));
+      CHECK(refusal([&] { decoded(std::string(count, extra), {}); }) == has("the last tensor"));
+    }
+  }
+  std::string changed = bytes;
+  changed.back() = static_cast<char>(changed.back() + 1);  // still a number of the last interval, or of another symbol
+  CHECK_THROWS_AS(decoded(changed, symbols), Error);
   CHECK(encoded({}).empty());
   CHECK(decoded("", {}).empty());
 }

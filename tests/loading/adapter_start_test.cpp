@@ -162,6 +162,29 @@ TEST_CASE("fewer bits: the error is that of the precision, and of what training 
   }
 }
 
+TEST_CASE("a file in the precision of another holds the same tensors, in the same bytes") {
+  for (const Method& method : methods()) {
+    CAPTURE(method.name);
+    AdapterSpec spec = method_spec(method, targets_of(method));
+    spec.config.modules_to_save = {"fc"};
+    const Trained own = trained(small_resnet(), spec);
+    for (const StoredBits bits : {32, 16, 8, 4, 3, 2}) {
+      CAPTURE(bits);
+      const std::string bytes = encode_adapter(own.folder, {own.graph, own.weights}, {.bits = bits}).bytes;
+      AdapterFolder read = read_over(bytes, own.graph, own.weights);
+      const StoredPrecision same = same_precision(*read.file);
+      const std::string again = encode_adapter(read, {own.graph, own.weights}, same).bytes;
+      CHECK(again.size() <= bytes.size());  // levels that are all zero need not be stored
+      if (bits >= 8) CHECK(again == bytes);
+      const AdapterFolder twice = read_over(again, own.graph, own.weights);
+      for (const auto& [name, tensor] : read.tensors) CHECK(at::equal(*twice.tensors.find(name), tensor));
+      read.metadata->training = {{"test", {{"accuracy", 0.5}, {"total", 2}}}};
+      forget_accuracies_before_rounding(read);
+      CHECK(read.metadata->training.contains("test") == (bits == 32));
+    }
+  }
+}
+
 TEST_CASE("a file holds every small output, bit by bit in float32, and its dense weight for PEFT") {
   using Form = SmallOutput::Form;
   for (const SmallOutput& output : {SmallOutput{Form::kLowRank, 3},
@@ -255,7 +278,6 @@ TEST_CASE("a header keeps what lorikeet.json and adapter_config.json say") {
   spec.config.lora_alpha = 0.5;
   spec.config.other = {{"task_type", "IMAGE"}, {"loftq_config", Json::object()}, {"eva_config", nullptr}};
   AdapterMetadata metadata = some_metadata({"Vögel", "a \"b\""});
-  metadata.weights_path = "/somewhere/w.pth";
   metadata.precision = Precision::kBFloat16;
   metadata.preprocessing = {.resize = 40,
                             .crop = 32,

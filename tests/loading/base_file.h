@@ -30,7 +30,6 @@ inline void write_adapter(const std::filesystem::path& path, const std::filesyst
     for (auto& [name, tensor] : network.trainable()) tensor.fill_(0.02);
   }
   folder.metadata = AdapterMetadata{kModel, base.weights_name, base.sha256.get(), {}, base.preprocessing, precision};
-  folder.metadata->weights_path = recorded_path(base.weights_file);
   folder.tensors = network.saved_adapter().tensors;
   write_adapter_folder(path, folder);
 }

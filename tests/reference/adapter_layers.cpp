@@ -13,6 +13,7 @@
 #include "adapters/layers.h"
 #include "adapters/lora.h"
 #include "adapters/methods.h"
+#include "adapters/peft_support.h"
 #include "io/safetensors.h"
 #include "lorikeet/error.h"
 
@@ -117,7 +118,8 @@ void write_layer(const std::filesystem::path& file, const Method& method, const 
   out.metadata = {{"method", method.name},
                   {"kind", layer.kind},
                   {"layer", layer_json(layer.op).dump()},
-                  {"config", adapter_config_json(config).dump()}};
+                  {"config", adapter_config_json(config).dump()},
+                  {"peft_obstacle", peft_obstacle(layer.op, config, config.r, layer.kind == "Linear on (N, H, W, C)")}};
   write_safetensors(file, out);
 }
 

@@ -46,6 +46,26 @@ TEST_CASE("a card begins with the Hub's front matter and says what there is to k
   }
 }
 
+TEST_CASE("a card of another form says what was trained and what is written") {
+  ModelCard card = sample();
+  card.trained = 3370;
+  card.small_output = "fc, projected: 16, basis: output";
+  const std::string text = model_card(card);
+  CHECK(has(text, "| small output | fc, projected: 16, basis: output |"));
+  CHECK(has(text, "| trained | 3,370 parameters |\n| written as | 12,345 parameters, "));
+}
+
+TEST_CASE("a card promises PEFT only what it opens") {
+  ModelCard card = sample();
+  card.peft_obstacle = "PEFT 0.21 does not have LoRA-XS (layer4.0.conv1)";
+  const std::string merged = model_card(card);
+  CHECK(merged.rfind("---\nlibrary_name: lorikeet\n", 0) == 0);
+  CHECK(has(merged, "PEFT 0.21 does not have LoRA-XS (layer4.0.conv1). For Python, `lorikeet merge . --out"));
+  CHECK_FALSE(has(merged, "PeftModel"));
+  card.has_lora_form = true;
+  CHECK(has(model_card(card), "`lorikeet convert . --as-lora --out ../lora`"));
+}
+
 TEST_CASE("the snippet has what the adapter needs and nothing else") {
   const std::string whole = model_card(sample());
   CHECK(has(whole, "base.fc = torch.nn.Linear(2048, 2)\nmodel = peft.PeftModel.from_pretrained(base, \".\").eval()\n"));
