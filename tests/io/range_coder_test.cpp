@@ -111,7 +111,8 @@ TEST_CASE("data that ends early or goes on is refused") {
   CHECK(refusal([&] { decoded(bytes + "12345", symbols); }) == has("bytes after the last tensor"));
   for (const char extra : {'\0', '\1', '\xff'}) {
     for (std::size_t count = 1; count < 5; ++count) {
-      CAPTURE(static_cast<int>(extra), count);
+      CAPTURE(static_cast<int>(extra));
+      CAPTURE(count);
       CHECK(refusal([&] { decoded(bytes + std::string(count, extra), symbols); }) == has("the last tensor"));
       CHECK(refusal([&] { decoded(std::string(count, extra), {}); }) == has("the last tensor"));
     }
