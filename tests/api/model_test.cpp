@@ -31,7 +31,7 @@ TEST_CASE("load: an adapter, and what it is") {
   CHECK(model.classes() == (std::vector<std::string>{"blue", "red"}));
   CHECK(model.is_adapted());
   CHECK(model.trainable_parameters() == 2 * (2 * 512 * 9 + 512 * 2) + 2 * 512 + 2);
-  CHECK(model.trained_on() == Fixture::get().images().string());
+  CHECK(model.trained_on() == Fixture::get().images().filename().string());
 }
 
 TEST_CASE("load refuses") {
