@@ -7,7 +7,6 @@
 #include "adapters/methods.h"
 #include "adapters/pattern_table.h"
 #include "adapters/target_sets.h"
-#include "adapters/tinylora.h"
 #include "adapters/unilora.h"
 #include "base/error.h"
 #include "base/regex.h"
@@ -197,21 +196,14 @@ void check_feedforward(const AdapterConfig& config, const std::vector<std::strin
   fail_usage("feedforward_modules: got a pattern that matches no module that target_modules selects.");
 }
 
-// Rejects learned numbers that change nothing, or nothing that others do not.
+// Rejects learned numbers that change nothing. TinyLoRA's may be more than its matrices have elements, as by PEFT's
+// defaults.
 void check_counts(const AdaptedLayers& layers, const AdapterConfig& config) {
-  if (layers.targets.empty()) return;
-  if (config.peft_type == PeftType::kUniLora) {
-    const std::int64_t most = unilora_elements(layers, config);
-    if (config.unilora.theta_d_length > most)
-      fail_usage("theta_d_length: got ", config.unilora.theta_d_length, ", expected at most ", most,
-                 ", the elements of A and B of ", counted(layers.targets.size(), "module"), " with r ", config.r, ".");
-  }
-  if (config.peft_type == PeftType::kTinyLora) {
-    const std::int64_t most = most_tinylora_numbers(layers, config);
-    if (config.tinylora.u > most)
-      fail_usage("u: got ", config.tinylora.u, ", expected at most ", most,
-                 ", the elements of the r×r matrices that share a vector. Set a larger r or weight_tying.");
-  }
+  if (layers.targets.empty() || config.peft_type != PeftType::kUniLora) return;
+  const std::int64_t most = unilora_elements(layers, config);
+  if (config.unilora.theta_d_length > most)
+    fail_usage("theta_d_length: got ", config.unilora.theta_d_length, ", expected at most ", most,
+               ", the elements of A and B of ", counted(layers.targets.size(), "module"), " with r ", config.r, ".");
 }
 
 // PEFT's adapter of an attention's out_proj alone has no effect.

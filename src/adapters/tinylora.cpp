@@ -119,16 +119,6 @@ std::vector<Parameter> tinylora_tensors(const AdaptedLayers& layers, const Adapt
   return out;
 }
 
-std::int64_t most_tinylora_numbers(const AdaptedLayers& layers, const AdapterConfig& config) {
-  const std::vector<Place> all = places(layers, config.tinylora);
-  const std::vector<std::int64_t> ranks = ranks_of(layers, config.tinylora);
-  std::map<std::int64_t, std::int64_t> elements;
-  for (std::size_t i = 0; i < ranks.size(); ++i) elements[all[i].group] += ranks[i] * ranks[i];
-  std::int64_t out = 0;
-  for (const auto& [group, count] : elements) out = std::max(out, count);
-  return out;
-}
-
 std::vector<std::unique_ptr<LayerAdapter>> make_tinylora(const AdaptedLayers& layers,
                                                          const std::vector<NodeTensors>& base,
                                                          const AdapterConfig& config, at::Generator& generator) {

@@ -17,9 +17,6 @@
 namespace lorikeet {
 
 std::vector<Parameter> tinylora_tensors(const AdaptedLayers& layers, const AdapterConfig& config);
-/// The most numbers of a vector that can change anything: Σ vᵢ·Pᵢ of all layers with that vector has Σ r² elements, so
-/// more numbers than that are combinations of others. Of vectors for several groups, that of the largest.
-std::int64_t most_tinylora_numbers(const AdaptedLayers& layers, const AdapterConfig& config);
 std::vector<std::unique_ptr<LayerAdapter>> make_tinylora(const AdaptedLayers& layers,
                                                          const std::vector<NodeTensors>& base,
                                                          const AdapterConfig& config, at::Generator& generator);

@@ -255,13 +255,6 @@ TEST_CASE("what is asked for and has no effect is refused") {
   // More numbers than there are elements.
   refused_request([](AdapterConfig& c) { c.peft_type = PeftType::kUniLora, c.r = 8, c.unilora.theta_d_length = 857; },
                   "theta_d_length: got 857, expected at most 856, the elements of A and B of 7 modules with r 8.");
-  refused_request([](AdapterConfig& c) { c.peft_type = PeftType::kTinyLora, c.r = 8, c.tinylora.u = 65; },
-                  "u: got 65, expected at most 64");
-  refused_request(
-      [](AdapterConfig& c) {
-        c.peft_type = PeftType::kTinyLora, c.r = 8, c.tinylora.u = 161, c.tinylora.weight_tying = 1;
-      },
-      "u: got 161, expected at most 160");
   // Options of other methods.
   refused_request(
       [](AdapterConfig& c) {
