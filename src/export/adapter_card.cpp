@@ -25,8 +25,7 @@ std::string python_base(const AdapterMetadata& metadata, const ModelEntry& model
       model.library == Library::kTorchvision ? "" : "import " + library_name(model.library) + "\n";
   const bool is_hub = metadata.base_weights.find('/') != std::string::npos;  // ORG/NAME@COMMIT, not a folder's name
   const std::string place = "  # its place on your machine\n";
-  if (!is_model_name(metadata.base_model))
-    return cat(import, "base = ", model.python, is_hub ? "\n" : place);
+  if (!is_model_name(metadata.base_model)) return cat(import, "base = ", model.python, is_hub ? "\n" : place);
   // Only recent versions of torch.load read safetensors.
   const bool is_safetensors = file.ends_with(".safetensors");
   return cat(is_safetensors ? "import safetensors.torch\n" : "", import, "base = ", model.python,
