@@ -135,7 +135,6 @@ class Tiny(CommandTest):
             (["u=3"], ["one of TinyLoRA's options", "LORA_XS"]),
             (["use_dora=true"], ["use_dora"]),
             (["peft_type=TINYLORA", "u=0"], ["u: got '0'"]),
-            (["peft_type=TINYLORA", "r=2", "u=5"], ["u: got 5, expected at most 4"]),
             (["peft_type=TINYLORA", "weight_tying=2"], ["weight_tying"]),
             (["peft_type=TINYLORA", "rank_pattern={conv_head: 2}"], ["rank_pattern"]),
         ]:
