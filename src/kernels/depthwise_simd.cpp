@@ -11,33 +11,13 @@
 #include <hwy/foreach_target.h>  // includes this file once for each instruction set
 #include <hwy/highway.h>
 
+#include "kernels/simd_pixels-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace lorikeet {
 namespace HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
 
-using Floats = hn::CappedTag<float, 16>;
-using Vector = hn::Vec<Floats>;
-constexpr Floats kFloats;
-constexpr hn::RebindToUnsigned<Floats> kWords;
-constexpr hn::Rebind<std::uint16_t, Floats> kHalves;
-constexpr std::int64_t kWidth = std::min<std::int64_t>(16, HWY_LANES(float));  // floats of a vector
 static_assert(kWidth <= kDepthwiseLeast);
-
-HWY_INLINE Vector load(const float* from) { return hn::LoadU(kFloats, from); }
-HWY_INLINE void store(Vector value, float* to) { hn::StoreU(value, kFloats, to); }
-
-// bfloat16 by its bits.
-HWY_INLINE Vector load(const std::uint16_t* from) {
-  return hn::BitCast(kFloats, hn::ShiftLeft<16>(hn::PromoteTo(kWords, hn::LoadU(kHalves, from))));
-}
-HWY_INLINE void store(Vector value, std::uint16_t* to) {  // to the nearest, ties to even; a NaN stays one
-  const auto bits = hn::BitCast(kWords, value);
-  const auto is_odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(kWords, 1));
-  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(is_odd, hn::Set(kWords, 0x7FFF))));
-  const auto number = hn::IfThenElse(hn::RebindMask(kWords, hn::IsNaN(value)), hn::Set(kWords, 0x7FC0), rounded);
-  hn::StoreU(hn::TruncateTo(kHalves, number), kHalves, to);
-}
 
 // The elements whose bit is set, from bit `at` on.
 HWY_INLINE Vector masked(Vector value, const std::uint8_t* mask, std::int64_t at) {
@@ -57,19 +37,8 @@ HWY_INLINE Vector finished(Vector z, Vector bias, const DepthwiseFinish& finish,
   const Vector high = hn::Set(kFloats, finish.high);
   z = hn::Add(z, bias);
   if (finish.residual != nullptr) z = hn::Add(z, load(static_cast<const T*>(finish.residual) + at));
-  if (finish.mask != nullptr) {
-    std::uint8_t bits[8];  // as many as StoreMaskBits may write
-    hn::StoreMaskBits(kFloats, hn::And(hn::Gt(z, low), hn::Lt(z, high)), bits);
-    if constexpr (kWidth >= 8) {
-      std::memcpy(finish.mask + at / 8, bits, kWidth / 8);
-    } else {
-      std::uint8_t& byte = finish.mask[at / 8];
-      byte = static_cast<std::uint8_t>((at % 8 == 0 ? 0 : byte) | bits[0] << at % 8);
-    }
-  }
-  // Not hn::Clamp: NaN must propagate, so that a non-finite loss is detected.
-  z = hn::IfThenElse(hn::Lt(z, low), low, z);
-  return hn::IfThenElse(hn::Gt(z, high), high, z);
+  if (finish.mask != nullptr) store_mask(z, low, high, finish.mask, at);
+  return clamped(z, low, high);
 }
 
 // How a row of pixels is computed: kPixels neighbouring ones at a time, whose sums stay in registers, from the

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <optional>
 #include <utility>
 
@@ -15,42 +14,20 @@
 #include <hwy/foreach_target.h>  // includes this file once for each instruction set
 #include <hwy/highway.h>
 
+#include "kernels/simd_pixels-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace lorikeet {
 namespace HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
 
-using Lanes = hn::CappedTag<float, kWinogradLanes>;
-using Vector = hn::Vec<Lanes>;
-constexpr Lanes kFloats;
-constexpr std::int64_t kWidth = std::min<std::int64_t>(kWinogradLanes, HWY_LANES(float));  // floats of a vector
-constexpr std::int64_t kVectors = kWinogradLanes / kWidth;                                 // vectors of 16 channels
+static_assert(kWinogradLanes % kWidth == 0);
+constexpr std::int64_t kVectors = kWinogradLanes / kWidth;  // vectors of 16 channels
 
 // The sums that stay in registers: of kRows tiles by kGroups times 16 output channels.
 constexpr std::int64_t kRows = kWidth == 16 ? 14 : kWidth == 8 ? 6 : 1;
 constexpr std::int64_t kGroups = kWidth == 16 ? 2 : 1;
 // Channels whose columns stay in the first-level cache while tiles of one row are read: 16 times as many.
 constexpr std::int64_t kReadGroups = 4;
-
-// Elements are float or the bits of bfloat16; arithmetic is float's.
-constexpr hn::Rebind<std::uint16_t, Lanes> kHalves;
-constexpr hn::RebindToUnsigned<Lanes> kBits;
-
-HWY_INLINE Vector load(const float* from) { return hn::LoadU(kFloats, from); }
-HWY_INLINE Vector load(const std::uint16_t* from) {
-  return hn::BitCast(kFloats, hn::ShiftLeft<16>(hn::PromoteTo(kBits, hn::LoadU(kHalves, from))));
-}
-
-HWY_INLINE void store(Vector x, float* to) { hn::StoreU(x, kFloats, to); }
-// To the nearest, ties to even, as ATen rounds.
-HWY_INLINE void store(Vector x, std::uint16_t* to) {
-  const auto bits = hn::BitCast(kBits, x);
-  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(kBits, 1));
-  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(kBits, 0x7FFF))));
-  const auto nan = hn::Set(kBits, 0x7FC0);
-  const auto out = hn::IfThenElse(hn::RebindMask(kBits, hn::IsNaN(x)), nan, rounded);
-  hn::StoreU(hn::TruncateTo(kHalves, out), kHalves, to);
-}
 
 constexpr float kHalfRoot = 0.70710678118654752F;
 constexpr float kRoot = 1.41421356237309505F;
@@ -430,19 +407,8 @@ HWY_INLINE Vector finish_vector(Vector z, Vector bias, const WinogradFinish<Elem
   const Vector high = hn::Set(kFloats, finish.high);
   z = hn::Add(z, bias);
   if constexpr (kResidual) z = hn::Add(z, load(finish.residual + at));
-  if constexpr (kMask) {
-    std::uint8_t bits[8];  // as many as StoreMaskBits may write
-    hn::StoreMaskBits(kFloats, hn::And(hn::Gt(z, low), hn::Lt(z, high)), bits);
-    if constexpr (kWidth >= 8) {
-      std::memcpy(finish.mask + at / 8, bits, kWidth / 8);
-    } else {
-      std::uint8_t& byte = finish.mask[at / 8];
-      byte = static_cast<std::uint8_t>((at % 8 == 0 ? 0 : byte) | bits[0] << at % 8);
-    }
-  }
-  // Not hn::Clamp: NaN must propagate, so that a non-finite loss is detected.
-  z = hn::IfThenElse(hn::Lt(z, low), low, z);
-  return hn::IfThenElse(hn::Gt(z, high), high, z);
+  if constexpr (kMask) store_mask(z, low, high, finish.mask, at);
+  return clamped(z, low, high);
 }
 
 // Transforms the products of a tile vertically. What a short side lacks is zero.
