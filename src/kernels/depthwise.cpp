@@ -10,7 +10,7 @@
 namespace lorikeet {
 namespace {
 
-constexpr std::int64_t kProductsPerThread = 1 << 17;  // minimum number
+constexpr std::int64_t kDepthwisePerThread = 1 << 17;  // minimum number
 
 DepthwisePixels depthwise_pixels(const at::Tensor& from, const at::Tensor& to) {
   assert(to.scalar_type() == from.scalar_type());
@@ -21,7 +21,7 @@ DepthwisePixels depthwise_pixels(const at::Tensor& from, const at::Tensor& to) {
 template <typename Run>
 void for_rows(const DepthwiseShape& shape, std::int64_t height, std::int64_t width, const Run& run) {
   const std::int64_t products = width * shape.channels * shape.kernel * shape.kernel;
-  parallel_for(shape.images * height, std::max<std::int64_t>(1, kProductsPerThread / products), run);
+  parallel_for(shape.images * height, std::max<std::int64_t>(1, kDepthwisePerThread / products), run);
 }
 
 }  // namespace
