@@ -238,7 +238,7 @@ std::string describe(const TensorCoding& coding) {
     case TensorForm::kZero: return "zeros";
     case TensorForm::kFloat32: return "float32";
     case TensorForm::kBFloat16: return "bfloat16";
-    case TensorForm::kLevels: break;
+    case TensorForm::kLevels:
     case TensorForm::kLevelsOnStart: break;
   }
   return cat(stored_bits_name(coding.bits), coding.form == TensorForm::kLevelsOnStart ? ", of the change" : "");
