@@ -45,24 +45,17 @@ at::Tensor depthwise_conv(const at::Tensor& x, const at::Tensor& weights, const 
   const at::Tensor from = x.contiguous(at::MemoryFormat::ChannelsLast);
   at::Tensor y = at::empty({shape.images, shape.channels, shape.out_height, shape.out_width},
                            x.options().memory_format(at::MemoryFormat::ChannelsLast));
-  const bool is_fused = after != nullptr && after->activation.smooth == SmoothActivation::kNone;
-  DepthwiseFinish finish;
-  at::Tensor residual, mask;
-  if (is_fused) {
-    const Clamp& clamp = after->activation.clamp;
-    if (after->residual.defined()) residual = after->residual.contiguous(at::MemoryFormat::ChannelsLast);
-    if (kept != nullptr && clamp.active()) mask = *kept = packed_mask(y);
-    finish = {after->bias.const_data_ptr<float>(), residual.defined() ? residual.const_data_ptr() : nullptr, clamp.low,
-              clamp.high, mask.defined() ? mask.mutable_data_ptr<std::uint8_t>() : nullptr};
-  }
+  const JoinedEpilogue joined = joined_epilogue(y, after, kept);
+  const DepthwiseFinish finish{joined.bias.defined() ? joined.bias.const_data_ptr<float>() : nullptr,
+                               joined.residual.defined() ? joined.residual.const_data_ptr() : nullptr, joined.clamp.low,
+                               joined.clamp.high,
+                               joined.mask.defined() ? joined.mask.mutable_data_ptr<std::uint8_t>() : nullptr};
   const DepthwisePixels pixels = depthwise_pixels(from, y);
   const auto* const values = weights.const_data_ptr<float>();
   for_rows(shape, shape.out_height, shape.out_width, [&](std::int64_t begin, std::int64_t end) {
     convolve_depthwise(shape, pixels, values, finish, {begin, end});
   });
-  if (after == nullptr || is_fused) return y;
-  const at::Tensor smooth_kept = apply_epilogue_(y, *after, /*keeps=*/kept != nullptr);
-  if (kept != nullptr) *kept = smooth_kept;
+  apply_rest_(y, after, kept);
   return y;
 }
 

@@ -130,6 +130,20 @@ at::Tensor packed_mask(const at::Tensor& y) {
   return at::empty({y.numel() / kBits}, y.options().dtype(at::kByte).memory_format(at::MemoryFormat::Contiguous));
 }
 
+JoinedEpilogue joined_epilogue(const at::Tensor& y, const Epilogue* after, at::Tensor* kept) {
+  if (after == nullptr || after->activation.smooth != SmoothActivation::kNone) return {};
+  JoinedEpilogue out{after->bias, after->residual, after->activation.clamp, {}};
+  if (out.residual.defined()) out.residual = out.residual.contiguous(at::MemoryFormat::ChannelsLast);
+  if (kept != nullptr && out.clamp.active()) out.mask = *kept = packed_mask(y);
+  return out;
+}
+
+void apply_rest_(const at::Tensor& y, const Epilogue* after, at::Tensor* kept) {
+  if (after == nullptr || after->activation.smooth == SmoothActivation::kNone) return;
+  const at::Tensor found = apply_epilogue_(y, *after, /*keeps=*/kept != nullptr);
+  if (kept != nullptr) *kept = found;
+}
+
 at::Tensor activation_gradient(const at::Tensor& grad, const at::Tensor& mask, const FusedActivation& activation,
                                bool overwrites) {
   const at::Tensor from = grad.contiguous(at::MemoryFormat::ChannelsLast);

@@ -46,6 +46,19 @@ bool has_packed_mask(std::int64_t channels);
 /// element i of y's memory was strictly between the bounds.
 at::Tensor packed_mask(const at::Tensor& y);
 
+/// The part of an epilogue that a kernel applies in the pass that writes its output. Any tensor may be undefined.
+struct JoinedEpilogue {
+  at::Tensor bias;
+  at::Tensor residual;  // channels-last
+  Clamp clamp;
+  at::Tensor mask;  // to be written: packed_mask()
+};
+/// The part of `after` for the output y, which need not be initialised: all but a smooth activation and what comes
+/// before it. If `kept` is given, sets it to the mask.
+JoinedEpilogue joined_epilogue(const at::Tensor& y, const Epilogue* after, at::Tensor* kept);
+/// Applies the rest to y, in place. If `kept` is given, sets it to what a smooth activation's gradient needs.
+void apply_rest_(const at::Tensor& y, const Epilogue* after, at::Tensor* kept);
+
 /// The gradient before the activation, channels-last: grad where a clamp's value was strictly between the bounds and 0
 /// elsewhere, or grad times the derivative. Returns grad if `kept` is undefined and grad is channels-last. It may
 /// compute in place if `overwrites`.

@@ -276,9 +276,7 @@ at::Tensor FrozenConv::forward(const at::Tensor& x) const {
   const Size size = size_for(x.size(0), {x.size(2), x.size(3)});
   switch (size.strategy) {
     case ConvStrategy::kWinograd:
-      return winograd_conv(x, winograd_weight(), winograd_shape(conv_, size.pad, x.size(0), size.in, size.out));
-    case ConvStrategy::kDepthwise:
-      return depthwise_conv(x, depthwise_weight(), depthwise_shape(conv_, size.pad, x.size(0), size.in, size.out));
+    case ConvStrategy::kDepthwise: return own_forward(x, size, nullptr, nullptr);
     case ConvStrategy::kPointwiseGemm:
       return images_of(product(pixels_of(strided_input(conv_, x)), matrix(size), nullptr), x.size(0), size.out);
     case ConvStrategy::kDenseGemm:
@@ -296,14 +294,8 @@ at::Tensor FrozenConv::forward(const at::Tensor& x) const {
 
 at::Tensor FrozenConv::forward(const at::Tensor& x, const Epilogue& after, at::Tensor* kept) const {
   const Size size = size_for(x.size(0), {x.size(2), x.size(3)});
-  if (size.strategy == ConvStrategy::kWinograd) {
-    return winograd_conv(x, winograd_weight(), winograd_shape(conv_, size.pad, x.size(0), size.in, size.out), &after,
-                         kept);
-  }
-  if (size.strategy == ConvStrategy::kDepthwise) {
-    return depthwise_conv(x, depthwise_weight(), depthwise_shape(conv_, size.pad, x.size(0), size.in, size.out), &after,
-                          kept);
-  }
+  if (size.strategy == ConvStrategy::kWinograd || size.strategy == ConvStrategy::kDepthwise)
+    return own_forward(x, size, &after, kept);
   if (kept != nullptr && after.activation.active()) {  // no library's epilogue keeps it
     const at::Tensor y = forward(x);
     *kept = apply_epilogue_(y, after, /*keeps=*/true);
@@ -321,6 +313,16 @@ at::Tensor FrozenConv::forward(const at::Tensor& x, const Epilogue& after, at::T
   const at::Tensor y = forward(x);
   apply_epilogue_(y, after, /*keeps=*/false);
   return y;
+}
+
+// The project's own kernels include what follows.
+at::Tensor FrozenConv::own_forward(const at::Tensor& x, const Size& size, const Epilogue* after,
+                                   at::Tensor* kept) const {
+  if (size.strategy == ConvStrategy::kWinograd)
+    return winograd_conv(x, winograd_weight(), winograd_shape(conv_, size.pad, x.size(0), size.in, size.out), after,
+                         kept);
+  return depthwise_conv(x, depthwise_weight(), depthwise_shape(conv_, size.pad, x.size(0), size.in, size.out), after,
+                        kept);
 }
 
 at::Tensor FrozenConv::input_gradient(const at::Tensor& grad, Pair in, const at::Tensor& sum) const {

@@ -105,6 +105,7 @@ class FrozenConv {
   at::Tensor product(const at::Tensor& rows, const Source& matrix, const Epilogue* after) const;
   at::Tensor add_product(const at::Tensor& rows, const Source& matrix, const at::Tensor& sum) const;
   at::Tensor pointwise_gradient(const at::Tensor& grad, const Size& size, const at::Tensor& sum) const;
+  at::Tensor own_forward(const at::Tensor& x, const Size& size, const Epilogue* after, at::Tensor* kept) const;
   at::Tensor depthwise_weight() const;
   at::Tensor depthwise_gradient(const at::Tensor& grad, const at::Tensor& kept, const Size& size,
                                 const at::Tensor& sum) const;

@@ -126,17 +126,9 @@ void run_apart(const WinogradShape& shape, const Division& division, const Point
   });
 }
 
-// What follows the convolution in the same pass. Any tensor may be undefined.
-struct Finish {
-  at::Tensor bias;
-  at::Tensor residual;
-  Clamp clamp = {};
-  at::Tensor mask;
-};
-
 template <typename Element>
-void run_elements(const at::Tensor& x, const WinogradWeights& weights, const WinogradShape& shape, const Finish& finish,
-                  const at::Tensor& y) {
+void run_elements(const at::Tensor& x, const WinogradWeights& weights, const WinogradShape& shape,
+                  const JoinedEpilogue& finish, const at::Tensor& y) {
   const auto at_or_null = [](const at::Tensor& tensor) -> const void* {
     return tensor.defined() ? tensor.const_data_ptr() : nullptr;
   };
@@ -155,7 +147,7 @@ void run_elements(const at::Tensor& x, const WinogradWeights& weights, const Win
   division.is_shared ? run_shared(shape, division, pointers) : run_apart(shape, division, pointers);
 }
 
-void run(const at::Tensor& x, const WinogradWeights& weights, const WinogradShape& shape, const Finish& finish,
+void run(const at::Tensor& x, const WinogradWeights& weights, const WinogradShape& shape, const JoinedEpilogue& finish,
          const at::Tensor& y) {
   const at::Tensor pixels = x.contiguous(at::MemoryFormat::ChannelsLast);
   if (x.scalar_type() == at::kFloat) {
@@ -251,17 +243,8 @@ bool winograd_shares_weights(const WinogradShape& gradient) { return leaves_cach
 at::Tensor winograd_conv(const at::Tensor& x, const at::Tensor& weights, const WinogradShape& shape,
                          const Epilogue* after, at::Tensor* kept) {
   const at::Tensor y = output_of(shape, x);
-  const bool is_fused = after != nullptr && after->activation.smooth == SmoothActivation::kNone;
-  Finish finish;
-  if (is_fused) {
-    finish = {after->bias, after->residual, after->activation.clamp, {}};
-    if (finish.residual.defined()) finish.residual = finish.residual.contiguous(at::MemoryFormat::ChannelsLast);
-    if (kept != nullptr && finish.clamp.active()) finish.mask = *kept = packed_mask(y);
-  }
-  run(x, {weights.const_data_ptr<float>()}, shape, finish, y);
-  if (after == nullptr || is_fused) return y;
-  const at::Tensor smooth_kept = apply_epilogue_(y, *after, /*keeps=*/kept != nullptr);
-  if (kept != nullptr) *kept = smooth_kept;
+  run(x, {weights.const_data_ptr<float>()}, shape, joined_epilogue(y, after, kept), y);
+  apply_rest_(y, after, kept);
   return y;
 }
 
@@ -269,7 +252,7 @@ at::Tensor winograd_gradient(const at::Tensor& grad, const WinogradGradientWeigh
                              const at::Tensor& sum) {
   assert(!sum.defined() || sum.is_contiguous(at::MemoryFormat::ChannelsLast));
   const at::Tensor y = sum.defined() ? sum : output_of(shape, grad);
-  Finish finish;
+  JoinedEpilogue finish;
   finish.residual = sum;
   run(grad, {weights.values.const_data_ptr<float>(), /*is_opposite=*/!weights.are_flipped}, shape, finish, y);
   return y;

@@ -12,26 +12,19 @@
 #include "graph/small_graphs.h"
 #include "kernels/forced_target.h"
 #include "kernels/frozen_conv.h"
+#include "kernels/noise.h"
 
 using namespace lorikeet;
 
 namespace {
 
-at::Tensor depthwise_noise(at::IntArrayRef shape, std::uint64_t seed) {
-  at::Generator generator = seeded(seed);
-  const at::Tensor values = at::empty(shape).normal_(0, 1, generator);
-  return values.dim() == 4 ? values.contiguous(at::MemoryFormat::ChannelsLast) : values;
-}
-
 struct Depthwise {
   const char* what;
   DepthwiseShape shape;
 
-  at::Tensor x() const { return depthwise_noise({shape.images, shape.channels, shape.height, shape.width}, 1); }
-  at::Tensor grad() const {
-    return depthwise_noise({shape.images, shape.channels, shape.out_height, shape.out_width}, 2);
-  }
-  at::Tensor weight() const { return depthwise_noise({shape.channels, 1, shape.kernel, shape.kernel}, 3); }
+  at::Tensor x() const { return image_noise({shape.images, shape.channels, shape.height, shape.width}, 1); }
+  at::Tensor grad() const { return image_noise({shape.images, shape.channels, shape.out_height, shape.out_width}, 2); }
+  at::Tensor weight() const { return image_noise({shape.channels, 1, shape.kernel, shape.kernel}, 3); }
 
   // By ATen, in float64.
   at::Tensor direct(const at::Tensor& wide) const {
@@ -118,7 +111,7 @@ TEST_CASE("bias, residual, activation and mask are those of the plain epilogue, 
     for (const FusedActivation& activation : kActivations) {
       for (const at::Tensor& residual : {at::Tensor(), layer.grad()}) {
         for (const bool keeps : {false, true}) {
-          const Epilogue after{depthwise_noise({layer.shape.channels}, 4), residual, activation};
+          const Epilogue after{image_noise({layer.shape.channels}, 4), residual, activation};
           const at::Tensor expected = plain.clone();
           const at::Tensor expected_kept = apply_epilogue_(expected, after, keeps);
           at::Tensor kept;
@@ -136,7 +129,7 @@ TEST_CASE("in bfloat16, all of it is computed in float32 and rounded once") {
     const at::Tensor weights = depthwise_weights(layer.weight());
     const at::Tensor x = layer.x().to(at::kBFloat16), grad = layer.grad().to(at::kBFloat16);
     const FusedActivation relu{.clamp = {0, 1}};
-    const at::Tensor bias = depthwise_noise({layer.shape.channels}, 4);
+    const at::Tensor bias = image_noise({layer.shape.channels}, 4);
     const Epilogue after{bias, grad, relu}, wide_after{bias, grad.to(at::kFloat), relu};
     at::Tensor kept, wide_kept;
     const at::Tensor y = depthwise_conv(x, weights, layer.shape, &after, &kept);
@@ -169,9 +162,9 @@ TEST_CASE("depthwise convolutions by AVX2 and AVX-512 have the same bits, on any
 
 TEST_CASE("a depthwise convolution keeps a value that is no number, in both types") {
   const DepthwiseShape shape{1, 16, 3, 3, 3, 3, 3, 1, 1, 1};
-  at::Tensor x = depthwise_noise({1, 16, 3, 3}, 1);
+  at::Tensor x = image_noise({1, 16, 3, 3}, 1);
   x[0][5][1][1] = std::numeric_limits<float>::quiet_NaN();
-  const at::Tensor weights = depthwise_weights(depthwise_noise({16, 1, 3, 3}, 2));
+  const at::Tensor weights = depthwise_weights(image_noise({16, 1, 3, 3}, 2));
   const Epilogue relu{at::zeros({16}), {}, {.clamp = {0, 6}}};
   for (const std::int64_t target : forced_targets()) {
     const ForcedTarget forced(target);
@@ -213,11 +206,11 @@ TEST_CASE("a frozen depthwise convolution, its gradients and the bytes of its we
   for (const bool same : {false, true}) {
     const Conv2d conv{
         .in = 24, .out = 24, .kernel = {5, 5}, .stride = {2, 2}, .padding = {2, 1}, .groups = 24, .same_padding = same};
-    const at::Tensor weight = depthwise_noise({24, 1, 5, 5}, 1);
-    const at::Tensor scale = depthwise_noise({24}, 2).abs() + 0.5;
-    const at::Tensor x = depthwise_noise({3, 24, 14, 18}, 3).requires_grad_();
+    const at::Tensor weight = image_noise({24, 1, 5, 5}, 1);
+    const at::Tensor scale = image_noise({24}, 2).abs() + 0.5;
+    const at::Tensor x = image_noise({3, 24, 14, 18}, 3).requires_grad_();
     const at::Tensor expected = conv2d(conv, x, weight * scale.view({-1, 1, 1, 1}), {}, conv.groups);
-    const at::Tensor grad = depthwise_noise(expected.sizes(), 4);
+    const at::Tensor grad = image_noise(expected.sizes(), 4);
     expected.backward(grad);
     const FrozenConv frozen(conv, weight, scale, at::kFloat);
     CHECK(relative(frozen.forward(x.detach()), expected.detach()) < 1e-6);
@@ -225,7 +218,7 @@ TEST_CASE("a frozen depthwise convolution, its gradients and the bytes of its we
 
     const FusedActivation relu6{.clamp = {0, 6}};
     at::Tensor kept;
-    frozen.forward(x.detach(), {depthwise_noise({24}, 5), {}, relu6}, &kept);
+    frozen.forward(x.detach(), {image_noise({24}, 5), {}, relu6}, &kept);
     CHECK(at::equal(frozen.input_gradient({grad, kept, relu6}, {14, 18}),
                     frozen.input_gradient(activation_gradient(grad, kept, relu6), {14, 18})));
     const auto bytes = [&](at::ScalarType type, ConvDirection direction) {

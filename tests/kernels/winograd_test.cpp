@@ -13,18 +13,13 @@
 #include "graph/small_graphs.h"
 #include "kernels/forced_target.h"
 #include "kernels/frozen_conv.h"
+#include "kernels/noise.h"
 
 using namespace lorikeet;
 
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-at::Tensor winograd_noise(at::IntArrayRef shape, std::uint64_t seed) {
-  at::Generator generator = seeded(seed);
-  const at::Tensor values = at::empty(shape).normal_(0, 1, generator);
-  return values.dim() == 4 ? values.contiguous(at::MemoryFormat::ChannelsLast) : values;
-}
 
 struct Layer {
   const char* what;
@@ -75,8 +70,8 @@ at::Tensor direct(const Layer& layer, const at::Tensor& x, const at::Tensor& wei
 
 TEST_CASE("Winograd's convolution is the direct one, with each instruction set") {
   for_each_layer([](const Layer& layer) {
-    const at::Tensor x = winograd_noise({layer.images, layer.in, layer.height, layer.width}, 1);
-    const at::Tensor weight = winograd_noise({layer.out, layer.in, 3, 3}, 2);
+    const at::Tensor x = image_noise({layer.images, layer.in, layer.height, layer.width}, 1);
+    const at::Tensor weight = image_noise({layer.out, layer.in, 3, 3}, 2);
     const at::Tensor y = winograd_conv(x, winograd_weights(weight), layer.shape());
     CHECK(y.is_contiguous(at::MemoryFormat::ChannelsLast));
     CHECK(relative(y.to(at::kDouble), direct(layer, x, weight)) < 2e-6);
@@ -87,8 +82,8 @@ TEST_CASE("AVX2 and AVX-512 give the same bits, on any number of threads") {
   const int threads = at::get_num_threads();
   for (const Layer& layer : kLayers) {
     CAPTURE(std::string(layer.what));
-    const at::Tensor x = winograd_noise({layer.images, layer.in, layer.height, layer.width}, 1);
-    const at::Tensor weights = winograd_weights(winograd_noise({layer.out, layer.in, 3, 3}, 2));
+    const at::Tensor x = image_noise({layer.images, layer.in, layer.height, layer.width}, 1);
+    const at::Tensor weights = winograd_weights(image_noise({layer.out, layer.in, 3, 3}, 2));
     const at::Tensor y = winograd_conv(x, weights, layer.shape());
     for (const std::int64_t target : forced_targets()) {
       if (target == HWY_SCALAR) continue;  // without fused multiply-add
@@ -105,14 +100,14 @@ TEST_CASE("AVX2 and AVX-512 give the same bits, on any number of threads") {
 
 TEST_CASE("the weights of a convolution give its gradient too, with the bits of flipped filters' own") {
   for_each_layer([](const Layer& layer) {
-    const at::Tensor weight = winograd_noise({layer.in, layer.out, 3, 3}, 2);  // of the opposite convolution
-    const at::Tensor grad = winograd_noise({layer.images, layer.in, layer.height, layer.width}, 1);
+    const at::Tensor weight = image_noise({layer.in, layer.out, 3, 3}, 2);  // of the opposite convolution
+    const at::Tensor grad = image_noise({layer.images, layer.in, layer.height, layer.width}, 1);
     const at::Tensor flipped = winograd_weights(weight.transpose(0, 1).flip({2, 3}));
     const at::Tensor expected = winograd_conv(grad, flipped, layer.shape());
     const WinogradGradientWeights kWeights[]{{winograd_weights(weight)}, {flipped, /*are_flipped=*/true}};
     for (const WinogradGradientWeights& weights : kWeights) {
       CHECK(at::equal(winograd_gradient(grad, weights, layer.shape()), expected));
-      const at::Tensor sum = winograd_noise(expected.sizes(), 3);
+      const at::Tensor sum = image_noise(expected.sizes(), 3);
       const at::Tensor total = sum + expected;
       CHECK(winograd_gradient(grad, weights, layer.shape(), sum).is_same(sum));
       CHECK(at::equal(sum, total));
@@ -124,11 +119,11 @@ TEST_CASE("bias, residual, activation and what it keeps are those of the plain e
   const FusedActivation kActivations[]{
       {.clamp = {0, kInfinity}}, {.clamp = {0, 1}}, {}, {.smooth = SmoothActivation::kSilu}};
   for_each_layer([&](const Layer& layer) {
-    const at::Tensor x = winograd_noise({layer.images, layer.in, layer.height, layer.width}, 1);
-    const at::Tensor weights = winograd_weights(winograd_noise({layer.out, layer.in, 3, 3}, 2));
+    const at::Tensor x = image_noise({layer.images, layer.in, layer.height, layer.width}, 1);
+    const at::Tensor weights = winograd_weights(image_noise({layer.out, layer.in, 3, 3}, 2));
     const at::Tensor plain = winograd_conv(x, weights, layer.shape());
-    const at::Tensor bias = winograd_noise({layer.out}, 3);
-    const at::Tensor other = winograd_noise(plain.sizes(), 4);
+    const at::Tensor bias = image_noise({layer.out}, 3);
+    const at::Tensor other = image_noise(plain.sizes(), 4);
     for (const FusedActivation& activation : kActivations) {
       for (const at::Tensor& residual : {at::Tensor(), other}) {
         for (const bool keeps : {false, true}) {
@@ -147,12 +142,12 @@ TEST_CASE("bias, residual, activation and what it keeps are those of the plain e
 
 TEST_CASE("in bfloat16, all but the images is float32, with each instruction set") {
   for_each_layer([](const Layer& layer) {
-    const at::Tensor x = winograd_noise({layer.images, layer.in, layer.height, layer.width}, 1).to(at::kBFloat16);
-    const at::Tensor weight = winograd_noise({layer.out, layer.in, 3, 3}, 2);
+    const at::Tensor x = image_noise({layer.images, layer.in, layer.height, layer.width}, 1).to(at::kBFloat16);
+    const at::Tensor weight = image_noise({layer.out, layer.in, 3, 3}, 2);
     const at::Tensor weights = winograd_weights(weight);
-    const at::Tensor bias = winograd_noise({layer.out}, 3);
+    const at::Tensor bias = image_noise({layer.out}, 3);
     const at::Tensor other =
-        winograd_noise({layer.images, layer.out, layer.out_height, layer.out_width}, 4).to(at::kBFloat16);
+        image_noise({layer.images, layer.out, layer.out_height, layer.out_width}, 4).to(at::kBFloat16);
     const auto run = [&](at::ScalarType type, const at::Tensor& residual, at::Tensor& kept) {
       const Epilogue after{bias, residual.defined() ? residual.to(type) : residual, {{0, kInfinity}}};
       return winograd_conv(x.to(type), weights, layer.shape(), &after, &kept);
@@ -171,10 +166,10 @@ TEST_CASE("in bfloat16, all but the images is float32, with each instruction set
 
 TEST_CASE("a value that is no number stays one") {
   const WinogradShape shape{1, 4, 4, 16, 4, 4, 16, 1, 1};
-  at::Tensor x = winograd_noise({1, 16, 4, 4}, 1);
+  at::Tensor x = image_noise({1, 16, 4, 4}, 1);
   x[0][3][2][2] = std::numeric_limits<float>::quiet_NaN();
   const Epilogue relu{at::zeros({16}), {}, {{0, kInfinity}}};
-  const at::Tensor weights = winograd_weights(winograd_noise({16, 16, 3, 3}, 2));
+  const at::Tensor weights = winograd_weights(image_noise({16, 16, 3, 3}, 2));
   for (const std::int64_t target : forced_targets()) {
     const ForcedTarget forced(target);
     for (const at::ScalarType type : {at::kFloat, at::kBFloat16})
@@ -240,20 +235,20 @@ TEST_CASE("a frozen convolution by Winograd and its gradient are the direct ones
        {Frozen{{1, 1}, 64, 2}, Frozen{{0, 0}, 64, 2}, Frozen{{2, 1}, 64, 2}, Frozen{{4, 3}, 1120, 1}}) {
     CAPTURE(padding[0]);
     const Conv2d conv{.in = in, .out = 80, .kernel = {3, 3}, .padding = padding};
-    const at::Tensor weight = winograd_noise({80, in, 3, 3}, 1);
-    const at::Tensor scale = winograd_noise({80}, 2).abs() + 0.5;
-    const at::Tensor x = winograd_noise({6, in, 23, 17}, 3);
+    const at::Tensor weight = image_noise({80, in, 3, 3}, 1);
+    const at::Tensor scale = image_noise({80}, 2).abs() + 0.5;
+    const at::Tensor x = image_noise({6, in, 23, 17}, 3);
     REQUIRE(FrozenConv::strategy_for(conv, weight.options(), 6, {23, 17}) == ConvStrategy::kWinograd);
     const at::Tensor wide = x.to(at::kDouble).requires_grad_();
     const at::Tensor wide_weight = (weight * scale.view({-1, 1, 1, 1})).to(at::kDouble);
     const at::Tensor expected = at::conv2d(wide, wide_weight, {}, 1, padding);
-    const at::Tensor grad = winograd_noise(expected.sizes(), 4);
+    const at::Tensor grad = image_noise(expected.sizes(), 4);
     expected.backward(grad.to(at::kDouble));
     const FrozenConv frozen(conv, weight, scale, at::kFloat);
     CHECK(relative(frozen.forward(x).to(at::kDouble), expected.detach()) < 4e-6);
     CHECK(relative(frozen.input_gradient(grad, {23, 17}).to(at::kDouble), wide.grad()) < 4e-6);
 
-    const Epilogue relu{winograd_noise({80}, 5), winograd_noise(expected.sizes(), 6), {{0, kInfinity}}};
+    const Epilogue relu{image_noise({80}, 5), image_noise(expected.sizes(), 6), {{0, kInfinity}}};
     const at::Tensor finished = frozen.forward(x);
     const at::Tensor expected_kept = apply_epilogue_(finished, relu, /*keeps=*/true);
     at::Tensor kept;
