@@ -98,6 +98,15 @@ class Bench:
             "first_step": first,
         }
 
+    def base(self, case):
+        """A case's model and weights, as recipes name them."""
+        if case not in CASES:
+            return {"model": "resnet50", "weights": str(self.weights)}
+        weights = str(case_weights(case, ROOT / "build/bench-weights"))
+        if not CASES[case].model:
+            return {"model": weights}
+        return {"model": f"timm/{CASES[case].model}", "weights": weights}
+
     def recipe(self, case, folder):
         """A case's recipe and the weights that it needs."""
         if case == EFFICIENTNET:
@@ -105,11 +114,9 @@ class Bench:
         if case not in CASES:
             return [ROOT / f"recipes/article/{case}.yaml", f"weights={self.weights}"]
         what = CASES[case]
-        weights = case_weights(case, ROOT / "build/bench-weights")
-        base = {"model": f"timm/{what.model}", "weights": str(weights)} if what.model else {"model": str(weights)}
         path = folder / "recipe.yaml"
         fields = {
-            **base,
+            **self.base(case),
             "data": "mnist",
             "target_modules": what.targets,
             "r": 16,
@@ -134,6 +141,12 @@ class Bench:
             case, f"image_size={pixels}", f"batch_size={batch}", f"train_limit={images}", f"epochs={epochs}", *overrides
         )
         return {**result, "seconds": result["seconds"][8:], "losses": []}
+
+    def ours_inference(self, case, precision, pixels, batch, steps):
+        """Seconds of each batch in the frozen network, which the executors of `eval` run."""
+        base = self.base(case)
+        program = Path(BINARY).parent / "run_network"
+        return json.loads(run(program, base["model"], base.get("weights", ""), precision, pixels, batch, steps)[0])
 
     def ours_reach(self):
         """Seconds of training by a recipe made for MNIST, and its accuracy over all test images."""
@@ -160,10 +173,11 @@ class Bench:
 
     def expert(self, work, better, ways=None, **options):
         """The expert's fastest way for this work, found in the first round."""
-        key = (work, *sorted(options.items()))
+        ways = ways or self.expert_ways
+        key = (work, *ways, *sorted(options.items()))
         if way := self.expert_way.get(key):
             return {**self.peer(work, way, **options), "way": way}
-        results = {way: self.peer(work, way, **options) for way in ways or self.expert_ways}
+        results = {way: self.peer(work, way, **options) for way in ways}
         fastest = self.expert_way[key] = max(results, key=lambda way: better(results[way]))
         print(
             f"  expert: {fastest} of " + ", ".join(f"{way} {better(result):.4g}" for way, result in results.items()),
@@ -220,22 +234,11 @@ def inference_measure(precision):
             return ["onnxruntime_static", "openvino_static"]
         return [*bench.expert_ways, "openvino_bf16"]
 
-    def ours(bench, count):
-        # The frozen network as `eval` runs it: Case 4's first epoch computes the prefix and one Linear of ten.
-        return bench.ours_train(
-            "case4",
-            f"image_size={pixels}",
-            f"batch_size={batch}",
-            f"max_steps={count}",
-            "epochs=1",
-            f"precision={precision}",
-        )
-
     def measure(bench):
         count = bench.steps(12)
         work = {"batch": batch, "pixels": pixels, "steps": count}
         return (
-            lambda: ours(bench, count),
+            lambda: bench.ours_inference("resnet50", precision, pixels, batch, count),
             lambda: bench.peer("infer", "documented", **work),
             lambda: bench.expert("infer", speed, ways(bench), **work),
             speed,
@@ -245,7 +248,7 @@ def inference_measure(precision):
 
 
 def transformer_inference_measure(precision):
-    """A frozen ViT-B/16 as `eval` runs it: nothing but its last Linear learns, and one epoch computes it."""
+    """A frozen ViT-B/16."""
     batch, pixels = 8, 224
     speed = images_per_second(batch)
     ways = ["onnxruntime_dynamic"] if precision == "int8" else ["folded", "compiled", "onnxruntime", "openvino"]
@@ -253,9 +256,8 @@ def transformer_inference_measure(precision):
     def measure(bench):
         count = bench.steps(8)
         work = {"case": "vit_base", "batch": batch, "pixels": pixels, "steps": count}
-        overrides = ["target_modules=null", f"precision={precision}"]
         return (
-            lambda: bench.ours_step("vit_base", pixels, batch, count, *overrides),
+            lambda: bench.ours_inference("vit_base", precision, pixels, batch, count),
             lambda: bench.peer("infer", "documented", **work),
             lambda: bench.expert("infer", speed, ways, **work),
             speed,
@@ -353,6 +355,8 @@ MEASURES = {
     "case2_step_28": step_measure(28, 64, 30, "precision=auto"),
     "case2_step_28_cached": cached_measure("case2", 28, 64, 32),
     "case2_step_224": step_measure(224, 32, 6, "precision=auto"),
+    "case2_step_224_int8": step_measure(224, 32, 6, "precision=int8"),
+    "case2_step_224_float32": step_measure(224, 32, 6, "precision=float32", ways=FLOAT32_WAYS),
     "case2_step_224_cached": cached_measure("case2", 224, 32, 8),
     "case2_step_28_float32": step_measure(28, 64, 30, "engine=fused", "precision=float32", ways=FLOAT32_WAYS),
     "efficientnet_lite0_step_224": step_measure(224, 32, 10, "precision=auto", case=EFFICIENTNET),
@@ -362,6 +366,7 @@ MEASURES = {
     "inference_224_bf16": inference_measure("bfloat16"),
     "inference_224_int8": inference_measure("int8"),
     "peak_memory_224": memory_measure(),
+    "peak_memory_224_float32": memory_measure(precision="float32"),
     "first_step": first_step_measure(),
     "input_pipeline_224": pipeline_measure(),
     "seconds_to_0965": reach_measure(0.965),

@@ -1,6 +1,7 @@
 #include "engine/frozen_step.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -167,7 +168,10 @@ at::Tensor run_frozen_step(const FrozenStepPtr& step, const at::Tensor& x, const
                            const LowRankPart& lora, const StepForward& forward) {
   const bool learns = at::GradMode::is_enabled() &&
                       (x.requires_grad() || lora.low.defined() || (residual.defined() && residual.requires_grad()));
-  if (!learns) return forward(nullptr);
+  if (!learns) {
+    const at::AutoDispatchBelowADInplaceOrView no_views;  // a view holds what it is a view of (residual_of())
+    return forward(nullptr);
+  }
   return FrozenFunction::apply(step, forward, x, optional_tensor(residual), optional_tensor(lora.low),
                                optional_tensor(lora.up), optional_tensor(lora.down));
 }

@@ -34,15 +34,17 @@ class FusedExecutor final : public StepExecutor {
 
  private:
   at::Tensor run_step(std::size_t index, const Values& values, bool training) override {
-    if (frozen_[index]) return run_layer(steps()[index], frozen_[index], values, training);
+    if (frozen_[index]) return run_layer(index, values, training);
     return run_fast_node(steps()[index].first, values, training);
   }
 
-  at::Tensor run_layer(const FusedStep& step, const FrozenStepPtr& frozen, const Values& values, bool training) const {
+  at::Tensor run_layer(std::size_t index, const Values& values, bool training) const {
+    const FusedStep& step = steps()[index];
+    const FrozenStepPtr& frozen = frozen_[index];
     const Node& node = network().graph().node(step.first);
     const at::Tensor value = read(values, node.inputs[0], step.first);
     const at::Tensor x = frozen->takes_rows ? value.contiguous() : value.contiguous(at::MemoryFormat::ChannelsLast);
-    const at::Tensor residual = step.residual ? read(values, *step.residual, step.output) : at::Tensor();
+    const at::Tensor residual = residual_of(index, values);
     const LayerAdapter* const adapter = network().adapter(step.first);
     const LowRankPart lora = adapter ? low_rank_part(*adapter, node.op, *frozen, x, training) : LowRankPart();
     return run_frozen_step(frozen, x, residual, lora, [&](at::Tensor* kept) {
@@ -50,6 +52,8 @@ class FusedExecutor final : public StepExecutor {
       const at::Tensor image = frozen->image(x);
       const at::Tensor summand = residual.defined() ? frozen->image(residual) : residual;
       const Epilogue after{frozen->prepared->bias, summand, step.activation};
+      if (kept == nullptr && summand.defined() && !lora.low.defined())
+        return frozen->value(conv.forward_over_residual(image, after), x.sizes());
       const bool in_one_pass = !step.activation.active() || !lora.low.defined();
       const at::Tensor y = in_one_pass ? conv.forward(image, after, kept) : conv.forward(image);
       if (!in_one_pass) finish_step_(y, lora, after, kept);

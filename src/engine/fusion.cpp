@@ -149,6 +149,19 @@ std::vector<int> count_readers(const std::vector<FusedStep>& steps, const Graph&
   return out;
 }
 
+std::vector<bool> last_reads_of_residuals(const std::vector<FusedStep>& steps, const Graph& graph, const Plan& plan) {
+  std::vector<bool> out(steps.size(), false);
+  for (const bool prefix : {true, false}) {
+    std::vector<int> left = count_readers(steps, graph, plan, prefix);
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      if ((plan.segment[steps[i].first] == Segment::kFrozenPrefix) != prefix) continue;
+      out[i] = steps[i].residual && left[*steps[i].residual] == 1;
+      for (const NodeId input : steps[i].inputs(graph)) --left[input];
+    }
+  }
+  return out;
+}
+
 at::Tensor folded_scale(const FusedStep& step, const Network& network) {
   return exact_scale(step, network).to(at::kFloat);
 }

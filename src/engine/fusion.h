@@ -47,6 +47,10 @@ std::vector<FusedStep> single_steps(const Network& network, const Plan& plan);
 /// frontier counts as one more.
 std::vector<int> count_readers(const std::vector<FusedStep>& steps, const Graph& graph, const Plan& plan, bool prefix);
 
+/// Whether each step is the last of its half of the plan to read its residual, and reads it once. The values of the
+/// frontier are read later.
+std::vector<bool> last_reads_of_residuals(const std::vector<FusedStep>& steps, const Graph& graph, const Plan& plan);
+
 /// The scale of a frozen layer's BatchNorm and LayerScale: (out,) float32; ones without them. REQUIRES:
 /// step.frozen_layer.
 at::Tensor folded_scale(const FusedStep& step, const Network& network);

@@ -17,7 +17,6 @@
 #include "engine/int8.h"
 #include "engine/step_executor.h"
 #include "engine/stored_values.h"
-#include "graph/shapes.h"
 #include "kernels/frozen_conv.h"
 #include "kernels/onednn.h"
 
@@ -106,7 +105,7 @@ class Int8Executor final : public StepExecutor {
     const Node& node = network().graph().node(steps()[index].first);
     const at::Tensor& x = values[node.inputs[0]];
     if (const auto* pool = std::get_if<MaxPool2d>(&node.op); pool != nullptr && x.scalar_type() == at::kByte)
-      return run_pool(*pool, x);
+      return max_pooled(x, *pool);
     Values reals(values.size());
     for (const NodeId input : node.inputs) reals[input] = real(input, values[input]);
     return run_fast_node(steps()[index].first, reals, training);
@@ -120,7 +119,7 @@ class Int8Executor final : public StepExecutor {
     const LayerAdapter* const adapter = network().adapter(step.first);
     const at::Tensor value = read(values, input, step.first);
     const at::Tensor x = adapter != nullptr || layer.linear ? real(input, value).contiguous(layout_of(layer)) : value;
-    const at::Tensor other = step.residual ? read(values, *step.residual, step.output) : at::Tensor();
+    const at::Tensor other = residual_of(index, values);
     const LowRankPart lora =
         adapter != nullptr ? low_rank_part(*adapter, node.op, *layer.step, x, training) : LowRankPart();
     return run_frozen_step(layer.step, x, other, lora, [&](at::Tensor* kept) {
@@ -148,7 +147,7 @@ class Int8Executor final : public StepExecutor {
     const FusedStep& step = steps()[index];
     const Quantization& q = quantization_[step.output];
     Int8Conv::Sum residual;
-    if (step.residual) residual = {stored(*step.residual, other), quantization_[*step.residual]};
+    if (step.residual) residual = {stored(*step.residual, other), quantization_[*step.residual], /*overwrites=*/kept == nullptr};
     const at::Tensor y = (*layers_[index].conv)(x, {bias_for(index, x), residual, step.activation, q});
     if (kept == nullptr) return y;
     if (step.activation.active()) *kept = clamp_mask(y, q, step.activation.clamp);
@@ -170,23 +169,6 @@ class Int8Executor final : public StepExecutor {
       layer.size = size;
     }
     return layer.bias;
-  }
-
-  // Max-pooling of stored values along one axis after the other. ATen has no max-pooling of plain uint8 in
-  // channels-last memory.
-  static at::Tensor run_pool(const MaxPool2d& pool, const at::Tensor& x) {
-    at::Tensor y = at::constant_pad_nd(x, {pool.padding[1], pool.padding[1], pool.padding[0], pool.padding[0]},
-                                       0);  // 0: the minimum
-    for (const std::int64_t axis : {0, 1}) {
-      const std::int64_t count = window_count(y.size(2 + axis), pool.kernel[axis], pool.stride[axis], /*dilation=*/1);
-      at::Tensor most;
-      for (std::int64_t tap = 0; tap < pool.kernel[axis]; ++tap) {
-        const at::Tensor seen = y.slice(2 + axis, tap, tap + (count - 1) * pool.stride[axis] + 1, pool.stride[axis]);
-        most = most.defined() ? at::maximum(most, seen) : seen;
-      }
-      y = most;
-    }
-    return y.contiguous(at::MemoryFormat::ChannelsLast);
   }
 
   ActivationRanges ranges_;

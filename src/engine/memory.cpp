@@ -80,14 +80,26 @@ class Walk {
     std::vector<int> left = count_readers(steps_, network_.graph(), plan_, prefix);
     for (const FusedStep& step : steps_) {
       if (in_prefix(step) != prefix) continue;
-      live_ += values_[step.output] * element_;
+      const bool is_in_place = overwrites_residual(step, left, training);
+      if (!is_in_place) live_ += values_[step.output] * element_;
       note(copied_bytes(step));
       if (training && !prefix) kept_ += kept_bytes(step);
       for (const NodeId input : step.inputs(network_.graph())) {
-        if (--left[input] == 0) live_ -= values_[input] * element_;
+        if (--left[input] == 0 && !(is_in_place && input == *step.residual)) live_ -= values_[input] * element_;
       }
     }
     note();
+  }
+
+  // Whether the step's value takes the memory of its residual; `left` counts the steps that have yet to read each
+  // value.
+  bool overwrites_residual(const FusedStep& step, const std::vector<int>& left, bool training) const {
+    if (!step.residual || left[*step.residual] != 1 || (training && has_gradient(step.output))) return false;
+    const Op& op = network_.graph().node(step.first).op;
+    return network_.adapter(step.first) == nullptr && (std::holds_alternative<Linear>(op) || [&] {
+      const auto& conv = std::get<Conv2d>(op);
+      return strategy_of(step, conv) == ConvStrategy::kPointwiseGemm;
+    }());
   }
 
   // The copy of an input with asymmetric padding, and what a frozen convolution needs. Window attention makes temporary

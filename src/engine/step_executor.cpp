@@ -20,7 +20,8 @@ StepExecutor::StepExecutor(const Network& network, const ExecutorOptions& option
                              : only_tokens_read(network.graph())),
       frozen_(network.graph().nodes().size()),
       prefix_readers_(count_readers(steps_, network.graph(), plan_, /*prefix=*/true)),
-      suffix_readers_(count_readers(steps_, network.graph(), plan_, /*prefix=*/false)) {
+      suffix_readers_(count_readers(steps_, network.graph(), plan_, /*prefix=*/false)),
+      last_reads_(last_reads_of_residuals(steps_, network.graph(), plan_)) {
   for (const FusedStep& step : steps_) {
     if (step.frozen_layer || network.is_retrained(step.first)) continue;
     frozen_[step.first] = prepared_->tensors(network, step.first, precision_, layout_);
@@ -63,6 +64,16 @@ at::Tensor StepExecutor::read(const Values& values, NodeId id, NodeId reader) co
   const auto& token = only_token_[reader];
   const bool is_narrower = token && !only_token_[id] && is_token_wise(network_.graph().node(reader).op);
   return is_narrower ? values[id].narrow(1, *token, 1) : values[id];
+}
+
+at::Tensor StepExecutor::residual_of(std::size_t index, const Values& values) const {
+  const FusedStep& step = steps_[index];
+  if (!step.residual) return {};
+  const at::Tensor& value = values[*step.residual];
+  const bool is_own = last_reads_[index] && value.use_count() == 1 && value.storage().use_count() == 1;
+  const at::Tensor residual = read(values, *step.residual, step.output);
+  const bool is_kept = at::GradMode::is_enabled() && residual.requires_grad();
+  return is_own || is_kept ? residual : residual.clone();
 }
 
 std::vector<at::Tensor> StepExecutor::inputs_of(const Values& values, NodeId id) const {

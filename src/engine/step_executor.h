@@ -30,7 +30,10 @@ class StepExecutor : public Executor {
   virtual at::Tensor run_step(std::size_t index, const Values& values, bool training) = 0;
   /// A node's value as `reader` takes it: one token of it where the reader computes no other.
   at::Tensor read(const Values& values, NodeId id, NodeId reader) const;
-  /// Likewise all that it takes.
+  /// The other operand of a step's sum; undefined without one. A step that computes no gradients may overwrite it: it
+  /// is a copy if anything else holds it.
+  at::Tensor residual_of(std::size_t index, const Values& values) const;
+  /// All that a node takes, likewise.
   std::vector<at::Tensor> inputs_of(const Values& values, NodeId id) const;
   /// Runs one node with ATen's operators and autograd. REQUIRES: the node is a separate step.
   at::Tensor run_node(NodeId id, const Values& values, bool training) const;
@@ -58,6 +61,7 @@ class StepExecutor : public Executor {
   std::vector<std::shared_ptr<const NodeTensors>> frozen_;
   std::vector<int> prefix_readers_;  // count_readers()
   std::vector<int> suffix_readers_;
+  std::vector<bool> last_reads_;  // last_reads_of_residuals()
 };
 
 }  // namespace lorikeet

@@ -264,12 +264,21 @@ at::Tensor FrozenConv::product(const at::Tensor& rows, const Source& matrix, con
                                     : packed_conv(image, weight, kPointwise, *after));
 }
 
+// The same in the memory of after.residual, an image too. The bias may be undefined.
+at::Tensor FrozenConv::product_(const at::Tensor& rows, const Source& matrix, const Epilogue& after) const {
+  if (can_pack(options())) {
+    const at::Tensor image = image_of(rows);
+    return pixels_of(packed_conv_(image, packed_matrix(matrix, image), kPointwise, after));
+  }
+  const at::Tensor y = pixels_of(after.residual);
+  y.addmm_(rows, packings_.get_plain(matrix.form, matrix.part, matrix.make).t());
+  if (after.bias.defined()) apply_epilogue_(after.residual, {after.bias, {}, after.activation}, /*keeps=*/false);
+  return y;
+}
+
 // Adds it to `sum` (M, out), or returns a new tensor without one.
 at::Tensor FrozenConv::add_product(const at::Tensor& rows, const Source& matrix, const at::Tensor& sum) const {
-  if (!sum.defined()) return product(rows, matrix, nullptr);
-  if (!can_pack(options())) return sum.addmm_(rows, packings_.get_plain(matrix.form, matrix.part, matrix.make).t());
-  const at::Tensor image = image_of(rows);
-  return pixels_of(add_packed_conv(image, packed_matrix(matrix, image), kPointwise, image_of(sum)));
+  return sum.defined() ? product_(rows, matrix, {{}, image_of(sum), {}}) : product(rows, matrix, nullptr);
 }
 
 at::Tensor FrozenConv::forward(const at::Tensor& x) const {
@@ -313,6 +322,13 @@ at::Tensor FrozenConv::forward(const at::Tensor& x, const Epilogue& after, at::T
   const at::Tensor y = forward(x);
   apply_epilogue_(y, after, /*keeps=*/false);
   return y;
+}
+
+at::Tensor FrozenConv::forward_over_residual(const at::Tensor& x, const Epilogue& after) const {
+  const Size size = size_for(x.size(0), {x.size(2), x.size(3)});
+  if (size.strategy != ConvStrategy::kPointwiseGemm) return forward(x, after);
+  const Epilogue by_pixel{after.bias, image_of(pixels_of(after.residual)), after.activation};
+  return images_of(product_(pixels_of(strided_input(conv_, x)), matrix(size), by_pixel), x.size(0), size.out);
 }
 
 // The project's own kernels include what follows.
@@ -407,7 +423,7 @@ at::Tensor FrozenConv::flipped_gradient(const at::Tensor& grad, Pair around, con
                          return flipped_transposed(conv_, weight());
                        }};
   const at::Tensor weight = packed(flipped, geometry, grad.sizes());
-  return sum.defined() ? add_packed_conv(grad, weight, geometry, sum) : packed_conv(grad, weight, geometry);
+  return sum.defined() ? packed_conv_(grad, weight, geometry, {{}, sum, {}}) : packed_conv(grad, weight, geometry);
 }
 
 at::Tensor FrozenConv::plain_gradient(const at::Tensor& grad, const Size& size) const {

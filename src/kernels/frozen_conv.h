@@ -66,6 +66,9 @@ class FrozenConv {
   at::Tensor forward(const at::Tensor& x) const;
   /// The same, followed by `after`. If `kept` is given, sets it to what activation_gradient() needs.
   at::Tensor forward(const at::Tensor& x, const Epilogue& after, at::Tensor* kept = nullptr) const;
+  /// The same, but the result may be in the memory of after.residual, which must be defined. A 1×1 convolution then
+  /// starts its sums with the residual, so the last bits differ.
+  at::Tensor forward_over_residual(const at::Tensor& x, const Epilogue& after) const;
   /// The gradient with respect to an input of `size` = (H, W): grad (N, out, H', W') → (N, in, H, W), both
   /// channels-last. If `sum` is given, (N, in, H, W), channels-last, adds to it in place and returns it.
   at::Tensor input_gradient(const at::Tensor& grad, Pair size, const at::Tensor& sum = {}) const;
@@ -103,6 +106,7 @@ class FrozenConv {
   at::Tensor packed(const Source& source, const ConvGeometry& geometry, at::IntArrayRef input) const;
   at::Tensor packed_matrix(const Source& matrix, const at::Tensor& image) const;
   at::Tensor product(const at::Tensor& rows, const Source& matrix, const Epilogue* after) const;
+  at::Tensor product_(const at::Tensor& rows, const Source& matrix, const Epilogue& after) const;
   at::Tensor add_product(const at::Tensor& rows, const Source& matrix, const at::Tensor& sum) const;
   at::Tensor pointwise_gradient(const at::Tensor& grad, const Size& size, const at::Tensor& sum) const;
   at::Tensor own_forward(const at::Tensor& x, const Size& size, const Epilogue* after, at::Tensor* kept) const;

@@ -52,6 +52,12 @@ Attributes attributes_of(const FusedActivation& activation) {
   return out;
 }
 
+// (N, C, H, W), channels-last → (N·H·W, C), and the inverse for an image of x's size.
+at::Tensor pixel_rows(const at::Tensor& x) { return x.permute({0, 2, 3, 1}).reshape({-1, x.size(1)}); }
+at::Tensor rows_as_pixels(const at::Tensor& rows, const at::Tensor& x) {
+  return rows.view({x.size(0), x.size(2), x.size(3), rows.size(1)}).permute({0, 3, 1, 2});
+}
+
 at::Tensor by_channel(const at::Tensor& values) { return values.view({-1, 1, 1, 1}); }
 
 // The quantization scale of each output channel's weights, (out,).
@@ -102,12 +108,20 @@ at::Tensor packed_conv(const at::Tensor& x, const at::Tensor& packed, const Conv
                c10::IValue()});
 }
 
-at::Tensor add_packed_conv(const at::Tensor& x, const at::Tensor& packed, const ConvGeometry& geometry,
-                           const at::Tensor& sum) {
-  return call(
-      "mkldnn::_convolution_pointwise_", "binary",
-      {sum, x, packed, c10::IValue(), list(geometry.padding), list(geometry.stride), list(geometry.dilation),
-       geometry.groups, "add", at::Scalar(1), c10::IValue(), c10::List<std::optional<at::Scalar>>(), c10::IValue()});
+at::Tensor packed_conv_(const at::Tensor& x, const at::Tensor& packed, const ConvGeometry& geometry,
+                        const Epilogue& after) {
+  const bool is_relu = has_relu(after.activation);
+  if (after.activation.active() && !is_relu) {
+    const at::Tensor y = packed_conv_(x, packed, geometry, {{}, after.residual, {}});
+    apply_epilogue_(y, {after.bias, {}, after.activation}, /*keeps=*/false);
+    return y;
+  }
+  const c10::IValue bias = after.bias.defined() ? c10::IValue(after.bias.to(x.scalar_type())) : c10::IValue();
+  const c10::List<std::optional<at::Scalar>> no_numbers;
+  return call("mkldnn::_convolution_pointwise_", "binary",
+              {after.residual, x, packed, bias, list(geometry.padding), list(geometry.stride), list(geometry.dilation),
+               geometry.groups, "add", at::Scalar(1), is_relu ? c10::IValue("relu") : c10::IValue(), no_numbers,
+               c10::IValue()});
 }
 
 std::vector<std::int64_t> layout_shape(at::IntArrayRef weight, at::ScalarType type, const ConvGeometry& geometry,
@@ -156,10 +170,18 @@ at::Tensor int8_rounding_error(const at::Tensor& weight) {
 }
 
 Int8Conv::Int8Conv(const at::Tensor& weight, const Quantization& x)
-    : x_(x), scales_(int8_scales(weight)), zeros_(at::zeros({weight.size(0)}, at::kInt)) {}
+    : x_(x), sizes_(weight.sizes().vec()), scales_(int8_scales(weight)), zeros_(at::zeros({weight.size(0)}, at::kInt)) {}
+
+bool Int8Conv::is_product(const ConvGeometry& geometry) const {
+  return sizes_[2] == 1 && sizes_[3] == 1 && geometry.stride == Pair{1, 1} && geometry.padding == Pair{0, 0} &&
+         geometry.groups == 1;
+}
 
 at::Tensor Int8Conv::pack(const at::Tensor& weight, const ConvGeometry& geometry, at::IntArrayRef input) const {
   const at::Tensor stored = at::round(weight / by_channel(scales_)).to(at::kChar);
+  if (is_product(geometry))
+    return call("onednn::qlinear_prepack", "",
+                {stored.flatten(1), std::vector<std::int64_t>{input[0] * input[2] * input[3], input[1]}});
   return call("onednn::qconv_prepack", "",
               {stored, scales_, x_.scale, x_.zero, list(geometry.stride), list(geometry.padding),
                list(geometry.dilation), geometry.groups, input.vec()});
@@ -183,47 +205,41 @@ at::Tensor Int8Conv::operator()(const at::Tensor& x, const at::Tensor& packed, c
   const bool is_smooth = y.activation.smooth != SmoothActivation::kNone;
   const char* const activation =
       is_smooth ? attributes_of(y.activation).name : (y.activation.clamp.low == 0 ? "relu" : "none");
-  if (!y.residual.stored.defined()) {
-    return call("onednn::qconv2d_pointwise", "",
-                {x, x_.scale, x_.zero, packed, scales_, zeros_, y.bias, list(geometry.stride), list(geometry.padding),
-                 list(geometry.dilation), geometry.groups, y.quantization.scale, y.quantization.zero, type, activation,
-                 no_bounds, c10::IValue()});
+  const Quantization &q = y.quantization, &q_sum = y.residual.quantization;
+  at::Tensor sum = y.residual.stored;
+  if (sum.defined() && !y.residual.overwrites) sum = sum.clone(at::MemoryFormat::ChannelsLast);  // ATen adds in place
+  if (is_product(geometry)) {
+    std::vector<c10::IValue> arguments{pixel_rows(x), x_.scale, x_.zero, packed, scales_, zeros_};
+    if (sum.defined()) arguments.emplace_back(pixel_rows(sum));
+    arguments.insert(arguments.end(), {y.bias, q.scale, q.zero, type});
+    if (sum.defined()) arguments.insert(arguments.end(), {q_sum.scale, q_sum.zero, "sum", 1.0});
+    arguments.insert(arguments.end(), {activation, no_bounds, ""});
+    return rows_as_pixels(call("onednn::qlinear_pointwise", sum.defined() ? "binary" : "", std::move(arguments)), x);
   }
-  // oneDNN adds in place.
-  const at::Tensor sum = y.residual.stored.clone(at::MemoryFormat::ChannelsLast);
-  return call("onednn::qconv2d_pointwise", "binary",
-              {x,
-               x_.scale,
-               x_.zero,
-               packed,
-               scales_,
-               zeros_,
-               sum,
-               y.bias,
-               list(geometry.stride),
-               list(geometry.padding),
-               list(geometry.dilation),
-               geometry.groups,
-               y.quantization.scale,
-               y.quantization.zero,
-               type,
-               y.residual.quantization.scale,
-               y.residual.quantization.zero,
-               "sum",
-               at::Scalar(1.0),
-               activation,
-               no_bounds,
-               c10::IValue()});
+  std::vector<c10::IValue> arguments{x, x_.scale, x_.zero, packed, scales_, zeros_};
+  if (sum.defined()) arguments.emplace_back(sum);
+  arguments.insert(arguments.end(),
+                   {y.bias, list(geometry.stride), list(geometry.padding), list(geometry.dilation), geometry.groups,
+                    q.scale, q.zero, type});
+  if (sum.defined()) arguments.insert(arguments.end(), {q_sum.scale, q_sum.zero, "sum", at::Scalar(1.0)});
+  arguments.insert(arguments.end(), {activation, no_bounds, c10::IValue()});
+  return call("onednn::qconv2d_pointwise", sum.defined() ? "binary" : "", std::move(arguments));
 }
 
 at::Tensor Int8Conv::operator()(const at::Tensor& x, const at::Tensor& packed, const ConvGeometry& geometry,
                                 at::ScalarType type) const {
   const c10::List<std::optional<at::Scalar>> no_bounds;
-  return call(
-      "onednn::qconv2d_pointwise", "",
-      {x, x_.scale, x_.zero, packed, scales_, zeros_, c10::IValue(), list(geometry.stride), list(geometry.padding),
-       list(geometry.dilation), geometry.groups, /*output_scale=*/1.0,
-       /*output_zero_point=*/std::int64_t{0}, static_cast<std::int64_t>(type), "none", no_bounds, c10::IValue()});
+  const double scale = 1;
+  const std::int64_t zero = 0;
+  if (is_product(geometry))
+    return rows_as_pixels(call("onednn::qlinear_pointwise", "",
+                               {pixel_rows(x), x_.scale, x_.zero, packed, scales_, zeros_, c10::IValue(), scale, zero,
+                                static_cast<std::int64_t>(type), "none", no_bounds, ""}),
+                          x);
+  return call("onednn::qconv2d_pointwise", "",
+              {x, x_.scale, x_.zero, packed, scales_, zeros_, c10::IValue(), list(geometry.stride),
+               list(geometry.padding), list(geometry.dilation), geometry.groups, scale, zero,
+               static_cast<std::int64_t>(type), "none", no_bounds, c10::IValue()});
 }
 
 }  // namespace lorikeet

@@ -35,9 +35,9 @@ at::Tensor packed_conv(const at::Tensor& x, const at::Tensor& packed, const Conv
 /// The same followed by an epilogue, in one pass over the output if oneDNN supports it.
 at::Tensor packed_conv(const at::Tensor& x, const at::Tensor& packed, const ConvGeometry& geometry,
                        const Epilogue& after);
-/// Adds the convolution to `sum`, channels-last, in place, and returns it.
-at::Tensor add_packed_conv(const at::Tensor& x, const at::Tensor& packed, const ConvGeometry& geometry,
-                           const at::Tensor& sum);
+/// The same in the memory of after.residual, which is returned. The bias may be undefined.
+at::Tensor packed_conv_(const at::Tensor& x, const at::Tensor& packed, const ConvGeometry& geometry,
+                        const Epilogue& after);
 
 /// Everything that determines the layout of a packed weight, except the number of threads.
 std::vector<std::int64_t> layout_shape(at::IntArrayRef weight, at::ScalarType type, const ConvGeometry& geometry,
@@ -74,7 +74,8 @@ class Int8Matrix {
 at::Tensor int8_rounding_error(const at::Tensor& weight);
 
 /// A convolution of uint8 inputs by int8 weights with one scale per channel; channels-last, on the CPU. It holds the
-/// scales. The caller holds the packed weight.
+/// scales. The caller holds the packed weight. A 1×1 convolution of stride 1 runs as a matrix product, in which ATen adds
+/// a residual in place; ATen's convolution copies the sum.
 class Int8Conv {
  public:
   /// weight: float32 (out, in / groups, kh, kw). `x` is the quantization of the inputs.
@@ -86,6 +87,7 @@ class Int8Conv {
   struct Sum {
     at::Tensor stored;  // uint8, like the output
     Quantization quantization;
+    bool overwrites = false;  // whether the output may be in its memory
   };
   struct Output {
     at::Tensor bias;  // float32 (out,)
@@ -103,9 +105,12 @@ class Int8Conv {
                         at::ScalarType type) const;
 
  private:
+  bool is_product(const ConvGeometry& geometry) const;
+
   Quantization x_;
-  at::Tensor scales_;  // (out,)
-  at::Tensor zeros_;   // (out,)
+  std::vector<std::int64_t> sizes_;  // of the weight
+  at::Tensor scales_;                // (out,)
+  at::Tensor zeros_;                 // (out,)
 };
 
 }  // namespace lorikeet

@@ -11,6 +11,7 @@
 
 #include "base/vector_clones.h"
 #include "kernels/parallel.h"
+#include "ops/window.h"
 
 namespace lorikeet {
 namespace {
@@ -46,6 +47,27 @@ void pack_bits(const std::uint8_t* inside, std::int64_t bytes, std::uint8_t* bit
     std::memcpy(&eight, inside + 8 * i, sizeof eight);
     if constexpr (std::endian::native == std::endian::big) eight = __builtin_bswap64(eight);
     bits[i] = static_cast<std::uint8_t>(eight * 0x0102040810204080U >> 56U);  // the product moves bit 8k to bit 56 + k
+  }
+}
+
+// A row of pixels, and the windows over it.
+struct PooledRow {
+  std::int64_t width, channels;
+  std::int64_t kernel, stride, padding;
+  std::int64_t windows;
+};
+
+// Raises each window's values to those of its pixels.
+LORIKEET_VECTOR_CLONES
+void raise_to_row(const std::uint8_t* __restrict x, const PooledRow& row, std::uint8_t* __restrict most) {
+  for (std::int64_t window = 0; window < row.windows; ++window, most += row.channels) {
+    const std::int64_t left = window * row.stride - row.padding;
+    const std::int64_t first = left < 0 ? 0 : left;
+    const std::int64_t last = left + row.kernel < row.width ? left + row.kernel : row.width;
+    for (std::int64_t pixel = first; pixel < last; ++pixel) {
+      const std::uint8_t* const values = x + pixel * row.channels;
+      for (std::int64_t c = 0; c < row.channels; ++c) most[c] = values[c] > most[c] ? values[c] : most[c];
+    }
   }
 }
 
@@ -101,6 +123,31 @@ at::Tensor clamp_mask(const at::Tensor& y, const Quantization& q, const Clamp& c
     }
   });
   return mask;
+}
+
+at::Tensor max_pooled(const at::Tensor& stored, const MaxPool2d& pool) {
+  assert(stored.is_contiguous(at::MemoryFormat::ChannelsLast));
+  const std::int64_t channels = stored.size(1), height = stored.size(2), width = stored.size(3);
+  const auto windows = [&](std::size_t axis, std::int64_t size) {
+    return window_count(size + 2 * pool.padding[axis], pool.kernel[axis], pool.stride[axis], /*dilation=*/1);
+  };
+  const std::int64_t rows = windows(0, height);
+  const PooledRow row{width, channels, pool.kernel[1], pool.stride[1], pool.padding[1], windows(1, width)};
+  at::Tensor out =
+      at::empty({stored.size(0), channels, rows, row.windows}, stored.options(), at::MemoryFormat::ChannelsLast);
+  const auto* const x = stored.const_data_ptr<std::uint8_t>();
+  auto* const y = out.data_ptr<std::uint8_t>();
+  const std::int64_t row_values = row.windows * channels;
+  parallel_for(stored.size(0) * rows, kStoredPerThread / row_values + 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t top = i % rows * pool.stride[0] - pool.padding[0];
+      const std::int64_t first = std::max<std::int64_t>(top, 0), last = std::min(top + pool.kernel[0], height);
+      std::memset(y + i * row_values, 0, static_cast<std::size_t>(row_values));
+      for (std::int64_t from = first; from < last; ++from)
+        raise_to_row(x + (i / rows * height + from) * width * channels, row, y + i * row_values);
+    }
+  });
+  return out;
 }
 
 }  // namespace lorikeet

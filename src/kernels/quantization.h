@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kernels/epilogue.h"
+#include "ops/pooling.h"
 
 namespace lorikeet {
 
@@ -23,5 +24,9 @@ at::Tensor dequantized(const at::Tensor& stored, const Quantization& q, at::Scal
 /// The argument of activation_gradient() for a clamped output y, given as stored. A bound outside of the range of `q`
 /// clamps nothing.
 at::Tensor clamp_mask(const at::Tensor& y, const Quantization& q, const Clamp& clamp);
+
+/// The maximum of each window of stored values, (N, C, H, W), channels-last, which keep their quantization. ATen has no
+/// max-pooling of uint8.
+at::Tensor max_pooled(const at::Tensor& stored, const MaxPool2d& pool);
 
 }  // namespace lorikeet

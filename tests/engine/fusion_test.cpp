@@ -58,6 +58,30 @@ TEST_CASE("no step crosses the end of the frozen prefix") {
   CHECK(has(steps, "layer1.1.conv3+layer1.1.bn3+layer1.0.relu_2>layer1.1.relu_2"));
 }
 
+TEST_CASE("a block's last step is the last to read its residual, unless the frontier holds it") {
+  const auto last_readers = [](const Network& network) {
+    std::vector<std::string> out;
+    const Plan plan = make_plan(network);
+    const auto steps = fuse(network, plan);
+    const std::vector<bool> last = last_reads_of_residuals(steps, network.graph(), plan);
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      if (last[i]) out.push_back(network.graph().node(steps[i].first).name);
+    }
+    return out;
+  };
+  CHECK(last_readers({small_resnet(), random_weights(small_resnet(), 1)}) ==
+        std::vector<std::string>{"layer1.0.conv3", "layer1.1.conv3", "layer1.2.conv3"});
+
+  // conv2's residual is also conv2's input, conv3's has another reader after it, and conv4's has none.
+  Graph graph;
+  const NodeId x = graph.add("conv1", Conv2d{.in = 3, .out = 4}, {graph.add("input", Input{3}, {})});
+  const NodeId sum2 = graph.add("sum2", Add{}, {graph.add("conv2", Conv2d{.in = 4, .out = 4}, {x}), x});
+  const NodeId sum3 = graph.add("sum3", Add{}, {graph.add("conv3", Conv2d{.in = 4, .out = 4}, {sum2}), x});
+  const NodeId sum4 = graph.add("sum4", Add{}, {graph.add("conv4", Conv2d{.in = 4, .out = 4}, {sum3}), x});
+  graph.add("fc", Linear{4, 2}, {graph.add("avgpool", GlobalAvgPool{}, {sum4})});
+  CHECK(last_readers({graph, random_weights(graph, 1)}) == std::vector<std::string>{"conv4"});
+}
+
 TEST_CASE("every step comes after what it reads") {
   const Network network = trained_network(full_spec());
   std::vector<bool> known(network.graph().nodes().size(), false);

@@ -142,6 +142,11 @@ TEST_CASE("a frozen convolution and its gradient are ATen's, however it runs") {
         const at::Tensor finished = expected.detach().contiguous(at::MemoryFormat::ChannelsLast).clone();
         apply_epilogue_(finished, after, /*keeps=*/false);
         CHECK(relative(conv.forward(x.detach(), after), finished) < 1e-5);
+        if (!after.residual.defined()) continue;
+        const Epilogue over{bias, other.clone(), after.activation};
+        const at::Tensor in_place = conv.forward_over_residual(x.detach(), over);
+        CHECK(relative(in_place, finished) < 1e-5);
+        CHECK(in_place.is_alias_of(over.residual) == (c.way == ConvStrategy::kPointwiseGemm));
       }
     }
   }

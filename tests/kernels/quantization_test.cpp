@@ -59,3 +59,16 @@ TEST_CASE("the mask of a stored output is that of its real values") {
     }
   }
 }
+
+TEST_CASE("the maximum of stored values is that of the real ones") {
+  const Quantization q{0.01, 100};
+  for (const MaxPool2d& pool : {MaxPool2d{}, MaxPool2d{{2, 2}, {2, 2}, {0, 0}}, MaxPool2d{{5, 3}, {1, 2}, {2, 0}}}) {
+    for (const std::int64_t channels : {1, 5, 64}) {
+      const at::Tensor stored = quantized(normal_image({3, channels, 9, 13}), q);
+      const at::Tensor expected = pool.forward({}, {dequantized(stored, q, at::kFloat)});
+      const at::Tensor found = max_pooled(stored, pool);
+      CHECK(found.is_contiguous(at::MemoryFormat::ChannelsLast));
+      CHECK(at::equal(dequantized(found, q, at::kFloat), expected));
+    }
+  }
+}
