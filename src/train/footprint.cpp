@@ -40,9 +40,9 @@ MemoryEstimate run_memory(const PlannedRun& run, std::int64_t batch) {
   if (keeps_best_epoch(run.options, run.data.validation != nullptr))
     out.learning += out.learning / 3;  // the best epoch's values
   if (run.options.machine.precision == Precision::kInt8) {
-    // The adapter merged into the base, computed in float32 and rounded at the end.
+    // The int8 weights, and float32 ones for the calibration. At the end, when the adapter is merged in float32, those
+    // for gradients are freed.
     out.prepared += out.weights + out.weights / 4;
-    out.weights *= 2;
   }
   const auto pixels = static_cast<std::uint64_t>(3 * height * width);
   const auto most = static_cast<std::uint64_t>(std::max(images, evaluation_batch(run.network.graph(), height, width)));

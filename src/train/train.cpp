@@ -349,6 +349,8 @@ TrainSummary run_recipe(const Recipe& recipe, const TrainCallbacks& callbacks, B
     }
 
     if (is_int8 && !out.interrupted) {
+      executor.reset();
+      base.prepared->release_unused();  // what only training used
       folder.metadata->precision = recipe.machine.precision;
       folder.metadata->activation_ranges = merged_ranges(network, loop_data, base.prepared);
     }

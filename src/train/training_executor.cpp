@@ -18,7 +18,7 @@ namespace {
 ActivationRanges calibrate(const Network& network, const Plan& plan, const LoopData& data,
                            const std::shared_ptr<PreparedBase>& base) {
   constexpr std::int64_t kImages = 64;
-  constexpr std::int64_t kBatch = 32;
+  constexpr std::int64_t kBatch = 8;  // few, because their activations are float32
   std::optional<RangeMeter> meter(std::in_place, network, plan, base);
   Loader loader(prepared(data.train, data.preprocessing),
                 epoch_order(std::min(kImages, data.train->size()), /*shuffle=*/false, 0, 0), {.batch_size = kBatch});
