@@ -147,7 +147,8 @@ class Int8Executor final : public StepExecutor {
     const FusedStep& step = steps()[index];
     const Quantization& q = quantization_[step.output];
     Int8Conv::Sum residual;
-    if (step.residual) residual = {stored(*step.residual, other), quantization_[*step.residual], /*overwrites=*/kept == nullptr};
+    if (step.residual)
+      residual = {stored(*step.residual, other), quantization_[*step.residual], /*overwrites=*/kept == nullptr};
     const at::Tensor y = (*layers_[index].conv)(x, {bias_for(index, x), residual, step.activation, q});
     if (kept == nullptr) return y;
     if (step.activation.active()) *kept = clamp_mask(y, q, step.activation.clamp);

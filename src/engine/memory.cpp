@@ -97,9 +97,9 @@ class Walk {
     if (!step.residual || left[*step.residual] != 1 || (training && has_gradient(step.output))) return false;
     const Op& op = network_.graph().node(step.first).op;
     return network_.adapter(step.first) == nullptr && (std::holds_alternative<Linear>(op) || [&] {
-      const auto& conv = std::get<Conv2d>(op);
-      return strategy_of(step, conv) == ConvStrategy::kPointwiseGemm;
-    }());
+             const auto& conv = std::get<Conv2d>(op);
+             return strategy_of(step, conv) == ConvStrategy::kPointwiseGemm;
+           }());
   }
 
   // The copy of an input with asymmetric padding, and what a frozen convolution needs. Window attention makes temporary

@@ -19,17 +19,6 @@ namespace HWY_NAMESPACE {
 
 static_assert(kWidth <= kDepthwiseLeast);
 
-// The elements whose bit is set, from bit `at` on.
-HWY_INLINE Vector masked(Vector value, const std::uint8_t* mask, std::int64_t at) {
-  std::uint8_t bits[8] = {};  // as many as LoadMaskBits may read
-  if constexpr (kWidth >= 8) {
-    std::memcpy(bits, mask + at / 8, kWidth / 8);
-  } else {
-    bits[0] = static_cast<std::uint8_t>(mask[at / 8] >> at % 8);
-  }
-  return hn::IfThenElseZero(hn::LoadMaskBits(kFloats, bits), value);
-}
-
 // Bias, residual, activation of some channels of one pixel. `at` is their offset in y.
 template <typename T>
 HWY_INLINE Vector finished(Vector z, Vector bias, const DepthwiseFinish& finish, std::int64_t at) {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "kernels/depthwise.h"
+#include "kernels/pointwise.h"
 #include "kernels/winograd.h"
 
 namespace lorikeet {
@@ -117,7 +118,9 @@ enum Form : int {
   kPlainWeight,
   kWinogradWeight,
   kWinogradFlipped,
-  kDepthwiseWeight
+  kDepthwiseWeight,
+  kPointwiseWeight,
+  kTransposedPointwiseWeight
 };
 
 const ConvGeometry kPointwise{{1, 1}, {0, 0}, {1, 1}, 1};
@@ -305,6 +308,11 @@ at::Tensor FrozenConv::forward(const at::Tensor& x, const Epilogue& after, at::T
   const Size size = size_for(x.size(0), {x.size(2), x.size(3)});
   if (size.strategy == ConvStrategy::kWinograd || size.strategy == ConvStrategy::kDepthwise)
     return own_forward(x, size, &after, kept);
+  if (size.strategy == ConvStrategy::kPointwiseGemm && has_own_product(after.activation)) {
+    const at::Tensor y =
+        at::empty({x.size(0), conv_.out, size.out[0], size.out[1]}, x.options(), at::MemoryFormat::ChannelsLast);
+    return own_product(x, after, kept, y);
+  }
   if (kept != nullptr && after.activation.active()) {  // no library's epilogue keeps it
     const at::Tensor y = forward(x);
     *kept = apply_epilogue_(y, after, /*keeps=*/true);
@@ -327,6 +335,7 @@ at::Tensor FrozenConv::forward(const at::Tensor& x, const Epilogue& after, at::T
 at::Tensor FrozenConv::forward_over_residual(const at::Tensor& x, const Epilogue& after) const {
   const Size size = size_for(x.size(0), {x.size(2), x.size(3)});
   if (size.strategy != ConvStrategy::kPointwiseGemm) return forward(x, after);
+  if (has_own_product(after.activation)) return own_product(x, after, nullptr, after.residual);
   const Epilogue by_pixel{after.bias, image_of(pixels_of(after.residual)), after.activation};
   return images_of(product_(pixels_of(strided_input(conv_, x)), matrix(size), by_pixel), x.size(0), size.out);
 }
@@ -339,6 +348,27 @@ at::Tensor FrozenConv::own_forward(const at::Tensor& x, const Size& size, const 
                          kept);
   return depthwise_conv(x, depthwise_weight(), depthwise_shape(conv_, size.pad, x.size(0), size.in, size.out), after,
                         kept);
+}
+
+// Smooth activations are computed in a second pass, also by oneDNN while training.
+bool FrozenConv::has_own_product(const FusedActivation& activation, bool transposed) const {
+  return activation.smooth == SmoothActivation::kNone &&
+         has_pointwise(transposed ? conv_.out : conv_.in, transposed ? conv_.in : conv_.out, options());
+}
+
+at::Tensor FrozenConv::own_weight(bool transposed) const {
+  return packings_.get_plain(transposed ? kTransposedPointwiseWeight : kPointwiseWeight, /*part=*/0, [&] {
+    const at::Tensor matrix = exact_weight().view({conv_.out, conv_.in});
+    return pointwise_weights(transposed ? matrix.t() : matrix);
+  });
+}
+
+// A 1×1 convolution. y: the output, which may be the residual.
+at::Tensor FrozenConv::own_product(const at::Tensor& x, const Epilogue& after, at::Tensor* kept,
+                                   const at::Tensor& y) const {
+  pointwise_product(pixels_of(strided_input(conv_, x)), /*x_mask=*/{}, own_weight(), joined_epilogue(y, &after, kept),
+                    pixels_of(y));
+  return y;
 }
 
 at::Tensor FrozenConv::input_gradient(const at::Tensor& grad, Pair in, const at::Tensor& sum) const {
@@ -390,6 +420,16 @@ at::Tensor FrozenConv::input_gradient(const ActivatedGradient& grad, Pair in, co
   const Size size = size_for(grad.after.size(0), in, ConvDirection::kGradient);
   if (size.strategy == ConvStrategy::kDepthwise && grad.activation.clamp.active())
     return depthwise_gradient(grad.after, grad.kept, size, sum);
+  if (size.strategy == ConvStrategy::kPointwiseGemm && !strided(conv_) && grad.activation.clamp.active() &&
+      has_packed_mask(conv_.out) && has_own_product(grad.activation, /*transposed=*/true)) {
+    JoinedEpilogue after;
+    after.residual = sum;
+    const at::Tensor y = sum.defined() ? sum
+                                       : at::empty({grad.after.size(0), conv_.in, in[0], in[1]}, grad.after.options(),
+                                                   at::MemoryFormat::ChannelsLast);
+    pointwise_product(pixels_of(grad.after), grad.kept, own_weight(/*transposed=*/true), after, pixels_of(y));
+    return y;
+  }
   return input_gradient(activation_gradient(grad.after, grad.kept, grad.activation, grad.overwrites), in, sum);
 }
 

@@ -110,6 +110,9 @@ class FrozenConv {
   at::Tensor add_product(const at::Tensor& rows, const Source& matrix, const at::Tensor& sum) const;
   at::Tensor pointwise_gradient(const at::Tensor& grad, const Size& size, const at::Tensor& sum) const;
   at::Tensor own_forward(const at::Tensor& x, const Size& size, const Epilogue* after, at::Tensor* kept) const;
+  bool has_own_product(const FusedActivation& activation, bool transposed = false) const;
+  at::Tensor own_weight(bool transposed = false) const;
+  at::Tensor own_product(const at::Tensor& x, const Epilogue& after, at::Tensor* kept, const at::Tensor& y) const;
   at::Tensor depthwise_weight() const;
   at::Tensor depthwise_gradient(const at::Tensor& grad, const at::Tensor& kept, const Size& size,
                                 const at::Tensor& sum) const;

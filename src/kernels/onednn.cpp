@@ -170,7 +170,8 @@ at::Tensor int8_rounding_error(const at::Tensor& weight) {
 }
 
 Int8Conv::Int8Conv(const at::Tensor& weight, const Quantization& x)
-    : x_(x), sizes_(weight.sizes().vec()), scales_(int8_scales(weight)), zeros_(at::zeros({weight.size(0)}, at::kInt)) {}
+    : x_(x), sizes_(weight.sizes().vec()), scales_(int8_scales(weight)), zeros_(at::zeros({weight.size(0)}, at::kInt)) {
+}
 
 bool Int8Conv::is_product(const ConvGeometry& geometry) const {
   return sizes_[2] == 1 && sizes_[3] == 1 && geometry.stride == Pair{1, 1} && geometry.padding == Pair{0, 0} &&
@@ -218,9 +219,8 @@ at::Tensor Int8Conv::operator()(const at::Tensor& x, const at::Tensor& packed, c
   }
   std::vector<c10::IValue> arguments{x, x_.scale, x_.zero, packed, scales_, zeros_};
   if (sum.defined()) arguments.emplace_back(sum);
-  arguments.insert(arguments.end(),
-                   {y.bias, list(geometry.stride), list(geometry.padding), list(geometry.dilation), geometry.groups,
-                    q.scale, q.zero, type});
+  arguments.insert(arguments.end(), {y.bias, list(geometry.stride), list(geometry.padding), list(geometry.dilation),
+                                     geometry.groups, q.scale, q.zero, type});
   if (sum.defined()) arguments.insert(arguments.end(), {q_sum.scale, q_sum.zero, "sum", at::Scalar(1.0)});
   arguments.insert(arguments.end(), {activation, no_bounds, c10::IValue()});
   return call("onednn::qconv2d_pointwise", sum.defined() ? "binary" : "", std::move(arguments));

@@ -74,8 +74,8 @@ class Int8Matrix {
 at::Tensor int8_rounding_error(const at::Tensor& weight);
 
 /// A convolution of uint8 inputs by int8 weights with one scale per channel; channels-last, on the CPU. It holds the
-/// scales. The caller holds the packed weight. A 1×1 convolution of stride 1 runs as a matrix product, in which ATen adds
-/// a residual in place; ATen's convolution copies the sum.
+/// scales. The caller holds the packed weight. A 1×1 convolution of stride 1 runs as a matrix product, in which ATen
+/// adds a residual in place; ATen's convolution copies the sum.
 class Int8Conv {
  public:
   /// weight: float32 (out, in / groups, kh, kw). `x` is the quantization of the inputs.

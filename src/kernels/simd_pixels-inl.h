@@ -52,6 +52,17 @@ HWY_INLINE void store_mask(Vector value, Vector low, Vector high, std::uint8_t* 
   }
 }
 
+// Of a packed mask: the elements whose bit is set, from bit `at` on.
+HWY_INLINE Vector masked(Vector value, const std::uint8_t* mask, std::int64_t at) {
+  std::uint8_t bits[8] = {};  // as many as LoadMaskBits may read
+  if constexpr (kWidth >= 8) {
+    std::memcpy(bits, mask + at / 8, kWidth / 8);
+  } else {
+    bits[0] = static_cast<std::uint8_t>(mask[at / 8] >> at % 8);
+  }
+  return hn::IfThenElseZero(hn::LoadMaskBits(kFloats, bits), value);
+}
+
 // Not hn::Clamp: NaN must propagate, so that a non-finite loss is detected.
 HWY_INLINE Vector clamped(Vector value, Vector low, Vector high) {
   value = hn::IfThenElse(hn::Lt(value, low), low, value);
