@@ -95,11 +95,9 @@ class Walk {
   // value.
   bool overwrites_residual(const FusedStep& step, const std::vector<int>& left, bool training) const {
     if (!step.residual || left[*step.residual] != 1 || (training && has_gradient(step.output))) return false;
-    const Op& op = network_.graph().node(step.first).op;
-    return network_.adapter(step.first) == nullptr && (std::holds_alternative<Linear>(op) || [&] {
-             const auto& conv = std::get<Conv2d>(op);
-             return strategy_of(step, conv) == ConvStrategy::kPointwiseGemm;
-           }());
+    if (network_.adapter(step.first) != nullptr) return false;
+    const auto* conv = std::get_if<Conv2d>(&network_.graph().node(step.first).op);
+    return conv == nullptr || strategy_of(step, *conv) == ConvStrategy::kPointwiseGemm;
   }
 
   // The copy of an input with asymmetric padding, and what a frozen convolution needs. Window attention makes temporary
