@@ -119,12 +119,14 @@ class Int8Executor final : public StepExecutor {
     const LayerAdapter* const adapter = network().adapter(step.first);
     const at::Tensor value = read(values, input, step.first);
     const at::Tensor x = adapter != nullptr || layer.linear ? real(input, value).contiguous(layout_of(layer)) : value;
+    // Autograd keeps no stored value, so a step may overwrite one while training too.
+    const bool is_own = owns_residual(index, values);
     const at::Tensor other = residual_of(index, values);
     const LowRankPart lora =
         adapter != nullptr ? low_rank_part(*adapter, node.op, *layer.step, x, training) : LowRankPart();
     return run_frozen_step(layer.step, x, other, lora, [&](at::Tensor* kept) {
       if (layer.conv && !lora.low.defined() && can_store(step, kept != nullptr))
-        return run_stored(index, stored(input, value), other, kept);
+        return run_stored(index, stored(input, value), other, is_own || kept == nullptr, kept);
       const at::Tensor y = layer.linear ? image_of((*layer.linear)(pixels_of(layer.step->image(x)), precision()))
                                         : (*layer.conv)(stored(input, value), precision());
       const at::Tensor summand = other.defined() ? layer.step->image(real(*step.residual, other)) : other;
@@ -143,12 +145,12 @@ class Int8Executor final : public StepExecutor {
            !(keeps && step.activation.smooth != SmoothActivation::kNone);
   }
 
-  at::Tensor run_stored(std::size_t index, const at::Tensor& x, const at::Tensor& other, at::Tensor* kept) {
+  at::Tensor run_stored(std::size_t index, const at::Tensor& x, const at::Tensor& other, bool overwrites,
+                        at::Tensor* kept) {
     const FusedStep& step = steps()[index];
     const Quantization& q = quantization_[step.output];
     Int8Conv::Sum residual;
-    if (step.residual)
-      residual = {stored(*step.residual, other), quantization_[*step.residual], /*overwrites=*/kept == nullptr};
+    if (step.residual) residual = {stored(*step.residual, other), quantization_[*step.residual], overwrites};
     const at::Tensor y = (*layers_[index].conv)(x, {bias_for(index, x), residual, step.activation, q});
     if (kept == nullptr) return y;
     if (step.activation.active()) *kept = clamp_mask(y, q, step.activation.clamp);

@@ -66,11 +66,16 @@ at::Tensor StepExecutor::read(const Values& values, NodeId id, NodeId reader) co
   return is_narrower ? values[id].narrow(1, *token, 1) : values[id];
 }
 
+bool StepExecutor::owns_residual(std::size_t index, const Values& values) const {
+  if (!last_reads_[index]) return false;
+  const at::Tensor& value = values[*steps_[index].residual];
+  return value.use_count() == 1 && value.storage().use_count() == 1;
+}
+
 at::Tensor StepExecutor::residual_of(std::size_t index, const Values& values) const {
   const FusedStep& step = steps_[index];
   if (!step.residual) return {};
-  const at::Tensor& value = values[*step.residual];
-  const bool is_own = last_reads_[index] && value.use_count() == 1 && value.storage().use_count() == 1;
+  const bool is_own = owns_residual(index, values);
   const at::Tensor residual = read(values, *step.residual, step.output);
   const bool is_kept = at::GradMode::is_enabled() && residual.requires_grad();
   return is_own || is_kept ? residual : residual.clone();

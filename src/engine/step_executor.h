@@ -30,7 +30,9 @@ class StepExecutor : public Executor {
   virtual at::Tensor run_step(std::size_t index, const Values& values, bool training) = 0;
   /// A node's value as `reader` takes it: one token of it where the reader computes no other.
   at::Tensor read(const Values& values, NodeId id, NodeId reader) const;
-  /// The other operand of a step's sum; undefined without one. A step that computes no gradients may overwrite it: it
+  /// Whether nothing else holds the other operand of a step's sum, and no later step reads it.
+  bool owns_residual(std::size_t index, const Values& values) const;
+  /// That operand; undefined without one. A step that computes no gradients may overwrite it: it
   /// is a copy if anything else holds it.
   at::Tensor residual_of(std::size_t index, const Values& values) const;
   /// All that a node takes, likewise.

@@ -46,10 +46,7 @@ at::Tensor depthwise_conv(const at::Tensor& x, const at::Tensor& weights, const 
   at::Tensor y = at::empty({shape.images, shape.channels, shape.out_height, shape.out_width},
                            x.options().memory_format(at::MemoryFormat::ChannelsLast));
   const JoinedEpilogue joined = joined_epilogue(y, after, kept);
-  const DepthwiseFinish finish{joined.bias.defined() ? joined.bias.const_data_ptr<float>() : nullptr,
-                               joined.residual.defined() ? joined.residual.const_data_ptr() : nullptr, joined.clamp.low,
-                               joined.clamp.high,
-                               joined.mask.defined() ? joined.mask.mutable_data_ptr<std::uint8_t>() : nullptr};
+  const auto finish = simd_epilogue<void>(joined);
   const DepthwisePixels pixels = depthwise_pixels(from, y);
   const auto* const values = weights.const_data_ptr<float>();
   for_rows(shape, shape.out_height, shape.out_width, [&](std::int64_t begin, std::int64_t end) {

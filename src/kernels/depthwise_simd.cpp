@@ -21,7 +21,7 @@ static_assert(kWidth <= kDepthwiseLeast);
 
 // Bias, residual, activation of some channels of one pixel. `at` is their offset in y.
 template <typename T>
-HWY_INLINE Vector finished(Vector z, Vector bias, const DepthwiseFinish& finish, std::int64_t at) {
+HWY_INLINE Vector finished(Vector z, Vector bias, const SimdEpilogue<void>& finish, std::int64_t at) {
   const Vector low = hn::Set(kFloats, finish.low);
   const Vector high = hn::Set(kFloats, finish.high);
   z = hn::Add(z, bias);
@@ -77,7 +77,7 @@ struct Job {
   const T* from;
   T* to;
   const std::uint8_t* read_mask;  // of a gradient
-  DepthwiseFinish finish;         // of a convolution
+  SimdEpilogue<void> finish;      // of a convolution
 };
 
 template <typename W, bool kEdge, bool kMasked, typename T>
@@ -165,7 +165,7 @@ void run_rows(const DepthwiseShape& shape, const Job<T>& job, const float* weigh
 
 template <std::int64_t kernel, std::int64_t stride, typename T>
 void convolve_as(const DepthwiseShape& shape, const DepthwisePixels& pixels, const float* weights,
-                 const DepthwiseFinish& finish, const DepthwiseRows& rows) {
+                 const SimdEpilogue<void>& finish, const DepthwiseRows& rows) {
   using W = Window<kernel, stride, false>;
   run_rows<W, false>(shape,
                      Job<T>{shape.channels, shape.width, static_cast<const T*>(pixels.from), static_cast<T*>(pixels.to),
@@ -196,7 +196,7 @@ void with_window(const DepthwiseShape& shape, const Run& run) {
 }
 
 void convolve(const DepthwiseShape& shape, const DepthwisePixels& pixels, const float* weights,
-              const DepthwiseFinish& finish, const DepthwiseRows& rows) {
+              const SimdEpilogue<void>& finish, const DepthwiseRows& rows) {
   with_window(shape, [&]<std::int64_t kernel, std::int64_t stride>() {
     pixels.is_bfloat16 ? convolve_as<kernel, stride, std::uint16_t>(shape, pixels, weights, finish, rows)
                        : convolve_as<kernel, stride, float>(shape, pixels, weights, finish, rows);
@@ -230,7 +230,7 @@ bool has_depthwise() {
 }
 
 void convolve_depthwise(const DepthwiseShape& shape, const DepthwisePixels& pixels, const float* weights,
-                        const DepthwiseFinish& finish, const DepthwiseRows& rows) {
+                        const SimdEpilogue<void>& finish, const DepthwiseRows& rows) {
   HWY_DYNAMIC_DISPATCH(convolve)(shape, pixels, weights, finish, rows);
 }
 

@@ -3,7 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
+
+#include "kernels/simd_epilogue.h"
 
 namespace lorikeet {
 
@@ -16,15 +17,6 @@ struct DepthwiseShape {
   std::int64_t kernel;     // 3, 5 or 7, per side
   std::int64_t stride;     // 1 or 2, along both sides
   std::int64_t top, left;  // padding; what follows from it at the other sides may be negative
-};
-
-/// What follows the convolution (kernels/epilogue.h). All of it is optional.
-struct DepthwiseFinish {
-  const float* bias = nullptr;     // without it, nothing else applies
-  const void* residual = nullptr;  // like y
-  float low = -std::numeric_limits<float>::infinity();
-  float high = std::numeric_limits<float>::infinity();
-  std::uint8_t* mask = nullptr;  // one bit per element
 };
 
 /// Pixels are float32, or bfloat16 with sums in float32.
@@ -48,7 +40,7 @@ constexpr std::int64_t kDepthwiseLeast = 16;
 
 /// Computes some rows of y. `weights` are (kernel, kernel, channels).
 void convolve_depthwise(const DepthwiseShape& shape, const DepthwisePixels& pixels, const float* weights,
-                        const DepthwiseFinish& finish, const DepthwiseRows& rows);
+                        const SimdEpilogue<void>& finish, const DepthwiseRows& rows);
 
 /// Computes some rows of the gradient to x from that to y, which counts where `mask` has a bit, or everywhere without
 /// one.

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "kernels/simd_epilogue.h"
 #include "kernels/smooth_activation.h"
 
 namespace lorikeet {
@@ -53,6 +54,14 @@ struct JoinedEpilogue {
   Clamp clamp;
   at::Tensor mask;  // to be written: packed_mask()
 };
+/// Its tensors' memory, for kernels. Element: that of the residual, or void.
+template <typename Element>
+SimdEpilogue<Element> simd_epilogue(const JoinedEpilogue& joined) {
+  return {joined.bias.defined() ? joined.bias.const_data_ptr<float>() : nullptr,
+          joined.residual.defined() ? static_cast<const Element*>(joined.residual.const_data_ptr()) : nullptr,
+          joined.clamp.low, joined.clamp.high,
+          joined.mask.defined() ? joined.mask.mutable_data_ptr<std::uint8_t>() : nullptr};
+}
 /// The part of `after` for the output y, which need not be initialised: all but a smooth activation and what comes
 /// before it. If `kept` is given, sets it to the mask.
 JoinedEpilogue joined_epilogue(const at::Tensor& y, const Epilogue* after, at::Tensor* kept);

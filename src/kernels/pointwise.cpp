@@ -52,18 +52,15 @@ at::Tensor pointwise_weights(const at::Tensor& matrix) {
 
 void pointwise_product(const at::Tensor& x, const at::Tensor& x_mask, const at::Tensor& weights,
                        const JoinedEpilogue& after, const at::Tensor& y) {
-  assert(x.is_contiguous() && y.is_contiguous());
+  assert(y.is_contiguous());
+  const at::Tensor from = x.contiguous();  // pixels of a strided convolution may be apart
   const PointwiseProduct product{.in = x.size(1),
                                  .out = y.size(1),
-                                 .x = at_or_null<std::uint16_t>(x),
+                                 .x = at_or_null<std::uint16_t>(from),
                                  .x_mask = at_or_null<std::uint8_t>(x_mask),
                                  .weights = at_or_null<std::uint16_t>(weights),
                                  .y = static_cast<std::uint16_t*>(y.mutable_data_ptr()),
-                                 .bias = at_or_null<float>(after.bias),
-                                 .residual = at_or_null<std::uint16_t>(after.residual),
-                                 .low = after.clamp.low,
-                                 .high = after.clamp.high,
-                                 .mask = after.mask.defined() ? after.mask.mutable_data_ptr<std::uint8_t>() : nullptr};
+                                 .finish = simd_epilogue<std::uint16_t>(after)};
   const std::int64_t pixels = x.size(0), groups = product.out / kPointwiseLanes, pairs = (groups + 1) / 2;
   const Division division = division_of(pixels, product.in, pairs);
   parallel_for(division.blocks * division.parts, 1, [&](std::int64_t begin, std::int64_t end) {

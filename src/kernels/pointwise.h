@@ -18,7 +18,7 @@ bool has_pointwise(std::int64_t in, std::int64_t out, const at::TensorOptions& o
 /// matrix: (out, in) → packed weights, bfloat16.
 at::Tensor pointwise_weights(const at::Tensor& matrix);
 
-/// x (M, in), contiguous → x · matrixᵀ, (M, out), followed by `after`, written to y, which may be after.residual.
+/// x (M, in) → x · matrixᵀ, (M, out), followed by `after`, written to y, which may be after.residual.
 /// `x_mask`: the packed bits of the elements of x that count; undefined: all. REQUIRES: has_pointwise().
 void pointwise_product(const at::Tensor& x, const at::Tensor& x_mask, const at::Tensor& weights,
                        const JoinedEpilogue& after, const at::Tensor& y);

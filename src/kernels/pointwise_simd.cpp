@@ -53,18 +53,19 @@ struct Operands {
 
 template <bool kResidual, bool kMask, std::int64_t kPixels, std::int64_t kOutGroups>
 HWY_INLINE void finish(const PointwiseProduct& product, const Operands& x, const Vector (&sums)[kPixels][kOutGroups]) {
-  const Vector low = hn::Set(kFloats, product.low);
-  const Vector high = hn::Set(kFloats, product.high);
+  const Vector low = hn::Set(kFloats, product.finish.low);
+  const Vector high = hn::Set(kFloats, product.finish.high);
 #pragma GCC unroll 2
   for (std::int64_t j = 0; j < kOutGroups; ++j) {
-    const Vector bias =
-        product.bias != nullptr ? hn::LoadU(kFloats, product.bias + x.channel + j * kLanes) : hn::Zero(kFloats);
+    const Vector bias = product.finish.bias != nullptr
+                            ? hn::LoadU(kFloats, product.finish.bias + x.channel + j * kLanes)
+                            : hn::Zero(kFloats);
 #pragma GCC unroll 16
     for (std::int64_t i = 0; i < kPixels; ++i) {
       const std::int64_t at = x.at + i * product.out + j * kLanes;
       Vector z = hn::Add(sums[i][j], bias);
-      if constexpr (kResidual) z = hn::Add(z, load(product.residual + at));
-      if constexpr (kMask) store_mask(z, low, high, product.mask, at);
+      if constexpr (kResidual) z = hn::Add(z, load(product.finish.residual + at));
+      if constexpr (kMask) store_mask(z, low, high, product.finish.mask, at);
       store(clamped(z, low, high), product.y + at);
     }
   }
@@ -137,9 +138,10 @@ void multiply_part(const PointwiseProduct& product, const PointwisePart& part, s
 }
 
 void multiply(const PointwiseProduct& product, const PointwisePart& part, std::uint16_t* packed) {
-  const bool masks = product.mask != nullptr;
-  const auto run = product.residual != nullptr ? (masks ? &multiply_part<true, true> : &multiply_part<true, false>)
-                                               : (masks ? &multiply_part<false, true> : &multiply_part<false, false>);
+  const bool masks = product.finish.mask != nullptr;
+  const auto run = product.finish.residual != nullptr
+                       ? (masks ? &multiply_part<true, true> : &multiply_part<true, false>)
+                       : (masks ? &multiply_part<false, true> : &multiply_part<false, false>);
   run(product, part, packed);
 }
 

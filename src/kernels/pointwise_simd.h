@@ -2,7 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
+
+#include "kernels/simd_epilogue.h"
 
 namespace lorikeet {
 
@@ -19,12 +20,7 @@ struct PointwiseProduct {
   const std::uint8_t* x_mask = nullptr;    // which elements of x count (packed_mask()); null: all
   const std::uint16_t* weights = nullptr;  // pointwise_weights()
   std::uint16_t* y = nullptr;              // (pixels, out)
-  // What follows (kernels/epilogue.h). All of it is optional.
-  const float* bias = nullptr;
-  const std::uint16_t* residual = nullptr;  // like y; may be y itself
-  float low = -std::numeric_limits<float>::infinity();
-  float high = std::numeric_limits<float>::infinity();
-  std::uint8_t* mask = nullptr;
+  SimdEpilogue<std::uint16_t> finish;
 };
 
 /// Some pixels, and some outputs in groups of 16.

@@ -89,7 +89,7 @@ struct Pointers {
   const Element* x;
   WinogradWeights weights;
   Element* y;
-  WinogradFinish<Element> finish;
+  SimdEpilogue<Element> finish;
   float* scratch;
 };
 
@@ -129,21 +129,13 @@ void run_apart(const WinogradShape& shape, const Division& division, const Point
 template <typename Element>
 void run_elements(const at::Tensor& x, const WinogradWeights& weights, const WinogradShape& shape,
                   const JoinedEpilogue& finish, const at::Tensor& y) {
-  const auto at_or_null = [](const at::Tensor& tensor) -> const void* {
-    return tensor.defined() ? tensor.const_data_ptr() : nullptr;
-  };
   const Division division = division_of(shape);
   const at::Tensor scratch = at::empty({division.parts * scratch_floats(shape, division.tiles)}, at::kFloat);
-  const Pointers<Element> pointers{
-      .x = static_cast<const Element*>(x.const_data_ptr()),
-      .weights = weights,
-      .y = static_cast<Element*>(y.mutable_data_ptr()),
-      .finish = {.bias = static_cast<const float*>(at_or_null(finish.bias)),
-                 .residual = static_cast<const Element*>(at_or_null(finish.residual)),
-                 .low = finish.clamp.low,
-                 .high = finish.clamp.high,
-                 .mask = finish.mask.defined() ? finish.mask.mutable_data_ptr<std::uint8_t>() : nullptr},
-      .scratch = scratch.mutable_data_ptr<float>()};
+  const Pointers<Element> pointers{.x = static_cast<const Element*>(x.const_data_ptr()),
+                                   .weights = weights,
+                                   .y = static_cast<Element*>(y.mutable_data_ptr()),
+                                   .finish = simd_epilogue<Element>(finish),
+                                   .scratch = scratch.mutable_data_ptr<float>()};
   division.is_shared ? run_shared(shape, division, pointers) : run_apart(shape, division, pointers);
 }
 

@@ -402,7 +402,7 @@ void multiply(const WinogradBlock& block, const WinogradWeights& weights, const 
 
 // One vector of one pixel: bias, residual, activation. `at` is its offset in y.
 template <bool kResidual, bool kMask, typename Element>
-HWY_INLINE Vector finish_vector(Vector z, Vector bias, const WinogradFinish<Element>& finish, std::int64_t at) {
+HWY_INLINE Vector finish_vector(Vector z, Vector bias, const SimdEpilogue<Element>& finish, std::int64_t at) {
   const Vector low = hn::Set(kFloats, finish.low);
   const Vector high = hn::Set(kFloats, finish.high);
   z = hn::Add(z, bias);
@@ -433,7 +433,7 @@ HWY_INLINE void read_products(const float* from, std::int64_t step, Vector (&hal
 }
 
 template <bool kFinish, bool kResidual, bool kMask, typename Element>
-void write_tiles(const WinogradBlock& block, const WinogradFinish<Element>& finish, Element* y,
+void write_tiles(const WinogradBlock& block, const SimdEpilogue<Element>& finish, Element* y,
                  const WinogradPart& tiles) {
   const WinogradShape& shape = block.shape;
   const std::int64_t step = block.product_step();
@@ -479,8 +479,8 @@ void write_tiles(const WinogradBlock& block, const WinogradFinish<Element>& fini
 }
 
 template <typename Element>
-void write(const WinogradBlock& block, const WinogradFinish<Element>& finish, Element* y, const WinogradPart& tiles) {
-  const bool is_last = finish.bias == nullptr && finish.residual == nullptr;
+void write(const WinogradBlock& block, const SimdEpilogue<Element>& finish, Element* y, const WinogradPart& tiles) {
+  const bool is_last = finish.has_none();
   const bool masks = finish.mask != nullptr;
   const auto run = is_last ? &write_tiles<false, false, false, Element>
                    : finish.residual == nullptr
@@ -494,11 +494,10 @@ void read_floats(const WinogradBlock& block, const float* x, const WinogradPart&
 void read_halves(const WinogradBlock& block, const std::uint16_t* x, const WinogradPart& tiles) {
   read(block, x, tiles);
 }
-void write_floats(const WinogradBlock& block, const WinogradFinish<float>& finish, float* y,
-                  const WinogradPart& tiles) {
+void write_floats(const WinogradBlock& block, const SimdEpilogue<float>& finish, float* y, const WinogradPart& tiles) {
   write(block, finish, y, tiles);
 }
-void write_halves(const WinogradBlock& block, const WinogradFinish<std::uint16_t>& finish, std::uint16_t* y,
+void write_halves(const WinogradBlock& block, const SimdEpilogue<std::uint16_t>& finish, std::uint16_t* y,
                   const WinogradPart& tiles) {
   write(block, finish, y, tiles);
 }
@@ -571,11 +570,11 @@ void multiply_winograd(const WinogradBlock& block, const WinogradWeights& weight
   HWY_DYNAMIC_DISPATCH(multiply)(block, weights, products);
 }
 
-void write_winograd(const WinogradBlock& block, const WinogradFinish<float>& finish, float* y,
+void write_winograd(const WinogradBlock& block, const SimdEpilogue<float>& finish, float* y,
                     const WinogradPart& tiles) {
   HWY_DYNAMIC_DISPATCH(write_floats)(block, finish, y, tiles);
 }
-void write_winograd(const WinogradBlock& block, const WinogradFinish<std::uint16_t>& finish, std::uint16_t* y,
+void write_winograd(const WinogradBlock& block, const SimdEpilogue<std::uint16_t>& finish, std::uint16_t* y,
                     const WinogradPart& tiles) {
   HWY_DYNAMIC_DISPATCH(write_halves)(block, finish, y, tiles);
 }

@@ -4,7 +4,8 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
+
+#include "kernels/simd_epilogue.h"
 
 namespace lorikeet {
 
@@ -80,16 +81,6 @@ struct WinogradPart {
   std::int64_t begin, end;
 };
 
-/// What follows the convolution (kernels/epilogue.h). All of it is optional.
-template <typename Element>
-struct WinogradFinish {
-  const float* bias = nullptr;        // without it and a residual, nothing else applies
-  const Element* residual = nullptr;  // like y; may be y itself
-  float low = -std::numeric_limits<float>::infinity();
-  float high = std::numeric_limits<float>::infinity();
-  std::uint8_t* mask = nullptr;  // one bit per element
-};
-
 /// Whether the processor has AVX2 with FMA, or AVX-512.
 bool has_winograd();
 
@@ -106,9 +97,8 @@ std::int64_t winograd_products(const WinogradShape& shape);
 void multiply_winograd(const WinogradBlock& block, const WinogradWeights& weights, const WinogradPart& products);
 
 /// Transforms the products of the block's tiles [begin, end) into pixels of y.
-void write_winograd(const WinogradBlock& block, const WinogradFinish<float>& finish, float* y,
-                    const WinogradPart& tiles);
-void write_winograd(const WinogradBlock& block, const WinogradFinish<std::uint16_t>& finish, std::uint16_t* y,
+void write_winograd(const WinogradBlock& block, const SimdEpilogue<float>& finish, float* y, const WinogradPart& tiles);
+void write_winograd(const WinogradBlock& block, const SimdEpilogue<std::uint16_t>& finish, std::uint16_t* y,
                     const WinogradPart& tiles);
 
 }  // namespace lorikeet
