@@ -185,7 +185,8 @@ class Int8Executor final : public StepExecutor {
 
 RangeMeter::RangeMeter(const Network& network, const Plan& plan, std::shared_ptr<PreparedBase> prepared) {
   const auto observe = [this, &graph = network.graph()](NodeId id, const at::Tensor& value) {
-    const auto [low, high] = at::aminmax(value);
+    // ATen copies what is not contiguous in the order of its axes.
+    const auto [low, high] = at::aminmax(value.dim() == 4 ? value.permute({0, 2, 3, 1}) : value);
     const std::pair<float, float> found(low.item<float>(), high.item<float>());
     const auto [known, is_new] = ranges_.emplace(range_name(graph, id), found);
     if (!is_new)
