@@ -12,13 +12,13 @@ namespace lorikeet {
 namespace {
 
 // How the product is divided: blocks of pixels, and parts of the outputs where there are few blocks.
-struct Division {
+struct PointwiseDivision {
   std::int64_t pixels;  // of a block
   std::int64_t blocks;
   std::int64_t parts;
 };
 
-Division division_of(std::int64_t pixels, std::int64_t in, std::int64_t pairs) {
+PointwiseDivision pointwise_division(std::int64_t pixels, std::int64_t in, std::int64_t pairs) {
   constexpr std::int64_t kBlock = 192 << 10;  // elements of packed pixels, which stay in the second-level cache
   const std::int64_t threads = at::get_num_threads();
   const std::int64_t tiles = (pixels + kPointwiseTile - 1) / kPointwiseTile;
@@ -62,7 +62,7 @@ void pointwise_product(const at::Tensor& x, const at::Tensor& x_mask, const at::
                                  .y = static_cast<std::uint16_t*>(y.mutable_data_ptr()),
                                  .finish = simd_epilogue<std::uint16_t>(after)};
   const std::int64_t pixels = x.size(0), groups = product.out / kPointwiseLanes, pairs = (groups + 1) / 2;
-  const Division division = division_of(pixels, product.in, pairs);
+  const PointwiseDivision division = pointwise_division(pixels, product.in, pairs);
   parallel_for(division.blocks * division.parts, 1, [&](std::int64_t begin, std::int64_t end) {
     const at::Tensor packed = at::empty({std::min(division.pixels, pixels) * product.in}, x.options());
     auto* const scratch = static_cast<std::uint16_t*>(packed.mutable_data_ptr());
